@@ -1,0 +1,1 @@
+"""syncd keeps a PostgreSQL mirror of four trade APIs fresh, complete and honest."""

@@ -1,0 +1,106 @@
+"""Every error that syncd raises on purpose, as one tree.
+
+    SyncdError                     the message says what failed and the value seen; `hint` says what to do
+    ├── UsageError                 wrong words on the command line                         exit 2
+    ├── ConfigError                wrong configuration                                     exit 2
+    ├── DatabaseError              the database refused or is in a wrong state             exit 3
+    │   └── DatabaseUnavailable    the database cannot be reached                          exit 3
+    ├── LockHeld                   another run of the stream is under way                  exit 1
+    ├── RunFenced                  another process took the stream over from this run      exit 1
+    └── UpstreamError              an upstream did not give what was asked for             exit 1
+        ├── Unreachable            no whole answer came: connect, TLS, reset, timeout, truncated, 5xx, 504
+        ├── Throttled              the budget is spent: 429, or a window of ours that stays shut too long
+        ├── BadCredentials         401 even after a new login, or a login that was refused
+        ├── ScopeMissing           403: the account may not read this stream
+        ├── NotFound               404
+        ├── BadRequest             400 and other 4xx
+        └── BadPayload             an answer that breaks the documented form (HTML, error in a 200, a paging loop, …)
+
+No message ever holds a secret, a query string or a record's content.
+"""
+
+
+class SyncdError(Exception):
+    """The root: `str(error)` is one sentence for the user, `hint` the mending step (or empty)."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(SyncdError):
+    """Wrong words on the command line."""
+
+    exit_code = 2
+
+
+class ConfigError(SyncdError):
+    """Wrong configuration: an unknown key, a value of the wrong form, a secret that is missing."""
+
+    exit_code = 2
+
+
+class DatabaseError(SyncdError):
+    """The database refused, or is in a state that syncd cannot work with (not migrated, no rights)."""
+
+    exit_code = 3
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database cannot be reached."""
+
+
+class LockHeld(SyncdError):
+    """Another run of the same stream is under way, here or in another process."""
+
+
+class RunFenced(SyncdError):
+    """Another process declared this run dead and took its stream over; nothing more may be committed."""
+
+
+class UpstreamError(SyncdError):
+    """An upstream did not give what was asked for; `status` is the HTTP status if there was one."""
+
+    def __init__(self, message: str, *, hint: str = "", status: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class Unreachable(UpstreamError):
+    """No whole answer came, however often it was tried within the caps; `lasting` if trying again cannot help."""
+
+    def __init__(self, message: str, *, hint: str = "", status: int | None = None, lasting: bool = False) -> None:
+        super().__init__(message, hint=hint, status=status)
+        self.lasting = lasting
+
+
+class Throttled(UpstreamError):
+    """The budget is spent for longer than the run may wait; `retry_after_s` says how long, if known."""
+
+    def __init__(
+        self, message: str, *, hint: str = "", status: int | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, status=status)
+        self.retry_after_s = retry_after_s
+
+
+class BadCredentials(UpstreamError):
+    """The upstream refuses the credentials, even after a new login."""
+
+
+class ScopeMissing(UpstreamError):
+    """The account may not read this stream (403)."""
+
+
+class NotFound(UpstreamError):
+    """The thing asked for does not exist upstream (404)."""
+
+
+class BadRequest(UpstreamError):
+    """The upstream refuses the request as wrong (400 and other 4xx)."""
+
+
+class BadPayload(UpstreamError):
+    """The answer breaks the form that the vendor documents."""

@@ -1,0 +1,367 @@
+"""Every write to schema `syncd` but for what a sweep has seen: runs, cursors, rejects, drift and budgets.
+
+A run is fenced by its own row in `syncd.runs`: whoever takes a stream's lock declares the runs that still say
+`running` dead, and a run that finds itself dead may commit nothing more. So a lock that was lost with its connection
+never lets two runs move one cursor.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from syncd import budget
+from syncd.config import BudgetConfig
+from syncd.database import Database
+from syncd.errors import LockHeld, RunFenced, Throttled
+from syncd.mirror import Counts, lock_number
+from syncd.records import Note, Reject
+from syncd.source import Cursor, Lane
+
+Clock = Callable[[], datetime]
+Sleep = Callable[[float], Awaitable[None]]
+
+_OPEN_RUN = """
+WITH dead AS (
+  UPDATE syncd.runs SET outcome = 'aborted', finished_at = $6, error_kind = 'Killed',
+         error = 'the process ended without a word; the next run goes on from the last committed page'
+  WHERE source = $1 AND stream = $2 AND outcome = 'running'
+    AND (kind = $3 OR kind IN ('live', 'sweep') AND $3 IN ('live', 'sweep'))
+  RETURNING run_id
+), opened AS (
+  INSERT INTO syncd.runs (source, stream, kind, lane, started_at, outcome, host, pid)
+  VALUES ($1, $2, $3, $4, $6, 'running', $7, $8) RETURNING run_id
+)
+SELECT run_id, (SELECT cursor FROM syncd.cursors WHERE source = $1 AND stream = $2 AND kind = $5) AS cursor,
+       (SELECT count(*) FROM dead) AS dead
+FROM opened
+"""
+
+_RECORD_PAGE = """
+UPDATE syncd.runs SET pages = pages + 1, requests = $2, rows_seen = rows_seen + $3,
+  rows_inserted = rows_inserted + $4, rows_updated = rows_updated + $5, rows_unchanged = rows_unchanged + $6,
+  rows_deleted = rows_deleted + $7, rows_rejected = rows_rejected + $8,
+  rows_expected = coalesce($9, rows_expected), budget_wait_s = $10,
+  outcome = coalesce($11, outcome), finished_at = CASE WHEN $11::text IS NULL THEN NULL ELSE $12::timestamptz END,
+  notes = coalesce($13::jsonb, notes)
+WHERE run_id = $1 AND outcome = 'running'
+"""
+
+_CLOSE_RUN = """
+UPDATE syncd.runs SET outcome = $2, finished_at = $3, error = $4, error_kind = $5, requests = $6, budget_wait_s = $7,
+  notes = coalesce($8::jsonb, notes)
+WHERE run_id = $1 AND outcome = 'running'
+"""
+
+_SAVE_CURSOR = """
+INSERT INTO syncd.cursors (source, stream, kind, cursor, updated_at) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (source, stream, kind) DO UPDATE SET cursor = excluded.cursor, updated_at = excluded.updated_at
+WHERE cursors.cursor IS DISTINCT FROM excluded.cursor
+"""
+
+_SAVE_REJECTS = """
+INSERT INTO syncd.rejects
+  (source, stream, reason, record, fingerprint, run_id, first_seen_at, last_seen_at, occurrences)
+SELECT $1, $2, r.reason, r.record, r.fingerprint, $3, $4, $4, 1
+FROM unnest($5::text[], $6::text[], $7::bytea[]) AS r(reason, record, fingerprint)
+ON CONFLICT (source, stream, fingerprint) DO UPDATE
+SET last_seen_at = excluded.last_seen_at, run_id = excluded.run_id, occurrences = rejects.occurrences + 1,
+    reason = excluded.reason
+"""
+
+_SAVE_DRIFT = """
+INSERT INTO syncd.drift (source, stream, field, change, first_seen_at, last_seen_at, occurrences, sample)
+SELECT $1, $2, d.field, d.change, $3, $3, d.occurrences, d.sample
+FROM unnest($4::text[], $5::text[], $6::bigint[], $7::text[]) AS d(field, change, occurrences, sample)
+ON CONFLICT (source, stream, field, change) DO UPDATE
+SET last_seen_at = excluded.last_seen_at, occurrences = drift.occurrences + excluded.occurrences
+"""
+
+_SAVE_BUDGET = """
+UPDATE syncd.budgets SET version = version + 1, state = $3, minute_limit = $4, minute_remaining = $5, day_limit = $6,
+  day_remaining = $7, day_reset_at = $8, closed_until = $9, day_used_live = $10, day_used_backfill = $11,
+  updated_at = $12
+WHERE source = $1 AND version = $2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run has cost so far."""
+
+    requests: int
+    budget_wait_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """An open run: its row in syncd.runs and the cursor it started from."""
+
+    run_id: int
+    source: str
+    stream: str
+    kind: str
+    lane: Lane
+    cursor_kind: str
+    cursor: Cursor | None
+    started_at: datetime
+    took_over: bool
+
+
+def stream_lock(source: str, stream: str, kind: str) -> int:
+    """Return the number of the lock that keeps runs of one stream apart; a backfill has one of its own."""
+    return lock_number("run", source, stream, "backfill" if kind == "backfill" else "live")
+
+
+async def open_run(
+    database: Database, source: str, stream: str, *, kind: str, lane: Lane, cursor_kind: str, now: datetime
+) -> Run:
+    """Take the stream's lock and open a run; runs that died without a word are marked `aborted`.
+
+    Raises LockHeld naming the holder if another run of the stream is under way.
+    """
+    number = stream_lock(source, stream, kind)
+    if not await database.try_lock(number):
+        raise LockHeld(await _holder(database, source, stream, now), hint="Wait for it, or end that process.")
+    try:
+        async with database.connection() as conn:
+            row = await conn.fetchrow(
+                _OPEN_RUN, source, stream, kind, lane, cursor_kind, now, socket.gethostname(), os.getpid()
+            )
+    except BaseException:
+        await database.unlock(number)
+        raise
+    cursor = msgspec.json.decode(row["cursor"]) if row["cursor"] else None
+    return Run(
+        run_id=row["run_id"], source=source, stream=stream, kind=kind, lane=lane, cursor_kind=cursor_kind,
+        cursor=cursor, started_at=now, took_over=row["dead"] > 0,
+    )  # fmt: skip
+
+
+async def _holder(database: Database, source: str, stream: str, now: datetime) -> str:
+    async with database.connection() as conn:
+        row = await conn.fetchrow(
+            "SELECT run_id, kind, host, pid, started_at FROM syncd.runs"
+            " WHERE source = $1 AND stream = $2 AND outcome = 'running' ORDER BY run_id DESC LIMIT 1",
+            source, stream,
+        )  # fmt: skip
+    if row is None:
+        return f"{source}.{stream}: another run is just starting or ending"
+    seconds = max(0, round((now - row["started_at"]).total_seconds()))
+    return (
+        f"{source}.{stream}: run {row['run_id']} ({row['kind']}) is under way for {seconds} s"
+        f" in process {row['pid']} on {row['host']}"
+    )
+
+
+async def record_page(
+    conn: asyncpg.Connection,
+    run: Run,
+    counts: Counts,
+    spent: Spent,
+    *,
+    cursor: Cursor | None,
+    now: datetime,
+    expected: int | None = None,
+    notes: Sequence[str] = (),
+    outcome: str | None = None,
+) -> None:
+    """Add a page to its run and save its cursor, inside the page's transaction; `outcome` closes the run with it.
+
+    Raises RunFenced if the run was declared dead meanwhile: the caller's transaction must then roll back.
+    """
+    status = await conn.execute(
+        _RECORD_PAGE, run.run_id, spent.requests, counts.seen, counts.inserted, counts.updated, counts.unchanged,
+        counts.deleted, counts.rejected, expected, spent.budget_wait_s, outcome, now, _notes(notes),
+    )  # fmt: skip
+    if status != "UPDATE 1":
+        raise RunFenced(
+            f"{run.source}.{run.stream}: run {run.run_id} was declared dead by another process",
+            hint="Nothing is lost: that process goes on from the last committed page.",
+        )
+    if cursor is not None:
+        text = msgspec.json.encode(cursor).decode()
+        await conn.execute(_SAVE_CURSOR, run.source, run.stream, run.cursor_kind, text, now)
+
+
+async def close_run(
+    database: Database,
+    run: Run,
+    *,
+    outcome: str,
+    spent: Spent,
+    now: datetime,
+    error: str | None = None,
+    error_kind: str | None = None,
+    notes: Sequence[str] = (),
+) -> None:
+    """End a run that did not close with its last page."""
+    async with database.connection() as conn:
+        await conn.execute(
+            _CLOSE_RUN, run.run_id, outcome, now, error, error_kind, spent.requests, spent.budget_wait_s, _notes(notes)
+        )
+
+
+def _notes(notes: Sequence[str]) -> str | None:
+    return msgspec.json.encode(list(notes)).decode() if notes else None
+
+
+async def save_rejects(
+    conn: asyncpg.Connection, run: Run, stream: str, rejects: Sequence[tuple[Reject, bytes]], *, now: datetime
+) -> None:
+    """Keep records that could not become a row, each once; inside the page's transaction."""
+    once = {fingerprint: reject for reject, fingerprint in rejects}
+    if once:
+        columns = [reject.reason for reject in once.values()], [_text(reject.record) for reject in once.values()]
+        await conn.execute(_SAVE_REJECTS, run.source, stream, run.run_id, now, *columns, list(once))
+
+
+def _text(record: str) -> str:
+    return record.replace("\0", "\\u0000")
+
+
+async def save_drift(
+    conn: asyncpg.Connection, source: str, stream: str, notes: Sequence[Note], *, now: datetime
+) -> None:
+    """Count fields that appeared, vanished or changed type; inside the page's transaction."""
+    counted: dict[tuple[str, str], list[Any]] = {}
+    for note in notes:
+        entry = counted.setdefault((_text(note.field)[:200], note.change), [0, _text(note.sample)])
+        entry[0] += 1
+    if counted:
+        fields, changes = zip(*sorted(counted), strict=True)
+        entries = [counted[pair] for pair in sorted(counted)]
+        await conn.execute(
+            _SAVE_DRIFT, source, stream, now, fields, changes, [e[0] for e in entries], [e[1] for e in entries]
+        )
+
+
+class Purse:
+    """One source's budget as this process sees it; Postgres holds the truth that all processes share.
+
+    A request is charged by one UPDATE that succeeds only if nobody else wrote meanwhile; what responses say is merged
+    into the state and goes out with the next charge, a 429 at once.
+    """
+
+    def __init__(
+        self, database: Database, source: str, limits: BudgetConfig, *, zone: str, clock: Clock, sleep: Sleep
+    ) -> None:
+        self._database = database
+        self._source = source
+        self.policy = budget.Policy(
+            per_minute=limits.per_minute,
+            per_day=limits.per_day,
+            live_reserve=limits.live_reserve,
+            backfill_minute_share=limits.backfill_share,
+            day_zone=zone,
+        )
+        self._clock = clock
+        self._sleep = sleep
+        self._state: budget.State | None = None
+        self._version = 0
+        self._gate = asyncio.Lock()
+        self._unsaved: list[budget.Observation] = []
+
+    async def charge(self, lane: Lane, *, patience_s: float) -> float:
+        """Charge one request, waiting until the budget allows it; return the seconds waited.
+
+        Raises Throttled if it would have to wait for longer than `patience_s` in one go.
+        """
+        waited = 0.0
+        while True:
+            wait = await self._try_charge(lane)
+            if wait is None:
+                return waited
+            delay = max(0.01, wait.until - self._clock().timestamp())
+            if delay > patience_s:
+                raise Throttled(
+                    f"{self._source}: the budget is spent ({wait.reason}) for {_spoken(delay)} more",
+                    hint=f"It opens at {datetime.fromtimestamp(wait.until, UTC):%Y-%m-%d %H:%M:%S} UTC.",
+                    retry_after_s=delay,
+                )
+            # wake up now and then: limits and clocks may change while we wait
+            nap = min(delay, 60.0)
+            await self._sleep(nap)
+            waited += nap
+            self._state = None
+
+    async def _try_charge(self, lane: Lane) -> budget.Wait | None:
+        async with self._gate:
+            while True:
+                state, heeded, now = await self._heeded()
+                state, wait = budget.acquire(state, self.policy, now, lane)
+                if await self._save(state, heeded, now):
+                    return wait
+
+    async def observe(self, observation: budget.Observation) -> None:
+        """Heed what a response says of the budget."""
+        self._unsaved.append(observation)
+        if observation.status == 429:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Save what responses said since the last charge."""
+        async with self._gate:
+            while self._unsaved:
+                await self._save(*await self._heeded())
+
+    async def _heeded(self) -> tuple[budget.State, int, float]:
+        """Return the state with what responses said merged in, how many of them, and the instant of it."""
+        state, heeded, now = await self._loaded(), len(self._unsaved), self._clock().timestamp()
+        for observation in self._unsaved[:heeded]:
+            state = budget.observe(state, self.policy, observation, now)
+        return state, heeded, now
+
+    async def _loaded(self) -> budget.State:
+        if self._state is None:
+            async with self._database.connection() as conn:
+                row = await conn.fetchrow("SELECT version, state FROM syncd.budgets WHERE source = $1", self._source)
+                if row is None:
+                    await conn.execute(
+                        "INSERT INTO syncd.budgets (source, version, state, updated_at) VALUES ($1, 0, '{}', $2)"
+                        " ON CONFLICT DO NOTHING",
+                        self._source, self._clock(),
+                    )  # fmt: skip
+            self._version, text = (row["version"], row["state"]) if row else (0, "{}")
+            self._state = msgspec.json.decode(text, type=budget.State)
+        return self._state
+
+    async def _save(self, state: budget.State, heeded: int, now: float) -> bool:
+        """Write the state unless somebody else wrote since it was read; then forget what was read."""
+        if state is self._state:
+            return True
+        view = budget.summary(state, self.policy, now)
+        async with self._database.connection() as conn:
+            status = await conn.execute(
+                _SAVE_BUDGET, self._source, self._version, msgspec.json.encode(state).decode(), view.minute_limit,
+                view.minute_remaining, view.day_limit, view.day_remaining, _instant(view.day_reset_at),
+                _instant(view.closed_until), view.day_used_live, view.day_used_backfill, _instant(now),
+            )  # fmt: skip
+        if status != "UPDATE 1":
+            self._state = None
+            return False
+        self._state, self._version = state, self._version + 1
+        del self._unsaved[:heeded]
+        return True
+
+    async def forecast(self, requests: int, lane: Lane) -> budget.Forecast:
+        """Estimate what so many requests will take."""
+        async with self._gate:
+            self._state = None
+            return budget.forecast(await self._loaded(), self.policy, self._clock().timestamp(), requests, lane)
+
+
+def _instant(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC)
+
+
+def _spoken(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

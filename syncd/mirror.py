@@ -1,0 +1,415 @@
+"""Every write to the tables of the mirror: records of a page become rows, and rows that are gone are buried.
+
+All functions work inside the caller's transaction and never commit. A record whose fingerprint is stored is neither
+parsed nor written; a parsed row that equals the stored one is not written either. Rows new to the mirror are copied
+straight into their table; changed ones go into one UPDATE per page.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from syncd.records import Key, Note, Parser, Reject, Row
+from syncd.source import Kind, Scope, Table
+
+ROW_FAULTS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError, OverflowError)
+"""What PostgreSQL or the driver raise when one value of one row is to blame."""
+
+_SQL_TYPE = {kind: "text" if kind is Kind.SHA256 else str(kind) for kind in Kind}
+_SEPARATOR = "\x1f"
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a page did to its table. Child rows are not counted: they belong to their record."""
+
+    seen: int = 0
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    rejected: int = 0
+
+    @property
+    def unchanged(self) -> int:
+        """Records that left the mirror as it was (duplicates on a page among them)."""
+        return self.seen - self.inserted - self.updated - self.rejected
+
+    def add(self, other: "Counts") -> None:
+        """Add the counts of another page."""
+        self.seen += other.seen
+        self.inserted += other.inserted
+        self.updated += other.updated
+        self.deleted += other.deleted
+        self.rejected += other.rejected
+
+
+@dataclass(slots=True)
+class Written:
+    """What writing one page gave: counts, the keys it held, the records turned away and the drift met."""
+
+    counts: Counts
+    keys: list[Key] = field(default_factory=list)
+    rejects: list[tuple[Reject, bytes]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the mirror holds under a key."""
+
+    hash: bytes | None
+    changed_at: datetime
+    alive: bool
+
+
+class Target:
+    """One table of the mirror with its parser, its statements and its child tables; made once per source."""
+
+    def __init__(self, table: Table, parser: Parser, children: Sequence["Target"] = ()) -> None:
+        self.table = table
+        self.parser = parser
+        self.children = tuple(children)
+        self.name = f"{_quoted(table.schema)}.{_quoted(table.name)}"
+        self.columns = parser.names
+        self._deleted_at = self.columns.index(table.deleted) if table.deleted else None
+        kinds = {column.name: _SQL_TYPE[column.kind] for column in table.columns}
+        keys = table.key
+        joined = " AND ".join(f"t.{_quoted(key)} = k.{_quoted(key)}" for key in keys)
+        names = ", ".join(map(_quoted, keys))
+        arrays = ", ".join(f"${place}::{kinds[key]}[]" for place, key in enumerate(keys, 2))
+        if len(keys) == 1:
+            where = f"FROM {self.name} t WHERE t.source = $1 AND t.{_quoted(keys[0])} = ANY($2::{kinds[keys[0]]}[])"
+        else:
+            where = f"FROM unnest({arrays}) AS k({names}) JOIN {self.name} t ON t.source = $1 AND {joined}"
+        own = ", ".join(f"t.{_quoted(key)}" for key in keys)
+        self.select_known = f"SELECT {own}, t._hash, t._changed_at, t._deleted_at IS NULL {where}"
+        whole = ", ".join(f"t.{_quoted(column)}" for column in self.columns)
+        self.select_rows = f"SELECT {whole}, t._extra {where}"
+        self.copy_columns = ["source", *self.columns, "_first_seen_at", "_changed_at", "_deleted_at", "_extra", "_hash"]
+        self.update = self._update_sql(kinds, joined)
+        self.key_text = f"concat_ws(E'\\x1f', {own})"
+        inherited = keys[: len(keys) - 1]
+        self.select_family = (
+            f"SELECT {own}, t._hash, t._changed_at, t._deleted_at IS NULL FROM {self.name} t WHERE t.source = $1"
+            + (f" AND t.{_quoted(keys[0])} = ANY($2::{kinds[keys[0]]}[])" if inherited else "")
+        )
+        self.bury = (
+            f"UPDATE {self.name} t SET _deleted_at = $2, _changed_at = $2, _hash = NULL"
+            f" FROM unnest({', '.join(f'${place}::{kinds[key]}[]' for place, key in enumerate(keys, 3))}) AS k({names})"
+            f" WHERE t.source = $1 AND {joined} AND t._deleted_at IS NULL"
+        )
+
+    def _update_sql(self, kinds: Mapping[str, str], joined: str) -> str:
+        content = [column for column in self.columns if column not in self.table.key]
+        given = [*self.columns, "_extra", "_hash", "_gone", "_touched"]
+        types = [*(kinds[column] for column in self.columns), "jsonb", "bytea", "boolean", "boolean"]
+        arrays = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(types, 3))
+        sets = "".join(f"{_quoted(column)} = k.{_quoted(column)}, " for column in [*content, "_extra", "_hash"])
+        differs = " OR ".join(
+            f"t.{_quoted(column)} IS DISTINCT FROM k.{_quoted(column)}" for column in [*content, "_extra"]
+        )
+        return (
+            f"UPDATE {self.name} t SET {sets}_changed_at = $2,"
+            " _deleted_at = CASE WHEN k._gone THEN coalesce(t._deleted_at, $2) END"
+            f" FROM unnest({arrays}) AS k({', '.join(map(_quoted, given))})"
+            f" WHERE t.source = $1 AND {joined}"
+            f" AND (k._touched OR {differs} OR k._gone = (t._deleted_at IS NULL))"
+            f" RETURNING {', '.join(f't.{_quoted(key)}' for key in self.table.key)}"
+        )
+
+    def gone(self, row: Row) -> bool:
+        """Say whether the upstream itself flags the row as deleted."""
+        return self._deleted_at is not None and row.values[self._deleted_at] is True
+
+
+def target(table: Table, parser: Parser) -> Target:
+    """Return the target of a table, its child tables included."""
+    children = [Target(child.table, parser.child(place)) for place, child in enumerate(table.children)]
+    return Target(table, parser, children)
+
+
+async def lock_tables(conn: asyncpg.Connection, source: str, targets: Iterable[Target]) -> None:
+    """Hold other writers of the same source's tables off until the transaction ends; always in the same order."""
+    for name in sorted(target.name for target in targets):
+        await conn.execute("SELECT pg_advisory_xact_lock($1)", lock_number("table", source, name))
+
+
+def lock_number(*words: str) -> int:
+    """Return the number of an advisory lock for these words."""
+    digest = hashlib.blake2b(_SEPARATOR.join(words).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)
+
+
+async def write_page(
+    conn: asyncpg.Connection,
+    target: Target,
+    source: str,
+    records: Sequence[bytes],
+    *,
+    now: datetime,
+    not_after: datetime | None = None,
+    careful: bool = False,
+) -> Written:
+    """Write the records of one page and return what came of them.
+
+    The last of several records with one key wins. `not_after` protects rows that were changed later than that instant
+    (a backfill must not undo what a live run fetched after it). `careful` writes row by row, so that one row that
+    PostgreSQL refuses becomes a reject instead of costing the page.
+    """
+    parser = target.parser
+    written = Written(Counts(seen=len(records)))
+    settled: dict[Key, bytes] = {}
+    for record in records:
+        key = parser.key(record)
+        if key is None:
+            _reject(written, parser, record)
+        else:
+            settled[key] = record
+    written.keys = list(settled)
+    known = await _known(conn, target, source, written.keys)
+    rows: list[tuple[Row, bytes]] = []
+    for key, record in settled.items():
+        fingerprint = parser.fingerprint(record)
+        stored = known.get(key)
+        if stored and (stored.hash == fingerprint or (not_after and stored.changed_at > not_after)):
+            continue
+        row = parser.parse(record)
+        if isinstance(row, Row):
+            rows.append((row, fingerprint))
+            written.notes.extend(row.notes)
+        else:
+            _reject(written, parser, record)
+    for chunk in [[pair] for pair in rows] if careful else [rows] if rows else []:
+        try:
+            async with _savepoint(conn, careful):
+                inserted, updated = await _write_rows(conn, target, source, chunk, known, now=now)
+        except ROW_FAULTS as fault:
+            if not careful:
+                raise
+            reason = f"PostgreSQL refuses a value: {type(fault).__name__}"
+            record = settled[chunk[0][0].key]
+            written.rejects.append((Reject(reason, record.decode("utf-8", "backslashreplace")), chunk[0][1]))
+            written.counts.rejected += 1
+            continue
+        written.counts.inserted += inserted
+        written.counts.updated += len(updated)
+    return written
+
+
+def _reject(written: Written, parser: Parser, record: bytes) -> None:
+    parsed = parser.parse(record)
+    if isinstance(parsed, Reject):
+        written.rejects.append((parsed, parser.fingerprint(record)))
+        written.counts.rejected += 1
+
+
+class _savepoint:  # noqa: N801  (reads as a function)
+    """A savepoint, or nothing at all."""
+
+    def __init__(self, conn: asyncpg.Connection, wanted: bool) -> None:
+        self._transaction = conn.transaction() if wanted else None
+
+    async def __aenter__(self) -> None:
+        if self._transaction:
+            await self._transaction.start()
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
+        if self._transaction:
+            await (self._transaction.rollback() if kind else self._transaction.commit())
+
+
+async def _known(conn: asyncpg.Connection, target: Target, source: str, keys: Sequence[Key]) -> dict[Key, _Known]:
+    if not keys:
+        return {}
+    found = await conn.fetch(target.select_known, source, *map(list, zip(*keys, strict=True)))
+    return {tuple(row[:-3]): _Known(*row[-3:]) for row in found}
+
+
+async def _write_rows(
+    conn: asyncpg.Connection,
+    target: Target,
+    source: str,
+    rows: Sequence[tuple[Row, bytes]],
+    known: Mapping[Key, _Known],
+    *,
+    now: datetime,
+    touched: frozenset[Key] = frozenset(),
+) -> tuple[int, list[Key]]:
+    """Insert the rows that are new, update those that differ; return how many were new, and the keys updated."""
+    new = [pair for pair in rows if pair[0].key not in known]
+    old = [pair for pair in rows if pair[0].key in known]
+    await _keep_absent(conn, target, source, [row for row, _ in old if row.absent or None in row.children])
+    for place, child in enumerate(target.children):
+        families = [(row.key, row.children[place]) for row, _ in rows]
+        touched |= await _write_family(conn, child, source, families, now=now)
+    if new:
+        await conn.copy_records_to_table(
+            target.table.name,
+            schema_name=target.table.schema,
+            columns=target.copy_columns,
+            records=[
+                (source, *row.values, now, now, now if target.gone(row) else None, row.extra, fingerprint)
+                for row, fingerprint in new
+            ],
+        )
+    updated: list[Key] = []
+    if old:
+        given = [
+            (*row.values, row.extra, fingerprint, target.gone(row), row.key in touched) for row, fingerprint in old
+        ]
+        found = await conn.fetch(target.update, source, now, *map(list, zip(*given, strict=True)))
+        updated = [tuple(row) for row in found]
+    return len(new), updated
+
+
+async def _keep_absent(conn: asyncpg.Connection, target: Target, source: str, rows: Sequence[Row]) -> None:
+    """Fill fields that were missing in a record with what is stored: a missing field does not erase a value."""
+    if not rows:
+        return
+    keys = [row.key for row in rows]
+    found = await conn.fetch(target.select_rows, source, *map(list, zip(*keys, strict=True)))
+    places = [target.columns.index(name) for name in target.table.key]
+    stored = {tuple(row[place] for place in places): row for row in found}
+    for row in rows:
+        if not (before := stored.get(row.key)):
+            continue
+        row.values = tuple(
+            before[index] if name in row.absent else value
+            for index, (name, value) in enumerate(zip(target.columns, row.values, strict=True))
+        )
+        kept = {str(column.path[0]) for column in target.table.columns if column.name in row.absent}
+        kept |= {child.field for child, rows_ in zip(target.table.children, row.children, strict=True) if rows_ is None}
+        row.extra = _carried(row.extra, before["_extra"], kept)
+
+
+def _carried(extra: str | None, before: str | None, names: set[str]) -> str | None:
+    """Return `extra` with those members of the stored one whose field was missing this time."""
+    if not before:
+        return extra
+    fields = msgspec.json.decode(extra, type=dict[str, msgspec.Raw]) if extra else {}
+    stored = msgspec.json.decode(before, type=dict[str, msgspec.Raw])
+    fields = {name: raw for name, raw in stored.items() if name in names} | fields
+    return msgspec.json.encode(fields).decode() if fields else None
+
+
+async def _write_family(
+    conn: asyncpg.Connection,
+    child: Target,
+    source: str,
+    families: Sequence[tuple[Key, list[Row] | None]],
+    *,
+    now: datetime,
+) -> frozenset[Key]:
+    """Write the child rows of some parents, bury those no longer sent, and return the parents whose rows changed.
+
+    A parent whose array was absent (None) keeps its child rows.
+    """
+    parents = [key for key, rows in families if rows is not None]
+    if not parents:
+        return frozenset()
+    width = len(parents[0])
+    stored = await conn.fetch(child.select_family, source, [key[0] for key in parents])
+    wanted = set(parents)
+    known = {tuple(row[:-3]): _Known(*row[-3:]) for row in stored if tuple(row[:width]) in wanted}
+    rows = [(row, _content_hash(row)) for _, found in families for row in found or ()]
+    differing = [pair for pair in rows if pair[0].key not in known or known[pair[0].key].hash != pair[1]]
+    _, updated = await _write_rows(conn, child, source, differing, known, now=now)
+    sent = {row.key for row, _ in rows}
+    missing = [key for key, found in known.items() if found.alive and key not in sent]
+    await bury(conn, child, source, missing, now=now)
+    new = [row.key for row, _ in differing if row.key not in known]
+    return frozenset(key[:width] for key in (*new, *updated, *missing))
+
+
+def _content_hash(row: Row) -> bytes:
+    return hashlib.blake2b(msgspec.msgpack.encode((row.values, row.extra)), digest_size=16).digest()
+
+
+async def bury(conn: asyncpg.Connection, target: Target, source: str, keys: Sequence[Key], *, now: datetime) -> int:
+    """Set the tombstone of rows that are gone, and of their child rows; return how many were alive before."""
+    if not keys:
+        return 0
+    status = await conn.execute(target.bury, source, now, *map(list, zip(*keys, strict=True)))
+    for child in target.children:
+        parents = {tuple(key) for key in keys}
+        stored = await conn.fetch(child.select_family, source, [key[0] for key in keys])
+        orphans = [tuple(row[:-3]) for row in stored if row[-1] and tuple(row[: len(keys[0])]) in parents]
+        await bury(conn, child, source, orphans, now=now)
+    return int(status.rpartition(" ")[2])
+
+
+async def remember_seen(
+    conn: asyncpg.Connection, source: str, stream: str, keys: Sequence[Key], *, seen_at: datetime
+) -> None:
+    """Remember which keys a page of a full listing held, for `missing` at its end; a restart goes on with them."""
+    await conn.execute(
+        "INSERT INTO syncd.seen (source, stream, seen_at, keys)"
+        " SELECT $1, $2, $3, coalesce(array_agg(hashtextextended(k, 0)), '{}') FROM unnest($4::text[]) k",
+        source, stream, seen_at, _texts(keys),
+    )  # fmt: skip
+
+
+async def forget_seen(conn: asyncpg.Connection, source: str, stream: str) -> None:
+    """Forget what an earlier full listing saw: a new one begins, or it ended."""
+    await conn.execute("DELETE FROM syncd.seen WHERE source = $1 AND stream = $2", source, stream)
+
+
+async def count_alive(conn: asyncpg.Connection, target: Target, source: str, scope: Scope) -> int:
+    """Return how many rows in scope are alive."""
+    where, values = _in_scope(target, scope, 2)
+    count: int = await conn.fetchval(
+        f"SELECT count(*) FROM {target.name} t WHERE t.source = $1 AND t._deleted_at IS NULL{where}", source, *values
+    )
+    return count
+
+
+async def missing(
+    conn: asyncpg.Connection,
+    target: Target,
+    source: str,
+    stream: str,
+    scope: Scope,
+    keys: Sequence[Key],
+    *,
+    not_after: datetime,
+    limit: int,
+) -> list[Key]:
+    """Return at most `limit` keys of alive rows in scope that neither the remembered pages nor `keys` held.
+
+    Rows changed after `not_after`, or after the first remembered page was requested, are left out: somebody saw them
+    alive since.
+    """
+    where, values = _in_scope(target, scope, 6)
+    own = ", ".join(f"t.{_quoted(key)}" for key in target.table.key)
+    found = await conn.fetch(
+        f"SELECT {own} FROM {target.name} t WHERE t.source = $1 AND t._deleted_at IS NULL{where}"
+        " AND NOT EXISTS (SELECT FROM ("
+        "  SELECT unnest(keys) AS h FROM syncd.seen WHERE source = $1 AND stream = $2"
+        "  UNION ALL SELECT hashtextextended(k, 0) FROM unnest($3::text[]) AS k"
+        f") s WHERE s.h = hashtextextended({target.key_text}, 0))"
+        " AND t._changed_at <="
+        " least($4, (SELECT min(seen_at) FROM syncd.seen WHERE source = $1 AND stream = $2))"
+        f" ORDER BY {own} LIMIT $5",
+        source, stream, _texts(keys), not_after, limit, *values,
+    )  # fmt: skip
+    return [tuple(row) for row in found]
+
+
+def _in_scope(target: Target, scope: Scope, place: int) -> tuple[str, list[list[Any]]]:
+    if scope.column is None:
+        return "", []
+    kind = next(_SQL_TYPE[column.kind] for column in target.table.columns if column.name == scope.column)
+    return f" AND t.{_quoted(scope.column)} = ANY(${place}::{kind}[])", [list(scope.values)]
+
+
+def _texts(keys: Sequence[Key]) -> list[str]:
+    return [_SEPARATOR.join(map(str, key)) for key in keys]
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,132 @@
+"""The sandbox: four simulated upstreams over one world, as one object.
+
+Owns the composition; the world's data, the vendors' forms, the limits and the faults each have their own module.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from syncd.sandbox import faults_data, faults_limits, faults_paging, faults_wire
+from syncd.sandbox.answer import Api, LogEntry
+from syncd.sandbox.autengo import Autengo
+from syncd.sandbox.collection import Key, Record
+from syncd.sandbox.cyclesoftware import CycleSoftware
+from syncd.sandbox.cyclis import Cyclis
+from syncd.sandbox.faults import KINDS, Faults
+from syncd.sandbox.ghs import Ghs
+from syncd.sandbox.limits import Limits, Window
+from syncd.sandbox.world import Sizes, World
+
+FAULT_MODULES = (faults_wire, faults_paging, faults_data, faults_limits)  # importing them fills the table
+FAULTS: dict[str, str] = {name: kind.description for name, kind in sorted(KINDS.items())}
+LOG_SIZE = 20_000  # requests that are remembered
+LOOKUP_SHARE = 3  # every so-many-th record is suggested as a lookup key
+
+
+def utc_now() -> datetime:
+    """Return the instant of the system's clock."""
+    return datetime.now(UTC)
+
+
+class Sandbox:
+    """State of the four APIs: what they hold, whom they let in, what they spend, how they misbehave."""
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        customers: int = 400,
+        now: Callable[[], datetime] = utc_now,
+        latency_s: float = 0.0,
+        page_size: int = 500,
+        limits: Limits | Mapping[str, Limits] | None = None,
+        zones: Mapping[str, str] | None = None,
+        **sizes: int,
+    ) -> None:
+        """Build the world.
+
+        `limits` alone means CycleSoftware's; a mapping sets them by API (the others have none unless it says so).
+        `zones` sets the zone of an API's zone-less times. `sizes` are the other fields of `Sizes`, such as vehicles=40.
+        """
+        self.now = now
+        self.latency_s = latency_s
+        self.faults = Faults()
+        self.requests: deque[LogEntry] = deque(maxlen=LOG_SIZE)
+        self.world = World(seed=seed, sizes=Sizes(customers=customers, **sizes), now=now, zones=dict(zones or {}))
+        self.apis: list[Api] = [
+            CycleSoftware(self.world, page_size=page_size),
+            Cyclis(self.world),
+            Autengo(self.world),
+            Ghs(self.world),
+        ]
+        given = {"cyclesoftware": limits} if isinstance(limits, Limits) else dict(limits or {})
+        self.windows = {api: Window(value) for api, value in {"cyclesoftware": Limits(), **given}.items()}
+
+    def app(self) -> web.Application:
+        """Return the web application that serves all four APIs and the control paths."""
+        from syncd.sandbox.server import application
+
+        return application(self)
+
+    # The world
+
+    def truth(self, api: str, stream: str) -> list[Record]:
+        """Return every record of a stream as it would be sent now, whatever the faults; deleted ones are not in it.
+
+        `makeId` of a model and `_customer_id` of a phone number (its holder) are added, for they stand elsewhere.
+        """
+        return self.world.truth(api, stream)
+
+    def deleted_sales_orders(self) -> list[Record]:
+        """Return the deleted sales orders, as they are sent where `include_deleted=1` is asked for."""
+        return self.world.cancelled.records()
+
+    def get(self, api: str, stream: str, key: Key) -> Record:
+        """Return a copy of one record; KeyError if there is none."""
+        return self.world.get(api, stream, key)
+
+    def put(self, api: str, stream: str, record: Record, *, modified_at: datetime | None = None) -> None:
+        """Create or replace a record by its key, changed now unless a time is given."""
+        self.world.put(api, stream, record, modified_at=modified_at)
+
+    def delete(self, api: str, stream: str, key: Key) -> None:
+        """Delete a record; KeyError if there is none."""
+        self.world.delete(api, stream, key)
+
+    def evolve(self, steps: int = 1) -> None:
+        """Let work go on for so many steps: records change, come, go, are sold, brought back and moved."""
+        self.world.evolve(steps)
+
+    def revoke_company(self, company_id: str) -> None:
+        """Take a company from the Cyclis key: it, its orders and its cyclists vanish without a change."""
+        self.world.revoked.add(company_id)
+
+    def grant_company(self, company_id: str) -> None:
+        """Give a company to the Cyclis key: its old orders and cyclists appear without a change."""
+        self.world.revoked.discard(company_id)
+
+    @property
+    def lookups(self) -> dict[str, dict[str, list[Any]]]:
+        """Keys that a configuration could ask for, by stream; all exist now."""
+        stock = self.truth("cyclesoftware", "stock")
+        contacts = self.truth("autengo", "contacts")
+        products = self.truth("ghs", "products")
+        barcodes = sorted({row["barcode"] for row in stock})
+        articles = sorted({row["article_id"] for row in stock if row["barcode"] not in barcodes[::2]})
+        return {
+            "stock": {"barcodes": barcodes[::2], "article_ids": articles},
+            "leads": {"uuids": [lead["uuid"] for lead in self.truth("cyclesoftware", "leads")]},
+            "contacts": {
+                "ids": [contact["ID"] for contact in contacts[: len(contacts) // 2]],
+                "tecfactura_ids": [contact["tecfacturaId"] for contact in contacts[len(contacts) // 2 :]],
+            },
+            "products": {
+                "ids": [product["id"] for product in products[::LOOKUP_SHARE]],
+                "ean_codes": [product["tecDoc"]["eanNumbers"][0] for product in products[1::LOOKUP_SHARE]],
+                "search_terms": ["Remblokkenset", "Bosch"],
+            },
+        }

@@ -1,0 +1,130 @@
+"""When a stream is due: pure decisions over instants and failures, without clock, sleep or I/O.
+
+Owns the spread of first runs, the wait after a failure, when a sweep is due, and when a stream counts as late. The
+daemon acts on them, the status shows them.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from syncd.config import StreamConfig
+
+SPREAD_S: Final = 30.0
+"""First runs, and the jitter of later ones, are spread over at most this (ISSUE 2: accounts do not tick together)."""
+JITTER_SHARE: Final = 0.1
+"""Of the interval, at most, by which a tick is put off at random."""
+PROBE_S: Final = 900.0
+"""A stream that runs at least this often is tried again after this much failing at the latest; our choice."""
+SWEEP_RETRY_S: Final = 3600.0
+"""First wait after a sweep that failed: a whole listing is dear; doubled each time."""
+REFUSED_RETRY_S: Final = 86_400.0
+"""A sweep that was refused is looked at again after this: somebody has to judge it."""
+GRACE_S: Final = 60.0
+"""A stream is late after two intervals and this."""
+PAUSING: Final = frozenset({"BadCredentials", "ScopeMissing"})
+"""Kinds of error that only a person can mend (errors.py): the stream is paused and only probed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What is known of a stream's earlier runs; instants are those at which they started.
+
+    failures        live runs that failed since the last good one; `failed_at` is when the last of them ended
+    swept_at        the last good sweep or, if there was none yet, the first good live run, which read everything
+    sweep_failures  sweeps that failed since the last good one; `sweep_tried_at` is when the last of them ended
+    """
+
+    tried_at: datetime | None = None
+    ok_at: datetime | None = None
+    failures: int = 0
+    failed_at: datetime | None = None
+    error_kind: str | None = None
+    swept_at: datetime | None = None
+    sweep_failures: int = 0
+    sweep_tried_at: datetime | None = None
+    sweep_error_kind: str | None = None
+
+
+def spread_s(name: str, every_s: float) -> float:
+    """Return the stream's own offset, the same in every process: below `every_s` and SPREAD_S."""
+    share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+    return share * min(every_s, SPREAD_S)
+
+
+def jitter_s(every_s: float) -> float:
+    """Return by how much a tick may be put off at random."""
+    return min(every_s * JITTER_SHARE, SPREAD_S)
+
+
+def first_at(now: datetime, name: str, settings: StreamConfig, history: History) -> datetime:
+    """Return when a stream runs first after a start: when it is due or, if it is overdue, at its offset from now.
+
+    A clock that was set back never puts a run off for longer than one interval.
+    """
+    every_s = settings.every_s
+    at_once = now + timedelta(seconds=spread_s(name, SPREAD_S if every_s is None else every_s))
+    if history.failures:
+        return max(at_once, min(retry_at(settings, history), now + timedelta(seconds=PROBE_S)))
+    if history.tried_at is None:
+        return at_once
+    due_at = next_at(settings, history.tried_at)
+    if every_s is None:
+        return due_at if due_at > now else at_once
+    return max(at_once, min(due_at, now + timedelta(seconds=every_s))) if due_at > now else at_once
+
+
+def next_at(settings: StreamConfig, after: datetime) -> datetime:
+    """Return when a stream that started at `after` is due again."""
+    if settings.cron is None:
+        return after + timedelta(seconds=settings.every_s or 0.0)
+    return cron_after(settings.cron, after)
+
+
+def cron_after(cron: str, after: datetime) -> datetime:
+    """Return the first instant of a crontab (UTC, checked by `config.parse_cron`) later than `after`."""
+    from apscheduler.triggers.cron import CronTrigger
+
+    found: datetime = CronTrigger.from_crontab(cron, timezone=UTC).get_next_fire_time(
+        None, after + timedelta(microseconds=1)
+    )
+    return found
+
+
+def wait_s(every_s: float | None, failures: int, error_kind: str | None = None) -> float:
+    """Return how long a stream rests after its n-th failure in a row before it is tried again.
+
+    A frequent stream doubles its interval up to PROBE_S. A rare one (or a crontab) is tried after PROBE_S, which is
+    doubled up to its interval: a night's outage must not cost a day. A paused one never rests for less than PROBE_S.
+    """
+    step = min(max(failures, 1), 20)
+    interval_s = every_s if every_s is not None else 86_400.0
+    if interval_s <= PROBE_S:
+        return PROBE_S if error_kind in PAUSING else min(PROBE_S, interval_s * 2.0**step)
+    return min(interval_s, PROBE_S * 2.0 ** (step - 1))
+
+
+def retry_at(settings: StreamConfig, history: History) -> datetime:
+    """Return when a failing stream may be tried again: not before the wait is over, nor while it would tick sooner."""
+    if history.failed_at is None:
+        raise ValueError("the stream has not failed")
+    return history.failed_at + timedelta(seconds=wait_s(settings.every_s, history.failures, history.error_kind))
+
+
+def is_sweep_due(now: datetime, sweep_s: float | None, history: History) -> bool:
+    """Say whether a sweep should follow the live run that just ended well."""
+    if sweep_s is None or history.swept_at is None or now - history.swept_at < timedelta(seconds=sweep_s):
+        return False
+    if history.sweep_tried_at is None or not history.sweep_failures:
+        return True
+    rest_s = SWEEP_RETRY_S * 2.0 ** (min(history.sweep_failures, 20) - 1)
+    if history.sweep_error_kind == "SweepRefused":
+        rest_s = max(rest_s, REFUSED_RETRY_S)
+    return now - history.sweep_tried_at >= timedelta(seconds=min(rest_s, sweep_s))
+
+
+def late_at(settings: StreamConfig, ok_at: datetime) -> datetime:
+    """Return from when on a stream is late whose last good run started at `ok_at`: two intervals later, and a grace."""
+    due_at = next_at(settings, next_at(settings, ok_at))
+    return due_at + timedelta(seconds=GRACE_S)

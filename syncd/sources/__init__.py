@@ -1,0 +1,38 @@
+"""The APIs that syncd knows: one module each, exporting `SOURCE`; a new one is found without any other change."""
+
+import importlib
+import pkgutil
+from functools import cache
+
+from syncd.config import SourceSpec, StreamSpec
+from syncd.source import Source
+
+
+@cache
+def registry() -> dict[str, Source]:
+    """Return every source by its type."""
+    modules = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    found = [importlib.import_module(f"{__name__}.{name}").SOURCE for name in modules]
+    return {source.type: source for source in found}
+
+
+def specs() -> dict[str, SourceSpec]:
+    """Return what the configuration may say about each type of source."""
+    return {
+        source.type: SourceSpec(
+            type=source.type,
+            base_url=source.base_url,
+            options=source.options,
+            streams={
+                stream.name: StreamSpec(
+                    name=stream.name,
+                    every_s=stream.every_s,
+                    sweep_s=stream.sweep_s,
+                    lookup=stream.lookup,
+                    options=stream.options,
+                )
+                for stream in source.streams
+            },
+        )
+        for source in registry().values()
+    }

@@ -1,0 +1,516 @@
+"""THE path: one run of one stream, from the lock to the last page; shared by the daemon, `sync` and `backfill`.
+
+    take the stream's lock, load the cursor, open the run
+    for each page: rows, what was seen, rejects, drift, cursor and counts commit in one transaction
+    at the end of a full listing: bury what is gone
+    close the run
+
+While one page is committed the next is already on the wire, in order, never more than one ahead.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import aiohttp
+import asyncpg
+
+from syncd import ledger, log, mirror
+from syncd.client import Account, RunUpstream
+from syncd.config import Config, SourceConfig, StreamConfig
+from syncd.database import Database
+from syncd.errors import (
+    DatabaseError,
+    NotFound,
+    RunFenced,
+    SyncdError,
+    Throttled,
+)
+from syncd.ledger import Clock, Run, Sleep, Spent
+from syncd.mirror import Counts, Target
+from syncd.records import Key, Parser
+from syncd.source import Lane, Page, RunKind, Scope, Source, Stream, Walk
+
+BREAKER_SHARE = 0.2
+BREAKER_ROWS = 10
+"""A listing that would bury more than this share and more than so many rows buries nothing (DESIGN section 5)."""
+CONFIRM_ROWS = 100
+"""At most so many rows are asked for one by one before they are buried; of more, this many at random."""
+LOOKUP_TIMEOUT_S = 60.0
+
+_log = log.get(__name__)
+
+
+class SweepRefused(SyncdError):
+    """A listing was complete, but what it would bury is not believed."""
+
+
+@dataclass(slots=True)
+class Result:
+    """How a run ended."""
+
+    source: str
+    stream: str
+    kind: RunKind
+    outcome: str = "running"
+    error: SyncdError | None = None
+    counts: Counts = field(default_factory=Counts)
+    spent: Spent = field(default_factory=lambda: Spent(0, 0.0))
+    pages: int = 0
+    expected: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The selector of the stream."""
+        return f"{self.source}.{self.stream}"
+
+
+Progress = Callable[[Result], None]
+
+
+def utc_now() -> datetime:
+    """Return the time of this machine."""
+    return datetime.now(UTC)
+
+
+@dataclass(kw_only=True)
+class Order:
+    """What a run is asked to do beyond its stream: kind, range, whether a mass burial is accepted, when to stop.
+
+    `stop` ends the run at the next page boundary; `progress` hears of every committed page.
+    """
+
+    kind: RunKind = "live"
+    since: datetime | None = None
+    until: datetime | None = None
+    accept_deletions: bool = False
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    progress: Progress = lambda _result: None
+
+    @property
+    def lane(self) -> Lane:
+        """The budget lane: only a backfill leaves the live lane alone."""
+        return "backfill" if self.kind == "backfill" else "live"
+
+    @property
+    def cursor_kind(self) -> str:
+        """The cursor's kind: a backfill has one for each range, so that the same order resumes it."""
+        if self.kind != "backfill":
+            return self.kind
+        until = self.until.isoformat() if self.until else ""
+        return f"backfill {self.since.isoformat() if self.since else ''}..{until}"
+
+
+class Syncer:
+    """What the runs of one process share: the database, one Account per source, one Target per table."""
+
+    def __init__(
+        self,
+        config: Config,
+        registry: Mapping[str, Source],
+        database: Database,
+        http: aiohttp.ClientSession | None,
+        *,
+        clock: Clock = utc_now,
+        sleep: Sleep = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.config = config
+        self.database = database
+        self.clock = clock
+        self._registry = registry
+        self._http = http
+        self._sleep = sleep
+        self._jitter = jitter
+        self._accounts: dict[str, Account] = {}
+        self._targets: dict[tuple[str, str], Target] = {}
+
+    def reconfigure(self, config: Config) -> None:
+        """Take a new configuration: sources that did not change keep their session and budget."""
+        changed = {name for name in self._accounts if config.sources.get(name) != self.config.sources.get(name)}
+        for name in changed:
+            del self._accounts[name]
+            self._targets = {key: target for key, target in self._targets.items() if key[0] != name}
+        self.config = config
+
+    def source(self, name: str) -> tuple[Source, SourceConfig]:
+        """Return a configured source and what the configuration says of it."""
+        settings = self.config.sources[name]
+        return self._registry[settings.type], settings
+
+    def account(self, name: str) -> Account:
+        """Return the account of a source, made on first use."""
+        if name not in self._accounts:
+            source, settings = self.source(name)
+            for option in settings.options.values():
+                if hasattr(option, "reveal"):
+                    log.protect(option.reveal())
+            if self._http is None:
+                raise AssertionError("this command was opened without a way to the upstreams")
+            purse = ledger.Purse(
+                self.database, name, settings.budget, zone=source.zone, clock=self.clock, sleep=self._sleep
+            )
+            self._accounts[name] = Account(
+                source, settings, purse, self._http, clock=self.clock, sleep=self._sleep, jitter=self._jitter
+            )
+        return self._accounts[name]
+
+    def target(self, source: str, stream: str) -> Target:
+        """Return where the rows of a stream go, with its parser."""
+        if (source, stream) not in self._targets:
+            kind, settings = self.source(source)
+            zone = ZoneInfo(str(settings.options.get("zone", "UTC")))
+            table = kind.stream(stream).table
+            self._targets[source, stream] = mirror.target(table, Parser(table, zone))
+        return self._targets[source, stream]
+
+    async def run(self, source: str, stream: str, order: Order) -> Result:
+        """Run one stream once and return how it ended; every end is also in `syncd.runs` and in the log.
+
+        Raises LockHeld if the stream is under way elsewhere, and DatabaseError if the database is the problem.
+        """
+        run = await ledger.open_run(
+            self.database, source, stream,
+            kind=order.kind, lane=order.lane, cursor_kind=order.cursor_kind, now=self.clock(),
+        )  # fmt: skip
+        result = Result(source, stream, order.kind)
+        upstream = self.account(source).upstream(stream, order.lane)
+        try:
+            await _Pass(self, run, order, upstream, result).go()
+        except Throttled as error:
+            result.outcome, result.error = "throttled", error
+        except (asyncio.CancelledError, DatabaseError, RunFenced) as error:
+            result.outcome = "aborted"
+            result.error = error if isinstance(error, SyncdError) else None
+            raise
+        except SyncdError as error:
+            result.outcome, result.error = "failed", error
+        except Exception as error:  # noqa: BLE001  a bug of ours must end this run only, and be told
+            _log.exception("run_crashed", source=source, stream=stream)
+            result.outcome = "failed"
+            result.error = SyncdError(f"internal error: {type(error).__name__}", hint="Please report it with the log.")
+        finally:
+            result.spent = upstream.spent
+            with contextlib.suppress(DatabaseError):
+                await asyncio.shield(self._close(run, result, upstream))
+        return result
+
+    async def _close(self, run: Run, result: Result, upstream: RunUpstream) -> None:
+        """Close the run's row unless its last page did, save the budget, give the lock back, tell the log."""
+        error = result.error
+        now = self.clock()
+        try:
+            if result.outcome != "ok":
+                await ledger.close_run(
+                    self.database, run, outcome=result.outcome, spent=result.spent, now=now,
+                    error=" ".join(filter(None, (str(error), error.hint))) if error else None,
+                    error_kind=type(error).__name__ if error else None, notes=upstream.notes,
+                )  # fmt: skip
+            await self.account(run.source).purse.flush()
+        finally:
+            with contextlib.suppress(DatabaseError):
+                await self.database.unlock(ledger.stream_lock(run.source, run.stream, run.kind))
+            counts = result.counts
+            tell = _log.info if result.outcome in ("ok", "aborted") else _log.warning
+            tell(
+                "run_finished", source=run.source, stream=run.stream, kind=run.kind, outcome=result.outcome,
+                run_id=run.run_id, duration_s=round((now - run.started_at).total_seconds(), 3), pages=result.pages,
+                requests=result.spent.requests, seen=counts.seen, inserted=counts.inserted, updated=counts.updated,
+                unchanged=counts.unchanged, deleted=counts.deleted, rejected=counts.rejected,
+                **({"error": str(error), "hint": error.hint} if error else {}),
+                **({"notes": upstream.notes} if upstream.notes else {}),
+            )  # fmt: skip
+
+    async def lookup_keys(self, settings: StreamConfig) -> dict[str, list[str]]:
+        """Return the keys of a lookup stream by option name, queries run on the mirror (read-only)."""
+        keys = {name: list(values) for name, values in settings.lookup.items()}
+        for name, sql in settings.queries.items():
+            async with self.database.connection() as conn:
+                try:
+                    async with conn.transaction(readonly=True):
+                        await conn.execute(f"SET LOCAL statement_timeout = '{LOOKUP_TIMEOUT_S:.0f}s'")
+                        found = await conn.fetch(sql)
+                except (asyncpg.PostgresSyntaxError, asyncpg.DataError, asyncpg.QueryCanceledError,
+                        asyncpg.UndefinedColumnError, asyncpg.ReadOnlySQLTransactionError) as error:  # fmt: skip
+                    raise SyncdError(
+                        f"{name}_query failed: {error}", hint="Mend the query in the configuration."
+                    ) from None
+            keys.setdefault(name, []).extend(str(row[0]) for row in found if row[0] is not None)
+        return {name: list(dict.fromkeys(values)) for name, values in keys.items()}
+
+    async def mirrored(self, source: str, stream: str, column: str) -> list[Any]:
+        """Return one column of the live rows of a stream, in ascending order."""
+        target = self.target(source, stream)
+        if column not in target.columns:
+            raise KeyError(column)
+        async with self.database.connection() as conn:
+            found = await conn.fetch(
+                f'SELECT DISTINCT "{column}" AS value FROM {target.name}'
+                f' WHERE source = $1 AND _deleted_at IS NULL AND "{column}" IS NOT NULL ORDER BY 1',
+                source,
+            )
+        return [row["value"] for row in found]
+
+    async def walk(self, source: str, stream: str, order: Order, upstream: RunUpstream, cursor: Any) -> Walk:
+        """Return what a walk through a stream may know."""
+        _, settings = self.source(source)
+        stream_settings = settings.streams[stream]
+
+        async def mirrored(other: str, column: str) -> list[Any]:
+            return await self.mirrored(source, other, column)
+
+        return Walk(
+            upstream=upstream,
+            kind=order.kind,
+            cursor=cursor,
+            options=settings.options,
+            stream_options=stream_settings.options,
+            lookup=await self.lookup_keys(stream_settings),
+            now=self.clock,
+            mirrored=mirrored,
+            since=order.since,
+            until=order.until,
+        )
+
+
+class _Pass:
+    """One run's walk through its stream."""
+
+    def __init__(self, syncer: Syncer, run: Run, order: Order, upstream: RunUpstream, result: Result) -> None:
+        self.syncer = syncer
+        self.run = run
+        self.order = order
+        self.upstream = upstream
+        self.result = result
+        self.stream: Stream = syncer.source(run.source)[0].stream(run.stream)
+        self.target = syncer.target(run.source, run.stream)
+        self.walk: Walk | None = None
+        self.started_at: datetime | None = None
+        self.remembers = False
+        self.keys: list[Key] = []
+
+    async def go(self) -> None:
+        """Commit page after page; at the end bury what is gone and close the run."""
+        self.walk = await self.syncer.walk(self.run.source, self.run.stream, self.order, self.upstream, self.run.cursor)
+        # a listing that may end in a burial must remember its keys from the first page on
+        listing = not self.stream.lookup and (
+            self.run.kind == "sweep"
+            or (self.run.kind == "live" and (self.stream.sweep_s is None or not self.run.cursor))
+        )
+        fresh = not (self.run.cursor or {}).get("pass")
+        async with _ahead(self.stream.walk(self.walk), self.order.stop) as pages:
+            async for page, is_last in pages:
+                self.started_at = self.started_at or page.requested_at
+                ends = page.whole_walk and page.scope is not None
+                self.remembers = listing and not (is_last and fresh)
+                await self._commit(page, forget=fresh or page.starts_over, closes=is_last and not ends, withhold=ends)
+                fresh = False
+                if ends:
+                    await self._bury(page, page.scope or Scope())
+                self.order.progress(self.result)
+        if self.result.outcome != "ok":
+            await self._close_or_stop()
+
+    async def _close_or_stop(self) -> None:
+        """End a run whose last page was not known to be the last when it was committed."""
+        if self.order.stop.is_set():
+            self.result.outcome = "aborted"
+            self.result.error = SyncdError("stopped at a page boundary", hint="The next run goes on from here.")
+            return
+        async with self.syncer.database.connection() as conn:
+            await conn.execute(
+                "UPDATE syncd.runs SET outcome = 'ok', finished_at = $2, requests = $3, budget_wait_s = $4"
+                " WHERE run_id = $1 AND outcome = 'running'",
+                self.run.run_id, self.syncer.clock(), self.upstream.spent.requests, self.upstream.waited_s,
+            )  # fmt: skip
+        self.result.outcome = "ok"
+
+    async def _commit(self, page: Page, *, forget: bool, closes: bool, withhold: bool) -> None:
+        """Commit one page; again row by row if PostgreSQL refuses one of its values."""
+        try:
+            written = await self._commit_once(page, forget=forget, closes=closes, withhold=withhold, careful=False)
+        except mirror.ROW_FAULTS:
+            written = await self._commit_once(page, forget=forget, closes=closes, withhold=withhold, careful=True)
+        self.result.counts.add(written)
+        self.result.pages += 1
+        self.result.expected = page.total or self.result.expected
+        self.result.spent = self.upstream.spent
+        if closes:
+            self.result.outcome = "ok"
+
+    async def _commit_once(self, page: Page, *, forget: bool, closes: bool, withhold: bool, careful: bool) -> Counts:
+        run, source, now = self.run, self.run.source, self.syncer.clock()
+        riders = {name: self.syncer.target(source, name) for name, records in page.riders.items() if records}
+        async with self.syncer.database.transaction() as conn:
+            if page.records or riders or page.scope:
+                await mirror.lock_tables(conn, source, [self.target, *riders.values()])
+            if forget and self.remembers:
+                await mirror.forget_seen(conn, source, run.stream)
+            written = await mirror.write_page(
+                conn, self.target, source, page.records, now=now, careful=careful,
+                not_after=page.requested_at if run.kind == "backfill" else None,
+            )  # fmt: skip
+            if page.scope and not page.whole_walk:
+                written.counts.deleted += await self._bury_page(conn, page, page.scope, written.keys, now)
+            if self.remembers:
+                await mirror.remember_seen(conn, source, run.stream, written.keys, seen_at=page.requested_at)
+            await ledger.save_rejects(conn, run, run.stream, written.rejects, now=now)
+            await ledger.save_drift(conn, source, run.stream, written.notes, now=now)
+            for name, target in riders.items():
+                rode = await mirror.write_page(conn, target, source, page.riders[name], now=now, careful=careful)
+                await ledger.save_rejects(conn, run, name, rode.rejects, now=now)
+                await ledger.save_drift(conn, source, name, rode.notes, now=now)
+            await ledger.record_page(
+                conn, run, written.counts, self.upstream.spent, cursor=None if withhold else page.cursor, now=now,
+                expected=page.total, notes=self.upstream.notes, outcome="ok" if closes else None,
+            )  # fmt: skip
+        self.keys = written.keys
+        return written.counts
+
+    async def _bury_page(
+        self, conn: asyncpg.Connection, page: Page, scope: Scope, keys: list[Key], now: datetime
+    ) -> int:
+        """Bury the rows for which this one page is everything there is, and which it did not hold."""
+        alive = await mirror.count_alive(conn, self.target, self.run.source, scope)
+        if page.doubt:
+            self.upstream.note(f"nothing buried: {page.doubt}")
+            return 0
+        gone = await mirror.missing(
+            conn, self.target, self.run.source, "", scope, keys, not_after=page.requested_at, limit=alive + 1
+        )
+        if scope.guarded and not self.order.accept_deletions and _is_too_many(len(gone), alive, empty=not page.records):
+            raise _refusal(self.run, len(gone), alive)
+        return await mirror.bury(conn, self.target, self.run.source, gone, now=now)
+
+    async def _bury(self, page: Page, scope: Scope) -> None:
+        """End a full listing: bury what it did not hold, move the cursor and close the run, in one transaction.
+
+        Raises SweepRefused, having buried nothing, where the breaker or a doubt speaks against it.
+        """
+        run, source = self.run, self.run.source
+        guarded = scope.guarded and not self.order.accept_deletions
+        async with self.syncer.database.connection() as conn:
+            alive = await mirror.count_alive(conn, self.target, source, scope)
+            allowed = alive if not guarded else max(BREAKER_ROWS, int(alive * BREAKER_SHARE))
+            gone = await mirror.missing(
+                conn, self.target, source, run.stream if self.remembers else "", scope,
+                [] if self.remembers else self.keys,
+                not_after=self.started_at or run.started_at, limit=allowed + 1,
+            )  # fmt: skip
+        if gone and page.doubt:
+            raise SweepRefused(
+                f"{source}.{run.stream}: rows are missing from the listing, but it is not trusted: {page.doubt}",
+                hint="Nothing was buried; the next sweep tries again.",
+            )
+        empty = len(gone) >= alive > 0
+        if guarded and _is_too_many(len(gone), alive, empty=empty):
+            raise _refusal(run, len(gone), alive)
+        confirmed, returned = await self._confirmed(gone)
+        now = self.syncer.clock()
+        async with self.syncer.database.transaction() as conn:
+            await mirror.lock_tables(conn, source, [self.target])
+            written = await mirror.write_page(conn, self.target, source, returned, now=now)
+            deleted = await mirror.bury(conn, self.target, source, confirmed, now=now)
+            await mirror.forget_seen(conn, source, run.stream)
+            counts = written.counts
+            counts.seen, counts.deleted = counts.inserted + counts.updated + counts.rejected, deleted
+            await ledger.record_page(
+                conn, run, counts, self.upstream.spent, cursor=page.cursor, now=now, notes=self.upstream.notes,
+                outcome="ok",
+            )  # fmt: skip
+        self.result.counts.add(counts)
+        self.result.outcome = "ok"
+
+    async def _confirmed(self, gone: list[Key]) -> tuple[list[Key], list[bytes]]:
+        """Ask for each row by its key where the API can: return the keys that are gone and the records that are not.
+
+        Of very many rows a random sample is asked for; one that is alive discredits the listing.
+        """
+        confirm = self.stream.confirm
+        if confirm is None or not gone or self.walk is None:
+            return gone, []
+        asked = gone if len(gone) <= CONFIRM_ROWS else random.sample(gone, CONFIRM_ROWS)
+        confirmed, returned = [], []
+        for key in asked:
+            try:
+                returned.append(await confirm(self.walk, key))
+                self.upstream.note(f"{self.run.stream}: a row missing from the listing is alive")
+            except NotFound:
+                confirmed.append(key)
+        if asked is gone:
+            return confirmed, returned
+        if returned:
+            raise SweepRefused(
+                f"{self.run.source}.{self.run.stream}: {len(returned)} of {len(asked)} rows missing from the listing"
+                " are alive when asked for",
+                hint="Nothing was buried; the next sweep tries again.",
+            )
+        return gone, []
+
+
+def _is_too_many(gone: int, alive: int, *, empty: bool) -> bool:
+    """Say whether the breaker opens: a suddenly empty list, or more than the share and more than a few rows."""
+    return gone > 0 and (empty or (gone > BREAKER_ROWS and gone > alive * BREAKER_SHARE))
+
+
+def _refusal(run: Run, gone: int, alive: int) -> SweepRefused:
+    many = "all" if gone >= alive else f"{gone} or more"
+    return SweepRefused(
+        f"{run.source}.{run.stream}: the listing would bury {many} of {alive} rows; nothing was buried",
+        hint=f"If they are really gone: syncd sync {run.source}.{run.stream} --full --accept-deletions",
+    )
+
+
+@contextlib.asynccontextmanager
+async def _ahead(pages: AsyncIterator[Page], stop: asyncio.Event) -> AsyncIterator[AsyncIterator[tuple[Page, bool]]]:
+    """Fetch one page ahead; yield each page with whether it is known to be the last. Ends early once `stop` is set."""
+    fetching: set[asyncio.Task[Any]] = set()
+
+    def fetch() -> asyncio.Task[Page | None]:
+        task = asyncio.ensure_future(_next(pages))
+        fetching.add(task)
+        task.add_done_callback(fetching.discard)
+        return task
+
+    async def walk() -> AsyncIterator[tuple[Page, bool]]:
+        page = await _unless(stop, fetch())
+        while page is not None:
+            following = fetch()
+            await asyncio.sleep(0)  # a walk that ends without another request ends now
+            yield (
+                page,
+                following.done()
+                and not following.cancelled()
+                and following.exception() is None
+                and (following.result() is None),
+            )
+            page = await _unless(stop, following)
+
+    walking = walk()
+    try:
+        yield walking
+    finally:
+        await walking.aclose()  # type: ignore[attr-defined]
+        for task in list(fetching):
+            task.cancel()
+        await asyncio.gather(*fetching, return_exceptions=True)
+        await pages.aclose()  # type: ignore[attr-defined]
+
+
+async def _next(pages: AsyncIterator[Page]) -> Page | None:
+    return await anext(pages, None)
+
+
+async def _unless(stop: asyncio.Event, task: asyncio.Task[Page | None]) -> Page | None:
+    """Wait for the next page, or return None as soon as the run is to stop."""
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+    return None if stop.is_set() else task.result()
