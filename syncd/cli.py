@@ -31,8 +31,8 @@ class _InOrder(click.Group):
 
 @click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="syncd")
-def cli() -> None:
-    r"""Keep a PostgreSQL mirror of CycleSoftware, Cyclis, Autengo and GHS Automotive fresh, complete and honest.
+def cli() -> None:  # noqa: D301  (click reads \b as: keep these lines as they are)
+    """Keep a PostgreSQL mirror of CycleSoftware, Cyclis, Autengo and GHS Automotive fresh, complete and honest.
 
     \b
     Try it, without any account:    syncd demo
@@ -95,7 +95,7 @@ def run(config_path: Path | None) -> None:
 @config_option
 @json_option
 @verbose_option
-def sync(
+def sync(  # noqa: D301
     selectors: tuple[str, ...],
     full: bool,
     accept_deletions: bool,
@@ -103,7 +103,7 @@ def sync(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    r"""Run each matching stream once, now, in parallel.
+    """Run each matching stream once, now, in parallel.
 
     \b
     syncd sync                    every stream

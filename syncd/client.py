@@ -171,7 +171,7 @@ class RunUpstream:
     retries: int = 0
     waited_s: float = 0.0
     notes: list[str] = field(default_factory=list)
-    waits: Callable[[float], None] | None = None
+    hears: Callable[[Answer], None] = lambda _answer: None
 
     @property
     def spent(self) -> Spent:
@@ -194,6 +194,7 @@ class RunUpstream:
             self.account.told(error)
             raise
         self.account.told(None)
+        self.hears(answer)
         return answer
 
     async def send_login(
@@ -363,4 +364,6 @@ async def http_session() -> AsyncIterator[aiohttp.ClientSession]:
         max_line_size=16_384,
         max_field_size=16_384,
     ) as session:
+        # aiohttp would send a GET a second time, uncharged, when a kept-alive connection was cut before the answer
+        session._retry_connection = False  # noqa: SLF001
         yield session

@@ -171,6 +171,7 @@ def _engine(url: str, pool_size: int) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=1,  # the connection that holds the locks
         pool_timeout=300,
+        json_deserializer=lambda text: text if isinstance(text, str) else text.decode(),  # jsonb stays text
         connect_args={
             "timeout": CONNECT_TIMEOUT_S,
             "server_settings": {"application_name": "syncd", "jit": "off", "lock_timeout": LOCK_TIMEOUT},

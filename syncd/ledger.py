@@ -27,6 +27,11 @@ from syncd.source import Cursor, Lane
 Clock = Callable[[], datetime]
 Sleep = Callable[[float], Awaitable[None]]
 
+PRUNE_BATCH = 1000
+"""Rows deleted in one statement, which so holds no lock for long."""
+PRUNE_BATCHES = 200
+"""Statements in a row at most: the rest is for the next time."""
+
 _OPEN_RUN = """
 WITH dead AS (
   UPDATE syncd.runs SET outcome = 'aborted', finished_at = $6, error_kind = 'Killed',
@@ -90,6 +95,28 @@ UPDATE syncd.budgets SET version = version + 1, state = $3, minute_limit = $4, m
 WHERE source = $1 AND version = $2
 """
 
+_RECOVER = """
+UPDATE syncd.runs SET outcome = 'aborted', finished_at = $4, error_kind = 'Killed',
+       error = 'the process ended without a word; the next run goes on from the last committed page'
+WHERE source = $1 AND stream = $2 AND lane = $3 AND outcome = 'running'
+"""
+
+# What the scheduler and the status go by is kept for ever: the newest good run of each kind, and the first live one.
+_PRUNE_RUNS = """
+DELETE FROM syncd.runs WHERE run_id IN (
+  SELECT run_id FROM syncd.runs r WHERE started_at < $1 AND outcome <> 'running' AND (outcome <> 'ok' OR (
+    EXISTS (SELECT FROM syncd.runs n WHERE n.source = r.source AND n.stream = r.stream AND n.kind = r.kind
+            AND n.run_id > r.run_id AND n.outcome = 'ok')
+    AND (kind <> 'live' OR EXISTS (SELECT FROM syncd.runs o WHERE o.source = r.source AND o.stream = r.stream
+                                   AND o.kind = 'live' AND o.run_id < r.run_id AND o.outcome = 'ok'))))
+  ORDER BY started_at LIMIT $2
+)
+"""
+
+_PRUNE_REJECTS = """
+DELETE FROM syncd.rejects WHERE reject_id IN (SELECT reject_id FROM syncd.rejects WHERE last_seen_at < $1 LIMIT $2)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Spent:
@@ -142,6 +169,38 @@ async def open_run(
         run_id=row["run_id"], source=source, stream=stream, kind=kind, lane=lane, cursor_kind=cursor_kind,
         cursor=cursor, started_at=now, took_over=row["dead"] > 0,
     )  # fmt: skip
+
+
+async def recover(database: Database, *, now: datetime) -> int:
+    """Declare runs aborted that say `running` though nobody holds their stream's lock; return how many."""
+    async with database.connection() as conn:
+        running = await conn.fetch("SELECT DISTINCT source, stream, lane FROM syncd.runs WHERE outcome = 'running'")
+    recovered = 0
+    for row in running:
+        number = stream_lock(row["source"], row["stream"], row["lane"])
+        if not await database.try_lock(number):
+            continue
+        try:
+            async with database.connection() as conn:
+                status = await conn.execute(_RECOVER, row["source"], row["stream"], row["lane"], now)
+        finally:
+            await database.unlock(number)
+        recovered += int(status.rpartition(" ")[2])
+    return recovered
+
+
+async def prune(database: Database, *, runs_before: datetime, rejects_before: datetime) -> tuple[int, int]:
+    """Delete older runs and rejects, in many small statements; return how many of each."""
+    deleted = [0, 0]
+    for place, (query, before) in enumerate(((_PRUNE_RUNS, runs_before), (_PRUNE_REJECTS, rejects_before))):
+        for _ in range(PRUNE_BATCHES):
+            async with database.connection() as conn:
+                status = await conn.execute(query, before, PRUNE_BATCH)
+            count = int(status.rpartition(" ")[2])
+            deleted[place] += count
+            if count < PRUNE_BATCH:
+                break
+    return deleted[0], deleted[1]
 
 
 async def _holder(database: Database, source: str, stream: str, now: datetime) -> str:

@@ -77,6 +77,7 @@ class Target:
         self.name = f"{_quoted(table.schema)}.{_quoted(table.name)}"
         self.columns = parser.names
         self._deleted_at = self.columns.index(table.deleted) if table.deleted else None
+        self.json_columns = frozenset(column.name for column in table.columns if column.kind is Kind.JSON)
         kinds = {column.name: _SQL_TYPE[column.kind] for column in table.columns}
         keys = table.key
         joined = " AND ".join(f"t.{_quoted(key)} = k.{_quoted(key)}" for key in keys)
@@ -102,6 +103,11 @@ class Target:
             f"UPDATE {self.name} t SET _deleted_at = $2, _changed_at = $2, _hash = NULL"
             f" FROM unnest({', '.join(f'${place}::{kinds[key]}[]' for place, key in enumerate(keys, 3))}) AS k({names})"
             f" WHERE t.source = $1 AND {joined} AND t._deleted_at IS NULL"
+        )
+
+        self.forget = (
+            f"UPDATE {self.name} t SET _hash = NULL"
+            f" FROM unnest({arrays}) AS k({names}) WHERE t.source = $1 AND {joined}"
         )
 
     def _update_sql(self, kinds: Mapping[str, str], joined: str) -> str:
@@ -343,6 +349,11 @@ async def bury(conn: asyncpg.Connection, target: Target, source: str, keys: Sequ
     return int(status.rpartition(" ")[2])
 
 
+async def forget_hashes(conn: asyncpg.Connection, target: Target, source: str, keys: Sequence[Key]) -> None:
+    """Forget the fingerprints of rows, so that their next record is compared value by value."""
+    await conn.execute(target.forget, source, *map(list, zip(*keys, strict=True)))
+
+
 async def remember_seen(
     conn: asyncpg.Connection, source: str, stream: str, keys: Sequence[Key], *, seen_at: datetime
 ) -> None:
@@ -387,12 +398,11 @@ async def missing(
     where, values = _in_scope(target, scope, 6)
     own = ", ".join(f"t.{_quoted(key)}" for key in target.table.key)
     found = await conn.fetch(
-        f"SELECT {own} FROM {target.name} t WHERE t.source = $1 AND t._deleted_at IS NULL{where}"
-        " AND NOT EXISTS (SELECT FROM ("
+        "WITH seen AS MATERIALIZED ("
         "  SELECT unnest(keys) AS h FROM syncd.seen WHERE source = $1 AND stream = $2"
         "  UNION ALL SELECT hashtextextended(k, 0) FROM unnest($3::text[]) AS k"
-        f") s WHERE s.h = hashtextextended({target.key_text}, 0))"
-        " AND t._changed_at <="
+        f") SELECT {own} FROM {target.name} t LEFT JOIN seen ON seen.h = hashtextextended({target.key_text}, 0)"
+        f" WHERE t.source = $1 AND t._deleted_at IS NULL{where} AND seen.h IS NULL AND t._changed_at <="
         " least($4, (SELECT min(seen_at) FROM syncd.seen WHERE source = $1 AND stream = $2))"
         f" ORDER BY {own} LIMIT $5",
         source, stream, _texts(keys), not_after, limit, *values,

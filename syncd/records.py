@@ -301,9 +301,9 @@ class Parser:
     ) -> None:
         for name, raw in fields.items():
             self._read_field(node.get(name), name, bytes(raw), reading, extra, prefix)
-        for name, spot in node.items():
-            if name not in fields:
-                self._mark_absent(spot, reading, f"{prefix}{name}")
+        for known, spot in node.items():
+            if known not in fields:
+                self._mark_absent(spot, reading, f"{prefix}{known}")
 
     def _read_field(
         self, spot: Any, name: str, raw: bytes, reading: _Reading, extra: dict[str, bytes], prefix: str
@@ -418,7 +418,7 @@ class Parser:
         if any(len(column.path) != 1 or column.kind not in kinds for column in columns):
             return None
         fields: list[tuple[str, Any]] = [(column.name, kinds[column.kind]) for column in columns]
-        rename = {column.name: str(column.path[0]) for column in columns}
+        rename: dict[str, str] = {column.name: str(column.path[0]) for column in columns}
         return msgspec.json.Decoder(msgspec.defstruct(f"{self.table.name}_key", fields, rename=rename, gc=False))
 
 

@@ -5,7 +5,7 @@ daemon acts on them, the status shows them.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -21,25 +21,32 @@ SWEEP_RETRY_S: Final = 3600.0
 """First wait after a sweep that failed: a whole listing is dear; doubled each time."""
 REFUSED_RETRY_S: Final = 86_400.0
 """A sweep that was refused is looked at again after this: somebody has to judge it."""
+IDLE_RETRY_S: Final = 60.0
+"""First wait after a good run that had nothing to ask for: it costs no request to look again; doubled each time."""
 GRACE_S: Final = 60.0
 """A stream is late after two intervals and this."""
 PAUSING: Final = frozenset({"BadCredentials", "ScopeMissing"})
 """Kinds of error that only a person can mend (errors.py): the stream is paused and only probed."""
 
+REFUSED: Final = "SweepRefused"
+"""Kind of error of a sweep whose burials are not believed (sync.py)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """What is known of a stream's earlier runs; instants are those at which they started.
+    """What is known of a stream's earlier runs.
 
-    failures        live runs that failed since the last good one; `failed_at` is when the last of them ended
-    swept_at        the last good sweep or, if there was none yet, the first good live run, which read everything
+    ok_at           when the last good live run started
+    failures        live runs that failed since then; `failed_at` is when the last of them ended
+    idle            good live runs in a row, up to now, that sent no request: what they ask for comes from other streams
+    swept_at        when the last good sweep started or, if there was none yet, the first good live run, which read all
     sweep_failures  sweeps that failed since the last good one; `sweep_tried_at` is when the last of them ended
     """
 
-    tried_at: datetime | None = None
     ok_at: datetime | None = None
     failures: int = 0
     failed_at: datetime | None = None
+    idle: int = 0
     error_kind: str | None = None
     swept_at: datetime | None = None
     sweep_failures: int = 0
@@ -61,18 +68,15 @@ def jitter_s(every_s: float) -> float:
 def first_at(now: datetime, name: str, settings: StreamConfig, history: History) -> datetime:
     """Return when a stream runs first after a start: when it is due or, if it is overdue, at its offset from now.
 
-    A clock that was set back never puts a run off for longer than one interval.
+    A stream that was failing is overdue, because a restart may have mended it. A clock that was set back puts no run
+    off for longer than one interval.
     """
-    every_s = settings.every_s
-    at_once = now + timedelta(seconds=spread_s(name, SPREAD_S if every_s is None else every_s))
-    if history.failures:
-        return max(at_once, min(retry_at(settings, history), now + timedelta(seconds=PROBE_S)))
-    if history.tried_at is None:
+    longest_s = SPREAD_S if settings.every_s is None else settings.every_s
+    at_once = now + timedelta(seconds=spread_s(name, longest_s))
+    if history.ok_at is None:
         return at_once
-    due_at = next_at(settings, history.tried_at)
-    if every_s is None:
-        return due_at if due_at > now else at_once
-    return max(at_once, min(due_at, now + timedelta(seconds=every_s))) if due_at > now else at_once
+    seen = replace(history, failures=0, ok_at=min(history.ok_at, now))
+    return max(at_once, again_at(settings, seen) or next_at(settings, min(history.ok_at, now)))
 
 
 def next_at(settings: StreamConfig, after: datetime) -> datetime:
@@ -92,24 +96,38 @@ def cron_after(cron: str, after: datetime) -> datetime:
     return found
 
 
-def wait_s(every_s: float | None, failures: int, error_kind: str | None = None) -> float:
+def interval_s(settings: StreamConfig, now: datetime) -> float:
+    """Return the time between two runs; of a crontab, that between its next two instants."""
+    if settings.cron is None:
+        return settings.every_s or 0.0
+    following = cron_after(settings.cron, now)
+    return (cron_after(settings.cron, following) - following).total_seconds()
+
+
+def wait_s(every_s: float, failures: int, error_kind: str | None = None) -> float:
     """Return how long a stream rests after its n-th failure in a row before it is tried again.
 
-    A frequent stream doubles its interval up to PROBE_S. A rare one (or a crontab) is tried after PROBE_S, which is
-    doubled up to its interval: a night's outage must not cost a day. A paused one never rests for less than PROBE_S.
+    A frequent stream doubles its interval up to PROBE_S. A rare one is tried after PROBE_S, which is doubled up to its
+    interval: an hour's outage must not cost a day. A paused one never rests for less than PROBE_S.
     """
     step = min(max(failures, 1), 20)
-    interval_s = every_s if every_s is not None else 86_400.0
-    if interval_s <= PROBE_S:
-        return PROBE_S if error_kind in PAUSING else min(PROBE_S, interval_s * 2.0**step)
-    return min(interval_s, PROBE_S * 2.0 ** (step - 1))
+    if every_s <= PROBE_S:
+        return PROBE_S if error_kind in PAUSING else min(PROBE_S, every_s * 2.0**step)
+    return min(every_s, PROBE_S * 2.0 ** (step - 1))
 
 
-def retry_at(settings: StreamConfig, history: History) -> datetime:
-    """Return when a failing stream may be tried again: not before the wait is over, nor while it would tick sooner."""
-    if history.failed_at is None:
-        raise ValueError("the stream has not failed")
-    return history.failed_at + timedelta(seconds=wait_s(settings.every_s, history.failures, history.error_kind))
+def again_at(settings: StreamConfig, history: History) -> datetime | None:
+    """Return when a stream runs next that failed or was idle; None: its job's own rhythm holds.
+
+    A run that sent no request had nothing to ask for yet, such as models before there are makes.
+    """
+    if history.failures and history.failed_at:
+        every_s = interval_s(settings, history.failed_at)
+        return history.failed_at + timedelta(seconds=wait_s(every_s, history.failures, history.error_kind))
+    if history.idle and history.ok_at:
+        rest_s = IDLE_RETRY_S * 2.0 ** (min(history.idle, 20) - 1)
+        return history.ok_at + timedelta(seconds=min(rest_s, interval_s(settings, history.ok_at)))
+    return None
 
 
 def is_sweep_due(now: datetime, sweep_s: float | None, history: History) -> bool:
@@ -119,7 +137,7 @@ def is_sweep_due(now: datetime, sweep_s: float | None, history: History) -> bool
     if history.sweep_tried_at is None or not history.sweep_failures:
         return True
     rest_s = SWEEP_RETRY_S * 2.0 ** (min(history.sweep_failures, 20) - 1)
-    if history.sweep_error_kind == "SweepRefused":
+    if history.sweep_error_kind == REFUSED:
         rest_s = max(rest_s, REFUSED_RETRY_S)
     return now - history.sweep_tried_at >= timedelta(seconds=min(rest_s, sweep_s))
 

@@ -266,6 +266,7 @@ class Syncer:
 
         return Walk(
             upstream=upstream,
+            base_url=settings.base_url,
             kind=order.kind,
             cursor=cursor,
             options=settings.options,

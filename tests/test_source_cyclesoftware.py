@@ -4,24 +4,22 @@ import base64
 import hashlib
 import json
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import aiohttp
 import pytest
 
 from syncd.config import Secret
-from syncd.errors import BadPayload, ConfigError, NotFound, ScopeMissing, UsageError
+from syncd.errors import BadPayload, ConfigError, NotFound, UsageError
 from syncd.records import Parser, Reject, Row
-from syncd.sandbox import CREDENTIALS, Sandbox, serve
 from syncd.source import Answer, Cursor, Page, RunKind, Scope, Table, Walk
 from syncd.sources.cyclesoftware import SOURCE, fault_of
+from tests.conftest import Bench, MakeBench
 
 ZONE = ZoneInfo("Europe/Amsterdam")
 NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
@@ -701,78 +699,68 @@ async def test_orders_that_come_item_by_item_become_whole_orders() -> None:
 # --- Walks against the sandbox ----------------------------------------------------------------------------------------
 
 
-@dataclass
-class Http:
-    """A bare upstream: signs and sends, and knows only what a walk must be told."""
-
-    session: aiohttp.ClientSession
-    base_url: str
-    asked: int = 0
-
-    async def request(
-        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), json: Any = None
-    ) -> Answer:
-        self.asked += 1
-        account = CREDENTIALS["cyclesoftware"]
-        auth = SOURCE.auth({"username": account["username"], "password": Secret(str(account["password"]))})
-        sent_at = datetime.now(UTC)
-        async with self.session.request(
-            method, f"{self.base_url}{path}", params=list(params), json=json, headers=dict(auth.headers())
-        ) as response:
-            found = replace(answer(await response.read(), sent_at=sent_at), status=response.status)
-        if response.status == 404:
-            raise NotFound("404", status=404)
-        if response.status == 403:
-            raise ScopeMissing("403", status=403)
-        assert (response.status, fault_of(found)) == (200, None)
-        return found
+async def mirror_of(bench: Bench, stream: str) -> dict[Any, Any]:
+    columns, key = [each.name for each in table(stream).columns], table(stream).key
+    return {
+        tuple(row[name] for name in key): (
+            tuple(row[name] for name in columns),
+            row["_extra"] and json.loads(row["_extra"]),
+        )
+        for row in await bench.rows(f"cyclesoftware.{stream}")
+    }
 
 
-@asynccontextmanager
-async def sandbox_upstream() -> AsyncIterator[tuple[Sandbox, Http]]:
-    sandbox = Sandbox(seed=7, page_size=37)
-    async with serve(sandbox) as address, aiohttp.ClientSession() as session:
-        yield sandbox, Http(session, address.base_url("cyclesoftware"))
-
-
-def keyed(stream: str, records: Sequence[bytes | dict[str, Any]]) -> dict[Any, Any]:
+def expected(stream: str, records: Sequence[dict[str, Any]]) -> dict[Any, Any]:
     parser = Parser(table(stream), ZONE)
-    raws = [json.dumps(each).encode() if isinstance(each, dict) else each for each in records]
-    rows = [parser.parse(raw) for raw in raws]
-    return {row.key: (row.values, row.extra and json.loads(row.extra)) for row in rows if isinstance(row, Row)}
-
-
-def now_walk(upstream: Http, kind: RunKind = "live", **kwargs: Any) -> Walk:
-    return replace(walk_of(upstream, kind, **kwargs), now=lambda: datetime.now(UTC))
+    rows = [parser.parse(json.dumps(each).encode()) for each in records]
+    deleted_at = parser.names.index("is_deleted") if stream == "stock_items" else None
+    return {
+        row.key: (row.values, row.extra and json.loads(row.extra))
+        for row in rows
+        if isinstance(row, Row) and (deleted_at is None or not row.values[deleted_at])
+    }
 
 
 @pytest.mark.parametrize("stream", ["customers", "stores", "stock_items", "platform_keys", "stock", "leads"])
-async def test_walk_finds_all_that_the_sandbox_holds(stream: str) -> None:
-    async with sandbox_upstream() as (sandbox, upstream):
-        lookup = sandbox.lookups.get(stream, {})
-        found = [
-            record for page in await pages_of(stream, now_walk(upstream, lookup=lookup)) for record in page.records
-        ]
-        truth = keyed(stream, sandbox.truth("cyclesoftware", stream))
-        assert truth
-        assert keyed(stream, found) == truth
+async def test_mirror_equals_the_sandbox_after_a_run(make_bench: MakeBench, stream: str) -> None:
+    bench = await make_bench(seed=7, page_size=37)
+    result = await bench.sync(f"shop.{stream}")
+    assert result.outcome == "ok", result.error
+    truth = expected(stream, bench.sandbox.truth("cyclesoftware", stream))
+    assert truth
+    assert await mirror_of(bench, stream) == truth
 
 
-async def test_walk_of_sales_orders_finds_live_and_deleted_ones() -> None:
-    async with sandbox_upstream() as (sandbox, upstream):
-        pages = await pages_of("sales_orders", now_walk(upstream))
-        found = keyed("sales_orders", [record for page in pages for record in page.records])
-        deleted = keyed("sales_orders", sandbox.deleted_sales_orders())
-        assert found == keyed("sales_orders", sandbox.truth("cyclesoftware", "sales_orders")) | deleted
+@pytest.mark.parametrize("stream", ["customers", "stores", "stock_items", "platform_keys"])
+async def test_full_listing_follows_changes_and_deletions(make_bench: MakeBench, stream: str) -> None:
+    bench = await make_bench(seed=7, page_size=37)
+    await bench.sync(f"shop.{stream}")
+    bench.time.pass_by(minutes=30)
+    bench.sandbox.evolve(20)
+    bench.time.pass_by(minutes=1)
+    result = await bench.sync(f"shop.{stream}", "sweep" if stream == "customers" else "live")
+    assert result.outcome == "ok", result.error
+    assert await mirror_of(bench, stream) == expected(stream, bench.sandbox.truth("cyclesoftware", stream))
 
 
-async def test_second_walk_brings_what_changed_only() -> None:
-    async with sandbox_upstream() as (sandbox, upstream):
-        first = await pages_of("customers", now_walk(upstream))
-        mirror = keyed("customers", [record for page in first for record in page.records])
-        sandbox.evolve(20)
-        second = await pages_of("customers", now_walk(upstream, cursor=first[-1].cursor))
-        mirror |= keyed("customers", [record for page in second for record in page.records])
-        truth = keyed("customers", sandbox.truth("cyclesoftware", "customers"))
-        assert {key: row for key, row in mirror.items() if key in truth} == truth
-        assert sum(len(page.records) for page in second) < sum(len(page.records) for page in first)
+async def test_live_run_of_customers_reads_what_changed_only(make_bench: MakeBench) -> None:
+    bench = await make_bench(seed=7, page_size=37)
+    first = await bench.sync("shop.customers")
+    bench.time.pass_by(minutes=30)
+    bench.sandbox.evolve(5)
+    second = await bench.sync("shop.customers")
+    assert (first.outcome, second.outcome) == ("ok", "ok")
+    assert second.counts.seen < first.counts.seen / 10
+    found = await mirror_of(bench, "customers")
+    truth = expected("customers", bench.sandbox.truth("cyclesoftware", "customers"))
+    assert {key: row for key, row in found.items() if key in truth} == truth
+
+
+async def test_sales_orders_hold_deleted_ones_too(make_bench: MakeBench) -> None:
+    bench = await make_bench(seed=7, page_size=37)
+    result = await bench.sync("shop.sales_orders")
+    assert result.outcome == "ok", result.error
+    truth = expected("sales_orders", bench.sandbox.truth("cyclesoftware", "sales_orders"))
+    assert await mirror_of(bench, "sales_orders") == truth | expected(
+        "sales_orders", bench.sandbox.deleted_sales_orders()
+    )

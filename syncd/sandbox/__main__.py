@@ -18,9 +18,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: a free one)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same records")
     parser.add_argument("--customers", type=int, default=400, help="number of CycleSoftware customers")
-    parser.add_argument(
-        "--fault", action="append", default=[], metavar="SPEC", type=parse_fault, help="arm a fault; may be repeated"
-    )
+    parser.add_argument("--fault", action="append", default=[], metavar="SPEC", help="arm a fault; may be repeated")
     parser.add_argument(
         "--evolve", type=float, default=0.0, metavar="SECONDS", help="let the world change every so often"
     )
@@ -30,7 +28,7 @@ def _arguments() -> argparse.Namespace:
 async def _serve(arguments: argparse.Namespace) -> None:
     sandbox = Sandbox(seed=arguments.seed, customers=arguments.customers)
     for spec in arguments.fault:
-        sandbox.faults.add(**spec)
+        sandbox.faults.add(**parse_fault(spec))
     async with serve(sandbox, port=arguments.port) as address:
         sys.stdout.write(f"# the sandbox serves at {address.url}\n{config_text(sandbox, address)}\n")
         sys.stdout.flush()

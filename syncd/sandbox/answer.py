@@ -142,6 +142,7 @@ class LogEntry:
     stream: str
     method: str
     path: str
+    endpoint: str  # the path with placeholders, as routed; empty for what is no endpoint
     query: dict[str, str]
     status: int
     at: datetime

@@ -27,7 +27,7 @@ MAKES: dict[str, tuple[str, ...]] = {
 }
 FIRST_MAKE_ID = 190  # Audi, as documented
 FIRST_MODEL_ID = 3813 - 1  # A4, as documented, is the second
-TIE_SIZE = 40  # vehicles of one import batch bear the same second in `updated`; more than a default page of 25
+TIE_SIZE = 45  # vehicles of one import batch bear the same second in `updated`; more than a default page of 25
 
 # field → key → (German, English). The texts of the documented sample are kept.
 TEXTS: dict[str, dict[Any, tuple[str, str]]] = {

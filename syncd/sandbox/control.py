@@ -36,7 +36,8 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
 
     async def add_fault(request: web.Request) -> web.Response:
         given = await request.json()
-        sandbox.faults.add(**parse_fault(given["fault"]), after=given.get("after", 0), **given.get("params", {}))
+        spec = parse_fault(given["fault"])
+        sandbox.faults.add(**spec, after=given.get("after", 0), **given.get("params", {}))
         return _json(sandbox.faults.armed())
 
     async def remove_faults(request: web.Request) -> web.Response:
@@ -52,7 +53,8 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
     async def requests(_request: web.Request) -> web.Response:
         counts: dict[str, Counter[str]] = {}
         for entry in sandbox.requests:
-            counts.setdefault(f"{entry.api} {entry.method} {entry.path}", Counter())[str(entry.status)] += 1
+            endpoint = f"{entry.api} {entry.method} {entry.endpoint or entry.path}"
+            counts.setdefault(endpoint, Counter())[str(entry.status)] += 1
         return _json(counts)
 
     async def put(request: web.Request) -> web.Response:

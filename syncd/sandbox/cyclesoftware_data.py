@@ -10,6 +10,7 @@ from syncd.sandbox.world import Sizes, World
 
 API = "cyclesoftware"
 FIRST_CUSTOMER_ID = 30_001  # above every documented sample
+FIRST_NEW_ID = 5_000_000  # of customers and orders that were not seeded
 TITLES = ("Dhr.", "Mevr.", "Dhr./Mevr. ", "Fam. ", "")  # the documented sample has the trailing blank
 CUSTOMER_TYPES = ("Klant", "Klant", "Klant", "Klant", "Zakelijk", "E-commerce")
 LEAD_TYPES = ("information", "sales_offer", "test_ride", "contact_request", "exchange", "complaint", "other")
@@ -291,8 +292,7 @@ def _sales_order(world: World, order_id: int) -> tuple[Record, float]:
 def fresh(world: World, stream: str, number: int) -> Record:
     """Make a new record of a stream; the caller puts it."""
     if stream in {"customers", "sales_orders"}:
-        # The list need not be in order of the key: one that was put in front has a low number.
-        new_id = max(world[API, stream].keys(), default=FIRST_CUSTOMER_ID) + 1
+        new_id = FIRST_NEW_ID + number  # a number is never given out twice
         return customer(world, new_id) if stream == "customers" else _sales_order(world, new_id)[0]
     makers: dict[str, Any] = {
         "stores": _store, "platform_keys": _platform_key, "stock_items": _stock_item, "leads": _lead,

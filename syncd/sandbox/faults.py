@@ -29,8 +29,8 @@ class Stage(Enum):
 
     BEFORE = 1  # instead of an answer
     ASK = 2  # the handler sees another request
-    ANSWER = 3  # what the handler answered is changed
-    AFTER = 4  # the world moves on as soon as the answer is made
+    WORLD = 3  # the world moves on as soon as the handler has answered
+    ANSWER = 4  # what the handler answered is changed
     WIRE = 5  # the bytes and headers on their way out
 
 
@@ -133,7 +133,7 @@ class Faults:
     ) -> None:
         """Arm a fault: for one API or stream, at most `times` times, after skipping so many matching requests.
 
-        Raises ValueError for a name, API or stream that is not known, or an API that the fault does not know.
+        Raises ValueError for a name, API or stream that is not known, or that the fault does not know.
         """
         kind = KINDS.get(name)
         if kind is None:
@@ -143,6 +143,8 @@ class Faults:
         known = {known for one in KEYS if api in {None, one} for known in KEYS[one]} | {"auth"}
         if stream is not None and stream not in known:
             raise ValueError(f"there is no stream {stream!r} here; there are: {', '.join(sorted(known))}")
+        if stream is not None and not {stream, "*"} & {*(kind.streams or ("*",))}:
+            raise ValueError(f"fault {name!r} knows the streams {', '.join(kind.streams or ())}, not {stream!r}")
         self._armed.append(Armed(kind=kind, api=api, stream=stream, times=times, after=after, params=params))
 
     def remove(self, name: str) -> None:

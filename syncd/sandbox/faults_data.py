@@ -47,7 +47,9 @@ def _spoil(moment: Moment, armed: Armed, deed: Deed) -> bool:
     if index is None:
         return False
     rows = list(answer.rows)
-    record = decoded(rows[index])
+    record: Any = decoded(rows[index])
+    if not isinstance(record, dict):  # another fault was here before
+        return False
     target: Any = record
     if armed.stream == "customer_phone_numbers":
         numbers = record["phone_numbers"]
@@ -70,9 +72,9 @@ def _index(api: str, answer: Answer, armed: Armed) -> int | None:
         return index if index < len(rows) else None
     wanted = armed.params["key"]
     for index, row in enumerate(rows):
-        record = decoded(row)
+        record: Any = decoded(row)
         fields = [field for fields in KEYS[api].values() for field in fields]
-        if any(record.get(field) == wanted for field in fields):
+        if isinstance(record, dict) and any(record.get(field) == wanted for field in fields):
             return index
     return None
 
@@ -315,6 +317,7 @@ def _null_list(moment: Moment, _armed: Armed) -> bool:
     if (answer := _list_of(moment)) is None or not answer.rows_at:
         return False
     answer.set_rows(None)
+    answer.rows_at = None
     return True
 
 
@@ -323,6 +326,7 @@ def _missing_list(moment: Moment, _armed: Armed) -> bool:
     if (answer := _list_of(moment)) is None or not answer.rows_at:
         return False
     del answer.body[answer.rows_at[0]]
+    answer.rows_at = None
     return True
 
 
@@ -333,7 +337,7 @@ def _arrays_reordered(moment: Moment, _armed: Armed) -> bool:
         return False
     records = [decoded(row) for row in answer.rows]
     turned = False
-    for record in records:
+    for record in filter(None, records):
         holder = record.get("attributes", record)
         for name, value in holder.items():
             if isinstance(value, list) and len(value) > 1 and name != "urgentMessages":

@@ -1,6 +1,6 @@
 """Faults of paging: lists that move under the walk, offsets that lead nowhere, filters that are not applied.
 
-The ones of stage AFTER change the world, so the truth changes with them; the others change one answer only.
+The ones of stage WORLD change the world, so the truth changes with them; the others change one answer only.
 """
 
 from datetime import timedelta
@@ -23,16 +23,20 @@ LATE_S = 300
 # The list moves
 
 
-def _first_key(moment: Moment) -> Any:
+def _first_key(moment: Moment) -> Any | None:
+    """Return the key of the answer's first row, if the world still holds it."""
+    if not moment.answered.rows:
+        return None
     row = decoded(moment.answered.rows[0])
     parts = tuple(row[field] for field in KEYS[moment.ask.api][moment.ask.stream])
-    return parts if len(parts) > 1 else parts[0]
+    key = parts if len(parts) > 1 else parts[0]
+    return key if key in moment.world[moment.ask.api, moment.ask.stream] else None
 
 
 @fault(
     "row-inserted-ahead",
     "between two pages a new row comes at the start of the list (the world changes)",
-    Stage.AFTER,
+    Stage.WORLD,
     apis=PAGED,
 )
 def _row_inserted_ahead(moment: Moment, _armed: Armed) -> bool:
@@ -46,33 +50,33 @@ def _row_inserted_ahead(moment: Moment, _armed: Armed) -> bool:
 @fault(
     "row-deleted-ahead",
     "between two pages the first row of the page is deleted (the world changes)",
-    Stage.AFTER,
+    Stage.WORLD,
     apis=PAGED,
 )
 def _row_deleted_ahead(moment: Moment, _armed: Armed) -> bool:
-    if not moment.answered.more or not moment.answered.rows:
+    if not moment.answered.more or (key := _first_key(moment)) is None:
         return False
-    moment.world.delete(moment.ask.api, moment.ask.stream, _first_key(moment))
+    moment.world.delete(moment.ask.api, moment.ask.stream, key)
     return True
 
 
 @fault(
     "row-moved-ahead",
     "between two pages the first row of the page is changed (the world changes)",
-    Stage.AFTER,
+    Stage.WORLD,
     apis=PAGED,
 )
 def _row_moved_ahead(moment: Moment, _armed: Armed) -> bool:
-    if not moment.answered.more or not moment.answered.rows:
+    if not moment.answered.more or (key := _first_key(moment)) is None:
         return False
-    moment.world.change(moment.ask.api, moment.ask.stream, _first_key(moment))
+    moment.world.change(moment.ask.api, moment.ask.stream, key)
     return True
 
 
 @fault(
     "late-commit",
     "after the answer, a change becomes visible that bears a time age_s=300 ago (the world changes)",
-    Stage.AFTER,
+    Stage.WORLD,
 )
 def _late_commit(moment: Moment, armed: Armed) -> bool:
     keys = moment.world[moment.ask.api, moment.ask.stream].keys()
@@ -86,14 +90,14 @@ def _late_commit(moment: Moment, armed: Armed) -> bool:
 @fault(
     "object-moves",
     "after the answer, the first object moves to another store (the world changes)",
-    Stage.AFTER,
+    Stage.WORLD,
     apis=("cyclesoftware",),
     streams=("stock", "stock_items"),
 )
 def _object_moves(moment: Moment, _armed: Armed) -> bool:
-    if not moment.answered.rows:
+    if (key := _first_key(moment)) is None:
         return False
-    world, stream, key = moment.world, moment.ask.stream, _first_key(moment)
+    world, stream = moment.world, moment.ask.stream
     row = world.get("cyclesoftware", stream, key)
     if stream == "stock":
         world.delete("cyclesoftware", stream, key)
@@ -171,7 +175,7 @@ def _pagination(moment: Moment) -> dict[str, Any] | None:
     if answer.paging != "next_offset" or not answer.more:
         return None
     pagination: dict[str, Any] = answer.body["pagination"]
-    return pagination
+    return pagination if isinstance(pagination.get("next_offset"), int) else None
 
 
 @fault("next-offset-repeats", "a next_offset that is the offset just asked for", Stage.ANSWER, apis=("cyclesoftware",))
@@ -202,6 +206,7 @@ def _next_offset_absent(moment: Moment, armed: Armed) -> bool:
         return False
     if armed.params.get("whole"):
         del moment.answered.body["pagination"]
+        moment.answered.paging = ""
     else:
         del pagination["next_offset"]
     return True
@@ -227,10 +232,10 @@ def _empty_page_with_next(moment: Moment, _armed: Armed) -> bool:
         return False
     count = len(answer.rows)
     answer.rows = []
-    if answer.paging == "next_offset" and isinstance(moment.api, CycleSoftware):
-        answer.body["pagination"]["count"] = 0
+    if (pagination := _pagination(moment)) and isinstance(moment.api, CycleSoftware):
+        pagination["count"] = 0
         _, shift = moment.api.skew.get(moment.ask.stream, (0, 0))
-        moment.api.skew[moment.ask.stream] = (answer.body["pagination"]["next_offset"], shift + count)
+        moment.api.skew[moment.ask.stream] = (pagination["next_offset"], shift + count)
     return True
 
 
@@ -278,7 +283,9 @@ def _duplicate_key_on_page(moment: Moment, armed: Armed) -> bool:
     if answer.rows_at is None or not answer.is_list or not answer.rows:
         return False
     row = int(armed.params.get("row", 0))
-    record = decoded(answer.rows[row])
+    record: Any = decoded(answer.rows[row])
+    if not isinstance(record, dict):  # another fault was here before
+        return False
     if armed.params.get("stale", True):
         _age(record, {*KEYS[moment.ask.api][moment.ask.stream]})
     answer.rows = [spoiled(record), *answer.rows]

@@ -93,6 +93,14 @@ def _redirect(moment: Moment, armed: Armed) -> None:
     moment.answer = answer
 
 
+@fault("gzip-required", "a 400 for whoever does not accept gzip", Stage.BEFORE, apis=("cyclesoftware",))
+def _gzip_required(moment: Moment, _armed: Armed) -> bool:
+    if "gzip" in moment.ask.headers.get("Accept-Encoding", ""):
+        return False
+    moment.answer = moment.api.error(400, "Accept-Encoding: gzip is required")
+    return True
+
+
 # Authentication
 
 

@@ -4,6 +4,7 @@ Owns the form of its answers and its sessions; data and time come from the world
 hand, because the session ids hold `/` and `+` and must travel unquoted.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -52,10 +53,10 @@ class Ghs:
         """Return all endpoints."""
         return [
             Route(method="POST", path="/api/auth/credentials", stream="auth", handler=self._login, public=True),
-            Route(method="GET", path="/api/products", stream="products", handler=self._products),
-            Route(method="GET", path="/api/products/{id}", stream="products", handler=self._product),
-            Route(method="GET", path="/api/orders", stream="orders", handler=self._orders),
-            Route(method="GET", path="/api/account", stream="account", handler=self._account),
+            Route(method="GET", path="/api/products", stream="products", handler=self._rotating(self._products)),
+            Route(method="GET", path="/api/products/{id}", stream="products", handler=self._rotating(self._product)),
+            Route(method="GET", path="/api/orders", stream="orders", handler=self._rotating(self._orders)),
+            Route(method="GET", path="/api/account", stream="account", handler=self._rotating(self._account)),
         ]
 
     # Sessions
@@ -94,13 +95,18 @@ class Ghs:
         if session:
             self._set_cookie(answer, self._open(remembered=session.remembered))
 
-    def with_rotation(self, ask: Ask, answer: Answer) -> None:
-        """Replace an id that has come of age, as the vendor does unasked."""
-        now = self._world.now()
-        session = self.sessions.get(_session_id(ask))
-        if session and now - session.issued_at >= ROTATION_AGE:
-            session.issued_at = now  # once
-            self._set_cookie(answer, self._open(remembered=session.remembered))
+    def _rotating(self, handler: Callable[[Ask], Answer]) -> Callable[[Ask], Answer]:
+        """Let a handler replace a session id that has come of age, as the vendor does unasked."""
+
+        def handle(ask: Ask) -> Answer:
+            answer, now = handler(ask), self._world.now()
+            session = self.sessions.get(_session_id(ask))
+            if session and now - session.issued_at >= ROTATION_AGE:
+                session.issued_at = now  # once
+                self._set_cookie(answer, self._open(remembered=session.remembered))
+            return answer
+
+        return handle
 
     def _open(self, *, remembered: bool) -> str:
         self._born += 1

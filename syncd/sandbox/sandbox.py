@@ -52,11 +52,11 @@ class Sandbox:
         `limits` alone means CycleSoftware's; a mapping sets them by API (the others have none unless it says so).
         `zones` sets the zone of an API's zone-less times. `sizes` are the other fields of `Sizes`, such as vehicles=40.
         """
-        self.now = now
+        self.now: Callable[[], datetime] = lambda: now().astimezone(UTC)
         self.latency_s = latency_s
         self.faults = Faults()
         self.requests: deque[LogEntry] = deque(maxlen=LOG_SIZE)
-        self.world = World(seed=seed, sizes=Sizes(customers=customers, **sizes), now=now, zones=dict(zones or {}))
+        self.world = World(seed=seed, sizes=Sizes(customers=customers, **sizes), now=self.now, zones=dict(zones or {}))
         self.apis: list[Api] = [
             CycleSoftware(self.world, page_size=page_size),
             Cyclis(self.world),

@@ -18,7 +18,6 @@ from multidict import CIMultiDict, MultiDict
 from syncd.sandbox.answer import Answer, Api, Ask, LogEntry, Route
 from syncd.sandbox.control import routes as control_routes
 from syncd.sandbox.faults import Moment, Stage
-from syncd.sandbox.ghs import Ghs
 from syncd.sandbox.sandbox import Sandbox
 
 LARGEST_REQUEST_BYTES = 16 << 20
@@ -77,7 +76,6 @@ def _endpoint(sandbox: Sandbox, api: Api, route: Route) -> Handler:
             body=await request.read(),
             world=sandbox.world,
         )
-        entry_query = dict(request.query)
         limited = route.limited or api.name not in LIMITED_BY_ENDPOINT
         window = sandbox.windows.get(api.name) if limited else None
         moment = Moment(world=sandbox.world, api=api, ask=ask, window=window)
@@ -88,7 +86,8 @@ def _endpoint(sandbox: Sandbox, api: Api, route: Route) -> Handler:
             stream=route.stream,
             method=request.method,
             path=request.path,
-            query=entry_query,
+            endpoint=route.path,
+            query=dict(request.query),
             status=0 if moment.cut else moment.answered.status,
             at=sandbox.now(),
         )
@@ -108,11 +107,9 @@ def _answer(sandbox: Sandbox, moment: Moment, route: Route) -> None:
     if moment.answer is None:
         sandbox.faults.strike(Stage.ASK, moment)
         moment.answer = route.handler(moment.ask)
-        if isinstance(moment.api, Ghs):
-            moment.api.with_rotation(moment.ask, moment.answer)
         if moment.answer.status == 200:
+            sandbox.faults.strike(Stage.WORLD, moment)
             sandbox.faults.strike(Stage.ANSWER, moment)
-            sandbox.faults.strike(Stage.AFTER, moment)
 
 
 def _encode(sandbox: Sandbox, moment: Moment) -> web.Response:

@@ -10,9 +10,10 @@ read again. Whatever speaks against the order or the filter makes the pass go on
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Hashable, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final, cast
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -21,14 +22,18 @@ import msgspec
 
 from syncd.config import OptionSpec, Secret
 from syncd.errors import BadCredentials, BadPayload, BadRequest, NotFound, Throttled, UpstreamError
-from syncd.paging import TAIL_KEYS, Resume, Slice, walk_offsets
+from syncd.paging import Resume, Slice, walk_offsets
 from syncd.records import column, elements, envelope, scalar
-from syncd.source import Answer, Auth, Column, Cursor, Kind, Page, Scope, Send, Source, Stream, Table, Walk, snake
+from syncd.source import Answer, Column, Cursor, Kind, Page, Scope, Send, Source, Stream, Table, Walk, snake
+from syncd.values import earliest_reading, latest_reading
 
 RENEW_AT: Final = 0.9  # of a token's life; our choice
 TOKEN_LIFE_S: Final = 3600.0  # where expires_in cannot be read; the sample says 86400, a 401 corrects either
 SHORTEST_LIFE_S: Final = 60.0  # an expires_in below this would make every request log in first
 FAULT_CHARS: Final = 200  # source.py: longest fault text
+FAULT_BYTES: Final = 10_000  # a larger member is a list, not a text to be read for faults
+LOGIN_HINT: Final = "Check api_key, dealer_alzura_id and user_alzura_id in the configuration."
+STALE: Final = timedelta(hours=1)  # after this an interrupted listing starts again; our choice
 FOLD: Final = timedelta(hours=1)  # local times run back by this on the autumn night without any disorder
 TEXT, BIGINT, NUMERIC, BOOLEAN, DATE = Kind.TEXT, Kind.BIGINT, Kind.NUMERIC, Kind.BOOLEAN, Kind.DATE
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d")
@@ -290,9 +295,14 @@ class _Token:
             except Throttled:
                 raise
             except UpstreamError:
-                self._token = None
-        key = {"X-Api-Key": self._api_key.reveal()}
-        self._take(await send("POST", "/auth/token", headers=key, json=self._ids), now)
+                pass
+        self._token = None
+        try:
+            self._take(await send("POST", "/auth/token", headers=self.headers(), json=self._ids), now)
+        except BadPayload as error:
+            if error.status != 200:
+                raise
+            raise BadCredentials(str(error), hint=LOGIN_HINT, status=200) from None
 
     def refused(self) -> bool:
         """Forget the token; a new one may help."""
@@ -306,28 +316,21 @@ class _Token:
         members = envelope(answer.body)
         token = scalar(members.get("token"))
         if (fault := fault_of(answer)) or not (isinstance(token, str) and token):
-            raise BadCredentials(
-                f"the login gave no token: {fault or 'the answer has no `token`'}",
-                hint="check api_key, dealer_alzura_id and user_alzura_id",
-                status=answer.status,
-            )
+            told = fault or "the answer has no `token`"
+            raise BadCredentials(f"the login gave no token: {told}", hint=LOGIN_HINT, status=answer.status)
         try:
-            life_s = max(float(scalar(members.get("expires_in"))), SHORTEST_LIFE_S)
-            self._expires_at = now + timedelta(seconds=life_s)
+            life = timedelta(seconds=max(float(scalar(members.get("expires_in"))), SHORTEST_LIFE_S))
+            self._renew_at, self._expires_at = now + life * RENEW_AT, now + life
         except (TypeError, ValueError, OverflowError):
-            life_s = TOKEN_LIFE_S
-            self._expires_at = now + timedelta(seconds=life_s)
-        self._token, self._renew_at = token, now + timedelta(seconds=life_s * RENEW_AT)
-
-
-def _auth(options: Mapping[str, Any]) -> Auth:
-    return _Token(options)
+            life = timedelta(seconds=TOKEN_LIFE_S)
+            self._renew_at, self._expires_at = now + life * RENEW_AT, now + life
+        self._token = token
 
 
 def fault_of(answer: Answer) -> str | None:
-    """Read the error text: `message`, `error` or `statusText`; inside a 200 only if `status` or `error` tells of one."""
+    """Read `message`, `error` or `statusText`; inside a 200 only if `status` or `error` tells of an error."""
     try:
-        members = {name: scalar(raw) for name, raw in envelope(answer.body).items() if len(raw) < 10_000}
+        members = {name: scalar(raw) for name, raw in envelope(answer.body).items() if len(raw) < FAULT_BYTES}
     except BadPayload:
         return None
     error = members.get("error")
@@ -359,31 +362,32 @@ def _whole(raw: bytes | None) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _slice(answer: Answer, asked: int, position: int, key: str, *, limit: int | None) -> Slice:
-    """Read one list answer; new rows begin at `position`, which may be one after `asked`.
+async def _slice(
+    walk: Walk, path: str, params: Sequence[tuple[str, str]], key: str, *, asked: int, position: int, limit: int | None
+) -> Slice:
+    """Ask for one slice of a list; rows not met before begin at `position`, which may be one after `asked`.
 
     The list ends where `total` says so, if the page is not full as well; with no rows at the position it ends in doubt
-    if `total` promises more. Without a `limit` (a list that documents no paging) `total` alone counts.
+    if `total` promises more. Without a `limit` (a list that documents no paging) `total` alone counts. An empty list is
+    asked for twice before it is believed, because an expired session may answer so.
     """
-    members = envelope(answer.body)
-    records = elements(members.get("list"), "list")
-    total, echoed, clamped = _whole(members.get("total")), _whole(members.get("offset")), _whole(members.get("limit"))
+    for _ in range(2):
+        answer = await walk.upstream.request("GET", path, params=params)
+        members = envelope(answer.body)
+        if records := elements(members.get("list"), "list"):
+            break
+    total, echoed, clamped = (_whole(members.get(name)) for name in ("total", "offset", "limit"))
     if echoed != asked and (limit is not None or echoed is not None):
-        raise BadPayload(f"asked for offset {asked}, the answer is for offset {echoed}")
+        raise BadPayload(f"asked for offset {asked}, the answer is for offset {echoed}: is the offset ignored?")
     following: int | None = asked + len(records)
-    doubt = None
+    promised, doubt = (total or 0) > asked + len(records), None
     if not records or (asked == position - 1 and following == position):
-        if total is not None and total > position:
-            doubt = f"the list ends after {position} rows, its total says {total}"
+        doubt = f"the list ends after {position} rows, its total says {total}" if (total or 0) > position else None
         following = None
-    elif limit is None:
-        following = following if total is not None and total > asked + len(records) else None
-    elif total is not None and total <= asked + len(records) and len(records) < min(limit, clamped or limit):
+    elif not promised and (limit is None or (total is not None and len(records) < min(limit, clamped or limit))):
         following = None
-    keys = [
-        value if isinstance(value, (str, int)) and value != "" else None
-        for (value,) in (_peek(r, key) for r in records)
-    ]
+    found = [_peek(record, key)[0] for record in records]
+    keys = [value if isinstance(value, (str, int)) and value != "" else None for value in found]
     return Slice(records=records, keys=keys, next_offset=following, answer=answer, total=total, doubt=doubt)
 
 
@@ -394,17 +398,14 @@ async def _reference(walk: Walk, path: str, key: str) -> tuple[list[bytes], date
     """
     records: list[bytes] = []
     known: set[Hashable] = set()
-    position, doubt = 0, None
-    started_at = walk.now()
+    position, doubt, started_at = 0, None, walk.now()
 
     async def fetch(offset: int) -> Slice:
-        limit = int(walk.options["limit"])
-        params = (("offset", str(offset)), ("limit", str(limit))) if offset else ()
-        answer = await walk.upstream.request("GET", path, params=params)
-        piece = _slice(answer, offset, position, key, limit=None)
-        if offset and piece.total and known.issuperset(piece.keys):
+        params = (("offset", str(offset)), ("limit", str(walk.options["limit"]))) if offset else ()
+        piece = await _slice(walk, path, params, key, asked=offset, position=position, limit=None)
+        if offset and piece.records and known.issuperset(piece.keys):
             told = f"the list ends after {position} rows, its total says {piece.total}"
-            return Slice(records=[], keys=[], next_offset=None, answer=answer, doubt=told)
+            return replace(piece, next_offset=None, doubt=told)
         return piece
 
     async for piece, after in walk_offsets(fetch):
@@ -427,20 +428,29 @@ def _moment(value: Any) -> datetime | None:
         return None
 
 
-def _written(at: datetime, zone: ZoneInfo) -> tuple[str, str]:
-    """Write an instant as a filter value, in UTC and in the vendor's zone: the earlier first."""
-    texts = [f"{at.astimezone(where):%Y-%m-%d %H:%M:%S}" for where in (UTC, zone)]
-    return min(texts), max(texts)
+def _bounds(walk: Walk, cursor: Cursor) -> tuple[str | None, str | None]:
+    """Return the first and last `updated` of a pass as filter values; right whichever zone the filter is read in.
+
+    A live pass starts from the watermark or the newest `updated` ever seen, whichever is earlier, less the overlap.
+    """
+    zone = ZoneInfo(walk.options["zone"])
+    if walk.kind == "backfill":
+        first = earliest_reading(walk.since, zone) if walk.since else None
+        last = latest_reading(walk.until, zone) if walk.until else None
+        return _written(first), _written(last)
+    if walk.kind == "sweep" or not cursor.get("since"):
+        return None, None
+    since, newest = earliest_reading(datetime.fromisoformat(cursor["since"]), zone), _moment(cursor.get("last_updated"))
+    return _written(min(since, newest or since) - timedelta(seconds=walk.options["overlap"])), None
 
 
-def first_value(cursor: Cursor, zone: ZoneInfo, overlap: timedelta) -> str | None:
-    """Return the `updated` from which a live pass starts: the earliest reading of the watermark, less the overlap."""
-    if not cursor.get("since"):
-        return None
-    value = _written(datetime.fromisoformat(cursor["since"]) - overlap, zone)[0]
-    if last := _moment(cursor.get("last_updated")):
-        value = min(value, f"{last - overlap:%Y-%m-%d %H:%M:%S}")
-    return value
+def _written(moment: datetime | None) -> str | None:
+    return f"{moment:%Y-%m-%d %H:%M:%S}" if moment else None
+
+
+def _is_stale(walk: Walk, stored: Mapping[str, Any] | None) -> bool:
+    """Say whether an unfinished listing is too old to go on: what was deleted behind it would stay alive."""
+    return stored is not None and walk.now() - datetime.fromisoformat(stored["started_at"]) > STALE
 
 
 @dataclass(kw_only=True)
@@ -450,6 +460,7 @@ class _Pass:
     value, resume   the lower bound of the requests now (None: no filter), and the place in the list that it gives
     came_from       value and resume before the last step by value, until that step has proved sound
     anchors         keys that the answer after a step by value must hold again
+    plain           True once the pass walks from its start again, by offset only
     seen            identities of the rows met; None in a resumed pass, which cannot tell
     """
 
@@ -459,54 +470,55 @@ class _Pass:
     end: str | None
     value: str | None
     resume: Resume | None = None
-    by_value: bool = True
-    plain: bool = False
-    started_at: datetime | None = None
-    last_updated: str | None = None
-    doubt: str | None = None
-    expected: int | None = None
-    seen: set[Hashable] | None = field(default_factory=set)
     came_from: tuple[str | None, Resume] | None = None
     anchors: frozenset[Hashable] = frozenset()
+    by_value: bool = True
+    plain: bool = False
+    doubt: str | None = None
+    started_at: datetime | None = None
+    last_updated: str | None = None
+    starts_over: bool = False
+    expected: int | None = None
+    seen: set[Hashable] | None = field(default_factory=set)
 
     @staticmethod
     def of(walk: Walk) -> "_Pass":
         """Begin a pass, or take up the one that the cursor holds."""
-        cursor = walk.cursor or {}
-        zone, overlap = ZoneInfo(walk.options["zone"]), timedelta(seconds=walk.options["overlap"])
-        start = end = None
-        if walk.kind == "live":
-            start = first_value(cursor, zone, overlap)
-        elif walk.kind == "backfill":
-            start = _written(walk.since, zone)[0] if walk.since else None
-            end = _written(walk.until, zone)[1] if walk.until else None
-        fresh = _Pass(
+        cursor, order = walk.cursor or {}, "created" if walk.kind == "sweep" else "updated"
+        stored = cursor.get("pass")
+        stale = walk.kind == "sweep" and _is_stale(walk, stored)
+        if stored and not stale:
+            plain = {
+                name: stored[name] for name in ("start", "end", "value", "by_value", "plain", "doubt", "last_updated")
+            }
+            begun_at = datetime.fromisoformat(stored["started_at"])
+            return _Pass(
+                walk=walk, order=order, resume=Resume.from_json(stored), started_at=begun_at, seen=None, **plain
+            )
+        start, end = _bounds(walk, cursor)
+        last_updated = cursor.get("last_updated")
+        return _Pass(
             walk=walk,
-            order="created" if walk.kind == "sweep" else "updated",
+            order=order,
             start=start,
             end=end,
             value=start,
-            last_updated=cursor.get("last_updated"),
+            last_updated=last_updated,
+            starts_over=stale,
         )
-        stored = cursor.get("pass")
-        if not stored or (walk.kind == "backfill" and (stored["start"], stored["end"]) != (start, end)):
-            return fresh
-        fresh.start, fresh.end, fresh.value = stored["start"], stored["end"], stored["value"]
-        fresh.resume = Resume.from_json(stored)
-        fresh.by_value, fresh.plain, fresh.doubt = stored["by_value"], stored["plain"], stored["doubt"]
-        fresh.started_at, fresh.last_updated = datetime.fromisoformat(stored["started_at"]), stored["last_updated"]
-        fresh.seen = None
-        return fresh
 
     async def pages(self) -> AsyncIterator[Page]:
-        """Walk to the end: each inner walk goes by offset within one lower bound, each step by value begins a new one."""
+        """Walk to the end: an inner walk goes by offset within one lower bound, a step by value begins a new one."""
         moved = True
         while moved:
-            steps = cast("AsyncGenerator[tuple[Slice, Resume | None]]", walk_offsets(self._fetch, resume=self.resume))
+            steps = cast(
+                "AsyncGenerator[tuple[Slice, Resume | None], None]", walk_offsets(self._fetch, resume=self.resume)
+            )
             async with aclosing(steps):
                 async for piece, after in steps:
-                    self._note(piece)
-                    moved = self._move(piece, after)
+                    times = [_peek(record, self.order, "updated") for record in piece.records]
+                    self._note(piece, [updated for _, updated in times])
+                    moved = self._move(piece, [value for value, _ in times], after)
                     yield self._page(piece, complete=after is None and not moved)
                     if moved:
                         break
@@ -518,50 +530,42 @@ class _Pass:
         name = f"and[{self.order}]" + ("[]" if len(bounds) > 1 else "")
         params = [("order[field]", self.order), ("order[dir]", "asc"), *((name, bound) for bound in bounds)]
         params += [("offset", str(offset)), ("limit", str(limit))]
-        answer = await self.walk.upstream.request("GET", "/vehicle", params=params)
-        self.started_at = self.started_at or answer.safe_at
         position = self.resume.offset if self.resume else 0
-        return _slice(answer, offset, position, "sellingId", limit=limit)
+        return await _slice(self.walk, "/vehicle", params, "sellingId", asked=offset, position=position, limit=limit)
 
-    def _note(self, piece: Slice) -> None:
+    def _note(self, piece: Slice, updated: Sequence[Any]) -> None:
         """Remember what the pass has seen."""
-        if self.expected is None:
-            self.expected = piece.total
+        self.started_at = self.started_at or piece.answer.safe_at
+        self.expected = piece.total if self.expected is None else self.expected
         if self.seen is not None:
-            self.seen.update(
-                key if key is not None else row for key, row in zip(piece.keys, piece.records, strict=True)
-            )
-        for record in piece.records:
-            updated = _peek(record, "updated")[0]
-            moment, latest = _moment(updated), _moment(self.last_updated)
-            if moment and (latest is None or moment > latest):
-                self.last_updated = updated
+            rows = zip(piece.keys, piece.records, strict=True)
+            self.seen.update(record if key is None else key for key, record in rows)
+        times = [value for value in (*updated, self.last_updated) if _moment(value)]
+        newest = max(times, key=lambda value: str(_moment(value)), default=None)
+        self.last_updated = newest
 
-    def _move(self, piece: Slice, after: Resume | None) -> bool:
+    def _move(self, piece: Slice, values: Sequence[Any], after: Resume | None) -> bool:
         """Decide how the pass goes on; True if a new inner walk begins at `value` and `resume`."""
         came_from, self.came_from = self.came_from, None
         if came_from and self.anchors.isdisjoint(piece.keys):
             # the filter does not give back the row it was made of: it reads times otherwise than they are written,
             # or excludes the bound, or just that row changed; where the pass stood by offset, it is safe
-            self.value, self.resume, self.by_value = *came_from, False
+            (self.value, self.resume), self.by_value = came_from, False
             return True
-        values = [(value, _moment(value)) for value in (_peek(record, self.order)[0] for record in piece.records)]
-        moments = [moment for _, moment in values if moment]
-        if self.by_value and any(later < earlier - FOLD for earlier, later in zip(moments, moments[1:], strict=False)):
+        moments = [moment for moment in map(_moment, values) if moment]
+        if self.by_value and any(later < earlier - FOLD for earlier, later in pairwise(moments)):
             return self._start_again(f"the list is not in the order of `{self.order}` that was asked for")
         if after is None:
-            falls_short = self.seen is not None and len(self.seen) < (self.expected or 0)
             # rows without a time are outside of every lower bound: look for them by offset
+            falls_short = self.seen is not None and len(self.seen) < (self.expected or 0)
             return falls_short and not self.plain and self._start_again(None)
         self.resume = after
-        (last, moment), bound = values[-1] if values else (None, None), _moment(self.value)
-        if not (self.by_value and moment and (bound is None or moment > bound)):
+        last, bound = _moment(values[-1]) if values else None, _moment(self.value)
+        if not (self.by_value and last and (bound is None or last > bound)):
             return False
-        self.came_from = (self.value, after)
-        self.anchors = frozenset(
-            key for key, (value, _) in zip(piece.keys, values, strict=True) if value == last and key is not None
-        )
-        self.value, self.resume = last, None
+        rows = zip(piece.keys, values, strict=True)
+        self.anchors = frozenset(key for key, value in rows if value == values[-1] and key is not None)
+        self.came_from, self.value, self.resume = (self.value, after), values[-1], None
         return True
 
     def _start_again(self, doubt: str | None) -> bool:
@@ -571,40 +575,41 @@ class _Pass:
 
     def _page(self, piece: Slice, *, complete: bool) -> Page:
         sweeps = complete and self.walk.kind == "sweep"
+        starts_over, self.starts_over = self.starts_over, False
         return Page(
             records=piece.records,
-            cursor=self._cursor(complete=complete),
+            cursor=self._after() if complete else self._within(),
             requested_at=piece.answer.sent_at,
             scope=Scope() if sweeps else None,
             whole_walk=sweeps,
-            doubt=self.doubt or (piece.doubt if complete else None),
+            starts_over=starts_over,
+            doubt=self.doubt,
             total=self.expected,
         )
 
-    def _cursor(self, *, complete: bool) -> Cursor:
-        """Return the cursor after a page; a step by value is stored as the place by offset from which it was made."""
-        before = {name: value for name, value in (self.walk.cursor or {}).items() if name != "pass"}
-        started_at = cast("datetime", self.started_at)
-        if complete:
-            if self.walk.kind != "live":
-                return {}
-            since = max([started_at, *([datetime.fromisoformat(before["since"])] if before.get("since") else [])])
-            return {"since": since.isoformat(), "last_updated": self.last_updated}
+    def _within(self) -> Cursor:
+        """Return the cursor within the pass: a step by value is stored as the place by offset that it was made from."""
         value, resume = self.came_from or (self.value, self.resume)
         place = (resume or Resume(offset=0, tail=())).to_json()
-        stored = {"started_at": started_at.isoformat(), "start": self.start, "end": self.end, "value": value, **place}
-        stored |= {
-            "by_value": self.by_value,
-            "plain": self.plain,
-            "doubt": self.doubt,
-            "last_updated": self.last_updated,
-        }
-        return {**before, "pass": stored}
+        started_at = self.started_at.isoformat() if self.started_at else None
+        stored = {"started_at": started_at, "start": self.start, "end": self.end, "value": value, **place}
+        stored |= {name: getattr(self, name) for name in ("by_value", "plain", "doubt", "last_updated")}
+        return {**(self.walk.cursor or {}), "pass": stored}
+
+    def _after(self) -> Cursor:
+        """Return the cursor after the pass: the watermark, which never goes backwards.
+
+        While no vehicle was ever seen there is none: the next pass asks for everything again.
+        """
+        if self.walk.kind != "live" or self.started_at is None or self.last_updated is None:
+            return {}
+        before = (self.walk.cursor or {}).get("since")
+        since = max(self.started_at, datetime.fromisoformat(before)) if before else self.started_at
+        return {"since": since.isoformat(), "last_updated": self.last_updated}
 
 
-async def _walk_vehicles(walk: Walk) -> AsyncIterator[Page]:
-    async for page in _Pass.of(walk).pages():
-        yield page
+def _walk_vehicles(walk: Walk) -> AsyncIterator[Page]:
+    return _Pass.of(walk).pages()
 
 
 async def _confirm_vehicle(walk: Walk, key: tuple[Any, ...]) -> bytes:
@@ -629,16 +634,8 @@ def _inner(members: Mapping[str, bytes], name: str) -> bytes:
 
 
 async def _walk_makes(walk: Walk) -> AsyncIterator[Page]:
-    records, started_at, doubt = await _reference(walk, "/vehicle/reference/make", "makeId")
-    yield Page(
-        records=records,
-        cursor={},
-        requested_at=started_at,
-        scope=Scope(),
-        whole_walk=True,
-        doubt=doubt,
-        total=len(records),
-    )
+    rows, started_at, doubt = await _reference(walk, "/vehicle/reference/make", "makeId")
+    yield Page(records=rows, cursor={}, requested_at=started_at, scope=Scope(), whole_walk=True, doubt=doubt)
 
 
 def _with_make(record: bytes, make_id: int) -> bytes:
@@ -647,33 +644,34 @@ def _with_make(record: bytes, make_id: int) -> bytes:
         members = {name: msgspec.Raw(raw) for name, raw in envelope(record).items()}
     except BadPayload:
         return record
-    return msgspec.json.encode({"makeId": make_id} | {k: v for k, v in members.items() if k != "makeId"})
+    return msgspec.json.encode({"makeId": make_id} | {name: raw for name, raw in members.items() if name != "makeId"})
 
 
 async def _walk_models(walk: Walk) -> AsyncIterator[Page]:
-    """Walk the models make by make; each page is all there is of its make."""
+    """Walk the models make by make, as one listing: it speaks for the makes whose list came whole, and for lost makes.
+
+    A make without a list (404) is left alone: either it is gone, then the stream of makes tells, or the answer is odd.
+    """
     makes = sorted(set(await walk.mirrored("makes", "make_id")))
-    done = ((walk.cursor or {}).get("pass") or {}).get("make_id")
+    stored = (walk.cursor or {}).get("pass")
+    starts_over = _is_stale(walk, stored)
+    going = stored if stored and not starts_over else {"started_at": walk.now().isoformat(), "unsure": []}
+    asked_at = walk.now()
     for make_id in makes:
-        if done is not None and make_id <= done:
+        if make_id <= going.get("make_id", make_id - 1):
             continue
-        asked_at, doubt = walk.now(), None
         models: Sequence[bytes] = ()
-        try:
-            path = f"/vehicle/reference/make/{make_id}/model"
-            models, asked_at, doubt = await _reference(walk, path, "modelId")
-        except NotFound:
-            pass
-        yield Page(
-            records=[_with_make(record, make_id) for record in models],
-            cursor={"pass": {"make_id": make_id}},
-            requested_at=asked_at,
-            scope=None if doubt else Scope(column="make_id", values=(make_id,)),
-            doubt=doubt,
-        )
-    orphans = sorted(set(await walk.mirrored("models", "make_id")).difference(makes)) if makes else []
-    scope = Scope(column="make_id", values=tuple(orphans)) if orphans else None
-    yield Page(records=[], cursor={}, requested_at=walk.now(), scope=scope)
+        doubt: str | None = "no list"
+        with suppress(NotFound):
+            models, asked_at, doubt = await _reference(walk, f"/vehicle/reference/make/{make_id}/model", "modelId")
+        going = {**going, "make_id": make_id, "unsure": [*going["unsure"], *([make_id] if doubt else [])]}
+        records = [_with_make(record, make_id) for record in models]
+        yield Page(records=records, cursor={"pass": going}, requested_at=asked_at, starts_over=starts_over)
+        starts_over = False
+    lost = await walk.mirrored("models", "make_id")
+    spoken_for = set(makes).union(lost).difference(going["unsure"]) if makes else ()
+    scope = Scope(column="make_id", values=tuple(sorted(spoken_for))) if spoken_for else None
+    yield Page(records=[], cursor={}, requested_at=asked_at, scope=scope, whole_walk=scope is not None)
 
 
 async def _ask_contact(walk: Walk, path: str, key: object) -> bytes:
@@ -682,31 +680,34 @@ async def _ask_contact(walk: Walk, path: str, key: object) -> bytes:
 
 
 async def _walk_contacts(walk: Walk) -> AsyncIterator[Page]:
-    """Ask for each contact; keys that the upstream refuses are told of at the end, after all others were read."""
-    steps = sorted((name, str(key)) for name, keys in walk.lookup.items() for key in set(keys))
-    done = tuple(((walk.cursor or {}).get("pass") or {}).get("after", ()))
+    """Ask for each contact; keys that the upstream refuses are told of at the end, after all others were read.
+
+    Ids come last: a contact that only lost its Tec Faktura id is raised again in the same pass.
+    """
+    steps = sorted(((name, str(key)) for name, keys in walk.lookup.items() for key in set(keys)), reverse=True)
+    done = ((walk.cursor or {}).get("pass") or {}).get("after")
     refused: list[str] = []
     for name, key in steps:
-        if (name, key) <= done:
+        if done and (name, key) >= tuple(done):
             continue
-        requested_at, records, scope = walk.now(), [], None
-        by_id = name == "ids"
+        requested_at, by_id = walk.now(), name == "ids"
+        records: list[bytes] = []
+        scope = None
         try:
-            if by_id and not re.fullmatch(r"\d{1,18}", key):
-                raise BadRequest(f"{key!r} is not a contact id: expected an integer")
+            if by_id and not re.fullmatch(r"[0-9]{1,18}", key):
+                raise BadRequest(f"{key!r} is no contact id: expected an integer")
             records = [await _ask_contact(walk, "/contact" if by_id else "/contact/tecfactura", key)]
         except NotFound:
-            value = int(key) if by_id else key
-            scope = Scope(column="id" if by_id else "tecfactura_id", values=(value,), guarded=False)
+            column_name, value = ("id", int(key)) if by_id else ("tecfactura_id", key)
+            scope = Scope(column=column_name, values=(value,), guarded=False)
         except BadRequest as error:
-            refused.append(f"{name} {key!r}: {error}")
+            refused.append(str(error))
         after = {"pass": {"after": [name, key]}}
         yield Page(records=records, cursor=after, requested_at=requested_at, scope=scope, total=len(steps))
     yield Page(records=[], cursor={}, requested_at=walk.now())
     if refused:
-        raise BadRequest(
-            f"{len(refused)} of {len(steps)} contacts were refused, first {refused[0]}", hint="correct the keys"
-        )
+        told = f"{len(refused)} of {len(steps)} contacts were refused, the first: {refused[0]}"
+        raise BadRequest(told, hint="Correct the ids in the configuration.")
 
 
 async def _confirm_contact(walk: Walk, key: tuple[Any, ...]) -> bytes:
@@ -759,7 +760,7 @@ SOURCE: Final = Source(
             confirm=_confirm_contact,
         ),
     ),
-    auth=_auth,
+    auth=_Token,
     fault_of=fault_of,
     headers=lambda options: {"Accept-Language": str(options["language"])},
     zone="Europe/Berlin",

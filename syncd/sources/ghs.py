@@ -1,14 +1,15 @@
 """GHS Automotive (car parts wholesaler, ServiceStack API): its tables, its session, and how its lists are walked.
 
 Owns every fact about this API; what each rule rests on stands in docs/sources/ghs.md. Only reads, and never the cart or
-the delivery routes: they are the session's own, and reading them reserves stock. `authToken`, which opens the web shop
-once, is neither kept nor shown.
+the delivery routes, which are the session's own. `authToken`, which opens the web shop once, is neither kept nor shown.
 """
 
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 import msgspec
@@ -17,7 +18,7 @@ from syncd.config import OptionSpec, Secret
 from syncd.errors import BadCredentials, BadPayload, BadRequest, NotFound
 from syncd.paging import Resume, Slice, walk_offsets
 from syncd.records import column, elements, envelope, scalar
-from syncd.source import Answer, Auth, Column, Cursor, Kind, Page, Scope, Send, Source, Stream, Table, Walk, snake
+from syncd.source import Answer, Column, Kind, Page, Scope, Send, Source, Stream, Table, Walk, snake
 
 IDLE: Final = timedelta(minutes=19)  # sessions live "about twenty minutes" (vendor's page, Sessions)
 ORDERS_TAKE: Final = 100  # our choice; `take` is required (FACTS, P)
@@ -29,6 +30,8 @@ FAULT_CHARS: Final = 200  # source.py: longest fault text
 UNKNOWN_PRODUCT: Final = ("cart-unknown-product", "invalid-productid", "not-found")
 TOO_MANY: Final = "too-many-results-refine-the-search"
 WITHOUT_ROUTES: Final = ("withoutRouteInfo", "true")  # saves about three seconds a product (vendor's page, History)
+EMPTY: Final = (b"", b"[]", b"{}", b"null", b'""')
+LOGIN_HINT: Final = "Check api_key, username and password in the configuration."
 TEXT, BIGINT, NUMERIC, BOOLEAN, JSON = Kind.TEXT, Kind.BIGINT, Kind.NUMERIC, Kind.BOOLEAN, Kind.JSON
 _CODE = re.compile(r"[A-Za-z0-9{}]+(?:-[A-Za-z0-9{}]+)+")
 
@@ -164,7 +167,7 @@ class _Session:
         self._used_at: datetime | None = None
 
     def headers(self) -> Mapping[str, str]:
-        """Return the cookies by hand: their values hold `/` and `+` and must travel unquoted."""
+        """Return the cookies, written by hand: their values hold `/` and `+` and must travel unquoted."""
         if not self._id:
             return {}
         return {"Cookie": f"ss-id={self._id}" + (f"; ss-pid={self._permanent_id}" if self._permanent_id else "")}
@@ -175,17 +178,19 @@ class _Session:
 
     async def login(self, send: Send, now: datetime) -> None:
         """Open a new session; the API key is sent here only, as documented."""
-        self._id = self._permanent_id = None
+        self.refused()
         who = {"UserName": self._username, "Password": self._password.reveal(), "RememberMe": False}
         key = {"X-ApiKey": self._api_key.reveal()}
-        answer = await send("POST", "/api/auth/credentials", headers=key, json=who)
+        try:
+            answer = await send("POST", "/api/auth/credentials", headers=key, json=who)
+        except BadPayload as error:
+            if error.status != 200:
+                raise
+            raise BadCredentials(str(error), hint=LOGIN_HINT, status=200) from None
         session_id = scalar(envelope(answer.body).get("sessionId"))
         if (fault := fault_of(answer)) or not (isinstance(session_id, str) and session_id):
-            raise BadCredentials(
-                f"the login gave no session: {fault or 'the answer has no `sessionId`'}",
-                hint="check api_key, username and password",
-                status=answer.status,
-            )
+            told = fault or "the answer has no `sessionId`"
+            raise BadCredentials(f"the login gave no session: {told}", hint=LOGIN_HINT, status=answer.status)
         self._id, self._used_at = session_id, now
 
     def refused(self) -> bool:
@@ -194,34 +199,34 @@ class _Session:
         return True
 
     def received(self, answer: Answer, cookies: Mapping[str, str], now: datetime) -> None:
-        """Take rotated cookies; those of a login that failed sign nothing, because there is no session yet."""
+        """Take rotated cookies; an ss-id that comes without a login signs nothing."""
         self._used_at = now
         self._permanent_id = cookies.get("ss-pid") or self._permanent_id
         if self._id and "ss-id" in cookies:
             self._id = cookies["ss-id"] or None
 
 
-def _auth(options: Mapping[str, Any]) -> Auth:
-    return _Session(options)
-
-
 def fault_of(answer: Answer) -> str | None:
     """Read `responseStatus{errorCode,message}` at any status; of a failure also a bare code such as broken-session."""
+    members = _members(answer.body)
+    status = _members(members.get("responseStatus", b"{}"))
+    told = [scalar(status.get("errorCode")), scalar(status.get("message"))]
+    if answer.status < 300 and not told[0]:
+        return None
+    if answer.status >= 300:
+        told += [scalar(members.get("errorCode")), scalar(members.get("message"))]
+        text = answer.body[:FAULT_CHARS].decode("utf-8", "replace").strip(' \t\r\n"')
+        told += [text] if _CODE.fullmatch(text) else []
+    texts = dict.fromkeys(text for text in told if isinstance(text, str) and text)
+    return ": ".join(texts)[:FAULT_CHARS] or None
+
+
+def _members(raw: bytes) -> dict[str, bytes]:
+    """Return the members of a JSON object, none of anything else."""
     try:
-        members = envelope(answer.body)
+        return envelope(raw)
     except BadPayload:
-        members = {}
-    try:
-        status = {name: scalar(raw) for name, raw in envelope(members.get("responseStatus", b"{}")).items()}
-    except BadPayload:
-        status = {}
-    told = [text for text in (status.get("errorCode"), status.get("message")) if isinstance(text, str) and text]
-    if answer.status < 300:
-        return ": ".join(told)[:FAULT_CHARS] if status.get("errorCode") else None
-    told += [text for name in ("errorCode", "message") if isinstance(text := scalar(members.get(name)), str) and text]
-    if not told and (code := _CODE.fullmatch(answer.body[:FAULT_CHARS].decode("utf-8", "replace").strip(' \r\n"'))):
-        told = [code[0]]
-    return ": ".join(told)[:FAULT_CHARS] or None
+        return {}
 
 
 # --- Asking -----------------------------------------------------------------------------------------------------------
@@ -232,20 +237,15 @@ async def _ask(
 ) -> tuple[Answer, dict[str, bytes]]:
     """Ask, and return the answer with its members.
 
-    An expired session may be answered by 200 with nothing in it and a new session id. So where `filled` comes back
-    missing or empty, with a new ss-id, the same is asked once more before it is believed.
+    An expired session may be answered by a 200 with nothing in it. So where `filled` comes back missing or empty, the
+    same is asked once more before it is believed; should the session be gone, that answer is a 401 and mends it.
     """
     for _ in range(2):
         answer = await walk.upstream.request("GET", path, params=params)
         members = envelope(answer.body)
-        empty = filled and members.get(filled, b"").translate(None, b" \r\n\t") in (b"", b"[]", b"null", b'""')
-        if not (empty and _rotated(answer)):
+        if not filled or members.get(filled, b"").translate(None, b" \r\n\t") not in EMPTY:
             break
     return answer, members
-
-
-def _rotated(answer: Answer) -> bool:
-    return any(name.lower() == "set-cookie" and "ss-id=" in value for name, value in answer.headers.items())
 
 
 def _riders(members: Mapping[str, bytes]) -> dict[str, Sequence[bytes]]:
@@ -256,39 +256,27 @@ def _riders(members: Mapping[str, bytes]) -> dict[str, Sequence[bytes]]:
         return {}
 
 
-def _whole(raw: bytes | None) -> int | None:
-    value = scalar(raw)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
 def _slice(
-    answer: Answer, members: Mapping[str, bytes], rows: str, key: str, *, asked: int, position: int, take: int
+    answer: Answer, members: Mapping[str, bytes], rows: tuple[str, str], asked: int, new: int, take: int
 ) -> Slice:
-    """Read one list answer; new rows begin at `position`, which may be one after `asked` (= `skip`).
+    """Read one list answer: `rows` names it and its key, `new` is where rows not met before begin (`asked`, or +1).
 
     The list ends with a page that is not full, unless `totalResults` promises more (then `take` was clamped); with no
-    rows at the position it ends in doubt if more were promised.
+    rows at `new` it ends in doubt if more were promised.
     """
-    records = elements(members.get(rows), rows)
-    total = _whole(members.get("totalResults"))
+    records = elements(members.get(rows[0]), rows[0])
+    total = scalar(members.get("totalResults"))
+    total = total if isinstance(total, int) and not isinstance(total, bool) else None
     following: int | None = asked + len(records)
     doubt = None
-    if not records or (asked == position - 1 and following == position):
-        if total is not None and total > position:
-            doubt = f"the list ends after {position} rows, its totalResults says {total}"
+    if not records or (asked == new - 1 and following == new):
+        doubt = f"the list ends after {new} rows, its totalResults says {total}" if (total or 0) > new else None
         following = None
-    elif len(records) < take and (total is None or total <= asked + len(records)):
+    elif len(records) < take and (total or 0) <= asked + len(records):
         following = None
-    keys = [_key_of(record, key) for record in records]
+    found = [scalar(_members(record).get(rows[1])) for record in records]
+    keys = [value if isinstance(value, (str, int)) and value != "" else None for value in found]
     return Slice(records=records, keys=keys, next_offset=following, answer=answer, total=total, doubt=doubt)
-
-
-def _key_of(record: bytes, name: str) -> str | int | None:
-    try:
-        value = scalar(envelope(record).get(name))
-    except BadPayload:
-        return None
-    return value if isinstance(value, (str, int)) and value != "" else None
 
 
 # --- Products ---------------------------------------------------------------------------------------------------------
@@ -299,85 +287,69 @@ async def _walk_products(walk: Walk) -> AsyncIterator[Page]:
 
     Only an id that is unknown buries its row: EAN codes and search terms say nothing about what they do not find.
     """
-    by_name = {"ids": _by_id, "ean_codes": _by_ean, "search_terms": _by_term}
     steps = sorted((name, str(key)) for name, keys in walk.lookup.items() for key in set(keys))
-    done = tuple(((walk.cursor or {}).get("pass") or {}).get("after", ()))
+    done = ((walk.cursor or {}).get("pass") or {}).get("after")
     refused: list[BadRequest] = []
     for name, key in steps:
-        if (name, key) <= done:
+        if done and (name, key) <= tuple(done):
             continue
-        after = {"pass": {"after": [name, key]}}
         try:
-            async for page in by_name[name](walk, key, after):
-                yield page
+            if name == "ids":
+                page = await _by_id(walk, key)
+            elif name == "ean_codes":
+                page = await _search(walk, ("eanCodes", key), EAN_TAKE)
+            else:
+                page = await _search(walk, ("searchTerm", key), SEARCH_TAKE)
         except BadRequest as error:
             refused.append(error)
-            yield Page(records=[], cursor=after, requested_at=walk.now())
+            page = Page(records=[], cursor=None, requested_at=walk.now())
+        yield replace(page, cursor={"pass": {"after": [name, key]}}, total=len(steps))
     yield Page(records=[], cursor={}, requested_at=walk.now())
     if refused:
-        raise BadRequest(f"{len(refused)} of {len(steps)} product keys were refused: {refused[0]}", hint=refused[0].hint)
+        told = f"{len(refused)} of {len(steps)} product keys were refused, the first: {refused[0]}"
+        raise BadRequest(told, hint=refused[0].hint, status=refused[0].status)
 
 
-async def _by_id(walk: Walk, key: str, after: Cursor) -> AsyncIterator[Page]:
+async def _by_id(walk: Walk, key: str) -> Page:
+    """Ask for one product; an unknown one buries its row, an id of the wrong length is a mistake of ours."""
     requested_at = walk.now()
-    gone = Scope(column="id", values=(key,), guarded=False)
     try:
         answer, members = await _ask(walk, f"/api/products/{quote(key, safe='')}", WITHOUT_ROUTES)
-    except NotFound:
-        yield Page(records=[], cursor=after, requested_at=requested_at, scope=gone)
-        return
-    except BadRequest as error:
-        if len(key) != PRODUCT_ID_CHARS:
-            raise BadRequest(
-                f"product id {key!r}: {error}", hint=f"a product id has {PRODUCT_ID_CHARS} characters", status=error.status
-            ) from None
-        if not any(code in str(error) for code in UNKNOWN_PRODUCT):
+    except (NotFound, BadRequest) as error:
+        if isinstance(error, BadRequest) and len(key) != PRODUCT_ID_CHARS:
+            hint = f"A product id has {PRODUCT_ID_CHARS} characters; correct {key!r} in the configuration."
+            raise BadRequest(str(error), hint=hint, status=error.status) from None
+        if isinstance(error, BadRequest) and not any(code in str(error) for code in UNKNOWN_PRODUCT):
             raise
-        yield Page(records=[], cursor=after, requested_at=requested_at, scope=gone)
-        return
+        gone = Scope(column="id", values=(key,), guarded=False)
+        return Page(records=[], cursor=None, requested_at=requested_at, scope=gone)
     record = members["product"] if "product" in members else _bare(members)
     if record[:1] != b"{":
         raise BadPayload("expected an object in `product`")
-    yield Page(records=[record], cursor=after, requested_at=answer.sent_at, riders=_riders(members))
+    return Page(records=[record], cursor=None, requested_at=answer.sent_at, riders=_riders(members))
 
 
-async def _by_ean(walk: Walk, key: str, after: Cursor) -> AsyncIterator[Page]:
-    async for page in _search(walk, ("eanCodes", key), EAN_TAKE, after):
-        yield page
-
-
-async def _by_term(walk: Walk, key: str, after: Cursor) -> AsyncIterator[Page]:
-    try:
-        async for page in _search(walk, ("searchTerm", key), SEARCH_TAKE, after):
-            yield page
-    except BadRequest as error:
-        if TOO_MANY not in str(error):
-            raise
-        raise BadRequest(
-            f"the search term {key!r} finds more than 200 products", hint="refine the term", status=error.status
-        ) from None
-
-
-async def _search(walk: Walk, what: tuple[str, str], take: int, after: Cursor) -> AsyncIterator[Page]:
-    """Walk one search; an interrupted one starts again, so only its last page moves the cursor."""
-    position = 0
-    members: dict[str, bytes] = {}
+async def _search(walk: Walk, what: tuple[str, str], take: int) -> Page:
+    """Walk one search, of at most 200 products, into one page."""
+    records: list[bytes] = []
+    riders: Mapping[str, Sequence[bytes]] = {}
+    position, requested_at = 0, walk.now()
 
     async def fetch(offset: int) -> Slice:
-        nonlocal members
+        nonlocal riders
         paging = (("skip", str(offset)), ("take", str(take)))
         answer, members = await _ask(walk, "/api/products", what, *paging, WITHOUT_ROUTES, filled="products")
-        return _slice(answer, members, "products", "id", asked=offset, position=position, take=take)
+        riders = _riders(members)
+        return _slice(answer, members, ("products", "id"), offset, position, take)
 
-    async for piece, resume in walk_offsets(fetch):
-        position = resume.offset if resume else position
-        yield Page(
-            records=piece.records,
-            cursor=None if resume else after,
-            requested_at=piece.answer.sent_at,
-            riders=_riders(members),
-            doubt=piece.doubt,
-        )
+    try:
+        async for piece, after in walk_offsets(fetch):
+            records.extend(piece.records)
+            position = after.offset if after else position
+    except BadRequest as error:
+        hint = f"More than 200 products: refine the search term {what[1]!r}." if TOO_MANY in str(error) else error.hint
+        raise BadRequest(str(error), hint=hint, status=error.status) from None
+    return Page(records=records, cursor=None, requested_at=requested_at, riders=riders)
 
 
 # --- Orders -----------------------------------------------------------------------------------------------------------
@@ -386,47 +358,44 @@ async def _search(walk: Walk, what: tuple[str, str], take: int, after: Cursor) -
 async def _walk_orders(walk: Walk) -> AsyncIterator[Page]:
     """Walk the orders, newest first.
 
-    A live pass ends once it has re-read the window and, one page further, everything above the top of the last complete
-    pass. A sweep, and the first pass, walk the whole list and can be resumed.
+    A live pass ends once it has re-read the window and, one page further, all that lies above the top of the last
+    complete pass. A sweep, and the first pass, walk the whole list. New orders shift every offset, so that no place in
+    the list is safe to resume at: an interrupted pass starts again.
     """
-    before = walk.cursor or {}
-    stored = before.get("pass") or {}
-    top_before = frozenset(before.get("top") or ()) if walk.kind == "live" else frozenset()
-    resume = Resume.from_json(stored)
-    top: list[Any] = list(stored.get("top", ()))
-    position = resume.offset if resume else 0
-    met_before = False
-    members: dict[str, bytes] = {}
+    before: list[Any] = (walk.cursor or {}).get("top", [])
+    known = frozenset(before) if walk.kind == "live" else frozenset()
+    top: list[Any] = []
+    position, has_met = 0, False
+    riders: Mapping[str, Sequence[bytes]] = {}
 
     async def fetch(offset: int) -> Slice:
-        nonlocal members
+        nonlocal riders
         paging = (("skip", str(offset)), ("take", str(ORDERS_TAKE)))
         answer, members = await _ask(walk, "/api/orders", *paging, filled="orders")
-        return _slice(answer, members, "orders", "orderId", asked=offset, position=position, take=ORDERS_TAKE)
+        riders = _riders(members)
+        return _slice(answer, members, ("orders", "orderId"), offset, position, ORDERS_TAKE)
 
-    async for piece, resume in walk_offsets(fetch, resume=resume):
-        top = top or [key for key in piece.keys if key is not None][:TOP_IDS]
-        enough = met_before and position >= int(walk.stream_options["window"])
-        met_before = met_before or not top_before.isdisjoint(piece.keys)
-        complete = resume is None or enough
-        if complete:
-            cursor: Cursor | None = {"top": top or list(top_before)} if walk.kind == "live" else {}
-        else:
-            cursor = None if top_before or not resume else {"pass": {**resume.to_json(), "top": top}}
-        sweeps = complete and walk.kind == "sweep"
-        yield Page(
-            records=piece.records,
-            cursor=cursor,
-            requested_at=piece.answer.sent_at,
-            scope=Scope() if sweeps else None,
-            whole_walk=sweeps,
-            doubt=piece.doubt,
-            riders=_riders(members),
-            total=piece.total,
-        )
-        if complete:
-            return
-        position = resume.offset if resume else position
+    pieces = cast("AsyncGenerator[tuple[Slice, Resume | None], None]", walk_offsets(fetch))
+    async with aclosing(pieces):
+        async for piece, after in pieces:
+            top = top or [key for key in piece.keys if key is not None][:TOP_IDS]
+            complete = after is None or (has_met and position >= int(walk.stream_options["window"]))
+            has_met = has_met or not known.isdisjoint(piece.keys)
+            position = after.offset if after else position
+            sweeps = walk.kind == "sweep" and complete
+            newest = {"top": top or before} if walk.kind == "live" else {}
+            yield Page(
+                records=piece.records,
+                cursor=newest if complete else None,
+                requested_at=piece.answer.sent_at,
+                scope=Scope() if sweeps else None,
+                whole_walk=sweeps,
+                doubt=piece.doubt,
+                riders=riders,
+                total=piece.total,
+            )
+            if complete:
+                return
 
 
 # --- Account and urgent messages --------------------------------------------------------------------------------------
@@ -439,9 +408,10 @@ def _bare(members: Mapping[str, bytes]) -> bytes:
 
 
 async def _ask_account(walk: Walk) -> tuple[Answer, dict[str, bytes]]:
+    """Ask for the account; one without a `userId` is no account, so that no message is buried on its strength."""
     answer, members = await _ask(walk, "/api/account", filled="userId")
-    if scalar(members.get("userId")) in (None, ""):
-        raise BadPayload("expected an account with a `userId`, the answer has none", hint="the session may have expired")
+    if members.get("userId", b"") in EMPTY:
+        raise BadPayload("expected an account with a `userId`, the answer has none")
     return answer, members
 
 
@@ -454,22 +424,15 @@ async def _walk_account(walk: Walk) -> AsyncIterator[Page]:
         scope=Scope(),
         whole_walk=True,
         riders=_riders(members),
-        total=1,
     )
 
 
 async def _walk_urgent_messages(walk: Walk) -> AsyncIterator[Page]:
-    """Read the messages of an answer that is sound otherwise; that there are none is their normal state."""
+    """Read the messages that ride on the account; unguarded, for to have none is their normal state."""
     answer, members = await _ask_account(walk)
     messages = elements(members.get("urgentMessages"), "urgentMessages")
-    yield Page(
-        records=messages,
-        cursor={},
-        requested_at=answer.sent_at,
-        scope=Scope(guarded=False),
-        whole_walk=True,
-        total=len(messages),
-    )
+    everything = Scope(guarded=False)
+    yield Page(records=messages, cursor={}, requested_at=answer.sent_at, scope=everything, whole_walk=True)
 
 
 SOURCE: Final = Source(
@@ -504,7 +467,7 @@ SOURCE: Final = Source(
         Stream(name="account", table=ACCOUNT, walk=_walk_account, every_s=3600.0),
         Stream(name="urgent_messages", table=URGENT_MESSAGES, walk=_walk_urgent_messages, every_s=900.0),
     ),
-    auth=_auth,
+    auth=_Session,
     fault_of=fault_of,
     zone="Europe/Amsterdam",
 )

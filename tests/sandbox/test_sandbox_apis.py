@@ -1,14 +1,13 @@
 """The four APIs answer as their vendors document them."""
 
 import json
-from collections.abc import AsyncIterator
 from importlib import resources
 from typing import Any
 
 import pytest
-from sandbox_caller import CUSTOMERS, VEHICLES, Caller, calling
 
 from syncd.sandbox import CREDENTIALS, Limits
+from tests.sandbox.caller import CUSTOMERS, VEHICLES, Caller, calling
 
 SAMPLES: dict[str, dict[str, list[dict[str, Any]]]] = json.loads(
     resources.files("syncd.sandbox").joinpath("samples.json").read_bytes()
@@ -19,12 +18,6 @@ STOCK = "/api/v1/stock-in-store-locator/stock.json"
 LEAD = "/api/v1/leads/0c6b40a4-a217-11e8-92bb-005056a46320.json"
 SALES = "/api/v2/salesdata/orders.json"
 JUNE = {"modified_start": "2026-06-01 00:00:00", "modified_end": "2026-06-30 23:59:59"}
-
-
-@pytest.fixture
-async def caller() -> AsyncIterator[Caller]:
-    async with calling() as caller:
-        yield caller
 
 
 # CycleSoftware

@@ -1,24 +1,21 @@
 """The sandbox's world: seeds, changes, lookup keys, the control paths, the configuration."""
 
+import asyncio
+import signal
+import sys
 import time
 import tomllib
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
 import pytest
-from sandbox_caller import CUSTOMERS, Caller, Clock, calling
 
 from syncd.sandbox import CREDENTIALS, Sandbox, config_text, serve
 from syncd.sandbox.world import KEYS
+from tests.sandbox.caller import CUSTOMERS, Caller, Clock, calling
 
 STREAMS = [(api, stream) for api, streams in KEYS.items() for stream in streams]
-
-
-@pytest.fixture
-async def caller() -> AsyncIterator[Caller]:
-    async with calling() as caller:
-        yield caller
 
 
 def everything(sandbox: Sandbox) -> dict[tuple[str, str], list[dict[str, Any]]]:
@@ -165,7 +162,7 @@ async def test_control_paths_serve_other_processes(caller: Caller) -> None:
     assert caller.sandbox.get("cyclis", "orders", "new") == record
     await caller.raw("POST", f"{base}/delete", json={"api": "cyclis", "stream": "orders", "key": "new"})
     counts = (await caller.raw("GET", f"{base}/requests")).json()
-    assert counts == {"cyclis GET /cyclis/orders": {"502": 1}}
+    assert counts == {"cyclis GET /orders": {"502": 1}}
 
 
 @pytest.mark.parametrize(
@@ -214,3 +211,31 @@ async def test_only_loopback_is_served() -> None:
     with pytest.raises(ValueError, match="loopback"):
         async with serve(Sandbox(), host="0.0.0.0"):  # noqa: S104 (that is what is refused)
             pass
+
+
+async def test_the_command_serves_until_it_is_told_to_end() -> None:
+    arguments = ["-m", "syncd.sandbox", "--customers", "7", "--fault", "error-500:cyclis.dealers@1"]
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        text = b""
+        while b"[sources.parts.streams.products]" not in text:
+            text += await asyncio.wait_for(process.stdout.readline(), 20)
+        url = tomllib.loads(text.decode())["sources"]["lease"]["base_url"].removesuffix("/cyclis")
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{url}/_sandbox/truth/cyclesoftware/customers") as response:
+                assert len(await response.json()) == 7
+            async with session.get(f"{url}/_sandbox/faults") as response:
+                assert [fault["stream"] for fault in (await response.json())["armed"]] == ["dealers"]
+    finally:
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+    assert process.returncode == 0
+
+
+async def test_the_command_refuses_an_unknown_fault() -> None:
+    arguments = ["-m", "syncd.sandbox", "--fault", "earthquake"]
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stderr=asyncio.subprocess.PIPE)
+    _, errors = await process.communicate()
+    assert process.returncode == 2
+    assert b"there is no fault 'earthquake'" in errors

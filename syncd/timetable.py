@@ -1,0 +1,258 @@
+"""Which runs are under way in the daemon, and when the next ones begin: APScheduler's jobs and our own run tasks.
+
+Owns one job per stream that is on, the limit of runs at once, the rest after failures, and the end of runs. A job only
+starts a task of ours and returns, so that runs can be drained. Decides nothing itself: `schedule.py` does.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from apscheduler.jobstores.base import JobLookupError
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from syncd import log, schedule
+from syncd.config import Config, StreamConfig, is_off
+from syncd.errors import DatabaseError, DatabaseUnavailable, LockHeld, RunFenced
+from syncd.schedule import History
+from syncd.source import RunKind
+from syncd.status import Pair
+from syncd.sync import Order, Result, Syncer
+
+RUNS_AT_ONCE: Final = 8
+"""Runs of this process under way at once: fewer than the database has connections (database.POOL_SIZE)."""
+RUNS_AT_ONCE_PER_SOURCE: Final = 3
+"""Of these for one source: a source that hangs leaves seats to the others."""
+CANCEL_S: Final = 2.0
+"""A run that was cancelled closes its row in syncd.runs within this."""
+JOB_RULES: Final = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1, "replace_existing": True}
+
+_log = log.get(__name__)
+
+
+@dataclass(kw_only=True)
+class _UnderWay:
+    """A task of ours, the event that ends its run at the next page, and whether it got a seat yet."""
+
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    is_seated: bool = False
+    task: asyncio.Task[None] | None = None
+
+
+class Timetable:
+    """The runs of the daemon."""
+
+    def __init__(
+        self,
+        syncer: Syncer,
+        scheduler: AsyncIOScheduler,
+        histories: Mapping[Pair, History],
+        *,
+        on_outage: Callable[[DatabaseUnavailable], None],
+    ) -> None:
+        self._syncer = syncer
+        self._scheduler = scheduler
+        self._histories = dict(histories)
+        self._on_outage = on_outage
+        self._under_way: dict[Pair, _UnderWay] = {}
+        self._seats = asyncio.Semaphore(RUNS_AT_ONCE)
+        self._source_seats: dict[str, asyncio.Semaphore] = {}
+        self._closed_sources: set[str] = set()
+        self._is_closed = self._is_paused = False
+        self._missed: set[Pair] = set()
+        self._locked_out: set[Pair] = set()
+        self._planned: dict[Pair, StreamConfig] = {}
+
+    # --- Planning
+
+    def plan(self, *, anew: Collection[str] = ()) -> None:
+        """Make the jobs those of the syncer's configuration; jobs of unchanged streams keep their time.
+
+        `anew` names the sources that changed: their failures are forgiven, since the change may have mended them.
+        """
+        wanted = {
+            (source.name, stream.name): stream
+            for source in self._syncer.config.sources.values()
+            for stream in source.streams.values()
+            if is_off(stream) is None
+        }
+        for pair in self._planned.keys() - wanted.keys():
+            self._remove(pair)
+        for pair, settings in wanted.items():
+            before = self._planned.get(pair)
+            if pair[0] in anew:
+                self._histories[pair] = replace(self._history(pair), failures=0, idle=0, sweep_failures=0)
+            elif before and (before.every_s, before.cron) == (settings.every_s, settings.cron):
+                continue
+            self._add(pair, settings)
+        self._planned = wanted
+
+    def _add(self, pair: Pair, settings: StreamConfig) -> None:
+        now = self._syncer.clock()
+        jitter_s = schedule.jitter_s(schedule.interval_s(settings, now))
+        if settings.cron is not None:
+            trigger: Any = CronTrigger.from_crontab(settings.cron, timezone=UTC)
+            trigger.jitter = jitter_s
+        else:
+            trigger = IntervalTrigger(seconds=settings.every_s, jitter=jitter_s, timezone=UTC)
+        first_at = schedule.first_at(now, ".".join(pair), settings, self._history(pair))
+        self._scheduler.add_job(
+            self._tick, trigger, args=[pair], id=_job_id(pair), next_run_time=first_at, **JOB_RULES
+        )  # fmt: skip
+
+    def _remove(self, pair: Pair) -> None:
+        with contextlib.suppress(JobLookupError):
+            self._scheduler.remove_job(_job_id(pair))
+
+    def _move(self, pair: Pair, at: datetime) -> None:
+        """Set the next run of a stream, unless it was taken off the timetable meanwhile."""
+        if not self._is_closed and self._scheduler.get_job(_job_id(pair)):
+            self._scheduler.modify_job(_job_id(pair), next_run_time=at)
+
+    def next_runs(self) -> dict[Pair, datetime]:
+        """Return when each stream runs next."""
+        jobs = {job.id: job.next_run_time for job in self._scheduler.get_jobs()}
+        return {pair: at for pair in self._planned if (at := jobs.get(_job_id(pair)))}
+
+    def follow_clock(self) -> None:
+        """Bring forward what a clock that was set back would put off for longer than its interval."""
+        now = self._syncer.clock()
+        for pair, at in self.next_runs().items():
+            settings = self._planned[pair]
+            longest_s = max(schedule.interval_s(settings, now), schedule.PROBE_S) + 2 * schedule.SPREAD_S
+            if settings.cron is None and at > now + timedelta(seconds=longest_s):
+                self._move(pair, now + timedelta(seconds=schedule.spread_s(".".join(pair), schedule.SPREAD_S)))
+
+    # --- Running
+
+    async def _tick(self, pair: Pair) -> None:
+        """Start a run of a stream, unless one is under way (then the next tick will do) or runs are held back."""
+        if self._is_closed or pair in self._under_way or pair[0] in self._closed_sources:
+            return
+        if self._is_paused:
+            self._missed.add(pair)
+            return
+        work = self._under_way[pair] = _UnderWay()
+        work.task = asyncio.create_task(self._work(pair, work))
+
+    async def _work(self, pair: Pair, work: _UnderWay) -> None:
+        """Run a stream once, and sweep it if that is due; then set its next run if it failed or was idle."""
+        seats = self._source_seats.setdefault(pair[0], asyncio.Semaphore(RUNS_AT_ONCE_PER_SOURCE))
+        try:
+            async with seats, self._seats:
+                work.is_seated = True
+                await self._attempt(pair, "live", work.stop)
+                sweep_s = self._syncer.config.sources[pair[0]].streams[pair[1]].sweep_s
+                history = self._history(pair)
+                if not history.failures and schedule.is_sweep_due(self._syncer.clock(), sweep_s, history):
+                    await self._attempt(pair, "sweep", work.stop)
+        except Exception:  # noqa: BLE001  a bug of ours must not end the daemon, and must be told
+            _log.exception("run_crashed", source=pair[0], stream=pair[1])
+        finally:
+            del self._under_way[pair]
+        if pair in self._planned and (at := schedule.again_at(self._planned[pair], self._history(pair))):
+            self._move(pair, at)
+
+    async def _attempt(self, pair: Pair, kind: RunKind, stop: asyncio.Event) -> None:
+        """Run a stream once and note how it ended."""
+        if stop.is_set() or self._is_paused:
+            return
+        started_at = self._syncer.clock()
+        try:
+            result = await self._syncer.run(*pair, Order(kind=kind, stop=stop))
+        except LockHeld as error:
+            if pair not in self._locked_out:  # once, however long the other one holds it
+                self._locked_out.add(pair)
+                _log.info("run_skipped", source=pair[0], stream=pair[1], kind=kind, reason=str(error))
+            return
+        except RunFenced:  # told by run_finished
+            return
+        except DatabaseUnavailable as error:
+            self._missed.add(pair)
+            self._on_outage(error)
+            return
+        except DatabaseError as error:
+            _log.warning("run_refused", source=pair[0], stream=pair[1], kind=kind, error=str(error), hint=error.hint)
+            result = Result(*pair, kind, outcome="failed", error=error)
+        self._locked_out.discard(pair)
+        self._histories[pair] = _noted(self._history(pair), result, started_at, self._syncer.clock())
+
+    def _history(self, pair: Pair) -> History:
+        return self._histories.get(pair, History())
+
+    # --- Holding back
+
+    def pause(self) -> None:
+        """Start no more runs until `resume`: the database is away. Missed ticks are remembered, one per stream."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """Run what was missed, spread as at a start."""
+        self._is_paused = False
+        now = self._syncer.clock()
+        for pair in self._missed:
+            self._move(pair, now + timedelta(seconds=schedule.spread_s(".".join(pair), schedule.SPREAD_S / 3)))
+        self._missed.clear()
+
+    async def reconfigure(self, config: Config, *, grace_s: float) -> None:
+        """Take a new configuration: runs of sources that changed end first, at a page, and go on under the new one."""
+        before = self._syncer.config.sources
+        changed = {
+            name for name in before.keys() | config.sources.keys() if before.get(name) != config.sources.get(name)
+        }
+        self._closed_sources |= changed
+        try:
+            await self._drain([pair for pair in self._under_way if pair[0] in changed], grace_s)
+            if not self._is_closed:
+                self._syncer.reconfigure(config)
+                self.plan(anew=changed)
+        finally:
+            self._closed_sources -= changed
+
+    async def close(self, *, grace_s: float) -> None:
+        """Start nothing more, and end every run at its page boundary; cancel what has not ended after `grace_s`."""
+        self._is_closed = True
+        await self._drain(list(self._under_way), grace_s)
+
+    async def _drain(self, pairs: Collection[Pair], grace_s: float) -> None:
+        tasks = set()
+        for work in [self._under_way[pair] for pair in pairs]:
+            work.stop.set()
+            if work.task is not None:
+                tasks.add(work.task)
+                if not work.is_seated:
+                    work.task.cancel()
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=grace_s)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=CANCEL_S)
+
+
+def _job_id(pair: Pair) -> str:
+    return f"run {pair[0]}.{pair[1]}"
+
+
+def _noted(history: History, result: Result, started_at: datetime, now: datetime) -> History:
+    """Add the end of a run to a stream's history; a run that was asked to stop proves nothing."""
+    error_kind = type(result.error).__name__ if result.error else None
+    is_ok = result.outcome == "ok"
+    if not is_ok and result.outcome not in ("failed", "throttled"):
+        return history
+    if result.kind == "sweep":
+        if is_ok:
+            return replace(history, swept_at=started_at, sweep_failures=0, sweep_error_kind=None)
+        failures = history.sweep_failures + 1
+        return replace(history, sweep_failures=failures, sweep_tried_at=now, sweep_error_kind=error_kind)
+    if is_ok:
+        idle = 0 if result.spent.requests else history.idle + 1
+        swept_at = history.swept_at or started_at
+        return replace(history, ok_at=started_at, failures=0, error_kind=None, idle=idle, swept_at=swept_at)
+    return replace(history, failures=history.failures + 1, failed_at=now, error_kind=error_kind)
