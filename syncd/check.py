@@ -12,9 +12,10 @@ from syncd.commands import load_config
 from syncd.config import Config
 from syncd.database import Database
 from syncd.errors import DatabaseError, ScopeMissing, SyncdError
+from syncd.ledger import Charge
 from syncd.source import Answer
 from syncd.sources import registry
-from syncd.sync import Order, Syncer
+from syncd.sync import Order, Syncer, utc_now
 
 CLOCK_OFF_S = 60.0
 """A clock that differs by more from a server's makes cursors lag; it is worth a word."""
@@ -121,8 +122,8 @@ class _Nowhere(Database):
 class _OneRequest:
     """A budget for one request: a check is neither counted nor delayed, because its database may be missing."""
 
-    async def charge(self, _lane: str, *, patience_s: float) -> float:
-        return 0.0
+    async def charge(self, _lane: str, *, patience_s: float) -> Charge:
+        return Charge(0.0, utc_now().timestamp())
 
     async def observe(self, _observation: object) -> None:
         return

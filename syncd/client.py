@@ -95,12 +95,19 @@ class Account:
         return RunUpstream(self, stream, lane)
 
     async def send(
-        self, method: str, path: str, params: Sequence[tuple[str, str]], json: Any, headers: Mapping[str, str]
+        self,
+        method: str,
+        path: str,
+        params: Sequence[tuple[str, str]],
+        json: Any,
+        headers: Mapping[str, str],
+        *,
+        charged_at: float,
     ) -> _Try:
-        """Send one request once, without charging or judging it; raises aiohttp's errors and TimeoutError."""
+        """Send one charged request once, without judging the answer; raises aiohttp's errors and TimeoutError."""
         query = f"?{urlencode(list(params), quote_via=quote, safe='')}" if params else ""
-        sent_at = self.clock()
         async with self._slots:
+            sent_at = self.clock()
             async with self._http.request(
                 method,
                 URL(f"{self._base}{path}{query}", encoded=True),
@@ -120,9 +127,7 @@ class Account:
                 )
                 self._auth.received(answer, _cookies(response), received_at)
         await self.purse.observe(
-            budget.read_headers(
-                answer.headers, answer.status, sent_at=sent_at.timestamp(), received_at=received_at.timestamp()
-            )
+            budget.read_headers(answer.headers, answer.status, sent_at=charged_at, received_at=received_at.timestamp())
         )
         return _Try(answer, self.source.fault_of(answer) or "")
 
@@ -225,11 +230,11 @@ class RunUpstream:
             login = 0
             if signed:
                 headers, login = await self.account.signed(self)
-            waited = await self.account.purse.charge(self.lane, patience_s=PATIENCE_S[self.lane])
-            self.waited_s += waited
+            charge = await self.account.purse.charge(self.lane, patience_s=PATIENCE_S[self.lane])
+            self.waited_s += charge.waited_s
             self.requests += 1
             try:
-                tried = await self.account.send(method, path, params, json, headers)
+                tried = await self.account.send(method, path, params, json, headers, charged_at=charge.at)
             except (aiohttp.ClientError, TimeoutError, OSError, EOFError, zlib.error) as error:
                 fault: UpstreamError = _transport_fault(what, error)
             else:

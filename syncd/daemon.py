@@ -9,15 +9,15 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from datetime import UTC, timedelta
-from typing import Final
+from typing import Any, Final
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from syncd import client, database, ledger, log, status, web
 from syncd import config as configuration
-from syncd.config import Config, is_off
+from syncd.config import Config
 from syncd.database import Database
 from syncd.errors import DatabaseError, DatabaseUnavailable, SyncdError
 from syncd.notify import Notifier
@@ -117,7 +117,7 @@ class _Daemon:
         """Open everything from the inside out, serve, and close it in reverse."""
         async with contextlib.AsyncExitStack() as stack:
             url = await stack.enter_async_context(web.serving(self.reader, self._config.http, is_alive=self.is_alive))
-            if not await self._await_database(stack):
+            if not await self._unless_ending(self._await_database(stack)):
                 return
             http = await stack.enter_async_context(client.http_session())
             syncer = Syncer(self._config, registry(), self._open(), http)
@@ -132,7 +132,7 @@ class _Daemon:
             self._keep_house()
             self._notifier.send("READY=1", "STATUS=started")
             _log.info("daemon_started", version=status.syncd_version(), url=url, database=self._open().shown,
-                      streams=_count_on(self._config), pid=os.getpid())  # fmt: skip
+                      streams=len(configuration.select(self._config, [])), pid=os.getpid())  # fmt: skip
             if self._reload_again:  # asked for while we were waiting for the database
                 self.reload_soon()
             on_started(url)
@@ -151,6 +151,16 @@ class _Daemon:
         return self._timetable is None or time.monotonic() - self._beat_at < BEAT_LOST_S
 
     # --- The database
+
+    async def _unless_ending(self, work: Coroutine[Any, Any, bool]) -> bool:
+        """Wait for the work, or cancel it and return False as soon as the service is to end."""
+        task, ending = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
+        await asyncio.wait({task, ending}, return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        return not task.cancelled() and task.result()
 
     async def _await_database(self, stack: contextlib.AsyncExitStack) -> bool:
         """Open the database as soon as it can be reached; False if the service is to end before.
@@ -255,7 +265,7 @@ class _Daemon:
             added=sorted(new.sources.keys() - old.sources.keys()),
             removed=sorted(old.sources.keys() - new.sources.keys()),
             changed=sorted(n for n in new.sources.keys() & old.sources.keys() if new.sources[n] != old.sources[n]),
-            streams=_count_on(new),
+            streams=len(configuration.select(new, [])),
         )
 
     # --- Keeping house
@@ -263,11 +273,10 @@ class _Daemon:
     def _keep_house(self) -> None:
         """Add the daemon's own jobs."""
         beat_s = min(BEAT_S, (self._notifier.watchdog_s or BEAT_S * 3) / 3)
-        for name, job, every_s in zip(
-            HOUSE_JOBS, (self._beat, self._prune, self._tell), (beat_s, PRUNE_S, STATUS_S), strict=True
-        ):
+        jobs = (self._beat, self._prune, self._tell)
+        for name, job, every_s in zip(HOUSE_JOBS, jobs, (beat_s, PRUNE_S, STATUS_S), strict=True):
             self._scheduler.add_job(
-                job, "interval", seconds=every_s, id=name, next_run_time=utc_now() + timedelta(seconds=every_s / 10),
+                job, "interval", seconds=every_s, id=name, next_run_time=utc_now() + timedelta(seconds=every_s / 20),
                 **JOB_RULES,
             )  # fmt: skip
         self._spawn("clock", self._watch_clock)
@@ -343,7 +352,3 @@ def _protect(config: Config) -> None:
     for key, secret in configuration.secrets(config):
         if secret.is_resolved and (key != "database.url" or config.database.password):
             log.protect(secret.reveal())
-
-
-def _count_on(config: Config) -> int:
-    return sum(is_off(stream) is None for source in config.sources.values() for stream in source.streams.values())

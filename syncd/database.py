@@ -5,13 +5,14 @@ Work is done on plain asyncpg connections (COPY needs them) that SQLAlchemy's po
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 from sqlalchemy.exc import DBAPIError, InterfaceError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from syncd import config, embedded
 from syncd.errors import DatabaseError, DatabaseUnavailable
@@ -21,6 +22,8 @@ POOL_SIZE = 10
 CONNECT_TIMEOUT_S = 10.0
 LOCK_TIMEOUT = "60s"
 """How long a statement waits for a lock before it fails: nothing of ours holds one for longer than a page."""
+STATEMENT_TIMEOUT = "10min"
+"""Longest statement: burying after a listing of millions of rows takes seconds."""
 NEWEST = "head"
 
 _LOST = (
@@ -37,9 +40,10 @@ _LOST = (
 class Database:
     """An open database: a pool for work, and one connection that holds this process's advisory locks."""
 
-    def __init__(self, engine: AsyncEngine, shown: str) -> None:
+    def __init__(self, engine: AsyncEngine, shown: str, revive: Callable[[], Awaitable[object]] | None = None) -> None:
         self.engine = engine
         self.shown = shown
+        self._revive = revive
         self._lock_lease: contextlib.AsyncExitStack | None = None
         self._lock_conn: asyncpg.Connection | None = None
         self._lock_gate = asyncio.Lock()
@@ -49,12 +53,22 @@ class Database:
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """Lend a connection in autocommit. Raises DatabaseUnavailable if the server cannot be reached or goes away."""
         with _translated(self.shown):
-            async with self.engine.connect() as lease:
+            async with await self._lease() as lease:
                 conn = await _driver(lease)
                 if conn.is_closed():
                     await lease.invalidate()
                     conn = await _driver(lease)
                 yield conn
+
+    async def _lease(self) -> AsyncConnection:
+        """Take a connection from the pool; a private server that died is started again, once."""
+        try:
+            return await self.engine.connect()
+        except (*_LOST, TimeoutError, DBAPIError):
+            if self._revive is None:
+                raise
+            await self._revive()
+            return await self.engine.connect()
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
@@ -149,13 +163,15 @@ async def connect(settings: config.Database, *, pool_size: int = POOL_SIZE) -> D
 
     Raises DatabaseUnavailable if it cannot be reached.
     """
+    revive = None
     if settings.is_embedded:
-        server = await embedded.ensure(settings.data_dir)
+        revive = partial(embedded.ensure, settings.data_dir)
+        server = await revive()
         url, shown = server.sqlalchemy_url, f"embedded in {settings.data_dir}"
     else:
         url = "postgresql+asyncpg://" + settings.url.reveal().split("://", 1)[1]
         shown = settings.shown
-    database = Database(_engine(url, pool_size), shown)
+    database = Database(_engine(url, pool_size), shown, revive)
     try:
         async with database.connection() as conn:
             await conn.fetchval("SELECT 1")
@@ -174,7 +190,14 @@ def _engine(url: str, pool_size: int) -> AsyncEngine:
         json_deserializer=lambda text: text if isinstance(text, str) else text.decode(),  # jsonb stays text
         connect_args={
             "timeout": CONNECT_TIMEOUT_S,
-            "server_settings": {"application_name": "syncd", "jit": "off", "lock_timeout": LOCK_TIMEOUT},
+            "server_settings": {
+                "application_name": "syncd",
+                "jit": "off",
+                "lock_timeout": LOCK_TIMEOUT,
+                "statement_timeout": STATEMENT_TIMEOUT,
+                # a killed process must not keep its locks for as long as its last statement runs
+                "client_connection_check_interval": "2s",
+            },
         },
     )
 
@@ -204,6 +227,7 @@ async def migrate(database: Database) -> list[str]:
         async with database.engine.connect() as conn:
             async with conn.begin():
                 await conn.exec_driver_sql("SET LOCAL lock_timeout = 0")
+                await conn.exec_driver_sql("SET LOCAL statement_timeout = 0")
                 await conn.exec_driver_sql("SELECT pg_advisory_xact_lock(7957695010999)")
                 settings.attributes["connection"] = conn
                 await conn.run_sync(lambda sync: _upgrade(command, settings, sync))

@@ -19,6 +19,8 @@
 No message ever holds a secret, a query string or a record's content.
 """
 
+from typing import Self
+
 
 class SyncdError(Exception):
     """The root: `str(error)` is one sentence for the user, `hint` the mending step (or empty)."""
@@ -28,6 +30,12 @@ class SyncdError(Exception):
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
+
+    def at(self, place: str) -> Self:
+        """Name the source and stream in the message, unless it does so already; return the error itself."""
+        if not str(self).startswith(place.partition(".")[0]):
+            self.args = (f"{place}: {self}", *self.args[1:])
+        return self
 
 
 class UsageError(SyncdError):

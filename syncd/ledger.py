@@ -301,6 +301,14 @@ async def save_drift(
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One request charged: seconds waited for it, and the instant (epoch seconds) under which it is counted."""
+
+    waited_s: float
+    at: float
+
+
 class Purse:
     """One source's budget as this process sees it; Postgres holds the truth that all processes share.
 
@@ -327,16 +335,16 @@ class Purse:
         self._gate = asyncio.Lock()
         self._unsaved: list[budget.Observation] = []
 
-    async def charge(self, lane: Lane, *, patience_s: float) -> float:
-        """Charge one request, waiting until the budget allows it; return the seconds waited.
+    async def charge(self, lane: Lane, *, patience_s: float) -> Charge:
+        """Charge one request, waiting until the budget allows it.
 
         Raises Throttled if it would have to wait for longer than `patience_s` in one go.
         """
         waited = 0.0
         while True:
-            wait = await self._try_charge(lane)
+            wait, charged_at = await self._try_charge(lane)
             if wait is None:
-                return waited
+                return Charge(waited, charged_at)
             delay = max(0.01, wait.until - self._clock().timestamp())
             if delay > patience_s:
                 raise Throttled(
@@ -350,18 +358,18 @@ class Purse:
             waited += nap
             self._state = None
 
-    async def _try_charge(self, lane: Lane) -> budget.Wait | None:
+    async def _try_charge(self, lane: Lane) -> tuple[budget.Wait | None, float]:
         async with self._gate:
             while True:
                 state, heeded, now = await self._heeded()
                 state, wait = budget.acquire(state, self.policy, now, lane)
                 if await self._save(state, heeded, now):
-                    return wait
+                    return wait, now
 
     async def observe(self, observation: budget.Observation) -> None:
-        """Heed what a response says of the budget."""
+        """Heed what a response says of the budget; other processes learn of a closed or opened window at once."""
         self._unsaved.append(observation)
-        if observation.status == 429:
+        if observation.status == 429 or (self._state and self._state.strikes):
             await self.flush()
 
     async def flush(self) -> None:

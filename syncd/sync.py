@@ -183,13 +183,13 @@ class Syncer:
         try:
             await _Pass(self, run, order, upstream, result).go()
         except Throttled as error:
-            result.outcome, result.error = "throttled", error
+            result.outcome, result.error = "throttled", error.at(result.name)
         except (asyncio.CancelledError, DatabaseError, RunFenced) as error:
             result.outcome = "aborted"
             result.error = error if isinstance(error, SyncdError) else None
             raise
         except SyncdError as error:
-            result.outcome, result.error = "failed", error
+            result.outcome, result.error = "failed", error.at(result.name)
         except Exception as error:  # noqa: BLE001  a bug of ours must end this run only, and be told
             _log.exception("run_crashed", source=source, stream=stream)
             result.outcome = "failed"
@@ -297,13 +297,16 @@ class _Pass:
 
     async def go(self) -> None:
         """Commit page after page; at the end bury what is gone and close the run."""
-        self.walk = await self.syncer.walk(self.run.source, self.run.stream, self.order, self.upstream, self.run.cursor)
+        cursor = self.run.cursor
+        if self.run.kind == "sweep" and cursor:
+            # what vanished behind a resume point would stay: a sweep that was cut short proves nothing, start over
+            cursor = {name: value for name, value in cursor.items() if name != "pass"}
+        self.walk = await self.syncer.walk(self.run.source, self.run.stream, self.order, self.upstream, cursor)
         # a listing that may end in a burial must remember its keys from the first page on
         listing = not self.stream.lookup and (
-            self.run.kind == "sweep"
-            or (self.run.kind == "live" and (self.stream.sweep_s is None or not self.run.cursor))
+            self.run.kind == "sweep" or (self.run.kind == "live" and (self.stream.sweep_s is None or not cursor))
         )
-        fresh = not (self.run.cursor or {}).get("pass")
+        fresh = not (cursor or {}).get("pass")
         async with _ahead(self.stream.walk(self.walk), self.order.stop) as pages:
             async for page, is_last in pages:
                 self.started_at = self.started_at or page.requested_at

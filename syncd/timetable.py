@@ -195,8 +195,9 @@ class Timetable:
         """Run what was missed, spread as at a start."""
         self._is_paused = False
         now = self._syncer.clock()
-        for pair in self._missed:
-            self._move(pair, now + timedelta(seconds=schedule.spread_s(".".join(pair), schedule.SPREAD_S / 3)))
+        for pair in self._missed & self._planned.keys():
+            within_s = min(schedule.interval_s(self._planned[pair], now), schedule.SPREAD_S)
+            self._move(pair, now + timedelta(seconds=schedule.spread_s(".".join(pair), within_s)))
         self._missed.clear()
 
     async def reconfigure(self, config: Config, *, grace_s: float) -> None:
