@@ -114,7 +114,6 @@ class Account:
                 json=json,
                 headers={"Accept": "application/json", "Accept-Encoding": "gzip", **self._headers, **headers},
                 allow_redirects=False,
-                timeout=TIMEOUT,
             ) as response:
                 body = await _read_body(response)
                 received_at = self.clock()
@@ -359,11 +358,12 @@ def _cookies(response: aiohttp.ClientResponse) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def http_session() -> AsyncIterator[aiohttp.ClientSession]:
+async def http_session(timeouts: aiohttp.ClientTimeout = TIMEOUT) -> AsyncIterator[aiohttp.ClientSession]:
     """Open the HTTP connections of a process; it keeps no cookies and trusts no environment."""
     connector = aiohttp.TCPConnector(limit=100, keepalive_timeout=30)
     async with aiohttp.ClientSession(
         connector=connector,
+        timeout=timeouts,
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": "syncd"},
         max_line_size=16_384,

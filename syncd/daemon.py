@@ -71,14 +71,13 @@ async def serve(
 def _signals(daemon: "_Daemon") -> Iterator[None]:
     """Answer signals while the daemon serves."""
     loop = asyncio.get_running_loop()
-    ending = (signal.SIGTERM, signal.SIGINT)
-    for number in ending:
+    for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.end, number.name)
     loop.add_signal_handler(signal.SIGHUP, daemon.reload_soon)
     try:
         yield
     finally:
-        for number in (*ending, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(number)
 
 
@@ -88,11 +87,8 @@ class _Daemon:
     def __init__(
         self, config: Config, load: Callable[[], Config], notifier: Notifier, stop: asyncio.Event, *, logs: bool
     ) -> None:
-        self._config = config
-        self._load = load
-        self._notifier = notifier
-        self._stop = stop
-        self._logs = logs
+        self._config, self._load, self._logs = config, load, logs
+        self._notifier, self._stop = notifier, stop
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._timetable: Timetable | None = None
         self._database: Database | None = None
@@ -152,18 +148,19 @@ class _Daemon:
 
     # --- The database
 
-    async def _unless_ending(self, work: Coroutine[Any, Any, bool]) -> bool:
-        """Wait for the work, or cancel it and return False as soon as the service is to end."""
+    async def _unless_ending(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Wait for the work; cancel it and return False as soon as the service is to end."""
         task, ending = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
         await asyncio.wait({task, ending}, return_when=asyncio.FIRST_COMPLETED)
-        ending.cancel()
         if not task.done():
             task.cancel()
-            await asyncio.wait({task})
-        return not task.cancelled() and task.result()
+        ending.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        return not task.cancelled()
 
-    async def _await_database(self, stack: contextlib.AsyncExitStack) -> bool:
-        """Open the database as soon as it can be reached; False if the service is to end before.
+    async def _await_database(self, stack: contextlib.AsyncExitStack) -> None:
+        """Open the database as soon as it can be reached.
 
         The embedded one is ours to start: if that fails, waiting does not help.
         """
@@ -181,8 +178,7 @@ class _Daemon:
                 continue
             if waiting_since:
                 _log.info("database_recovered", down_s=round(time.monotonic() - waiting_since, 1))
-            return True
-        return False
+            return
 
     async def _opened(self, stack: contextlib.AsyncExitStack) -> Database:
         """Open the database, see that it is migrated, and close the runs of processes that died."""
@@ -195,12 +191,11 @@ class _Daemon:
         return opened
 
     async def _looks(self) -> AsyncIterator[None]:
-        """Yield at once and then after growing waits, until the service is to end."""
+        """Yield at once and then after growing waits, for ever."""
         wait_s = BACKOFF_S[0]
-        while not self._stop.is_set():
+        while True:
             yield
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), wait_s)
+            await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, BACKOFF_S[1])
 
     def _lost(self, error: DatabaseUnavailable) -> None:

@@ -1,21 +1,26 @@
 """The database: connections, the private server where one is asked for, and the migrations.
 
 Work is done on plain asyncpg connections (COPY needs them) that SQLAlchemy's pool hands out. Knows no table.
+SQLAlchemy and Alembic are imported where they are used: a command that asks a few questions needs neither, and they
+cost it half a second.
 """
 
 import asyncio
 import contextlib
+import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError, InterfaceError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from syncd import config, embedded
 from syncd.errors import DatabaseError, DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 POOL_SIZE = 10
 """Connections of one process at most, beside the one that holds its locks."""
@@ -25,6 +30,18 @@ LOCK_TIMEOUT = "60s"
 STATEMENT_TIMEOUT = "10min"
 """Longest statement: burying after a listing of millions of rows takes seconds."""
 NEWEST = "head"
+_REVISIONS = tuple(re.compile(rf'^{name}(?:: \w+)? = "(\w+)"', re.MULTILINE) for name in ("revision", "down_revision"))
+CONNECT_ARGUMENTS: dict[str, Any] = {
+    "timeout": CONNECT_TIMEOUT_S,
+    "server_settings": {
+        "application_name": "syncd",
+        "jit": "off",
+        "lock_timeout": LOCK_TIMEOUT,
+        "statement_timeout": STATEMENT_TIMEOUT,
+        # a killed process must not keep its locks for as long as its last statement runs
+        "client_connection_check_interval": "2s",
+    },
+}
 
 _LOST = (
     asyncpg.PostgresConnectionError,
@@ -40,35 +57,66 @@ _LOST = (
 class Database:
     """An open database: a pool for work, and one connection that holds this process's advisory locks."""
 
-    def __init__(self, engine: AsyncEngine, shown: str, revive: Callable[[], Awaitable[object]] | None = None) -> None:
-        self.engine = engine
+    def __init__(
+        self, url: str, shown: str, *, pool_size: int = POOL_SIZE, revive: Callable[[], Awaitable[object]] | None = None
+    ) -> None:
         self.shown = shown
+        self._url = url
+        self._pool_size = pool_size
         self._revive = revive
+        self._idle: list[asyncpg.Connection] = []
         self._lock_lease: contextlib.AsyncExitStack | None = None
         self._lock_conn: asyncpg.Connection | None = None
         self._lock_gate = asyncio.Lock()
         self._held: set[int] = set()
 
+    @cached_property
+    def engine(self) -> "AsyncEngine":
+        """SQLAlchemy's engine with the pool."""
+        from sqlalchemy.ext.asyncio import create_async_engine
+
+        return create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self._connect,  # the driver reads the address: it knows sslmode and .pgpass
+            pool_size=max(1, self._pool_size),
+            max_overflow=1,  # the connection that holds the locks
+            pool_timeout=300,
+            json_deserializer=lambda text: text if isinstance(text, str) else text.decode(),  # jsonb stays text
+        )
+
+    async def _connect(self) -> asyncpg.Connection:
+        return await asyncpg.connect(self._url, **CONNECT_ARGUMENTS)
+
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """Lend a connection in autocommit. Raises DatabaseUnavailable if the server cannot be reached or goes away."""
         with _translated(self.shown):
-            async with await self._lease() as lease:
-                conn = await _driver(lease)
-                if conn.is_closed():
-                    await lease.invalidate()
-                    conn = await _driver(lease)
+            async with contextlib.AsyncExitStack() as stack:
+                try:
+                    conn = await self._leased(stack)
+                except (*_LOST, TimeoutError, *_pool_errors()):
+                    if self._revive is None:
+                        raise
+                    await self._revive()  # a private server that died is started again, once
+                    conn = await self._leased(stack)
                 yield conn
 
-    async def _lease(self) -> AsyncConnection:
-        """Take a connection from the pool; a private server that died is started again, once."""
-        try:
-            return await self.engine.connect()
-        except (*_LOST, TimeoutError, DBAPIError):
-            if self._revive is None:
-                raise
-            await self._revive()
-            return await self.engine.connect()
+    async def _leased(self, stack: contextlib.AsyncExitStack) -> asyncpg.Connection:
+        """Take a connection for the stack: from the pool, or one of our own where there is no pool."""
+        if not self._pool_size:
+            conn = self._idle.pop() if self._idle else await self._connect()
+            stack.callback(self._give_back, conn)
+            return conn
+        lease = await stack.enter_async_context(self.engine.connect())
+        conn = await _driver(lease)
+        if conn.is_closed():
+            await lease.invalidate()
+            conn = await _driver(lease)
+        return conn
+
+    def _give_back(self, conn: asyncpg.Connection) -> None:
+        if not conn.is_closed():
+            self._idle.append(conn)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
@@ -109,16 +157,25 @@ class Database:
         stack, self._lock_lease, self._lock_conn = self._lock_lease, None, None
         self._held.clear()
         if stack:
-            with contextlib.suppress(DatabaseUnavailable, *_LOST, DBAPIError):
+            with contextlib.suppress(DatabaseUnavailable, *_LOST, *_pool_errors()):
                 await stack.aclose()
 
     async def close(self) -> None:
         """Close every connection."""
         await self._drop_lock_connection()
-        await self.engine.dispose()
+        while self._idle:
+            await self._idle.pop().close()
+        if "engine" in self.__dict__:
+            await self.engine.dispose()
 
 
-async def _driver(lease: Any) -> asyncpg.Connection:
+def _pool_errors() -> tuple[type[Exception], ...]:
+    """Return what SQLAlchemy raises around the driver's errors; nothing if it was never imported."""
+    module = sys.modules.get("sqlalchemy.exc")
+    return (module.DBAPIError, module.InterfaceError) if module else ()
+
+
+async def _driver(lease: "AsyncConnection") -> asyncpg.Connection:
     raw = await lease.get_raw_connection()
     conn: asyncpg.Connection = raw.driver_connection
     return conn
@@ -145,8 +202,9 @@ def _translated(shown: str) -> Any:
         ) from None
     except (*_LOST, TimeoutError) as error:
         raise _unavailable(shown, error) from None
-    except (InterfaceError, DBAPIError) as error:
-        origin = error.orig.__cause__ or error.orig if error.orig else error
+    except _pool_errors() as error:
+        wrapped: BaseException | None = getattr(error, "orig", None)
+        origin = wrapped.__cause__ or wrapped if wrapped else error
         with _translated(shown):
             raise origin from None
 
@@ -161,17 +219,17 @@ def _unavailable(shown: str, error: BaseException) -> DatabaseUnavailable:
 async def connect(settings: config.Database, *, pool_size: int = POOL_SIZE) -> Database:
     """Open the database of the configuration, starting the private server if that is what it says.
 
+    Without a pool (0) each lease is a plain connection, kept for the next: quick for a command that asks a few questions.
     Raises DatabaseUnavailable if it cannot be reached.
     """
     revive = None
     if settings.is_embedded:
         revive = partial(embedded.ensure, settings.data_dir)
         server = await revive()
-        url, shown = server.sqlalchemy_url, f"embedded in {settings.data_dir}"
+        url, shown = server.url, f"embedded in {settings.data_dir}"
     else:
-        url = "postgresql+asyncpg://" + settings.url.reveal().split("://", 1)[1]
-        shown = settings.shown
-    database = Database(_engine(url, pool_size), shown, revive)
+        url, shown = settings.url.reveal(), settings.shown
+    database = Database(url, shown, pool_size=pool_size, revive=revive)
     try:
         async with database.connection() as conn:
             await conn.fetchval("SELECT 1")
@@ -179,27 +237,6 @@ async def connect(settings: config.Database, *, pool_size: int = POOL_SIZE) -> D
         await database.close()
         raise
     return database
-
-
-def _engine(url: str, pool_size: int) -> AsyncEngine:
-    return create_async_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=1,  # the connection that holds the locks
-        pool_timeout=300,
-        json_deserializer=lambda text: text if isinstance(text, str) else text.decode(),  # jsonb stays text
-        connect_args={
-            "timeout": CONNECT_TIMEOUT_S,
-            "server_settings": {
-                "application_name": "syncd",
-                "jit": "off",
-                "lock_timeout": LOCK_TIMEOUT,
-                "statement_timeout": STATEMENT_TIMEOUT,
-                # a killed process must not keep its locks for as long as its last statement runs
-                "client_connection_check_interval": "2s",
-            },
-        },
-    )
 
 
 def migrations_dir() -> Path:
@@ -250,10 +287,10 @@ async def revision(database: Database) -> str | None:
 
 
 def newest_revision() -> str:
-    """Return the revision that this version of syncd needs."""
-    from alembic.script import ScriptDirectory
-
-    return str(ScriptDirectory.from_config(_alembic_config()).get_current_head())
+    """Return the revision that this version of syncd needs: the one that no other follows (as Alembic's head)."""
+    sources = [path.read_text("utf-8") for path in (migrations_dir() / "versions").glob("*.py")]
+    own, before = ({match[1] for text in sources for match in names.finditer(text)} for names in _REVISIONS)
+    return next(iter(own - before))
 
 
 async def require_migrated(database: Database) -> None:

@@ -159,7 +159,7 @@ async def _go_on(settings: Config, world: Sandbox, stop: asyncio.Event) -> None:
     console.out.print(f"\nThe simulated world changes every {EVOLVE_S:.0f} s; syncing on until Ctrl-C …")
     changes = asyncio.create_task(changing(world.evolve, EVOLVE_S, stop))
     try:
-        await daemon.serve(lambda: load_config(settings.path), stop=stop)
+        await daemon.serve(lambda: load_config(settings.path), stop=stop, logs=False)
     except OSError as error:
         raise UsageError(f"the status page cannot listen: {error}", hint="Try --listen 127.0.0.1:0.") from None
     finally:

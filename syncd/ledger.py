@@ -21,7 +21,7 @@ from syncd.config import BudgetConfig
 from syncd.database import Database
 from syncd.errors import LockHeld, RunFenced, Throttled
 from syncd.mirror import Counts, lock_number
-from syncd.records import Note, Reject
+from syncd.rows import Note, Reject
 from syncd.source import Cursor, Lane
 
 Clock = Callable[[], datetime]

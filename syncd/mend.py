@@ -13,7 +13,7 @@ from syncd.commands import load_config, opened_database
 from syncd.config import Config
 from syncd.database import Database
 from syncd.errors import LockHeld, UsageError
-from syncd.records import Reject
+from syncd.rows import Reject
 from syncd.sources import registry
 from syncd.sync import Syncer, utc_now
 

@@ -14,7 +14,8 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from syncd.records import Key, Note, Parser, Reject, Row
+from syncd.records import Parser
+from syncd.rows import Key, Note, Reject, Row
 from syncd.source import Kind, Scope, Table
 
 ROW_FAULTS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError, OverflowError)
@@ -159,19 +160,20 @@ async def write_page(
     *,
     now: datetime,
     not_after: datetime | None = None,
+    keys: Sequence[Key | None] | None = None,
     careful: bool = False,
 ) -> Written:
     """Write the records of one page and return what came of them.
 
-    The last of several records with one key wins. `not_after` protects rows that were changed later than that instant
-    (a backfill must not undo what a live run fetched after it). `careful` writes row by row, so that one row that
+    `keys` are those of the records, if the walk has read them already. The last of several records with one key wins.
+    `not_after` protects rows that were changed later than that instant (a backfill must not undo what a live run
+    fetched after it). `careful` writes row by row, so that one row that
     PostgreSQL refuses becomes a reject instead of costing the page.
     """
     parser = target.parser
     written = Written(Counts(seen=len(records)))
     settled: dict[Key, bytes] = {}
-    for record in records:
-        key = parser.key(record)
+    for record, key in zip(records, keys or map(parser.key, records), strict=True):
         if key is None:
             _reject(written, parser, record)
         else:
@@ -248,18 +250,17 @@ async def _write_rows(
 ) -> tuple[int, list[Key]]:
     """Insert the rows that are new, update those that differ; return how many were new, and the keys updated."""
     new = [pair for pair in rows if pair[0].key not in known]
-    old = [pair for pair in rows if pair[0].key in known]
-    await _keep_absent(conn, target, source, [row for row, _ in old if row.absent or None in row.children])
+    old = await _keep_absent(conn, target, source, [pair for pair in rows if pair[0].key in known])
     for place, child in enumerate(target.children):
-        families = [(row.key, row.children[place]) for row, _ in rows]
-        touched |= await _write_family(conn, child, source, families, now=now)
+        touched |= await _write_family(conn, child, source, place, rows, now=now)
     if new:
+        gone = target.gone
         await conn.copy_records_to_table(
             target.table.name,
             schema_name=target.table.schema,
             columns=target.copy_columns,
             records=[
-                (source, *row.values, now, now, now if target.gone(row) else None, row.extra, fingerprint)
+                (source, *row.values, now, now, now if gone(row) else None, row.extra, fingerprint)
                 for row, fingerprint in new
             ],
         )
@@ -273,24 +274,29 @@ async def _write_rows(
     return len(new), updated
 
 
-async def _keep_absent(conn: asyncpg.Connection, target: Target, source: str, rows: Sequence[Row]) -> None:
+async def _keep_absent(
+    conn: asyncpg.Connection, target: Target, source: str, rows: list[tuple[Row, bytes]]
+) -> list[tuple[Row, bytes]]:
     """Fill fields that were missing in a record with what is stored: a missing field does not erase a value."""
-    if not rows:
-        return
-    keys = [row.key for row in rows]
+    keys = [row.key for row, _ in rows if row.absent or None in row.children]
+    if not keys:
+        return rows
     found = await conn.fetch(target.select_rows, source, *map(list, zip(*keys, strict=True)))
     places = [target.columns.index(name) for name in target.table.key]
     stored = {tuple(row[place] for place in places): row for row in found}
-    for row in rows:
-        if not (before := stored.get(row.key)):
-            continue
-        row.values = tuple(
-            before[index] if name in row.absent else value
-            for index, (name, value) in enumerate(zip(target.columns, row.values, strict=True))
-        )
-        kept = {str(column.path[0]) for column in target.table.columns if column.name in row.absent}
-        kept |= {child.field for child, rows_ in zip(target.table.children, row.children, strict=True) if rows_ is None}
-        row.extra = _carried(row.extra, before["_extra"], kept)
+    return [(_filled(target, row, stored.get(row.key)), fingerprint) for row, fingerprint in rows]
+
+
+def _filled(target: Target, row: Row, before: asyncpg.Record | None) -> Row:
+    if before is None:
+        return row
+    values = tuple(
+        before[index] if name in row.absent else value
+        for index, (name, value) in enumerate(zip(target.columns, row.values, strict=True))
+    )
+    kept = {str(column.path[0]) for column in target.table.columns if column.name in row.absent}
+    kept |= {child.field for child, rows in zip(target.table.children, row.children, strict=False) if rows is None}
+    return row._replace(values=values, extra=_carried(row.extra, before["_extra"], kept))
 
 
 def _carried(extra: str | None, before: str | None, names: set[str]) -> str | None:
@@ -307,33 +313,32 @@ async def _write_family(
     conn: asyncpg.Connection,
     child: Target,
     source: str,
-    families: Sequence[tuple[Key, list[Row] | None]],
+    place: int,
+    parents: Sequence[tuple[Row, bytes]],
     *,
     now: datetime,
 ) -> frozenset[Key]:
     """Write the child rows of some parents, bury those no longer sent, and return the parents whose rows changed.
 
-    A parent whose array was absent (None) keeps its child rows.
+    A parent whose array was absent (None) keeps its child rows. A child row bears the fingerprint of the record that
+    brought it.
     """
-    parents = [key for key, rows in families if rows is not None]
-    if not parents:
+    families = [(row.key, row.children[place], fingerprint) for row, fingerprint in parents]
+    keys = {key for key, found, _ in families if found is not None}
+    if not keys:
         return frozenset()
-    width = len(parents[0])
-    stored = await conn.fetch(child.select_family, source, [key[0] for key in parents])
-    wanted = set(parents)
-    known = {tuple(row[:-3]): _Known(*row[-3:]) for row in stored if tuple(row[:width]) in wanted}
-    rows = [(row, _content_hash(row)) for _, found in families for row in found or ()]
-    differing = [pair for pair in rows if pair[0].key not in known or known[pair[0].key].hash != pair[1]]
-    _, updated = await _write_rows(conn, child, source, differing, known, now=now)
+    width = len(next(iter(keys)))
+    stored = await conn.fetch(child.select_family, source, [key[0] for key in keys])
+    known = {tuple(row[:-3]): _Known(*row[-3:]) for row in stored if tuple(row[:width]) in keys}
+    rows = [(row, fingerprint) for _, found, fingerprint in families for row in found or ()]
+    inserted, updated = await _write_rows(conn, child, source, rows, known, now=now)
+    if not known:
+        return frozenset(keys) if inserted else frozenset()
     sent = {row.key for row, _ in rows}
     missing = [key for key, found in known.items() if found.alive and key not in sent]
     await bury(conn, child, source, missing, now=now)
-    new = [row.key for row, _ in differing if row.key not in known]
+    new = sent.difference(known)
     return frozenset(key[:width] for key in (*new, *updated, *missing))
-
-
-def _content_hash(row: Row) -> bytes:
-    return hashlib.blake2b(msgspec.msgpack.encode((row.values, row.extra)), digest_size=16).digest()
 
 
 async def bury(conn: asyncpg.Connection, target: Target, source: str, keys: Sequence[Key], *, now: datetime) -> int:
@@ -368,6 +373,12 @@ async def remember_seen(
 async def forget_seen(conn: asyncpg.Connection, source: str, stream: str) -> None:
     """Forget what an earlier full listing saw: a new one begins, or it ended."""
     await conn.execute("DELETE FROM syncd.seen WHERE source = $1 AND stream = $2", source, stream)
+
+
+async def holds_any(conn: asyncpg.Connection, target: Target, source: str) -> bool:
+    """Say whether the table holds any row of the source, dead or alive."""
+    found: bool = await conn.fetchval(f"SELECT EXISTS (SELECT FROM {target.name} WHERE source = $1)", source)
+    return found
 
 
 async def count_alive(conn: asyncpg.Connection, target: Target, source: str, scope: Scope) -> int:

@@ -8,68 +8,36 @@ This module never does I/O and never looks at a clock.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
-from types import UnionType
-from typing import Any, Literal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Raw
 
 from syncd.errors import BadPayload
+from syncd.rows import KEY_CHARS, Key, Note, Reject, Row
 from syncd.source import Column, Kind, Table
-from syncd.values import INT64, jsonb, masked, plain, read, read_date, read_timestamp, sound
-
-Key = tuple[Any, ...]
-
-KEY_CHARS = 600
-"""Longest text of a key: a btree entry holds at most 2,704 bytes, and a key has at most two texts of 4-byte signs."""
+from syncd.strict import StrictReader, is_flat
+from syncd.values import INT64, jsonb, masked, mended, plain, read
 
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
 _ARRAY = msgspec.json.Decoder(list[Raw])
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """One sign of drift: `field` (dotted upstream name) appeared, vanished or changed type; `sample` is masked."""
-
-    field: str
-    change: Literal["appeared", "vanished", "type_changed"]
-    sample: str = ""
-
-
-@dataclass(slots=True)
-class Row:
-    """One record as a row: `values` in the order of `table.columns`, `extra` as JSON text or None.
-
-    `absent` names the columns whose field was missing although the vendor does not declare it optional: they keep
-    their stored values. `children` has one entry per child table, None where the array itself was absent.
-    """
-
-    key: Key
-    values: tuple[Any, ...]
-    extra: str | None = None
-    absent: frozenset[str] = frozenset()
-    children: tuple["list[Row] | None", ...] = ()
-    notes: Sequence[Note] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """A record that could not become a row: why, and the record as sent (secrets digested) as JSON text."""
-
-    reason: str
-    record: str
-
-
 def envelope(body: bytes) -> dict[str, bytes]:
-    """Split a JSON object into its members, each as sent. Raises BadPayload if the body is no JSON object."""
-    try:
-        return {name: bytes(raw) for name, raw in _OBJECT.decode(sound(body)).items()}
-    except (msgspec.MsgspecError, RecursionError):
-        raise BadPayload(f"expected a JSON object, got {_kind_of(body)}") from None
+    """Split a JSON object into its members, each as sent. Raises BadPayload if the body is no JSON object.
+
+    The last body's members are remembered: the client looks for an error in them, the walk then for everything else.
+    """
+    if body is not _last[0]:
+        try:
+            members = {name: bytes(raw) for name, raw in _decoded(_OBJECT, body).items()}
+        except (msgspec.MsgspecError, RecursionError):
+            raise BadPayload(f"expected a JSON object, got {_kind_of(body)}") from None
+        _last[:] = body, members
+    return dict(_last[1])
 
 
 def elements(raw: bytes | None, name: str) -> list[bytes]:
@@ -78,10 +46,23 @@ def elements(raw: bytes | None, name: str) -> list[bytes]:
     Raises BadPayload if it is missing or no array.
     """
     try:
-        return [bytes(element) for element in _ARRAY.decode(sound(raw or b""))]
+        return [bytes(element) for element in _decoded(_ARRAY, raw or b"")]
     except (msgspec.MsgspecError, RecursionError):
         got = "nothing" if raw is None else _kind_of(raw)
         raise BadPayload(f"expected an array in `{name}`, got {got}") from None
+
+
+_last: list[Any] = [b"", {}]
+
+
+def _decoded(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
+    """Decode one level of JSON; text that is unsound (NaN, lone surrogates, bad UTF-8) is mended first."""
+    try:
+        if not body.isascii():
+            body.decode()
+        return decoder.decode(body)
+    except (UnicodeDecodeError, msgspec.MsgspecError):
+        return decoder.decode(mended(body))
 
 
 def scalar(raw: bytes | None) -> Any:
@@ -114,15 +95,6 @@ class _Reading:
 _Node = dict[str | int, Any]
 """Where each field's value goes: name (or place in an array) → index of a column, or a nested _Node."""
 
-_FAST: Mapping[Kind, type | UnionType] = {
-    Kind.TEXT: str | None,
-    Kind.BIGINT: int | None,
-    Kind.BOOLEAN: bool | None,
-    Kind.NUMERIC: Raw,
-    Kind.DATE: str | None,
-    Kind.TIMESTAMP: str | None,
-}
-
 
 class Parser:
     """Parses the records of one table, with zone-less times read in `zone`.
@@ -130,23 +102,16 @@ class Parser:
     `recipe` changes whenever the same record would give another row; it is part of every fingerprint.
     """
 
-    def __init__(self, table: Table, zone: ZoneInfo, *, parent: Table | None = None) -> None:
+    def __init__(self, table: Table, zone: ZoneInfo) -> None:
         self.table = table
         self.zone = zone
         self.names = tuple(column.name for column in table.columns)
         self._index = {name: index for index, name in enumerate(self.names)}
         self._key_at = tuple(self._index[name] for name in table.key)
-        self._inherited = len(parent.key) if parent else 0
-        self._children = tuple(Parser(child.table, zone, parent=table) for child in table.children)
+        self._children = tuple(Parser(child.table, zone) for child in table.children)
         self._child_fields = {child.field: place for place, child in enumerate(table.children)}
         self._nodes = self._tree()
-        self._fast = self._fast_decoder()
-        self._fast_fix = [
-            (index, column.kind)
-            for index, column in enumerate(table.columns)
-            if column.kind in (Kind.NUMERIC, Kind.DATE, Kind.TIMESTAMP)
-        ]
-        self._key_decoder = self._fast_key_decoder()
+        self._strict = StrictReader(table, zone) if is_flat(table) else None
         self.recipe = hashlib.blake2b(f"1 {zone.key} {table!r}".encode(), digest_size=16).digest()
 
     def fingerprint(self, record: bytes) -> bytes:
@@ -155,89 +120,25 @@ class Parser:
 
     def key(self, record: bytes) -> Key | None:
         """Return the record's key, or None if it has no usable one. Reads nothing else, so it is cheap."""
-        if self._key_decoder:
-            try:
-                key = msgspec.structs.astuple(self._key_decoder.decode(record))
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                return self._slow_key(record)
-            return key if not any(_bad_key(part) for part in key) else self._slow_key(record)
-        return self._slow_key(record)
+        if self._strict and (key := self._strict.key(record)) and b"\\u0000" not in record:
+            return key
+        parsed = self.parse(record)
+        return parsed.key if isinstance(parsed, Row) else None
 
     def child(self, place: int) -> "Parser":
         """Return the parser of the child table at that place."""
         return self._children[place]
 
-    def _slow_key(self, record: bytes) -> Key | None:
-        parsed = self.parse(record)
-        return parsed.key if isinstance(parsed, Row) else None
-
     def parse(self, record: bytes) -> Row | Reject:
         """Turn one record, as sent, into a row; a record without a usable key into a Reject."""
-        if self._fast and b"\\u0000" not in record:
-            try:
-                decoded = self._fast.decode(record)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                decoded = None
-            if decoded is not None and (row := self._fast_row(decoded, ())):
-                return row
+        if self._strict and (row := self._strict.read(record)):
+            return row
         return self._slow_row(record, ())
-
-    def _fast_row(self, decoded: Any, inherited: Key) -> Row | None:
-        """Return the row of a strictly decoded record, or None where a value needs the slow path."""
-        values: tuple[Any, ...] = msgspec.structs.astuple(decoded)
-        children: tuple[list[Row] | None, ...] = ()
-        if self._child_fields:
-            own, arrays = values[: len(self.names)], values[len(self.names) :]
-            values = own
-        else:
-            arrays = ()
-        if self._fast_fix and (fixed := self._fixed(values)) is not None:
-            values = fixed
-        elif self._fast_fix:
-            return None
-        key = tuple([values[index] for index in self._key_at])
-        if inherited and key[: len(inherited)] != inherited:
-            return None
-        if any(_bad_key(part) for part in key):
-            return None
-        if arrays:
-            found = [child._fast_rows(array, key) for child, array in zip(self._children, arrays, strict=True)]
-            if any(rows is None for rows in found):
-                return None
-            children = tuple(found)
-        return Row(key, values, None, frozenset(), children)
-
-    def _fast_rows(self, array: list[Any] | None, inherited: Key) -> list[Row] | None:
-        rows = []
-        for element in array or ():
-            row = self._fast_row(element, inherited)
-            if row is None:
-                return None
-            rows.append(row)
-        if array is None or len({row.key for row in rows}) != len(rows):
-            return None
-        return rows
-
-    def _fixed(self, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """Return the values with texts of numbers and times read; None where one does not fit exactly."""
-        fixed = list(values)
-        for index, kind in self._fast_fix:
-            value = fixed[index]
-            if value is None:
-                continue
-            raw = bytes(value) if kind is Kind.NUMERIC else None
-            if raw == b"0":
-                fixed[index] = _ZERO
-                continue
-            fixed[index], fits = read(raw, kind, self.zone) if raw else _READ_TIME[kind](value, self.zone)
-            if not fits:
-                return None
-        return tuple(fixed)
 
     def _slow_row(self, record: bytes, inherited: Key) -> Row | Reject:
         """Read field by field; whatever finds no column ends in `extra`."""
         try:
-            fields = _OBJECT.decode(sound(record))
+            fields = _decoded(_OBJECT, record)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return Reject(f"expected an object, got {_kind_of(record)}", record.decode("utf-8", "backslashreplace"))
         reading = _Reading(values=[None] * len(self.names))
@@ -379,7 +280,7 @@ class Parser:
             return record.decode("utf-8", "backslashreplace")
         fields = {
             name: msgspec.json.encode(hashlib.sha256(bytes(raw)).hexdigest()) if name in secrets else bytes(raw)
-            for name, raw in _OBJECT.decode(sound(record)).items()
+            for name, raw in _decoded(_OBJECT, record).items()
         }
         return _object_text(fields)
 
@@ -391,42 +292,6 @@ class Parser:
                 node = node.setdefault(step, {})
             node[column.path[-1]] = index
         return root
-
-    def _struct(self) -> type[msgspec.Struct] | None:
-        """Build the strict struct of a flat table, fields in column order and then the child arrays."""
-        if any(len(column.path) != 1 or column.kind not in _FAST for column in self.table.columns):
-            return None
-        fields: list[tuple[str, Any]] = [(column.name, _FAST[column.kind]) for column in self.table.columns]
-        rename = {column.name: str(column.path[0]) for column in self.table.columns}
-        for child, parser in zip(self.table.children, self._children, strict=True):
-            element = parser._struct()
-            if element is None:
-                return None
-            fields.append((f"children_{child.field}", list[element] | None))  # type: ignore[valid-type]
-            rename[f"children_{child.field}"] = child.field
-        return msgspec.defstruct(
-            self.table.name, fields, rename=rename, forbid_unknown_fields=True, frozen=True, gc=False
-        )
-
-    def _fast_decoder(self) -> "msgspec.json.Decoder[Any] | None":
-        struct = self._struct()
-        return msgspec.json.Decoder(struct) if struct else None
-
-    def _fast_key_decoder(self) -> "msgspec.json.Decoder[Any] | None":
-        kinds = {Kind.TEXT: str, Kind.BIGINT: int}
-        columns = [self.table.columns[index] for index in self._key_at]
-        if any(len(column.path) != 1 or column.kind not in kinds for column in columns):
-            return None
-        fields: list[tuple[str, Any]] = [(column.name, kinds[column.kind]) for column in columns]
-        rename: dict[str, str] = {column.name: str(column.path[0]) for column in columns}
-        return msgspec.json.Decoder(msgspec.defstruct(f"{self.table.name}_key", fields, rename=rename, gc=False))
-
-
-_ZERO = Decimal(0)
-_READ_TIME: Mapping[Kind, Callable[[Any, ZoneInfo], tuple[Any, bool]]] = {
-    Kind.DATE: read_date,
-    Kind.TIMESTAMP: read_timestamp,
-}
 
 
 def _leaves(node: _Node) -> list[int]:

@@ -117,6 +117,7 @@ class Page:
     starts_over   True on the first page of a walk that found a resume point in its cursor and could not use it
     doubt         why nothing may be buried on the strength of this walk, although it succeeded; None if nothing speaks
                   against it
+    keys          the key of each record, where the walk has read it anyway (None for a record without one)
     riders        records for other streams of the source that came along, by name of the stream; only ever upserted
     total         how many records the whole walk will have, if the upstream says so (for progress only)
     """
@@ -128,6 +129,7 @@ class Page:
     whole_walk: bool = False
     starts_over: bool = False
     doubt: str | None = None
+    keys: Sequence[tuple[Any, ...] | None] | None = None
     riders: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     total: int | None = None
 

@@ -33,7 +33,8 @@ from syncd.errors import (
 )
 from syncd.ledger import Clock, Run, Sleep, Spent
 from syncd.mirror import Counts, Target
-from syncd.records import Key, Parser
+from syncd.records import Parser
+from syncd.rows import Key
 from syncd.source import Lane, Page, RunKind, Scope, Source, Stream, Walk
 
 BREAKER_SHARE = 0.2
@@ -293,6 +294,7 @@ class _Pass:
         self.walk: Walk | None = None
         self.started_at: datetime | None = None
         self.remembers = False
+        self.is_first = False
         self.keys: list[Key] = []
 
     async def go(self) -> None:
@@ -302,15 +304,20 @@ class _Pass:
             # what vanished behind a resume point would stay: a sweep that was cut short proves nothing, start over
             cursor = {name: value for name, value in cursor.items() if name != "pass"}
         self.walk = await self.syncer.walk(self.run.source, self.run.stream, self.order, self.upstream, cursor)
-        # a listing that may end in a burial must remember its keys from the first page on
+        # a listing that may end in a burial must remember its keys from the first page on; there is nothing to bury
+        # in a mirror that holds nothing yet
         listing = not self.stream.lookup and (
             self.run.kind == "sweep" or (self.run.kind == "live" and (self.stream.sweep_s is None or not cursor))
         )
+        if listing and not cursor:
+            async with self.syncer.database.connection() as conn:
+                self.is_first = not await mirror.holds_any(conn, self.target, self.run.source)
+        listing = listing and not self.is_first
         fresh = not (cursor or {}).get("pass")
         async with _ahead(self.stream.walk(self.walk), self.order.stop) as pages:
             async for page, is_last in pages:
                 self.started_at = self.started_at or page.requested_at
-                ends = page.whole_walk and page.scope is not None
+                ends = page.whole_walk and page.scope is not None and not self.is_first
                 self.remembers = listing and not (is_last and fresh)
                 await self._commit(page, forget=fresh or page.starts_over, closes=is_last and not ends, withhold=ends)
                 fresh = False
@@ -356,7 +363,7 @@ class _Pass:
             if forget and self.remembers:
                 await mirror.forget_seen(conn, source, run.stream)
             written = await mirror.write_page(
-                conn, self.target, source, page.records, now=now, careful=careful,
+                conn, self.target, source, page.records, keys=page.keys, now=now, careful=careful,
                 not_after=page.requested_at if run.kind == "backfill" else None,
             )  # fmt: skip
             if page.scope and not page.whole_walk:

@@ -36,19 +36,7 @@ _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
 _WORDS = {"yes": True, "no": False, "true": True, "false": False, "y": True, "n": False, "1": True, "0": False}
 
 
-def sound(body: bytes) -> bytes:
-    """Return the JSON text made sound: odd values wrapped so that a strict decoder passes. Sound text stays itself."""
-    try:
-        body.decode()
-        msgspec.json.decode(body, type=Raw)
-    except (UnicodeDecodeError, msgspec.MsgspecError):
-        return _mended(body)
-    except RecursionError:
-        return body
-    return body
-
-
-def _mended(body: bytes) -> bytes:
+def mended(body: bytes) -> bytes:
     """Read JSON leniently (NaN, lone surrogates, control characters, bad UTF-8) and write it soundly.
 
     Text that even a lenient reader refuses is returned as it is, for the strict decoder to name.

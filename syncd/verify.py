@@ -13,7 +13,7 @@ from syncd import console, mirror
 from syncd.commands import opened
 from syncd.errors import UpstreamError
 from syncd.mirror import Target
-from syncd.records import Key, Row
+from syncd.rows import Key, Row
 from syncd.source import Page
 from syncd.sync import Order, Syncer
 

@@ -16,7 +16,8 @@ import pytest
 
 from syncd.config import Secret
 from syncd.errors import BadPayload, ConfigError, NotFound, UsageError
-from syncd.records import Parser, Reject, Row
+from syncd.records import Parser
+from syncd.rows import Reject, Row
 from syncd.source import Answer, Cursor, Page, RunKind, Scope, Table, Walk
 from syncd.sources.cyclesoftware import SOURCE, fault_of
 from tests.conftest import Bench, MakeBench

@@ -16,7 +16,8 @@ import pytest
 
 from syncd.config import Secret
 from syncd.errors import BadPayload, NotFound, ScopeMissing, UsageError
-from syncd.records import Parser, Reject, Row
+from syncd.records import Parser
+from syncd.rows import Reject, Row
 from syncd.sandbox import CREDENTIALS, Sandbox, serve
 from syncd.source import Answer, Cursor, Kind, Page, RunKind, Scope, Table, Walk
 from syncd.sources.cyclis import SOURCE, fault_of

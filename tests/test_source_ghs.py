@@ -11,7 +11,8 @@ import pytest
 
 from syncd.config import Secret
 from syncd.errors import BadCredentials, BadPayload, BadRequest, Unreachable
-from syncd.records import Parser, Row
+from syncd.records import Parser
+from syncd.rows import Row
 from syncd.source import Answer, Table
 from syncd.sources.ghs import SOURCE, fault_of
 from tests.conftest import Bench, MakeBench

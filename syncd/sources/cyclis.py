@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 
 from syncd.config import OptionSpec
 from syncd.errors import BadPayload, NotFound, ScopeMissing, UsageError
-from syncd.records import Parser, Row, column, elements, envelope, scalar
+from syncd.records import Parser, column, elements, envelope, scalar
+from syncd.rows import Row
 from syncd.source import Answer, Auth, Column, Cursor, Kind, Page, Scope, Send, Source, Stream, Table, Walk
 from syncd.values import earliest_reading
 

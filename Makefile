@@ -1,0 +1,61 @@
+# Needs only Python 3.11 or newer (with venv), make and a package index. Everything lands in .venv.
+#
+#   make demo              see it work: simulated upstreams, a private PostgreSQL, a first sync, the status page
+#   make demo ARGS=--once  the same, ending after the first sync
+#   make test              the whole test suite; ARGS="-k budget" for a part of it
+#   make lint types        style, import contracts, types
+#   make lock              pin the dependencies of pyproject.toml anew; ARGS=--upgrade for newer ones
+#   make clean             remove all that these made (the demo's data is in ~/.local/state/syncd-demo)
+
+MAKEFLAGS += --no-print-directory
+PYTHONS := python3.13 python3.12 python3.11 python3 python3.14
+RUN := .venv/bin/python -m
+PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
+READY := .venv/ready
+PIP_TOOLS := pip-tools==7.6.2
+
+.PHONY: demo test lint types lock clean
+.DEFAULT_GOAL := test
+
+demo: $(READY)
+	@$(RUN) syncd demo $(ARGS)
+
+test: $(READY)
+	@$(RUN) pytest -q $(ARGS)
+
+lint: $(READY)
+	@$(RUN) ruff check --quiet .
+	@$(RUN) ruff format --check --quiet .
+	@.venv/bin/lint-imports --no-logo
+
+types: $(READY)
+	@$(RUN) mypy
+
+# Built once; again when the dependencies change. PYTHON=… names another interpreter.
+$(READY): requirements.lock pyproject.toml
+	@.venv/bin/python -c pass 2>/dev/null || { \
+	  rm -rf .venv; \
+	  for python in $(or $(PYTHON),$(PYTHONS)); do \
+	    $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	    found=$$python; \
+	    $$python -c 'import ensurepip, venv' 2>/dev/null || continue; \
+	    echo "building .venv with $$($$python --version), once; it takes about a minute ..." >&2; \
+	    exec $$python -m venv .venv; \
+	  done; \
+	  if [ "$$found" ]; then echo "error: $$found has no venv; on Debian or Ubuntu: apt install python3-venv" >&2; \
+	  else echo "error: no Python 3.11 or newer found; install one, or name it: make PYTHON=/path/to/python3" >&2; fi; \
+	  exit 1; }
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# In a virtual environment of its own, on the oldest Python that is supported: its needs hold for the newer ones too.
+lock:
+	@python3.11 -m venv --clear build/lock
+	@build/lock/bin/python -m pip --disable-pip-version-check --quiet install $(PIP_TOOLS)
+	@build/lock/bin/pip-compile --quiet --extra dev --generate-hashes --strip-extras --allow-unsafe --no-header \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(ARGS) -o requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

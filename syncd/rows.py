@@ -1,0 +1,40 @@
+"""What becomes of a record: a Row, or a Reject; and a Note of each sign of drift met on the way. Types only."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+Key = tuple[Any, ...]
+"""The values of a table's key columns, without `source`."""
+
+KEY_CHARS = 600
+"""Longest text of a key: a btree entry holds at most 2,704 bytes, and a key has at most two texts of 4-byte signs."""
+
+
+class Note(NamedTuple):
+    """One sign of drift: `field` (dotted upstream name) appeared, vanished or changed type; `sample` is masked."""
+
+    field: str
+    change: Literal["appeared", "vanished", "type_changed"]
+    sample: str = ""
+
+
+class Row(NamedTuple):
+    """One record as a row: `values` in the order of the table's columns, `extra` as JSON text or None.
+
+    `absent` names the columns whose field was missing although the vendor does not declare it optional: they keep
+    their stored values. `children` has one entry per child table, None where the array itself was absent.
+    """
+
+    key: Key
+    values: tuple[Any, ...]
+    extra: str | None = None
+    absent: frozenset[str] = frozenset()
+    children: tuple["list[Row] | None", ...] = ()
+    notes: Sequence[Note] = ()
+
+
+class Reject(NamedTuple):
+    """A record that could not become a row: why, and the record as sent (secrets digested) as JSON text."""
+
+    reason: str
+    record: str

@@ -1,0 +1,174 @@
+"""The fast path from JSON to values: a strict decoder for records that are exactly as documented.
+
+One compiled decoder checks names, types, ranges and keys of a whole record at once. Whatever it does not know for sure
+it refuses, and `syncd.records` then reads that record field by field; both give the same row where both give one.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, time, timedelta, timezone
+from decimal import Decimal
+from operator import itemgetter
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Meta, Raw
+from msgspec.structs import astuple
+
+from syncd.rows import KEY_CHARS, Key, Row
+from syncd.source import Kind, Table
+from syncd.values import read, read_date, read_timestamp
+
+_Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_KEYS: dict[Kind, Any] = {Kind.BIGINT: _Int64, Kind.TEXT: Annotated[str, Meta(min_length=1, max_length=KEY_CHARS)]}
+_TYPES: dict[Kind, Any] = {
+    Kind.TEXT: str | None,
+    Kind.BIGINT: _Int64 | None,
+    Kind.BOOLEAN: bool | None,
+    Kind.NUMERIC: Raw,
+    Kind.DATE: str | None,
+    Kind.TIMESTAMP: str | None,
+}
+_REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_REFUSED: Any = object()
+_NUMBERS = {b"null": None, b"0": Decimal(0)}
+_NOTHING: frozenset[str] = frozenset()
+DAYS_CACHED = 10_000
+
+
+class StrictReader:
+    """Reads the records of one flat table, its flat child tables included."""
+
+    def __init__(self, table: Table, zone: ZoneInfo, inherited: int = 0) -> None:
+        self._width = len(table.columns)
+        self._inherited = inherited
+        names = [column.name for column in table.columns]
+        places = [names.index(key) for key in table.key]
+        self._key_places = places
+        pick = itemgetter(*places)
+        self._key: Callable[[Any], tuple[Any, ...]] = pick if len(places) > 1 else lambda values: (pick(values),)
+        self._said = [str(table.columns[place].path[0]) for place in places]
+        readers: dict[Kind, Callable[[Any], Any]] = {
+            Kind.NUMERIC: _number,
+            Kind.DATE: _date(zone),
+            Kind.TIMESTAMP: _Times(zone).read,
+        }
+        self._texts = [(i, readers[column.kind]) for i, column in enumerate(table.columns) if column.kind in readers]
+        self._children = [StrictReader(child.table, zone, len(table.key)) for child in table.children]
+        self.struct = self._struct(table)
+        self._decode = msgspec.json.Decoder(self.struct).decode
+        keys = [(key, _KEYS[table.columns[place].kind]) for key, place in zip(table.key, places, strict=True)]
+        rename = dict(zip(table.key, self._said, strict=True))
+        self._decode_key = msgspec.json.Decoder(msgspec.defstruct("Key", keys, rename=rename, gc=False)).decode
+
+    def _struct(self, table: Table) -> type[msgspec.Struct]:
+        fields: list[tuple[str, Any]] = [
+            (column.name, _KEYS[column.kind] if column.name in table.key else _TYPES[column.kind])
+            for column in table.columns
+        ]
+        rename = {column.name: str(column.path[0]) for column in table.columns}
+        for child, reader in zip(table.children, self._children, strict=True):
+            fields.append((f"children_{child.field}", list[reader.struct]))  # type: ignore[name-defined]
+            rename[f"children_{child.field}"] = child.field
+        return msgspec.defstruct(table.name, fields, rename=rename, forbid_unknown_fields=True, frozen=True, gc=False)
+
+    def key(self, record: bytes) -> Key | None:
+        """Return the record's key, or None if it is not as documented; reads nothing else."""
+        try:
+            return astuple(self._decode_key(record))
+        except _REFUSALS:
+            return None
+
+    def read(self, record: bytes) -> Row | None:
+        """Return the record's values, or None if anything about it is not as documented."""
+        if b"\\u0000" in record:  # decodes, but PostgreSQL has no place for it
+            return None
+        try:
+            decoded = self._decode(record)
+        except _REFUSALS:
+            return None
+        return self._row(astuple(decoded), ())
+
+    def _row(self, values: tuple[Any, ...], parent: tuple[Any, ...]) -> Row | None:
+        arrays, values = values[self._width :], values[: self._width]
+        extra = None
+        if self._texts or parent:
+            edited = list(values)
+            for place, text in self._texts:
+                if edited[place] is not None:
+                    edited[place] = text(edited[place])
+                    if edited[place] is _REFUSED:
+                        return None
+            for place, said, part in zip(self._key_places, self._said, parent, strict=False):
+                if edited[place] != part:
+                    extra = msgspec.json.encode({said: edited[place]}).decode()
+                    edited[place] = part
+            values = tuple(edited)
+        key = self._key(values)
+        if not arrays:
+            return Row(key, values, extra)
+        children = []
+        for reader, array in zip(self._children, arrays, strict=True):
+            rows = [reader._row(astuple(element), key) for element in array]  # noqa: SLF001  (a reader of its own kind)
+            if None in rows or len({row[0] for row in rows if row}) != len(rows):
+                return None
+            children.append([row for row in rows if row])
+        return Row(key, values, extra, _NOTHING, tuple(children))
+
+
+def is_flat(table: Table) -> bool:
+    """Say whether a table can be read strictly: every column a plain member of the record, of a simple type."""
+    return all(
+        len(column.path) == 1 and column.kind in (_KEYS if column.name in table.key else _TYPES)
+        for column in table.columns
+    ) and all(is_flat(child.table) for child in table.children)
+
+
+def _number(raw: Raw) -> Any:
+    text = bytes(raw)
+    if text in _NUMBERS:
+        return _NUMBERS[text]
+    value, fits = read(text, Kind.NUMERIC, UTC_ZONE)
+    return value if fits else _REFUSED
+
+
+def _date(zone: ZoneInfo) -> Callable[[str], Any]:
+    def read_text(text: str) -> Any:
+        value, fits = read_date(text, zone)
+        return value if fits else _REFUSED
+
+    return read_text
+
+
+class _Times:
+    """Reads times; knows of each day whether one offset holds all through it."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self._zone = zone
+        self._offsets: dict[str, timezone | None] = {}
+
+    def read(self, text: str) -> Any:
+        if len(text) == 19 and text[4] == "-" and text[10] in " T" and text[13] == ":":
+            try:
+                offset = self._offset(text[:10])
+                if offset is not None:
+                    return datetime.fromisoformat(text).replace(tzinfo=offset)
+            except (ValueError, OverflowError):
+                return _REFUSED
+        value, fits = read_timestamp(text, self._zone)
+        return value if fits else _REFUSED
+
+    def _offset(self, day: str) -> timezone | None:
+        """Return the offset of the zone on a day, None if the clocks are changed on it."""
+        if day not in self._offsets:
+            if len(self._offsets) >= DAYS_CACHED:
+                self._offsets.clear()
+            morning = datetime.combine(datetime.fromisoformat(day), time.min, tzinfo=self._zone)
+            offsets = {morning.utcoffset(), (morning + timedelta(days=1)).utcoffset(), (morning + NOON).utcoffset()}
+            first = offsets.pop()
+            self._offsets[day] = timezone(first) if first is not None and not offsets else None
+        return self._offsets[day]
+
+
+NOON = timedelta(hours=12)
+UTC_ZONE = ZoneInfo("UTC")
