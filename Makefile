@@ -18,7 +18,7 @@ PIP_TOOLS := pip-tools==7.6.2
 .DEFAULT_GOAL := test
 
 demo: $(READY)
-	@$(RUN) syncd demo $(ARGS)
+	@.venv/bin/syncd demo $(ARGS)
 
 test: $(READY)
 	@$(RUN) pytest -q $(ARGS)

@@ -1,34 +1,43 @@
-"""`syncd backfill`: a range of the past in the backfill lane, or first what it would cost."""
+"""`syncd backfill`: a range of the past in the backfill lane, after what it will cost was told; or only that."""
 
 import asyncio
+import dataclasses
 import math
 import shlex
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 from syncd import config as configuration
 from syncd import console
-from syncd.commands import Job, opened, report, run_jobs, stopped_by_signals
-from syncd.errors import UsageError
-from syncd.sync import Order, Syncer
+from syncd.commands import stopped_by_signals
+from syncd.errors import SyncdError, UsageError
+from syncd.mend import forget_cursor
+from syncd.runs import Job, opened, report, run_jobs
+from syncd.source import Answer, Page, Upstream
+from syncd.sync import Order, Result, Syncer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a backfill would cost at most. `rows_known` says where the number of rows comes from."""
+    """What a backfill would cost; None: not known. `rows_known` says where the number of rows comes from."""
 
     source: str
     stream: str
-    requests: int
-    rows: int
-    rows_known: str
     page_rows: int
-    takes_s: float
-    quota_days: float
+    rows_known: str
+    rows: int | None = None
+    requests: int | None = None
+    takes_s: float | None = None
+    quota_days: float | None = None
+
+
+_UNKNOWN = "how many rows it holds is not known: this API does not say, and the mirror holds no more than a page yet"
 
 
 async def run(
@@ -38,23 +47,34 @@ async def run(
     since: str,
     until: str | None,
     dry_run: bool,
+    again: bool,
     as_json: bool,
     verbose: bool,
 ) -> int:
     """Run, or only estimate, the backfill of every matching stream; 1 if any run was not ok."""
     async with opened(path, verbose=verbose) as syncer:
-        stop = asyncio.Event()
-        jobs = [
-            Job(source=source, stream=stream, order=_order(syncer, source, since, until, stop))
-            for source, stream in _pairs(syncer, selectors)
-        ]
-        if dry_run:
-            return _print_estimates([await estimate(syncer, job) for job in jobs], as_json=as_json)
-        with stopped_by_signals(stop):
-            results = await run_jobs(syncer, jobs, quiet=as_json or verbose)
-    code = report(results, as_json=as_json)
+        with stopped_by_signals() as stop:
+            jobs = [
+                Job(source=source, stream=stream, order=_order(syncer, source, since, until, stop))
+                for source, stream in _pairs(syncer, selectors)
+            ]
+            if dry_run:
+                return await _estimate_all(syncer, jobs, as_json=as_json)
+            todo, done = [], {}
+            for job in jobs:
+                if again:
+                    await forget_cursor(syncer.database, job.source, job.stream, job.order.cursor_kind)
+                stands = await _stands(syncer, job)
+                if isinstance(stands, Result):
+                    done[job.name] = stands
+                else:
+                    todo.append(await _foretold(syncer, job) if stands == "new" else job)
+            results = await run_jobs(syncer, todo, quiet=as_json or verbose)
+    by_name = done | {result.name: result for result in results}
+    code = report([by_name[job.name] for job in jobs], as_json=as_json)
     if stop.is_set():
-        console.err.print(f"To go on: {shlex.join(['syncd', *sys.argv[1:]])}", markup=False, soft_wrap=True)
+        words = [word for word in sys.argv[1:] if word != "--again"]
+        console.print_note(f"to go on: {console.program()} {shlex.join(words)}")
     return code
 
 
@@ -90,54 +110,151 @@ def _order(syncer: Syncer, source: str, since: str, until: str | None, stop: asy
 def _instant(text: str, zone: ZoneInfo, option: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise UsageError(f"{option} {text}: no date or time", hint="2026-01-31 or 2026-01-31T08:00") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+
+
+async def _stands(syncer: Syncer, job: Job) -> str | Result:
+    """Say how far the range was walked before: "new", "begun", or how it ended.
+
+    It is complete if the cursor was written by a run that ended well: not every cursor within a walk tells that it is.
+    """
+    async with syncer.database.connection() as conn:
+        row = await conn.fetchrow(
+            "SELECT (SELECT max(r.finished_at) FROM syncd.runs r"
+            "  WHERE r.source = c.source AND r.stream = c.stream AND r.kind = 'backfill' AND r.outcome = 'ok'"
+            "  AND c.updated_at BETWEEN r.started_at AND r.finished_at) AS at"
+            " FROM syncd.cursors c WHERE c.source = $1 AND c.stream = $2 AND c.kind = $3",
+            job.source, job.stream, job.order.cursor_kind,
+        )  # fmt: skip
+    if row is None:
+        return "new"
+    if row["at"] is None:
+        console.print_note(f"{job.name}: goes on where it stopped")
+        return "begun"
+    console.print_note(f"{job.name}: complete since {row['at']:%Y-%m-%d %H:%M:%S} UTC; --again walks it once more")
+    return Result(job.source, job.stream, "backfill", outcome="ok")
+
+
+async def _foretold(syncer: Syncer, job: Job) -> Job:
+    """Tell what a backfill will cost, and return its job with the rows to expect; the run itself tells of faults."""
+    try:
+        cost = await estimate(syncer, job)
+    except SyncdError:
+        return job
+    if cost.requests is None:
+        console.print_note(f"{job.name}: {cost.rows_known}")
+    else:
+        console.print_note(
+            f"{job.name}: about {cost.rows:,} rows ({cost.rows_known}) in {cost.requests:,} requests,"
+            f" {console.spoken(cost.takes_s)}, {_quota(cost)} of a day's quota"
+        )
+    return dataclasses.replace(job, rows=cost.rows)
+
+
+# --- What it will cost ------------------------------------------------------------------------------------------------
+
+
+class _EnoughError(Exception):
+    """A walk asked for more than the one page that an estimate needs."""
+
+
+@dataclass
+class _OnePage:
+    """An upstream that gives one page: no request is sent once `closed`."""
+
+    upstream: Upstream
+    closed: bool = False
+
+    async def request(
+        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), json: Any = None
+    ) -> Answer:
+        if self.closed:
+            raise _EnoughError
+        return await self.upstream.request(method, path, params=params, json=json)
 
 
 async def estimate(syncer: Syncer, job: Job) -> Estimate:
     """Estimate a backfill from its first page (one request or two, nothing is written) and from what is mirrored.
 
-    An upper bound where the upstream does not say how many rows the range holds: then all mirrored rows count.
+    Where the upstream does not say how many rows the range holds, it is as many as are mirrored at most.
     """
-    upstream = syncer.account(job.source).upstream(job.stream, "backfill")
+    account = syncer.account(job.source)
+    upstream = account.upstream(job.stream, "backfill")
     stream = syncer.source(job.source)[0].stream(job.stream)
     walk = await syncer.walk(job.source, job.stream, job.order, upstream, None)
-    pages = stream.walk(walk)
-    page = await anext(pages)
-    await pages.aclose()  # type: ignore[attr-defined]
-    await syncer.account(job.source).purse.flush()
-    found, size = len(page.records), max(1, len(page.records))
+    one_page = _OnePage(walk.upstream)
+    pages = stream.walk(dataclasses.replace(walk, upstream=one_page))
+    began_at = time.monotonic()
+    try:
+        page = await anext(pages)
+        one_page.closed = True
+        answer_s = (time.monotonic() - began_at) / max(1, upstream.requests)
+        found, is_all = await _rest(page, pages)
+    finally:
+        await pages.aclose()  # type: ignore[attr-defined]
+        await account.purse.flush()
+    size = len(page.records)
+    cost = Estimate(source=job.source, stream=job.stream, page_rows=size, rows_known=_UNKNOWN)
+    rows, how = (found, "the first page holds all") if is_all else (page.total, "the upstream says so")
+    if rows is None:
+        rows, how = await _mirrored(syncer, job), "at most: as many as are mirrored"
+        if rows <= size:
+            return cost
+    requests = upstream.requests if is_all else max(upstream.requests, math.ceil(rows / max(1, size - 1)))
+    forecast = await account.purse.forecast(requests, "backfill")
+    return dataclasses.replace(
+        cost, requests=requests, rows=rows, rows_known=how, takes_s=max(forecast.takes_s, requests * answer_s),
+        quota_days=forecast.quota_days,
+    )  # fmt: skip
+
+
+async def _rest(page: Page, pages: AsyncIterator[Page]) -> tuple[int, bool]:
+    """Return the rows that a walk gives without another request, and whether these are all."""
+    rows = len(page.records)
+    try:
+        async for more in pages:
+            rows += len(more.records)
+    except _EnoughError:
+        return rows, False
+    return rows, True
+
+
+async def _mirrored(syncer: Syncer, job: Job) -> int:
     target = syncer.target(job.source, job.stream)
     async with syncer.database.connection() as conn:
-        mirrored = await conn.fetchval(
+        count = await conn.fetchval(
             f"SELECT count(*) FROM {target.name} WHERE source = $1 AND _deleted_at IS NULL", job.source
         )
-    if page.total is not None:
-        rows, known = page.total, "the upstream says so"
-    elif page.cursor is None or "pass" not in page.cursor:
-        rows, known = found, "the first page holds all"
-    else:
-        rows, known = max(mirrored, found), "at most: as many as are mirrored"
-    requests = max(upstream.requests, math.ceil(rows / max(1, size - 1)))
-    forecast = await syncer.account(job.source).purse.forecast(requests, "backfill")
-    return Estimate(
-        source=job.source, stream=job.stream, requests=requests, rows=rows, rows_known=known, page_rows=size,
-        takes_s=forecast.takes_s, quota_days=forecast.quota_days,
-    )  # fmt: skip
+    return cast("int", count)
 
 
-def _print_estimates(estimates: Sequence[Estimate], *, as_json: bool) -> int:
+async def _estimate_all(syncer: Syncer, jobs: Sequence[Job], *, as_json: bool) -> int:
+    """Print what each backfill would cost; 1 if an upstream did not answer."""
+    estimates, failed = [], False
+    for job in jobs:
+        try:
+            estimates.append(await estimate(syncer, job))
+        except SyncdError as error:
+            failed = True
+            console.print_error(error.at(job.name))
     if as_json:
-        console.print_json(list(estimates))
-        return 0
-    console.print_table(
-        "Dry run: nothing was written",
-        ["stream", "requests", "rows", "rows known by", "rows a page", "takes", "share of a day's quota"],
-        [
-            (f"{e.source}.{e.stream}", e.requests, e.rows, e.rows_known, e.page_rows, console.spoken(e.takes_s),
-             f"{e.quota_days * 100:.1f} %" if e.quota_days < 1 else f"{e.quota_days:.1f} days")
-            for e in estimates
-        ],
-    )  # fmt: skip
-    return 0
+        console.print_json(estimates)
+    elif estimates:
+        console.print_table(
+            "Dry run: nothing was written",
+            ["stream", "requests", "rows", "rows a page", "takes", "of a day's quota", "rows known by"],
+            [
+                (f"{e.source}.{e.stream}", e.requests, e.rows, e.page_rows, console.spoken(e.takes_s) or "unknown",
+                 _quota(e), e.rows_known)
+                for e in estimates
+            ],
+        )  # fmt: skip
+    return int(failed)
+
+
+def _quota(cost: Estimate) -> str:
+    if cost.quota_days is None:
+        return "unknown"
+    return f"{cost.quota_days * 100:.1f} %" if cost.quota_days < 1 else f"{cost.quota_days:.1f} days"

@@ -1,17 +1,20 @@
 """`syncd check`: says of configuration, database and every source whether it works, and how to mend what does not."""
 
+import asyncio
+import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from syncd import config as configuration
-from syncd import console, database, log
+from syncd import console, database
 from syncd.client import http_session
 from syncd.commands import load_config
 from syncd.config import Config
 from syncd.database import Database
-from syncd.errors import DatabaseError, ScopeMissing, SyncdError
+from syncd.errors import DatabaseError, DatabaseUnavailable, ScopeMissing, SyncdError
 from syncd.ledger import Charge
 from syncd.source import Answer
 from syncd.sources import registry
@@ -20,71 +23,96 @@ from syncd.sync import Order, Syncer, utc_now
 CLOCK_OFF_S = 60.0
 """A clock that differs by more from a server's makes cursors lag; it is worth a word."""
 
+UPSTREAM, CONFIGURATION, DATABASE = 1, 2, 3
+"""Exit codes of what can fail (DESIGN section 7); the gravest counts."""
+
 
 @dataclass(kw_only=True)
 class Finding:
-    """One thing that was looked at: `state` is ok, warning or failed; `hint` the mending step."""
+    """One thing that was looked at; `hint` is the mending step, `exit_code` what its failure means."""
 
     what: str
-    state: str
+    state: Literal["ok", "warning", "failed"]
     detail: str = ""
     hint: str = ""
+    exit_code: int = 0
+
+
+def _failed(what: str, error: SyncdError, exit_code: int) -> Finding:
+    return Finding(what=what, state="failed", detail=str(error), hint=error.hint, exit_code=exit_code)
 
 
 async def run(path: Path | None, *, as_json: bool) -> int:
     """Look at everything, print what was found, and return the exit code of the gravest finding."""
-    log.configure("auto", "error")
     findings: list[Finding] = []
-    code = 0
-    async for finding, failure_code in _findings(path):
-        findings.append(finding)
-        code = max(code, failure_code if finding.state == "failed" else 0)
-        if not as_json:
-            _print(finding)
+    async with contextlib.aclosing(_findings(path)) as found:
+        async for finding in found:
+            findings.append(finding)
+            if not as_json:
+                _print(finding)
+    code = max(finding.exit_code for finding in findings)
     if as_json:
         console.print_json(findings)
     elif code == 0:
-        console.out.print("all well; next: syncd sync, or syncd run")
+        console.say("all well; next: syncd sync, or syncd run")
     return code
 
 
 def _print(finding: Finding) -> None:
     mark = {"ok": "[green]ok[/]     ", "warning": "[yellow]warning[/]", "failed": "[red]failed[/] "}[finding.state]
-    console.out.print(f"{mark} {finding.what}", end="")
-    console.out.print(f": {finding.detail}" if finding.detail else "", markup=False, soft_wrap=True)
+    console.out.print(mark, end=" ")
+    console.say(f"{finding.what}: {finding.detail}" if finding.detail else finding.what)
     if finding.hint:
-        console.out.print(f"        → {finding.hint}", markup=False, soft_wrap=True)
+        console.say(f"        → {finding.hint}")
 
 
-async def _findings(path: Path | None) -> AsyncIterator[tuple[Finding, int]]:
-    """Yield each finding with the exit code that its failure means."""
+async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
+    """Yield what is found, from the configuration outwards."""
     settings = load_config(path, resolve_secrets=False)
-    yield Finding(what=f"configuration {settings.path}", state="ok"), 2
+    yield Finding(what=f"configuration {settings.path}", state="ok")
     missing = configuration.missing_secrets(settings, os.environ)
     for text in missing:
-        yield Finding(what="secret", state="failed", detail=text), 2
+        yield Finding(what="secret", state="failed", detail=text, exit_code=CONFIGURATION)
+    for finding in (*_exposed(settings), *_lookups(settings)):
+        yield finding
+    async with contextlib.AsyncExitStack() as stack:
+        opened: Database | None = None
+        try:
+            opened = await database.connect(settings.database)
+            stack.push_async_callback(opened.close)
+            yield Finding(what=f"database {opened.shown}", state="ok")
+            await database.require_migrated(opened)
+            yield Finding(what="migrations", state="ok", detail=f"at revision {database.newest_revision()}")
+            yield await _rights(opened)
+        except DatabaseError as error:
+            what = "database" if isinstance(error, DatabaseUnavailable) or opened is None else "migrations"
+            yield _failed(what, error, DATABASE)
+            opened = None
+        if missing:
+            yield Finding(what="sources", state="warning", detail="not asked, because secrets are missing")
+            return
+        full = load_config(path)
+        http = await stack.enter_async_context(http_session())
+        syncer = Syncer(full, registry(), opened or _Nowhere(), http)
+        asked = [asyncio.create_task(_source(syncer, name, charged=opened is not None)) for name in full.sources]
+        for task in asked:
+            for finding in await task:
+                yield finding
+
+
+def _exposed(settings: Config) -> list[Finding]:
+    """Return a warning for what others may read: the status page, or a file that holds secrets."""
+    found = []
     if settings.http and not configuration.is_loopback(settings.http.host):
         detail = f"http.listen {settings.http.host} is open to other machines, and the page asks for no password"
-        yield Finding(what="status page", state="warning", detail=detail, hint="Listen on 127.0.0.1."), 0
-    for finding in _lookups(settings):
-        yield finding, 0
-    opened: Database | None = None
-    try:
-        opened = await database.connect(settings.database)
-        yield Finding(what=f"database {opened.shown}", state="ok"), 3
-        await database.require_migrated(opened)
-        yield Finding(what="migrations", state="ok", detail=database.newest_revision()), 3
-        yield await _rights(opened), 3
-    except DatabaseError as error:
-        yield Finding(what="database", state="failed", detail=str(error), hint=error.hint), 3
-    if not missing:
-        full = load_config(path)
-        async with http_session() as http:
-            for name in full.sources:
-                async for finding in _source(Syncer(full, registry(), _Nowhere(), http), name):
-                    yield finding, 1
-    if opened:
-        await opened.close()
+        found.append(Finding(what="status page", state="warning", detail=detail, hint="Listen on 127.0.0.1."))
+    inline = [key for key, secret in configuration.secrets(settings) if secret.ref is None and key != "database.url"]
+    mode = settings.path.stat().st_mode
+    if inline and mode & 0o077:
+        detail = f"holds secrets ({', '.join(inline)}) and may be read by others (mode {mode & 0o777:04o})"
+        hint = f"chmod 600 {settings.path}"
+        found.append(Finding(what=str(settings.path), state="warning", detail=detail, hint=hint))
+    return found
 
 
 def _lookups(settings: Config) -> list[Finding]:
@@ -102,25 +130,26 @@ async def _rights(opened: Database) -> Finding:
         lacking = await conn.fetch(
             "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables"
             " WHERE schemaname IN ('syncd', 'cyclesoftware', 'cyclis', 'autengo', 'ghs')"
-            " AND NOT has_table_privilege(format('%I.%I', schemaname, tablename), 'SELECT, INSERT, UPDATE, DELETE')"
+            " AND NOT (SELECT bool_and(has_table_privilege(format('%I.%I', schemaname, tablename), privilege))"
+            "          FROM unnest('{SELECT, INSERT, UPDATE, DELETE}'::text[]) AS privilege)"
         )
     if lacking:
         return Finding(
-            what="rights", state="failed", detail=f"the role may not write {lacking[0]['name']} and others",
-            hint="Connect as the owner of the tables, see deploy/roles.sql.",
+            what="rights", state="failed", detail=f"the role may not read and write {lacking[0]['name']} and others",
+            hint="Connect as the owner of the tables, see deploy/roles.sql.", exit_code=DATABASE,
         )  # fmt: skip
     return Finding(what="rights", state="ok")
 
 
 class _Nowhere(Database):
-    """Stands where a command needs no database: a check must work before there is one."""
+    """Stands where there is no database: the sources can be asked without one."""
 
     def __init__(self) -> None:
-        self.shown = "none"
+        super().__init__("", "none")
 
 
-class _OneRequest:
-    """A budget for one request: a check is neither counted nor delayed, because its database may be missing."""
+class _Uncounted:
+    """A budget that is not kept, because the database that would keep it is missing: one login, one request."""
 
     async def charge(self, _lane: str, *, patience_s: float) -> Charge:
         return Charge(0.0, utc_now().timestamp())
@@ -132,36 +161,49 @@ class _OneRequest:
         return
 
 
-async def _source(syncer: Syncer, name: str) -> AsyncIterator[Finding]:
+async def _source(syncer: Syncer, name: str, *, charged: bool) -> list[Finding]:
     """Log in to one source and ask for the first page of its cheapest listing."""
     source, settings = syncer.source(name)
     on = [s for s in source.streams if configuration.is_off(settings.streams[s.name]) is None]
-    listings = [s for s in on if s.sweep_s is None and not s.lookup] or on
+    listings = [s for s in on if s.sweep_s is None and not s.lookup and not s.reads] or on
     if not listings:
-        yield Finding(what=f"source {name}", state="warning", detail="no stream is on")
-        return
+        return [Finding(what=f"source {name}", state="warning", detail="no stream is on")]
     stream = listings[0]
     account = syncer.account(name)
-    account.purse = _OneRequest()  # type: ignore[assignment]
+    if not charged:
+        account.purse = _Uncounted()  # type: ignore[assignment]
     upstream = account.upstream(stream.name, "live")
     heard: list[Answer] = []
     upstream.hears = heard.append
     try:
         walk = await syncer.walk(name, stream.name, Order(), upstream, None)
         walking = stream.walk(walk)
-        page = await anext(walking)
-        await walking.aclose()  # type: ignore[attr-defined]
+        try:
+            page = await anext(walking)
+        finally:
+            await walking.aclose()  # type: ignore[attr-defined]
+            await account.purse.flush()
     except ScopeMissing as error:
-        yield Finding(what=f"source {name}", state="warning", detail=str(error), hint=error.hint)
+        found = [_failed(f"source {name}", error, UPSTREAM)]
     except SyncdError as error:
-        yield Finding(what=f"source {name}", state="failed", detail=str(error), hint=error.hint)
+        found = [_failed(f"source {name}", error, UPSTREAM)]
     else:
-        detail = f"{settings.base_url} answers, {stream.name} holds {len(page.records)} records"
-        yield Finding(what=f"source {name}", state="ok", detail=detail)
+        detail = f"{settings.base_url} answers, {stream.name} gave {len(page.records)} records"
+        found = [Finding(what=f"source {name}", state="ok", detail=detail)]
+    return found + _clock_off(name, heard)
+
+
+def _clock_off(name: str, heard: list[Answer]) -> list[Finding]:
+    """Return a warning if this machine's clock differs from the server's."""
     for answer in heard[:1]:
-        if answer.served_at and abs((answer.sent_at - answer.served_at).total_seconds()) > CLOCK_OFF_S:
-            off_s = (answer.sent_at - answer.served_at).total_seconds()
-            yield Finding(
-                what=f"clock of {name}", state="warning", detail=f"this machine is {off_s:+.0f} s off its server's clock",
-                hint="Synchronise this machine's clock (timedatectl set-ntp true). Cursors take the earlier of the two.",
-            )  # fmt: skip
+        off_s = (answer.sent_at - answer.served_at).total_seconds() if answer.served_at else 0.0
+        if abs(off_s) > CLOCK_OFF_S:
+            return [
+                Finding(
+                    what=f"clock of {name}",
+                    state="warning",
+                    detail=f"this machine is {abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'behind'} its server",
+                    hint="Synchronise this machine's clock (timedatectl set-ntp true). Cursors take the earlier one.",
+                )
+            ]
+    return []

@@ -57,9 +57,18 @@ class _Group(click.Group):
 
 
 def _write_list(formatter: click.HelpFormatter, title: str, rows: Sequence[tuple[str, str]]) -> None:
-    if rows:
-        with formatter.section(title):
-            formatter.write_dl(rows, col_max=formatter.width // 2 + 4)
+    """Write a list of words and what they mean: side by side, or below each other where the words are long."""
+    if not rows:
+        return
+    with formatter.section(title):
+        if max(len(word) for word, _ in rows) <= formatter.width // 2:
+            formatter.write_dl(rows, col_max=formatter.width // 2)
+            return
+        for word, meaning in rows:
+            formatter.write(f"{'':{formatter.current_indent}}{word}\n")
+            if meaning:
+                with formatter.indentation(), formatter.indentation():
+                    formatter.write_text(meaning)
 
 
 config_option = click.option(
@@ -136,9 +145,14 @@ def cli() -> None:
     help="Address of the status page [default: 127.0.0.1:8787, or any free port if that is taken].",
 )
 @click.option(
-    "--customers", default=2000, show_default=True, type=click.IntRange(1), help="Customers of the simulated shop."
+    "--customers",
+    default=2000,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(1),
+    help="Customers of the simulated shop.",
 )
-@click.option("--seed", default=1, show_default=True, help="Seed of the simulated data.")
+@click.option("--seed", default=1, show_default=True, metavar="N", help="Seed of the simulated data.")
 @verbose_option
 def demo(
     once: bool,
@@ -416,7 +430,12 @@ def cursor_reset(selectors: tuple[str, ...], kind: str, config_path: Path | None
 )
 @selectors_argument
 @click.option(
-    "--pages", default=10, show_default=True, type=click.IntRange(0), help="Pages of each stream at most; 0: all."
+    "--pages",
+    default=10,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(0),
+    help="Pages of each stream at most; 0: all.",
 )
 @click.option("--repair", is_flag=True, help="Commit what differs.")
 @config_option
@@ -439,10 +458,22 @@ def verify(selectors: tuple[str, ...], pages: int, repair: bool, config_path: Pa
         ("syncd sandbox --fault gateway-504:cyclis@3", "three 504s from Cyclis"),
     ]
 )
-@click.option("--port", default=8788, show_default=True, type=click.IntRange(0, 65535), help="Port on 127.0.0.1; 0: any.")
-@click.option("--seed", default=1, show_default=True, help="Seed of the simulated data.")
 @click.option(
-    "--customers", default=400, show_default=True, type=click.IntRange(1), help="Customers of the simulated shop."
+    "--port",
+    default=8788,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(0, 65535),
+    help="Port on 127.0.0.1; 0: any.",
+)
+@click.option("--seed", default=1, show_default=True, metavar="N", help="Seed of the simulated data.")
+@click.option(
+    "--customers",
+    default=400,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(1),
+    help="Customers of the simulated shop.",
 )
 @click.option("--fault", "faults", multiple=True, metavar="NAME[:API[.STREAM]][@TIMES]", help="Switch a fault on.")
 @click.option(
@@ -451,7 +482,11 @@ def verify(selectors: tuple[str, ...], pages: int, repair: bool, config_path: Pa
 )  # fmt: skip
 @click.option("--list-faults", is_flag=True, help="List the faults there are.")
 @click.option(
-    "--config", "config_path", type=click.Path(path_type=Path), metavar="FILE", help="Write a config for it to this file."
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a config for it to this file.",
 )
 def sandbox(
     port: int,
@@ -544,11 +579,10 @@ def _foreseen(error: BaseException) -> SyncdError:
     while place and place.tb_next:
         place = place.tb_next
     where = f" at {Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else ""
-    crash = SyncdError(
+    return SyncdError(
         f"internal error: {type(error).__name__}{where}",
         hint="Nothing half-done was committed. Please report it; SYNCD_DEBUG=1 shows the traceback.",
     )
-    return crash
 
 
 def _tell(error: SyncdError) -> None:

@@ -1,10 +1,11 @@
-"""What the short commands do, and how every command opens its configuration, database and upstreams."""
+"""What the short commands do, and how every command opens its configuration and database."""
 
 import asyncio
 import contextlib
+import difflib
+import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +15,28 @@ from syncd import config as configuration
 from syncd import console, database, log
 from syncd.config import Config
 from syncd.database import Database
-from syncd.errors import LockHeld, SyncdError, UsageError
+from syncd.errors import UsageError
 from syncd.sources import registry, specs
-from syncd.sync import Order, Result, Syncer
 
-PARALLEL_RUNS = 8
-"""Runs of one command at once; each needs a connection only while it commits a page."""
+QUERY_TIMEOUT_S = 300.0
+"""Longest query of `syncd sql`: it is for a look, not for a report."""
 
 
 def load_config(path: Path | None, *, resolve_secrets: bool = True) -> Config:
     """Load the configuration and tell the log what to keep secret."""
     settings = configuration.load(path, specs(), resolve_secrets=resolve_secrets)
-    for _, secret in configuration.secrets(settings):
-        if secret.is_resolved:
+    for key, secret in configuration.secrets(settings):
+        if secret.is_resolved and (key != "database.url" or settings.database.password):
             log.protect(secret.reveal())
     return settings
 
 
 @contextlib.asynccontextmanager
-async def opened_database(settings: Config, *, migrated: bool = True) -> AsyncIterator[Database]:
+async def opened_database(
+    settings: Config, *, migrated: bool = True, pool_size: int = database.POOL_SIZE
+) -> AsyncIterator[Database]:
     """Open the database for one command; raises DatabaseError unless it is migrated (where that matters)."""
-    opened = await database.connect(settings.database)
+    opened = await database.connect(settings.database, pool_size=pool_size)
     try:
         if migrated:
             await database.require_migrated(opened)
@@ -43,85 +45,27 @@ async def opened_database(settings: Config, *, migrated: bool = True) -> AsyncIt
         await opened.close()
 
 
-@contextlib.asynccontextmanager
-async def opened(path: Path | None, *, verbose: bool = False) -> AsyncIterator[Syncer]:
-    """Open everything that a run needs: configuration, database, connections to the upstreams."""
-    from syncd.client import http_session
-
-    settings = load_config(path)
-    log.configure(settings.log.format, "info" if verbose else "error")
-    async with opened_database(settings) as open_database, http_session() as http:
-        yield Syncer(settings, registry(), open_database, http)
-
-
 @contextlib.contextmanager
-def stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM set `stop`; a second one ends at once."""
+def stopped_by_signals() -> Iterator[asyncio.Event]:
+    """Let the first Ctrl-C or SIGTERM set the event; a second one ends the command at once."""
+    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
 
     def ask() -> None:
         if stop.is_set() and task:
             task.cancel()
+            return
         stop.set()
-        console.err.print("[yellow]stopping at the next page …[/] (again: at once)")
+        console.print_note("stopping at the next page … (again: at once)")
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ask)
     try:
-        yield
+        yield stop
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One run that a command is to make."""
-
-    source: str
-    stream: str
-    order: Order
-
-
-async def run_jobs(syncer: Syncer, jobs: Sequence[Job], *, quiet: bool) -> list[Result]:
-    """Run the jobs in parallel with progress, and return how each ended, in their order.
-
-    A stream that is locked elsewhere counts as failed. Raises DatabaseError if the database is lost.
-    """
-    slots = asyncio.Semaphore(PARALLEL_RUNS)
-    with console.runs_shown(quiet=quiet) as shown:
-
-        async def work(job: Job) -> Result:
-            async with slots:
-                if job.order.stop.is_set():
-                    return Result(job.source, job.stream, job.order.kind, outcome="aborted")
-                shown.begin(f"{job.source}.{job.stream}")
-                try:
-                    result = await syncer.run(job.source, job.stream, job.order)
-                except LockHeld as error:
-                    result = Result(job.source, job.stream, job.order.kind, outcome="failed", error=error)
-                shown.end(result)
-                return result
-
-        for job in jobs:
-            job.order.progress = shown.advance
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_unwrapped(work(job))) for job in jobs]
-        outcomes = [task.result() for task in tasks]
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return [outcome for outcome in outcomes if isinstance(outcome, Result)]
-
-
-async def _unwrapped(work: Any) -> Result | SyncdError:
-    """Return an error of ours as a value, so that it reaches the user as itself and not inside a group."""
-    try:
-        result: Result = await work
-        return result
-    except SyncdError as error:
-        return error
 
 
 async def migrate(path: Path | None) -> int:
@@ -130,8 +74,8 @@ async def migrate(path: Path | None) -> int:
     async with opened_database(settings, migrated=False) as open_database:
         applied = await database.migrate(open_database)
         newest = database.newest_revision()
-    console.out.print(f"database {open_database.shown} is at revision {newest}")
-    console.out.print(f"applied: {', '.join(applied)}" if applied else "nothing to do")
+    console.say(f"database {open_database.shown} is at revision {newest}")
+    console.say(f"applied: {', '.join(applied)}" if applied else "nothing to do")
     return 0
 
 
@@ -142,72 +86,45 @@ async def run_daemon(path: Path | None) -> int:
     return await daemon.serve(lambda: load_config(path))
 
 
-async def sync(
-    path: Path | None,
-    selectors: Sequence[str],
-    *,
-    full: bool,
-    accept_deletions: bool,
-    as_json: bool,
-    verbose: bool,
-) -> int:
-    """Run every matching stream once; 1 if any run was not ok."""
-    async with opened(path, verbose=verbose) as syncer:
-        pairs = configuration.select(syncer.config, selectors)
-        if not pairs:
-            raise UsageError("no stream is on", hint="syncd check says which keys are missing.")
-        stop = asyncio.Event()
-        jobs = [
-            Job(source=source, stream=stream, order=_order(syncer, source, stream, full, accept_deletions, stop))
-            for source, stream in pairs
-        ]
-        with stopped_by_signals(stop):
-            results = await run_jobs(syncer, jobs, quiet=as_json or verbose)
-    return report(results, as_json=as_json)
-
-
-def _order(syncer: Syncer, source: str, stream: str, full: bool, accept_deletions: bool, stop: asyncio.Event) -> Order:
-    sweeps = syncer.source(source)[0].stream(stream).sweep_s is not None
-    return Order(kind="sweep" if full and sweeps else "live", accept_deletions=accept_deletions, stop=stop)
-
-
-def report(results: Sequence[Result], *, as_json: bool) -> int:
-    """Print how runs ended and return the exit code."""
-    if as_json:
-        console.print_json([console.result_json(result) for result in results])
-    else:
-        console.print_results(results)
-    return 0 if all(result.outcome == "ok" for result in results) else 1
-
-
 async def status(path: Path | None, *, as_json: bool) -> int:
     """Print the state of every stream and source."""
+    from datetime import UTC, datetime
+
     from syncd import status as module
-    from syncd.sync import utc_now
 
     settings = load_config(path, resolve_secrets=False)
-    async with opened_database(settings) as open_database:
-        found = await module.collect(open_database, settings, registry(), now=utc_now())
+    async with opened_database(settings, pool_size=0) as open_database:
+        found = await module.collect(open_database, settings, registry(), now=datetime.now(UTC))
     if as_json:
         console.print_json(found)
     else:
-        module.show(found)
+        console.print_status(found)
     return 0
 
 
 async def sql(path: Path | None, query: str, *, as_json: bool) -> int:
     """Run one read-only query and print its rows."""
     settings = load_config(path, resolve_secrets=False)
-    async with opened_database(settings, migrated=False) as open_database, open_database.connection() as conn:
+    async with (
+        opened_database(settings, migrated=False, pool_size=0) as open_database,
+        open_database.connection() as conn,
+    ):
         try:
             async with conn.transaction(readonly=True):
-                rows = await conn.fetch(query)
-        except (asyncpg.SyntaxOrAccessError, asyncpg.DataError, asyncpg.ReadOnlySQLTransactionError) as error:
-            raise UsageError(f"the query failed: {error}") from None
+                await conn.execute(f"SET LOCAL statement_timeout = '{QUERY_TIMEOUT_S:.0f}s'")
+                statement = await conn.prepare(query)
+                rows = await statement.fetch()
+                columns = [attribute.name for attribute in statement.get_attributes()]
+        except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError):
+            raise
+        except asyncpg.PostgresError as error:
+            # its DETAIL is left out: it shows values of rows
+            raise UsageError(f"the query failed: {error.args[0] if error.args else error}") from None
     if as_json:
         console.print_json([{name: _plain(value) for name, value in row.items()} for row in rows])
     else:
-        console.print_table("", list(rows[0].keys()) if rows else ["no rows"], [list(row.values()) for row in rows])
+        console.print_rows(columns, [list(row.values()) for row in rows])
+        console.say(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}")
     return 0
 
 
@@ -236,27 +153,42 @@ async def serve_sandbox(
         try:
             world.faults.add(**module.parse_fault(text))
         except (ValueError, KeyError) as error:
-            raise UsageError(f"--fault {text}: {error}", hint="syncd sandbox --list-faults") from None
-    stop = asyncio.Event()
-    try:
-        async with module.serve(world, port=port) as address:
-            text = module.config_text(world, address)
-            if config_path:
-                await asyncio.to_thread(_write_private, config_path, text)
-                console.err.print(f"wrote {config_path}; try: syncd --help")
-            else:
-                console.out.print(text, markup=False, soft_wrap=True)
-            console.err.print(f"[green]sandbox[/] at {address.url}, Ctrl-C ends it")
-            with stopped_by_signals(stop):
-                await changing(world.evolve, evolve_s, stop)
-    except OSError as error:
-        raise UsageError(f"cannot listen on port {port}: {error.strerror}", hint="Try --port 0.") from None
+            reason = str(error.args[0]).partition("; there are")[0]
+            raise UsageError(f"--fault {text}: {reason}", hint=_fault_hint(text, module.FAULTS)) from None
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            address = await stack.enter_async_context(module.serve(world, port=port))
+        except OSError as error:
+            raise UsageError(f"cannot listen on port {port}: {os.strerror(error.errno or 0)}", hint="Try --port 0.") from None
+        text = module.config_text(world, address)
+        if config_path:
+            await asyncio.to_thread(write_config, config_path, text)
+            console.print_note(f"wrote {config_path}; try: syncd migrate --config {config_path}")
+        else:
+            console.say(text)
+        console.print_note(f"sandbox at {address.url}; Ctrl-C ends it")
+        with stopped_by_signals() as stop:
+            await changing(world.evolve, evolve_s, stop)
     return 0
 
 
-def _write_private(path: Path, text: str) -> None:
-    path.touch(mode=0o600)
-    path.write_text(text)
+def _fault_hint(text: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(text.partition(":")[0].partition("@")[0], known, n=1, cutoff=0.5)
+    return f"{f'Did you mean {near[0]}? ' if near else ''}All of them: syncd sandbox --list-faults"
+
+
+WRITTEN_BY = "# written by syncd for its sandbox; syncd may overwrite it\n"
+
+
+def write_config(path: Path, text: str) -> None:
+    """Write a configuration for the sandbox, readable by its owner only; never over one that somebody else wrote."""
+    try:
+        if path.exists() and not path.read_text().startswith(WRITTEN_BY):
+            raise UsageError(f"{path} is there already, and not of our making", hint="Name another file.")
+        path.touch(mode=0o600)
+        path.write_text(WRITTEN_BY + text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be written: {getattr(error, 'strerror', None) or 'it is no text'}") from None
 
 
 async def changing(evolve: Callable[[], Any], every_s: float, stop: asyncio.Event) -> None:

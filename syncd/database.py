@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import re
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,7 @@ _LOST = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,  # the driver's word for a connection that broke while it was idle
     OSError,
 )
 
@@ -125,16 +126,42 @@ class Database:
             yield conn
 
     async def try_lock(self, number: int) -> bool:
-        """Take the advisory lock of that number for this process, or say that somebody (maybe itself) holds it."""
+        """Take the advisory lock of that number for this process, or say that somebody (maybe itself) holds it.
+
+        A caller that is cancelled meanwhile leaves no lock behind.
+        """
+        taken = False
+
+        async def take() -> None:
+            nonlocal taken
+            taken = await self._take_lock(number)
+
+        try:
+            await to_the_end(take())
+        except asyncio.CancelledError:
+            if taken:
+                await self.unlock(number)
+            raise
+        return taken
+
+    async def _take_lock(self, number: int) -> bool:
         async with self._lock_gate:
             if number in self._held:
                 return False
-            conn = await self._lock_connection()
             with _translated(self.shown):
-                taken: bool = await conn.fetchval("SELECT pg_try_advisory_lock($1)", number)
+                try:
+                    taken = await self._take(number)
+                except _LOST:  # the server was restarted since; the next connection is a new one
+                    await self._drop_lock_connection()
+                    taken = await self._take(number)
             if taken:
                 self._held.add(number)
             return taken
+
+    async def _take(self, number: int) -> bool:
+        conn = await self._lock_connection()
+        taken: bool = await conn.fetchval("SELECT pg_try_advisory_lock($1)", number)
+        return taken
 
     async def unlock(self, number: int) -> None:
         """Give the advisory lock back; harmless if the connection that held it is gone, for then it is free."""
@@ -181,6 +208,16 @@ async def _driver(lease: "AsyncConnection") -> asyncpg.Connection:
     return conn
 
 
+async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await work that must not stop half-way: a cancellation meanwhile is raised once it is done."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
+
+
 @contextlib.contextmanager
 def _translated(shown: str) -> Any:
     """Turn the driver's errors about the connection into ours; leave those about a statement alone."""
@@ -219,7 +256,7 @@ def _unavailable(shown: str, error: BaseException) -> DatabaseUnavailable:
 async def connect(settings: config.Database, *, pool_size: int = POOL_SIZE) -> Database:
     """Open the database of the configuration, starting the private server if that is what it says.
 
-    Without a pool (0) each lease is a plain connection, kept for the next: quick for a command that asks a few questions.
+    Without a pool (0) a lease is a plain connection, kept for the next: quick for a command that asks a few questions.
     Raises DatabaseUnavailable if it cannot be reached.
     """
     revive = None

@@ -155,7 +155,7 @@ async def open_run(
     """
     number = stream_lock(source, stream, kind)
     if not await database.try_lock(number):
-        raise LockHeld(await _holder(database, source, stream, now), hint="Wait for it, or end that process.")
+        raise LockHeld(await _holder(database, source, stream, lane, now), hint="Wait for it, or end that process.")
     try:
         async with database.connection() as conn:
             row = await conn.fetchrow(
@@ -203,12 +203,12 @@ async def prune(database: Database, *, runs_before: datetime, rejects_before: da
     return deleted[0], deleted[1]
 
 
-async def _holder(database: Database, source: str, stream: str, now: datetime) -> str:
+async def _holder(database: Database, source: str, stream: str, lane: Lane, now: datetime) -> str:
     async with database.connection() as conn:
         row = await conn.fetchrow(
             "SELECT run_id, kind, host, pid, started_at FROM syncd.runs"
-            " WHERE source = $1 AND stream = $2 AND outcome = 'running' ORDER BY run_id DESC LIMIT 1",
-            source, stream,
+            " WHERE source = $1 AND stream = $2 AND lane = $3 AND outcome = 'running' ORDER BY run_id DESC LIMIT 1",
+            source, stream, lane,
         )  # fmt: skip
     if row is None:
         return f"{source}.{stream}: another run is just starting or ending"
@@ -249,6 +249,15 @@ async def record_page(
         await conn.execute(_SAVE_CURSOR, run.source, run.stream, run.cursor_kind, text, now)
 
 
+async def forget_pass(conn: asyncpg.Connection, run: Run) -> None:
+    """Drop the resume point from the cursor of a run; the rest of the cursor stays."""
+    await conn.execute(
+        "UPDATE syncd.cursors SET cursor = cursor - 'pass', updated_at = $4"
+        " WHERE source = $1 AND stream = $2 AND kind = $3 AND cursor ? 'pass'",
+        run.source, run.stream, run.cursor_kind, run.started_at,
+    )  # fmt: skip
+
+
 async def close_run(
     database: Database,
     run: Run,
@@ -279,6 +288,16 @@ async def save_rejects(
     if once:
         columns = [reject.reason for reject in once.values()], [_text(reject.record) for reject in once.values()]
         await conn.execute(_SAVE_REJECTS, run.source, stream, run.run_id, now, *columns, list(once))
+
+
+async def count_unnamed(conn: asyncpg.Connection, source: str, stream: str, *, since: datetime) -> int:
+    """Return how many records without a usable key were met since an instant: each may be one of the known rows."""
+    count: int = await conn.fetchval(
+        "SELECT count(*) FROM syncd.rejects WHERE source = $1 AND stream = $2 AND reason NOT LIKE 'PostgreSQL %'"
+        " AND last_seen_at >= least($3, (SELECT min(seen_at) FROM syncd.seen WHERE source = $1 AND stream = $2))",
+        source, stream, since,
+    )  # fmt: skip
+    return count
 
 
 def _text(record: str) -> str:
@@ -334,6 +353,8 @@ class Purse:
         self._version = 0
         self._gate = asyncio.Lock()
         self._unsaved: list[budget.Observation] = []
+        self.opens_at: float | None = None
+        """When the budget opens that a request is waiting for (epoch seconds); None while none waits."""
 
     async def charge(self, lane: Lane, *, patience_s: float) -> Charge:
         """Charge one request, waiting until the budget allows it.
@@ -354,7 +375,11 @@ class Purse:
                 )
             # wake up now and then: limits and clocks may change while we wait
             nap = min(delay, 60.0)
-            await self._sleep(nap)
+            self.opens_at = wait.until
+            try:
+                await self._sleep(nap)
+            finally:
+                self.opens_at = None
             waited += nap
             self._state = None
 

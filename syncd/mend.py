@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import msgspec
@@ -15,7 +15,9 @@ from syncd.database import Database
 from syncd.errors import LockHeld, UsageError
 from syncd.rows import Reject
 from syncd.sources import registry
-from syncd.sync import Syncer, utc_now
+
+if TYPE_CHECKING:
+    from syncd.sync import Syncer
 
 LIST_MAX = 500
 
@@ -35,7 +37,7 @@ _IN_PAIRS = "(source, stream) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
 async def list_rejects(path: Path | None, selectors: Sequence[str], *, as_json: bool) -> int:
     """List the newest rejects, without their contents."""
     settings = load_config(path, resolve_secrets=False)
-    async with opened_database(settings) as database, database.connection() as conn:
+    async with opened_database(settings, pool_size=0) as database, database.connection() as conn:
         rows = await conn.fetch(
             "SELECT reject_id, source, stream, reason, occurrences, first_seen_at, last_seen_at, run_id"
             f" FROM syncd.rejects WHERE {_IN_PAIRS} ORDER BY last_seen_at DESC, reject_id DESC LIMIT {LIST_MAX}",
@@ -50,16 +52,16 @@ async def list_rejects(path: Path | None, selectors: Sequence[str], *, as_json: 
             [(r["reject_id"], f"{r['source']}.{r['stream']}", r["reason"], r["occurrences"], r["first_seen_at"],
               r["last_seen_at"]) for r in rows],
         )  # fmt: skip
-        console.out.print("One with its record: syncd rejects show ID. Try again: syncd rejects replay")
+        console.say("One with its record: syncd rejects show ID. Try again: syncd rejects replay")
     else:
-        console.out.print("no rejects")
+        console.say("no rejects")
     return 0
 
 
 async def show_reject(path: Path | None, reject_id: int, *, as_json: bool) -> int:
     """Show one reject with its record as sent."""
     settings = load_config(path, resolve_secrets=False)
-    async with opened_database(settings) as database, database.connection() as conn:
+    async with opened_database(settings, pool_size=0) as database, database.connection() as conn:
         row = await conn.fetchrow(
             "SELECT reject_id, source, stream, reason, occurrences, first_seen_at, last_seen_at, run_id, record"
             " FROM syncd.rejects WHERE reject_id = $1",
@@ -71,7 +73,7 @@ async def show_reject(path: Path | None, reject_id: int, *, as_json: bool) -> in
         console.print_json(dict(row))
     else:
         for name, value in row.items():
-            console.out.print(f"{name}: {value}", markup=False, soft_wrap=True)
+            console.say(f"{name}: {value}")
     return 0
 
 
@@ -80,6 +82,8 @@ async def replay_rejects(path: Path | None, selectors: Sequence[str], *, as_json
 
     A row that a run has changed since the reject was last met stays as it is.
     """
+    from syncd.sync import Syncer
+
     settings = load_config(path, resolve_secrets=False)
     mended = left = 0
     async with opened_database(settings) as database:
@@ -97,11 +101,11 @@ async def replay_rejects(path: Path | None, selectors: Sequence[str], *, as_json
     if as_json:
         console.print_json({"replayed": mended, "left": left})
     else:
-        console.out.print(f"{mended} became rows, {left} are still rejects")
+        console.say(f"{mended} became rows, {left} are still rejects")
     return 0
 
 
-async def _replay(database: Database, syncer: Syncer, entry: asyncpg.Record) -> bool:
+async def _replay(database: Database, syncer: "Syncer", entry: asyncpg.Record) -> bool:
     source, stream = entry["source"], entry["stream"]
     target = syncer.target(source, stream)
     async with database.transaction() as conn:
@@ -115,7 +119,7 @@ async def _replay(database: Database, syncer: Syncer, entry: asyncpg.Record) -> 
         if isinstance(target.parser.parse(record), Reject):
             return False
         written = await mirror.write_page(
-            conn, target, source, [record], now=utc_now(), not_after=row["last_seen_at"], careful=True
+            conn, target, source, [record], now=syncer.clock(), not_after=row["last_seen_at"], careful=True
         )
         if written.rejects:
             return False
@@ -126,7 +130,7 @@ async def _replay(database: Database, syncer: Syncer, entry: asyncpg.Record) -> 
 async def show_cursors(path: Path | None, selectors: Sequence[str], *, as_json: bool) -> int:
     """Show where streams resume."""
     settings = load_config(path, resolve_secrets=False)
-    async with opened_database(settings) as database, database.connection() as conn:
+    async with opened_database(settings, pool_size=0) as database, database.connection() as conn:
         rows = await conn.fetch(
             f"SELECT source, stream, kind, cursor, updated_at FROM syncd.cursors WHERE {_IN_PAIRS} ORDER BY 1, 2, 3",
             *_wanted(settings, selectors),
@@ -139,7 +143,7 @@ async def show_cursors(path: Path | None, selectors: Sequence[str], *, as_json: 
             [(f"{r['source']}.{r['stream']}", r["kind"], r["cursor"], r["updated_at"]) for r in rows],
         )  # fmt: skip
     else:
-        console.out.print("no cursors yet")
+        console.say("no cursors yet")
     return 0
 
 
@@ -154,29 +158,32 @@ async def set_cursor(path: Path | None, selector: str, value: str, *, kind: str)
     if len(pairs) != 1:
         raise UsageError(f'"{selector}" matches {len(pairs)} streams', hint="Name one, e.g. shop.customers.")
     text = msgspec.json.encode(cursor).decode()
-    async with opened_database(settings) as database:
+    async with opened_database(settings, pool_size=0) as database:
         await _while_at_rest(
             database, *pairs[0], kind,
             "INSERT INTO syncd.cursors (source, stream, kind, cursor, updated_at) VALUES ($1, $2, $3, $4, now())"
             " ON CONFLICT (source, stream, kind) DO UPDATE SET cursor = excluded.cursor, updated_at = now()",
             text,
         )  # fmt: skip
-    console.out.print(f"{pairs[0][0]}.{pairs[0][1]}: {kind} cursor set")
+    console.say(f"{pairs[0][0]}.{pairs[0][1]}: {kind} cursor set")
     return 0
 
 
 async def reset_cursors(path: Path | None, selectors: Sequence[str], *, kind: str) -> int:
     """Forget cursors, unless a run of their stream is under way."""
     settings = load_config(path, resolve_secrets=False)
-    async with opened_database(settings) as database:
+    async with opened_database(settings, pool_size=0) as database:
         for source, stream in configuration.select(settings, selectors):
-            status = await _while_at_rest(
-                database, source, stream, kind,
-                "DELETE FROM syncd.cursors WHERE source = $1 AND stream = $2 AND kind = $3",
-            )  # fmt: skip
-            done = "reset, the next run lists everything" if status == "DELETE 1" else "there was none"
-            console.out.print(f"{source}.{stream}: {kind} cursor: {done}")
+            forgot = await forget_cursor(database, source, stream, kind)
+            done = "reset, the next run lists everything" if forgot else "there was none"
+            console.say(f"{source}.{stream}: {kind} cursor: {done}")
     return 0
+
+
+async def forget_cursor(database: Database, source: str, stream: str, kind: str) -> bool:
+    """Forget one cursor; say whether there was one. Raises LockHeld while a run of the stream could move it."""
+    statement = "DELETE FROM syncd.cursors WHERE source = $1 AND stream = $2 AND kind = $3"
+    return await _while_at_rest(database, source, stream, kind, statement) == "DELETE 1"
 
 
 async def _while_at_rest(database: Database, source: str, stream: str, kind: str, statement: str, *more: object) -> str:

@@ -92,6 +92,7 @@ class Target:
         self.select_known = f"SELECT {own}, t._hash, t._changed_at, t._deleted_at IS NULL {where}"
         whole = ", ".join(f"t.{_quoted(column)}" for column in self.columns)
         self.select_rows = f"SELECT {whole}, t._extra {where}"
+        self.select_whole = f"SELECT t.* {where}"
         self.copy_columns = ["source", *self.columns, "_first_seen_at", "_changed_at", "_deleted_at", "_extra", "_hash"]
         self.update = self._update_sql(kinds, joined)
         self.key_text = f"concat_ws(E'\\x1f', {own})"

@@ -199,6 +199,7 @@ class Stream:
                 or nothing can be swept)
     lookup      names of the stream options that hold the keys to ask for; empty for listings
     backfills   True if the stream can be walked over a range of time
+    reads       streams of the source whose mirrored rows the walk reads: a command runs them first
     confirm     asks for one record by its key: the record as sent, or raises NotFound; None where no such request
                 exists. A row about to be buried is first asked for by it.
     """
@@ -211,6 +212,7 @@ class Stream:
     lookup: tuple[str, ...] = ()
     options: Mapping[str, OptionSpec] = field(default_factory=dict)
     backfills: bool = False
+    reads: tuple[str, ...] = ()
     confirm: Callable[[Walk, tuple[Any, ...]], Awaitable[bytes]] | None = None
 
 

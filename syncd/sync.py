@@ -23,7 +23,7 @@ import asyncpg
 from syncd import ledger, log, mirror
 from syncd.client import Account, RunUpstream
 from syncd.config import Config, SourceConfig, StreamConfig
-from syncd.database import Database
+from syncd.database import Database, to_the_end
 from syncd.errors import (
     DatabaseError,
     NotFound,
@@ -32,7 +32,7 @@ from syncd.errors import (
     Throttled,
 )
 from syncd.ledger import Clock, Run, Sleep, Spent
-from syncd.mirror import Counts, Target
+from syncd.mirror import Counts, Target, Written
 from syncd.records import Parser
 from syncd.rows import Key
 from syncd.source import Lane, Page, RunKind, Scope, Source, Stream, Walk
@@ -198,7 +198,7 @@ class Syncer:
         finally:
             result.spent = upstream.spent
             with contextlib.suppress(DatabaseError):
-                await asyncio.shield(self._close(run, result, upstream))
+                await to_the_end(self._close(run, result, upstream))
         return result
 
     async def _close(self, run: Run, result: Result, upstream: RunUpstream) -> None:
@@ -322,7 +322,11 @@ class _Pass:
                 await self._commit(page, forget=fresh or page.starts_over, closes=is_last and not ends, withhold=ends)
                 fresh = False
                 if ends:
-                    await self._bury(page, page.scope or Scope())
+                    try:
+                        await self._bury(page, page.scope or Scope())
+                    except SweepRefused:
+                        await self._forget_pass()
+                        raise
                 self.order.progress(self.result)
         if self.result.outcome != "ok":
             await self._close_or_stop()
@@ -367,7 +371,7 @@ class _Pass:
                 not_after=page.requested_at if run.kind == "backfill" else None,
             )  # fmt: skip
             if page.scope and not page.whole_walk:
-                written.counts.deleted += await self._bury_page(conn, page, page.scope, written.keys, now)
+                written.counts.deleted += await self._bury_page(conn, page, page.scope, written, now)
             if self.remembers:
                 await mirror.remember_seen(conn, source, run.stream, written.keys, seen_at=page.requested_at)
             await ledger.save_rejects(conn, run, run.stream, written.rejects, now=now)
@@ -384,15 +388,16 @@ class _Pass:
         return written.counts
 
     async def _bury_page(
-        self, conn: asyncpg.Connection, page: Page, scope: Scope, keys: list[Key], now: datetime
+        self, conn: asyncpg.Connection, page: Page, scope: Scope, written: Written, now: datetime
     ) -> int:
         """Bury the rows for which this one page is everything there is, and which it did not hold."""
         alive = await mirror.count_alive(conn, self.target, self.run.source, scope)
-        if page.doubt:
-            self.upstream.note(f"nothing buried: {page.doubt}")
+        doubt = page.doubt or (f"{len(written.rejects)} records had no usable key" if written.rejects else None)
+        if doubt:
+            self.upstream.note(f"nothing buried: {doubt}")
             return 0
         gone = await mirror.missing(
-            conn, self.target, self.run.source, "", scope, keys, not_after=page.requested_at, limit=alive + 1
+            conn, self.target, self.run.source, "", scope, written.keys, not_after=page.requested_at, limit=alive + 1
         )
         if scope.guarded and not self.order.accept_deletions and _is_too_many(len(gone), alive, empty=not page.records):
             raise _refusal(self.run, len(gone), alive)
@@ -413,6 +418,14 @@ class _Pass:
                 [] if self.remembers else self.keys,
                 not_after=self.started_at or run.started_at, limit=allowed + 1,
             )  # fmt: skip
+            unnamed = await ledger.count_unnamed(conn, source, run.stream, since=self.started_at or run.started_at)
+        if gone and unnamed and not self.stream.confirm and not self.order.accept_deletions:
+            raise SweepRefused(
+                f"{source}.{run.stream}: rows are missing from the listing, but {unnamed} of its records had no usable"
+                " key and may be these; nothing was buried",
+                hint=f"See: syncd rejects list. If they are really gone: syncd sync {source}.{run.stream} --full"
+                " --accept-deletions",
+            )
         if gone and page.doubt:
             raise SweepRefused(
                 f"{source}.{run.stream}: rows are missing from the listing, but it is not trusted: {page.doubt}",
@@ -436,6 +449,12 @@ class _Pass:
             )  # fmt: skip
         self.result.counts.add(counts)
         self.result.outcome = "ok"
+
+    async def _forget_pass(self) -> None:
+        """Let the next run list everything anew: a listing that was refused must not be taken up again at its end."""
+        if self.stream.sweep_s is None:
+            async with self.syncer.database.connection() as conn:
+                await ledger.forget_pass(conn, self.run)
 
     async def _confirmed(self, gone: list[Key]) -> tuple[list[Key], list[bytes]]:
         """Ask for each row by its key where the API can: return the keys that are gone and the records that are not.
@@ -482,10 +501,15 @@ async def _ahead(pages: AsyncIterator[Page], stop: asyncio.Event) -> AsyncIterat
     """Fetch one page ahead; yield each page with whether it is known to be the last. Ends early once `stop` is set."""
     fetching: set[asyncio.Task[Any]] = set()
 
+    def over(task: asyncio.Task[Any]) -> None:
+        fetching.discard(task)
+        if not task.cancelled():
+            task.exception()  # heard: a run that ended before it came to this page has its own error
+
     def fetch() -> asyncio.Task[Page | None]:
         task = asyncio.ensure_future(_next(pages))
         fetching.add(task)
-        task.add_done_callback(fetching.discard)
+        task.add_done_callback(over)
         return task
 
     async def walk() -> AsyncIterator[tuple[Page, bool]]:

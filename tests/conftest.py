@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import os
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -141,25 +141,45 @@ class Bench:
 MakeBench = Callable[..., Awaitable[Bench]]
 
 
+async def open_bench(
+    stack: AsyncExitStack,
+    db: Database,
+    db_url: str,
+    folder: Path,
+    *,
+    extra: str = "",
+    lines: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Bench:
+    """Open a bench on a database until the stack ends.
+
+    `options` go to the Sandbox; `lines` are TOML by type of source, added to its table, `extra` is added at the end.
+    """
+    time = options.pop("time", None) or Time()
+    sandbox = Sandbox(now=time.now, **options)
+    address = await stack.enter_async_context(serve(sandbox))
+    text = config_text(sandbox, address)
+    for kind, line in (lines or {}).items():
+        text = text.replace(f'type = "{kind}"\n', f'type = "{kind}"\n{line}\n')
+    path = folder / "bench.toml"
+    path.write_text(f'[database]\nurl = "{db_url}"\n{text}{extra}')
+    path.chmod(0o600)
+    settings = configuration.load(path, specs())
+    http = await stack.enter_async_context(http_session())
+    syncer = Syncer(settings, registry(), db, http, clock=time.now, sleep=time.sleep, jitter=lambda: 0.0)
+    return Bench(
+        sandbox=sandbox, address=address, config=settings, syncer=syncer, db=db, db_url=db_url, time=time,
+        folder=folder,
+    )  # fmt: skip
+
+
 @pytest.fixture
 async def make_bench(db: Database, db_url: str, tmp_path: Path) -> AsyncIterator[MakeBench]:
-    """Make a bench; keyword arguments go to the Sandbox, `extra` is TOML added to its configuration."""
+    """Make a bench; see `open_bench` for its arguments."""
     async with AsyncExitStack() as stack:
 
-        async def make(*, extra: str = "", **options: Any) -> Bench:
-            time = options.pop("time", None) or Time()
-            sandbox = Sandbox(now=time.now, **options)
-            address = await stack.enter_async_context(serve(sandbox))
-            path = tmp_path / "bench.toml"
-            path.write_text(f'[database]\nurl = "{db_url}"\n' + config_text(sandbox, address) + extra)
-            path.chmod(0o600)
-            settings = configuration.load(path, specs())
-            http = await stack.enter_async_context(http_session())
-            syncer = Syncer(settings, registry(), db, http, clock=time.now, sleep=time.sleep, jitter=lambda: 0.0)
-            return Bench(
-                sandbox=sandbox, address=address, config=settings, syncer=syncer, db=db, db_url=db_url,
-                time=time, folder=tmp_path,
-            )  # fmt: skip
+        async def make(**options: Any) -> Bench:
+            return await open_bench(stack, db, db_url, tmp_path, **options)
 
         yield make
 

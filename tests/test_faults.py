@@ -20,10 +20,10 @@ from syncd import config as configuration
 from syncd import database, embedded
 from syncd.client import http_session
 from syncd.database import Database
-from syncd.sandbox import FAULTS, Sandbox, config_text, serve
-from syncd.sources import registry, specs
+from syncd.sandbox import FAULTS
+from syncd.sources import registry
 from syncd.sync import Result, Syncer
-from tests.conftest import Bench, Time, database_url
+from tests.conftest import Bench, database_url, open_bench
 from tests.truth import NAMES, differences, told, wrongly_buried
 
 OK = frozenset({"ok"})
@@ -38,10 +38,15 @@ WHOLE = ("shop.stores", "shop.platform_keys", "lease.dealers", "lease.cyclists",
 LOOKUPS = ("shop.stock", "shop.leads", "cars.contacts", "parts.products")
 SESSIONS = ("cars.vehicles", "cars.models", "parts.orders", "parts.products")
 LIMITED = ("shop.customers", "shop.stock", "shop.sales_orders")
-WIRE = (*LISTS, "shop.stores", "shop.stock", "cars.models", "parts.products")
-"""What goes wrong below the form of an answer meets every stream alike: each source by one list and one other stream."""
+SEVERAL = ("shop.customers", "shop.sales_orders", "shop.stock", "cars.vehicles", "cars.models", "parts.orders",
+           "parts.products")  # fmt: skip
+"""Streams of which even a small run takes several requests."""
+WIRE = ("shop.customers", "shop.stock", "lease.orders", "cars.vehicles", "parts.orders", "parts.products")
+"""What goes wrong below the form of an answer meets all streams of a source alike: lists, a POST, single records."""
 ROWS = ("shop.customers", "shop.stock_items", "lease.orders", "cars.vehicles", "parts.orders")
 """An odd value in a row: one stream of each source, and the one with a flag of deletion."""
+NUMBERS = ("shop.customers", "shop.stock_items", "lease.orders", "cars.vehicles", "parts.products")
+"""An odd number: one stream of each source whose records hold any."""
 CHILDREN = ("shop.customer_phone_numbers", "parts.urgent_messages")
 
 SIZES = {
@@ -50,8 +55,9 @@ SIZES = {
 }  # fmt: skip
 PAGE = 4
 """Rows on a page, so that these few records fill several."""
+LINES = {"autengo": f"limit = {PAGE}"}
 EXTRA = '[sources.shop.streams.sales_orders]\nfrom = "2026-10-20"\n[sources.parts.streams.orders]\nwindow = 200\n'
-SHORT = aiohttp.ClientTimeout(total=0.25)
+SHORT = aiohttp.ClientTimeout(total=0.15)
 """For answers that never end; real seconds."""
 SLOW = ("hang", "slow-drip")
 BUDGET_OPENS = {"hours": 26}
@@ -77,6 +83,11 @@ class Fault:
     leaves          the table in which it leaves a trace: drift or rejects
     after           requests that it lets pass first, so that it strikes in mid-run
     rest            time that passes before the clean run
+    wait            time that passes before it strikes
+    strikes         False where syncd never asks in the way that provokes it
+    re_asked        True where some sources ask once more before they believe it, so that once may leave no word
+    deletes         True where it deletes upstream: only a sweep finds that
+    ties            True if all changes are made in one second
     buries          True where the upstream's lie cannot be told from a deletion; the row must then come back
     sweeps          False where there is nothing to see in a sweep
     """
@@ -93,6 +104,11 @@ class Fault:
     buries: bool = False
     sweeps: bool = True
     target: str | None = None
+    wait: dict[str, float] = field(default_factory=dict)
+    strikes: bool = True
+    re_asked: bool = False
+    deletes: bool = False
+    ties: bool = False
 
     @property
     def shown(self) -> str:
@@ -109,7 +125,7 @@ def _lying(name: str, says: str, streams: tuple[str, ...] = WIRE, **more: Any) -
 
 
 def _limiting(name: str, **more: Any) -> Fault:
-    return Fault(name=name, streams=WIRE, once=MAYBE_THROTTLED, lasting=THROTTLED, says="429|budget", **more)
+    return Fault(name=name, streams=(*LIMITED[:2], "lease.orders", "cars.vehicles", "parts.orders"), once=MAYBE_THROTTLED, lasting=THROTTLED, says="429|budget", sweeps=False, **more)
 
 
 def _harmless(name: str, streams: tuple[str, ...] = WIRE, **more: Any) -> Fault:
@@ -129,39 +145,40 @@ MATRIX: tuple[Fault, ...] = (
     Fault(name="hang", streams=("shop.customers", "lease.orders", "cars.vehicles", "parts.orders"), once=EITHER,
           says="Timeout", sweeps=False),
     Fault(name="slow-drip", streams=("shop.customers", "lease.orders", "cars.vehicles", "parts.orders"), once=EITHER,
-          says="Timeout", sweeps=False, params={"chunk_bytes": 16}),
+          says="Timeout", sweeps=False, params={"chunk_bytes": 4, "delay_s": 0.1}),
     _passing("gateway-504", "504"),
     _passing("error-500", "500"),
     _passing("error-xml", "500"),
     _passing("error-soap", "500"),
     _passing("reset-205", "205"),
-    _passing("error-500", "500", params={"status": 503}, after=1),
+    Fault(name="error-500", streams=SEVERAL, says="503", params={"status": 503}, after=1),
     _lying("error-in-200", "error inside|expected"),
     _lying("html-200", "HTML"),
     _lying("empty-200", "empty body"),
-    _lying("nested-error", "error inside|expected", streams=(*LISTS, "shop.stores", "cars.models")),
+    _lying("nested-error", "error inside|expected", streams=(*LISTS, "shop.stores", "cars.models"), re_asked=True),
     _lying("wrong-content-length", "broken|expected"),
     _lying("not-found-list", "404", streams=(*LISTS, "shop.stores", "lease.dealers", "shop.platform_keys")),
     _lying("redirect-other-host", "redirect to elsewhere.example"),
-    _lying("null-list", "expected an array", streams=(*LISTS, "shop.stores", "shop.stock", "lease.cyclists")),
-    _lying("missing-list", "expected an array", streams=(*LISTS, "shop.stores", "shop.stock", "lease.cyclists")),
-    _harmless("gzip-required", streams=LIMITED),
+    _lying("null-list", "expected an array", streams=(*LISTS, "shop.stores", "shop.stock", "lease.cyclists"), re_asked=True),
+    _lying("missing-list", "expected an array", streams=(*LISTS, "shop.stores", "shop.stock", "lease.cyclists"), re_asked=True),
+    _harmless("gzip-required", streams=LIMITED, strikes=False),
     _harmless("unasked-gzip"),
     _harmless("unasked-gzip", params={"labelled": False}),
     _harmless("bom"),
     _harmless("wrong-charset"),
-    Fault(name="gzip-bomb", streams=("shop.stores", "parts.account"), once=FAILED, says="larger than",
-          params={"megabytes": 300}, sweeps=False),
+    Fault(name="gzip-bomb", streams=("shop.stores", "lease.dealers", "cars.makes", "parts.account"), once=FAILED, says="larger than",
+          lasting=None, params={"megabytes": 300}, sweeps=False),
     # Authentication
     _passing("auth-expired", "401"),
-    _passing("auth-expired", "401", after=1),
+    Fault(name="auth-expired", streams=SEVERAL, says="401", after=1),
     Fault(name="broken-session", streams=("parts.orders", "parts.products"), says="401"),
     Fault(name="error-xml", streams=("shop.customers", "shop.stock", "lease.orders"), says="401",
           params={"status": 401}),
     _passing("bad-credentials", "401"),
     _lying("scope-revoked", "403"),
-    Fault(name="login-error-200", streams=SESSIONS, once=EITHER, says="login gave no", target="auth"),
-    Fault(name="refresh-fails", streams=("cars.vehicles",), lasting=OK, target="auth", params={"quiet": True}),
+    Fault(name="login-error-200", streams=SESSIONS, once=EITHER, says="login", target="auth"),
+    Fault(name="refresh-fails", streams=("cars.vehicles",), lasting=OK, target="auth",
+          wait={"hours": 22.5}),
     Fault(name="token-expires-early", streams=SESSIONS, once=OK, lasting=EITHER, says="401", target="auth"),
     _harmless("rotate-cookie", streams=("parts.orders", "parts.products")),
     Fault(name="expired-session-empty-list", streams=("cars.vehicles", "cars.models", "parts.orders", "parts.products"),
@@ -181,15 +198,15 @@ MATRIX: tuple[Fault, ...] = (
     # Paging
     _harmless("row-inserted-ahead", streams=("shop.customers", "shop.sales_orders", "cars.vehicles", "parts.orders")),
     Fault(name="row-deleted-ahead", streams=("shop.customers", "shop.sales_orders", "cars.vehicles", "parts.orders"),
-          lasting=EITHER),
+          lasting=EITHER, deletes=True),
     Fault(name="row-moved-ahead", streams=("shop.customers", "shop.sales_orders", "cars.vehicles", "parts.orders"),
           lasting=EITHER),
     _harmless("late-commit", streams=(*LISTS, "shop.stores", "cars.models")),
     _harmless("object-moves", streams=("shop.stock", "shop.stock_items")),
     _harmless("shuffled-order", streams=("parts.products",)),
-    _harmless("unstable-ties", streams=("cars.vehicles",)),
+    _harmless("unstable-ties", streams=("cars.vehicles",), ties=True),
     Fault(name="ignored-offset", streams=("shop.customers", "shop.sales_orders", "cars.vehicles", "parts.orders"),
-          once=EITHER, lasting=EITHER),
+          once=EITHER, lasting=EITHER, ties=True),
     _harmless("clamped-limit", streams=("shop.customers", "shop.sales_orders", "cars.vehicles", "parts.orders",
                                         "parts.products"), params={"rows": 2}),
     _harmless("linked-pages", streams=("lease.orders", "lease.cyclists", "lease.companies", "lease.dealers"),
@@ -206,7 +223,7 @@ MATRIX: tuple[Fault, ...] = (
           once=EITHER, lasting=EITHER),
     Fault(name="count-disagrees", streams=("shop.customers", "shop.sales_orders", "cars.vehicles", "parts.orders"),
           once=EITHER, lasting=EITHER),
-    Fault(name="total-changes", streams=("cars.vehicles", "parts.orders", "cars.models"), lasting=EITHER),
+    Fault(name="total-changes", streams=("cars.vehicles", "parts.orders"), lasting=EITHER),
     Fault(name="next-link-other-host", streams=("lease.orders", "lease.cyclists", "lease.dealers"), once=FAILED,
           says="another host"),
     _harmless("next-link-other-host", streams=("shop.customers", "cars.vehicles", "parts.orders")),
@@ -217,10 +234,10 @@ MATRIX: tuple[Fault, ...] = (
     _odd("lone-surrogate", leaves="drift"),
     _odd("invalid-utf8", leaves="drift", streams=(*ROWS, "parts.urgent_messages")),
     _odd("wrong-type", leaves="drift"),
-    _odd("huge-integer", streams=ROWS),
-    _odd("big-integer", streams=ROWS),
-    _odd("nan", streams=ROWS, leaves="drift"),
-    _odd("infinity", streams=ROWS, leaves="drift"),
+    _odd("huge-integer", streams=NUMBERS),
+    _odd("big-integer", streams=NUMBERS),
+    _odd("nan", streams=NUMBERS, leaves="drift"),
+    _odd("infinity", streams=NUMBERS, leaves="drift"),
     _odd("megabyte-note", streams=("shop.customers", "lease.orders", "cars.vehicles", "parts.orders")),
     _odd("null-field"),
     _odd("unknown-field", leaves="drift"),
@@ -229,22 +246,24 @@ MATRIX: tuple[Fault, ...] = (
                                   "parts.urgent_messages")),
     _odd("bad-time", streams=("shop.customers", "shop.stock_items", "lease.orders", "cars.vehicles", "parts.orders",
                               "parts.urgent_messages")),
-    Fault(name="null-key", streams=ROWS, lasting=EITHER, leaves="rejects", rest=AT_ONCE),
-    Fault(name="empty-key", streams=ROWS, lasting=EITHER, leaves="rejects", rest=AT_ONCE),
-    Fault(name="missing-key", streams=ROWS, lasting=EITHER, leaves="rejects", rest=AT_ONCE),
-    Fault(name="null-key", streams=("shop.stores", "shop.stock", "cars.models", "lease.cyclists", *CHILDREN),
-          once=EITHER, lasting=EITHER, rest=AT_ONCE, says="no usable key"),
-    _odd("string-key", streams=(*ROWS, "shop.stores", "shop.stock", "parts.urgent_messages")),
-    _odd("arrays-reordered", streams=("lease.dealers", "cars.vehicles", "parts.orders", "parts.account")),
+    Fault(name="null-key", streams=ROWS, once=EITHER, lasting=EITHER, leaves="rejects", rest=AT_ONCE),
+    Fault(name="empty-key", streams=ROWS, once=EITHER, lasting=EITHER, leaves="rejects", rest=AT_ONCE),
+    Fault(name="missing-key", streams=ROWS, once=EITHER, lasting=EITHER, leaves="rejects", rest=AT_ONCE),
+    Fault(name="null-key", streams=("shop.stores", "shop.stock", "cars.models", "lease.cyclists", "parts.urgent_messages"),
+          once=EITHER, lasting=EITHER, rest=AT_ONCE, says="no usable key", leaves="rejects"),
+    _odd("null-key", streams=("shop.customer_phone_numbers",), leaves="drift", buries=True),
+    _odd("string-key", streams=("shop.customers", "shop.stock_items", "shop.stock", "shop.sales_orders", "cars.makes",
+                                "cars.contacts", "parts.urgent_messages")),
+    _odd("arrays-reordered", streams=("shop.customers", "lease.dealers", "cars.vehicles", "parts.orders", "parts.account")),
     Fault(name="null-record", streams=(*ROWS, "shop.stores", "shop.stock", "cars.models"), lasting=EITHER, once=EITHER,
           leaves="rejects", rest=AT_ONCE),
     _odd("orphan-relation", streams=("shop.stock", "shop.leads", "shop.sales_orders", "lease.orders", "lease.cyclists",
                                      "parts.orders"), buries=True),
     _odd("row-vanishes", streams=(*LISTS, "shop.stores", "shop.stock", "shop.stock_items", "cars.models"), buries=True),
     Fault(name="empty-list", streams=("shop.stores", "shop.platform_keys", "shop.stock_items", "lease.dealers",
-                                      "lease.cyclists"), once=FAILED, says="would bury all"),
+                                      "lease.cyclists"), once=FAILED, says="would bury"),
     Fault(name="empty-list", streams=("cars.vehicles", "cars.models", "parts.orders", "lease.orders", "shop.customers"),
-          once=EITHER, lasting=EITHER),
+          once=EITHER, lasting=EITHER, rest=AT_ONCE),
     # Time
     _harmless("clock-ahead", streams=LISTS),
     _harmless("clock-behind", streams=LISTS),
@@ -289,32 +308,19 @@ async def bench(shared: tuple[Database, str, Path]) -> AsyncIterator[Bench]:
         )
         await conn.execute(";".join(f"DELETE FROM {row['name']}" for row in tables))
     async with AsyncExitStack() as stack:
-        time = Time()
-        sandbox = Sandbox(now=time.now, page_size=PAGE, **SIZES)
-        address = await stack.enter_async_context(serve(sandbox))
-        text = config_text(sandbox, address).replace('type = "autengo"', f'type = "autengo"\nlimit = {PAGE}')
-        path = folder / "bench.toml"
-        path.write_text(f'[database]\nurl = "{url}"\n{text}{EXTRA}')
-        path.chmod(0o600)
-        settings = configuration.load(path, specs())
-        http = await stack.enter_async_context(http_session())
-        syncer = Syncer(settings, registry(), db, http, clock=time.now, sleep=time.sleep, jitter=lambda: 0.0)
-        yield Bench(
-            sandbox=sandbox, address=address, config=settings, syncer=syncer, db=db, db_url=url, time=time,
-            folder=folder,
-        )  # fmt: skip
+        yield await open_bench(stack, db, url, folder, extra=EXTRA, lines=LINES, page_size=PAGE, **SIZES)
 
 
-def change(bench: Bench, selector: str) -> None:
-    """Let records of a stream change and a new one come: more than a page of them."""
+def change(bench: Bench, selector: str, *, ties: bool, rest: dict[str, float]) -> None:
+    """Let records of a stream change and a new one come, more than a page of them; then let time pass."""
     name, _, stream = selector.partition(".")
     world, api, stream = bench.sandbox.world, NAMES[name], CHANGED.get(selector, stream)
     for key in list(world[api, stream].keys())[:10]:
-        bench.time.pass_by(seconds=1)
+        bench.time.pass_by(seconds=0 if ties else 1)
         world.change(api, stream, key)
     if stream != "account":
         world.put(api, stream, world.fresh(api, stream))
-    bench.time.pass_by(minutes=20)
+    bench.time.pass_by(**rest)
 
 
 def delete(bench: Bench, selector: str) -> None:
@@ -346,23 +352,34 @@ class _Cell:
         self.api = NAMES[source]
         declared = registry()[self.api].stream(self.stream)
         self.has_sweep = declared.sweep_s is not None
+        self.struck = 0
 
     async def run(self) -> None:
         await self.clean("live")
-        change(self.bench, self.selector)
+        if self.runs == "cars.vehicles":
+            # the first live pass reads the newest vehicle of the load again, which only a sweep would read once more
+            self.change()
+            await self.clean("live")
+        self.change()
         if not self.has_sweep:
             delete(self.bench, self.selector)
         await self.strike("live")
         await self.clean("live")
-        await self.equals()
+        if not (self.fault.deletes and self.has_sweep):
+            await self.equals()
         if self.has_sweep and self.fault.sweeps:
             delete(self.bench, self.selector)
-            change(self.bench, self.selector)
+            self.change()
             await self.strike("sweep")
             self.bench.time.pass_by(**BUDGET_OPENS)
         if self.has_sweep:
             await self.clean("sweep")
             await self.equals()
+        assert bool(self.struck) == self.fault.strikes, "the fault never struck: this cell proves nothing"
+
+    def change(self) -> None:
+        rest = {"minutes": 1.0} if self.fault.rest == AT_ONCE else {"minutes": 20.0}
+        change(self.bench, self.selector, ties=self.fault.ties, rest=rest)
 
     async def clean(self, kind: str) -> None:
         """Run without faults: nothing may go wrong."""
@@ -376,7 +393,7 @@ class _Cell:
 
     async def strike(self, kind: str) -> None:
         """Run under the fault, striking once and then for good."""
-        struck = 0
+        self.bench.time.pass_by(**self.fault.wait)
         for times, allowed in ((1, self.fault.once), (None, self.fault.lasting)):
             if allowed is None:
                 continue
@@ -385,14 +402,13 @@ class _Cell:
             result = await self.faulty_run(kind)
             hits = self.bench.sandbox.faults.hits(self.fault.name) - before
             self.bench.sandbox.faults.clear()
-            struck += hits
+            self.struck += hits
             assert result.outcome in allowed, (kind, times, result.outcome, result.error)
             await self.is_told(result, hits)
             if not self.fault.buries:
                 buried = await wrongly_buried(self.bench, self.runs)
                 assert not buried, told(buried)
             self.bench.time.pass_by(**self.fault.rest)
-        assert struck, f"the fault never struck in a {kind} run: this cell proves nothing"
 
     def arm(self, times: int | None) -> None:
         stream = self.fault.target or self.selector.partition(".")[2]
@@ -403,7 +419,7 @@ class _Cell:
     async def faulty_run(self, kind: str) -> Result:
         """Run the stream with a session of its own where the fault asks for one."""
         bench = self.bench
-        if not (self.fault.target or self.fault.name in SLOW):
+        if self.fault.wait or not (self.fault.target or self.fault.name in SLOW):
             return await bench.sync(self.runs, kind)
         usual = bench.syncer
         async with http_session(SHORT if self.fault.name in SLOW else aiohttp.ClientTimeout(total=30)) as http:
@@ -423,7 +439,7 @@ class _Cell:
         if result.outcome != "ok":
             assert row["error"], "a run that failed says nothing"
             assert row["error_kind"], "a run that failed has no kind of error"
-        if hits and self.fault.says:
+        if hits and self.fault.says and not (self.fault.re_asked and result.outcome == "ok"):
             text = f"{row['error']} {row['notes']}"
             assert re.search(self.fault.says, text), text
         if hits and self.fault.leaves:
@@ -438,13 +454,9 @@ def test_every_source_meets_every_kind_of_fault_that_it_can() -> None:
     from syncd.sandbox.faults import KINDS
 
     met = {(fault.name, NAMES[stream.partition(".")[0]]) for fault in MATRIX for stream in fault.streams}
-    known = {
-        (kind.name, api)
-        for kind in KINDS.values()
-        for api in kind.apis
-        if kind.streams is None or set(kind.streams) & {"*", "auth"} or api in kind.apis
-    }
-    assert not sorted(known - met - EXEMPT)
+    known = {(kind.name, api) for kind in KINDS.values() for api in kind.apis}
+    assert known - met == IMPOSSIBLE
 
 
-EXEMPT: set[tuple[str, str]] = set()
+IMPOSSIBLE = {("string-key", "cyclis")}
+"""Keys of Cyclis are UUIDs, which no number can be."""

@@ -27,8 +27,9 @@ SCHEMAS = sorted({table.schema for table in META.tables.values() if table.schema
 _numbers = itertools.count(1)
 
 COLUMNS = """
-SELECT c.relnamespace::regnamespace || '.' || c.relname AS table, obj_description(c.oid, 'pg_class') AS table_comment, a.attname, a.attidentity,
-       format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull, pg_get_expr(d.adbin, d.adrelid) AS default,
+SELECT c.relnamespace::regnamespace || '.' || c.relname AS table, obj_description(c.oid, 'pg_class') AS table_comment,
+       a.attname, a.attidentity, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull,
+       pg_get_expr(d.adbin, d.adrelid) AS default,
        col_description(c.oid, a.attnum) AS comment
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
@@ -37,33 +38,32 @@ ORDER BY 1, a.attnum
 """
 CONSTRAINTS = """
 SELECT connamespace::regnamespace || '.' || c.relname AS table, conname, pg_get_constraintdef(k.oid) AS definition
-FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid WHERE connamespace = ANY($1::text[]::regnamespace[]) ORDER BY 1, 2
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
+WHERE connamespace = ANY($1::text[]::regnamespace[]) ORDER BY 1, 2
 """
 INDEXES = "SELECT schemaname, indexname, indexdef FROM pg_indexes WHERE schemaname = ANY($1) ORDER BY 1, 2"
 
-Make = Callable[[], Awaitable[Database]]
+Make = Callable[..., Awaitable[list[Database]]]
 
 
 @pytest.fixture
 async def make_empty(server: embedded.Server, tmp_path: Path) -> AsyncIterator[Make]:
-    """Make databases without any table."""
+    """Make databases without any table; each is opened so many times."""
     async with AsyncExitStack() as stack:
         admin = await asyncpg.connect(**server.connect_arguments)
         stack.push_async_callback(admin.close)
 
-        async def make() -> Database:
+        async def make(times: int = 1) -> list[Database]:
             name = f"migrations_{os.getpid()}_{next(_numbers)}"
             await admin.execute(f"CREATE DATABASE {name}")
             stack.push_async_callback(admin.execute, f"DROP DATABASE {name} WITH (FORCE)")
-            opened = await database.connect(settings(database_url(server, name), tmp_path))
-            stack.push_async_callback(opened.close)
+            place = config.Database(url=config.Secret(database_url(server, name)), data_dir=tmp_path)
+            opened = [await database.connect(place) for _ in range(times)]
+            for each in opened:
+                stack.push_async_callback(each.close)
             return opened
 
         yield make
-
-
-def settings(url: str, folder: Path) -> config.Database:
-    return config.Database(url=config.Secret(url), data_dir=folder)
 
 
 async def fetch(opened: Database, query: str, *values: Any) -> list[dict[str, Any]]:
@@ -73,9 +73,7 @@ async def fetch(opened: Database, query: str, *values: Any) -> list[dict[str, An
 
 async def described(opened: Database) -> dict[str, list[dict[str, Any]]]:
     """Return all that PostgreSQL knows of our tables, but for the table of the migrations themselves."""
-    found = {
-        query: await fetch(opened, query, SCHEMAS) for query in (COLUMNS, CONSTRAINTS, INDEXES)
-    }
+    found = {query: await fetch(opened, query, SCHEMAS) for query in (COLUMNS, CONSTRAINTS, INDEXES)}
     return {
         query: [row for row in rows if "syncd.migrations" not in (row.get("table"), *str(row.get("indexdef")).split())]
         for query, rows in found.items()
@@ -85,18 +83,19 @@ async def described(opened: Database) -> dict[str, list[dict[str, Any]]]:
 def is_ours(name: str | None, kind: str, parents: Any) -> bool:
     if kind == "schema":
         return name in SCHEMAS
-    return parents.get("schema_qualified_table_name") != "syncd.migrations"
+    return bool(parents.get("schema_qualified_table_name") != "syncd.migrations")
 
 
-async def test_upgrading_from_empty_leaves_no_difference_to_the_declared_tables(db: Database) -> None:
+async def test_upgrading_from_empty_leaves_no_difference_to_the_declared_tables(db_url: str) -> None:
     def compare(conn: sa.Connection) -> Any:
         options = {
             "compare_type": True, "compare_server_default": True, "include_schemas": True, "include_name": is_ours,
         }  # fmt: skip
         return compare_metadata(MigrationContext.configure(conn, opts=options), META)
 
-    # our role bears the name of a schema, which so is the default one: Alembic would call its tables by their bare names
-    engine = create_async_engine(db.engine.url, connect_args={"server_settings": {"search_path": "public"}})
+    # our role bears the name of a schema, which so becomes its default: Alembic would leave it out of table names
+    url = "postgresql+asyncpg" + db_url.removeprefix("postgresql")
+    engine = create_async_engine(url, connect_args={"server_settings": {"search_path": "public"}})
     async with engine.connect() as conn:
         assert await conn.run_sync(compare) == []
     await engine.dispose()
@@ -105,7 +104,7 @@ async def test_upgrading_from_empty_leaves_no_difference_to_the_declared_tables(
 async def test_upgrading_from_empty_makes_what_the_declared_tables_make_in_every_detail(
     db: Database, make_empty: Make
 ) -> None:
-    declared = await make_empty()
+    [declared] = await make_empty()
     async with declared.engine.begin() as conn:
         for schema in SCHEMAS:
             await conn.exec_driver_sql(f"CREATE SCHEMA {schema}")
@@ -132,7 +131,7 @@ async def test_every_table_and_every_column_bears_a_comment(db: Database) -> Non
 
 
 async def test_migrating_again_does_nothing(make_empty: Make) -> None:
-    opened = await make_empty()
+    [opened] = await make_empty()
     assert await database.revision(opened) is None
     assert (await database.migrate(opened))[-1] == database.newest_revision()
     before = await described(opened), await fetch(opened, "SELECT xmin::text, * FROM syncd.migrations")
@@ -141,21 +140,15 @@ async def test_migrating_again_does_nothing(make_empty: Make) -> None:
     await database.require_migrated(opened)
 
 
-async def test_migrating_many_times_at_once_is_safe(make_empty: Make, db: Database, tmp_path: Path) -> None:
-    opened = await make_empty()
-    url = opened.engine.url.render_as_string(hide_password=False).replace("+asyncpg", "")
-    others = [await database.connect(settings(url, tmp_path)) for _ in range(3)]
-    try:
-        await asyncio.gather(*(database.migrate(each) for each in (opened, *others)))
-    finally:
-        for other in others:
-            await other.close()
-    await database.require_migrated(opened)
-    assert await described(opened) == await described(db)
+async def test_migrating_many_times_at_once_is_safe(make_empty: Make, db: Database) -> None:
+    opened = await make_empty(times=4)
+    await asyncio.gather(*map(database.migrate, opened))
+    await database.require_migrated(opened[0])
+    assert await described(opened[0]) == await described(db)
 
 
 async def test_a_migration_that_fails_leaves_nothing_behind(make_empty: Make) -> None:
-    opened = await make_empty()
+    [opened] = await make_empty()
     async with opened.connection() as conn:  # stands in the way of the last migration
         await conn.execute("CREATE SCHEMA ghs; CREATE TABLE ghs.orders ()")
     with pytest.raises(Exception, match="already exists"):
@@ -165,7 +158,7 @@ async def test_a_migration_that_fails_leaves_nothing_behind(make_empty: Make) ->
 
 
 async def test_a_database_that_is_not_migrated_is_refused_with_what_to_do(make_empty: Make) -> None:
-    opened = await make_empty()
+    [opened] = await make_empty()
     with pytest.raises(DatabaseError, match="revision none") as caught:
         await database.require_migrated(opened)
     assert "syncd migrate" in caught.value.hint

@@ -32,7 +32,7 @@ SALES_HISTORY = timedelta(days=730)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-async def differences(bench: Bench, *selectors: str) -> list[str]:
+async def differences(bench: Bench, *selectors: str, shown: int = SHOWN) -> list[str]:
     """Return in words where the mirror differs from the truth: of all streams, or of those named `source.stream`."""
     found: list[str] = []
     for name, api in NAMES.items():
@@ -41,8 +41,8 @@ async def differences(bench: Bench, *selectors: str) -> list[str]:
                 continue
             for table in (stream.table, *(child.table for child in stream.table.children)):
                 told = await _differences_of_table(bench, name, table)
-                found += told[:SHOWN]
-                found += [f"{table.schema}.{table.name}: {len(told) - SHOWN} more"] if len(told) > SHOWN else []
+                found += told[:shown]
+                found += [f"{table.schema}.{table.name}: {len(told) - shown} more"] if len(told) > shown else []
     return found
 
 

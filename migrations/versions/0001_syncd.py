@@ -26,6 +26,8 @@ STATEMENTS = (
         PRIMARY KEY (source)
     )
     """,
+    "COMMENT ON TABLE syncd.migrations IS 'Revision of this database; one row, written by syncd migrate'",
+    "COMMENT ON COLUMN syncd.migrations.version_num IS 'Number of the last migration applied'",
     "COMMENT ON TABLE syncd.budgets IS 'What each source may still request; shared by all processes'",
     "COMMENT ON COLUMN syncd.budgets.source IS 'Configured name of the source'",
     "COMMENT ON COLUMN syncd.budgets.version IS 'Counts the writes, so that processes never overwrite'",

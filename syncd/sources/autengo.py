@@ -647,18 +647,31 @@ def _with_make(record: bytes, make_id: int) -> bytes:
     return msgspec.json.encode({"makeId": make_id} | {name: raw for name, raw in members.items() if name != "makeId"})
 
 
+def _member(record: bytes, name: str) -> bytes | None:
+    """Return a member of a record as sent; None if there is none."""
+    try:
+        return envelope(record).get(name)
+    except BadPayload:
+        return None
+
+
 async def _walk_models(walk: Walk) -> AsyncIterator[Page]:
     """Walk the models make by make, as one listing: it speaks for the makes whose list came whole, and for lost makes.
 
-    A make without a list (404) is left alone: either it is gone, then the stream of makes tells, or the answer is odd.
+    The makes are asked for here, so that a first sync need not wait for their stream. A make without a list (404) is
+    left alone: the answer is odd.
     """
-    makes = sorted(set(await walk.mirrored("makes", "make_id")))
+    listed, _, unsound = await _reference(walk, "/vehicle/reference/make", "makeId")
+    texts = {str(scalar(_member(record, "makeId"))) for record in listed}
+    found = {int(text) for text in texts if re.fullmatch("[0-9]{1,18}", text)}
+    makes: list[int] = sorted(found.union(await walk.mirrored("makes", "make_id") if unsound else ()))
     stored = (walk.cursor or {}).get("pass")
     starts_over = _is_stale(walk, stored)
-    going = stored if stored and not starts_over else {"started_at": walk.now().isoformat(), "unsure": []}
+    new: dict[str, Any] = {"started_at": walk.now().isoformat(), "unsure": []}
+    going = stored if stored and not starts_over else new
     asked_at = walk.now()
     for make_id in makes:
-        if make_id <= going.get("make_id", make_id - 1):
+        if make_id <= going.get("make_id", -1):
             continue
         models: Sequence[bytes] = ()
         doubt: str | None = "no list"
@@ -668,7 +681,7 @@ async def _walk_models(walk: Walk) -> AsyncIterator[Page]:
         records = [_with_make(record, make_id) for record in models]
         yield Page(records=records, cursor={"pass": going}, requested_at=asked_at, starts_over=starts_over)
         starts_over = False
-    lost = await walk.mirrored("models", "make_id")
+    lost = [] if unsound else await walk.mirrored("models", "make_id")
     spoken_for = set(makes).union(lost).difference(going["unsure"]) if makes else ()
     scope = Scope(column="make_id", values=tuple(sorted(spoken_for))) if spoken_for else None
     yield Page(records=[], cursor={}, requested_at=asked_at, scope=scope, whole_walk=scope is not None)
@@ -750,7 +763,7 @@ SOURCE: Final = Source(
             confirm=_confirm_vehicle,
         ),
         Stream(name="makes", table=MAKES, walk=_walk_makes, every_s=86_400.0),
-        Stream(name="models", table=MODELS, walk=_walk_models, every_s=86_400.0),
+        Stream(name="models", table=MODELS, walk=_walk_models, every_s=86_400.0, reads=("makes",)),
         Stream(
             name="contacts",
             table=CONTACTS,

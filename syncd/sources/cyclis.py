@@ -438,6 +438,7 @@ SOURCE = Source(
             every_s=5 * MINUTE_S,
             sweep_s=DAY_S,
             backfills=True,
+            reads=("companies", "cyclists"),
         ),
     ),
 )

@@ -1,0 +1,34 @@
+-- Roles for a mirror on your own PostgreSQL server; may be run again at any time.
+--
+--   psql < deploy/roles.sql        as a superuser; -v database=NAME for another than `mirror`
+--
+-- syncd         logs in, owns the database and with it the mirror: the role of the daemon
+-- syncd_reader  may read everything and write nothing: grant it to people and BI tools
+--
+-- Then give syncd its password (\password syncd), and let people read: GRANT syncd_reader TO alice;
+
+\set ON_ERROR_STOP on
+\if :{?database} \else
+\set database mirror
+\endif
+
+SELECT 'CREATE ROLE syncd LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'syncd') \gexec
+SELECT 'CREATE ROLE syncd_reader NOLOGIN'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'syncd_reader') \gexec
+SELECT format('CREATE DATABASE %I OWNER syncd', :'database')
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
+
+\connect :database
+
+REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
+GRANT CONNECT ON DATABASE :"database" TO syncd_reader;
+
+-- what `syncd migrate` makes from now on
+ALTER DEFAULT PRIVILEGES FOR ROLE syncd GRANT USAGE ON SCHEMAS TO syncd_reader;
+ALTER DEFAULT PRIVILEGES FOR ROLE syncd GRANT SELECT ON TABLES TO syncd_reader;
+
+-- what it has made already
+SELECT format('GRANT USAGE ON SCHEMA %1$I TO syncd_reader; '
+              'GRANT SELECT ON ALL TABLES IN SCHEMA %1$I TO syncd_reader', nspname)
+FROM pg_namespace WHERE nspowner = 'syncd'::regrole \gexec

@@ -1,0 +1,201 @@
+"""Whatever happens between upstream, network and process: after a rest and one clean pass the mirror is the truth.
+
+A state machine lets upstream changes, runs, sweeps, faults and crashes follow each other in any order.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from syncd.sync import Order, Result
+from tests import truth
+from tests.conftest import Bench, MakeBench
+
+EXAMPLES = int(os.environ.get("SYNCD_MODEL_EXAMPLES", "300"))
+STEPS = 8
+T = TypeVar("T")
+
+STREAMS = {
+    "shop.customers": ("cyclesoftware", "customers"),
+    "lease.orders": ("cyclis", "orders"),
+    "cars.vehicles": ("autengo", "vehicles"),
+    "parts.orders": ("ghs", "orders"),
+}
+CHANGED = {"customers": "name", "orders": "state", "vehicles": "description"}
+FAULTS = (
+    "error-500", "gateway-504", "html-200", "error-in-200", "truncated-body", "rate-limited", "auth-expired",
+    "row-inserted-ahead", "row-deleted-ahead", "clamped-limit", "empty-list", "null-key", "missing-key", "nul-in-text",
+    "lone-surrogate", "wrong-type", "missing-field", "unknown-field", "duplicate-key-on-page", "clock-ahead",
+    "clock-behind", "late-commit", "since-ignored", "not-found-list", "count-disagrees", "ignored-offset",
+)  # fmt: skip
+BELIEVED = {
+    "empty-list", "null-key", "missing-key", "nul-in-text", "lone-surrogate", "wrong-type", "missing-field",
+    "unknown-field", "duplicate-key-on-page", "late-commit",
+}
+"""Faults that a live run cannot tell from the truth: what they left behind is mended by the next sweep only."""
+SIZES = {
+    "customers": 14, "page_size": 4, "cyclis_orders": 9, "cyclists": 6, "companies": 3, "vehicles": 14, "orders": 14,
+    "stock_items": 5, "sales_orders": 3, "leads": 1, "dealers": 2, "makes": 2, "contacts": 1, "products": 12,
+}  # fmt: skip
+EXTRA = """
+[sources.parts.streams.orders]
+window = 5
+"""
+
+
+def machine(make: Callable[[], Awaitable[Bench]], loop: asyncio.AbstractEventLoop) -> type[RuleBasedStateMachine]:
+    """Return the state machine over benches that `make` makes; it runs in a thread of its own, its work on `loop`."""
+
+    def on_loop(work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(60)
+
+    class Machine(RuleBasedStateMachine):
+        bench: Bench
+        selector: str
+        graveyard: list[dict[str, Any]]
+        believed: bool
+
+        @initialize(selector=st.sampled_from(sorted(STREAMS)))
+        def begin(self, selector: str) -> None:
+            self.selector = selector
+            self.api, self.stream = STREAMS[selector]
+            self.bench = on_loop(_made(make))
+            self.graveyard = []
+            self.believed = False
+
+        def records(self) -> list[dict[str, Any]]:
+            return sorted(self.bench.sandbox.truth(self.api, self.stream), key=repr)
+
+        def key(self, record: dict[str, Any]) -> Any:
+            names = {"customers": "customer_id", "vehicles": "sellingId"}
+            return record[names.get(self.stream, "id" if self.api == "cyclis" else "orderId")]
+
+        @rule(at=st.integers(0, 50), text=st.sampled_from(["a", "b", "ü", ""]), age_s=st.sampled_from([0, 0, 0, 240]))
+        def change(self, at: int, text: str, age_s: int) -> None:
+            """One record changes; now, or in a transaction that began minutes ago."""
+            if records := self.records():
+                record = records[at % len(records)]
+                inner = record["attributes"] if self.api == "cyclis" else record
+                inner["externalOrderId" if self.api == "ghs" else CHANGED[self.stream]] = text
+                stamp = self.bench.time.now() - timedelta(seconds=age_s)
+                self.bench.sandbox.put(self.api, self.stream, record, modified_at=stamp)
+
+        @rule(at=st.integers(0, 50))
+        def delete(self, at: int) -> None:
+            if records := self.records():
+                record = records[at % len(records)]
+                self.graveyard.append(record)
+                self.bench.sandbox.delete(self.api, self.stream, self.key(record))
+
+        @rule()
+        def come_back(self) -> None:
+            if self.graveyard:
+                self.bench.sandbox.put(self.api, self.stream, self.graveyard.pop())
+
+        @rule(steps=st.integers(1, 12))
+        def burst(self, steps: int) -> None:
+            self.bench.sandbox.evolve(steps)
+
+        @rule(minutes=st.sampled_from([0.01, 1, 7, 61, 60 * 25, 60 * 24 * 31]))
+        def pass_time(self, minutes: float) -> None:
+            self.bench.time.pass_by(minutes=minutes)
+
+        @rule(kind=st.sampled_from(["live", "live", "sweep"]))
+        def run(self, kind: str) -> None:
+            on_loop(self.bench.sync(self.selector, kind=kind))
+
+        @rule(name=st.sampled_from(FAULTS), times=st.sampled_from([1, 2, 30]), kind=st.sampled_from(["live", "sweep"]))
+        def run_with_fault(self, name: str, times: int, kind: str) -> None:
+            faults = self.bench.sandbox.faults
+            try:
+                faults.add(name, api=self.api, stream=self.stream, times=times, after=times % 2)
+            except ValueError:
+                return  # not a misbehaviour of this API
+            on_loop(self.bench.sync(self.selector, kind=kind))
+            faults.clear()
+            self.believed |= name in BELIEVED
+
+        @rule(pages=st.integers(0, 3), kind=st.sampled_from(["live", "sweep"]))
+        def crash(self, pages: int, kind: str) -> None:
+            """The run ends for good after some pages, with the next request under way."""
+            on_loop(_crashed(self.bench, self.selector, kind, pages))
+
+        @rule()
+        def backfill(self) -> None:
+            if self.api in ("cyclesoftware", "autengo"):
+                since = self.bench.time.now() - timedelta(days=400)
+                on_loop(self.bench.sync(self.selector, kind="backfill", since=since))
+
+        def teardown(self) -> None:
+            if hasattr(self, "bench"):
+                on_loop(self._rest())
+
+        async def _rest(self) -> None:
+            self.bench.sandbox.faults.clear()
+            self.bench.time.pass_by(hours=1)
+            live = await self.bench.sync(self.selector)
+            assert (live.outcome, live.error) == ("ok", None)
+            if not self.believed:
+                found = await truth.differences(self.bench, self.selector)
+                unseen = [told for told in found if not told.endswith("it is gone upstream")]
+                assert not unseen, truth.told(unseen)
+            sweep = await self.bench.sync(self.selector, kind="sweep", accept_deletions=True)
+            assert (sweep.outcome, sweep.error) == ("ok", None)
+            found = await truth.differences(self.bench, self.selector)
+            assert not found, truth.told(found)
+
+    return Machine
+
+
+async def _made(make: Callable[[], Awaitable[Bench]]) -> Bench:
+    return await make()
+
+
+async def _crashed(bench: Bench, selector: str, kind: str, pages: int) -> None:
+    reached = asyncio.Event()
+
+    def count(result: Result) -> None:
+        if result.pages >= pages:
+            reached.set()
+
+    source, _, stream = selector.partition(".")
+    order = Order(kind=kind, progress=count)  # type: ignore[arg-type]
+    running = asyncio.ensure_future(bench.syncer.run(source, stream, order))
+    waiting = asyncio.ensure_future(reached.wait())
+    if pages:
+        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    running.cancel()
+    await asyncio.gather(running, waiting, return_exceptions=True)
+
+
+async def test_the_mirror_ends_as_the_truth(make_bench: MakeBench) -> None:
+    loop = asyncio.get_running_loop()
+    stack = AsyncExitStack()
+    bench = await make_bench(extra=EXTRA, **SIZES)
+
+    async def make() -> Bench:
+        await stack.aclose()
+        fresh = await make_bench(extra=EXTRA, **SIZES)
+        cast("dict[str, Any]", fresh.config.sources["cars"].options)["limit"] = 5
+        async with bench.db.transaction() as conn:
+            for table in ("cyclesoftware.customers", "cyclesoftware.customer_phone_numbers", "cyclis.orders",
+                          "autengo.vehicles", "ghs.orders", "ghs.urgent_messages", "syncd.cursors", "syncd.runs",
+                          "syncd.rejects", "syncd.drift", "syncd.budgets", "syncd.seen"):  # fmt: skip
+                await conn.execute(f"DELETE FROM {table}")
+        return fresh
+
+    limits = settings(
+        max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, derandomize=True,
+        suppress_health_check=list(HealthCheck), print_blob=True,
+    )  # fmt: skip
+    await asyncio.to_thread(run_state_machine_as_test, machine(make, loop), settings=limits)
+
+
