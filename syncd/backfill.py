@@ -52,7 +52,7 @@ async def run(
     verbose: bool,
 ) -> int:
     """Run, or only estimate, the backfill of every matching stream; 1 if any run was not ok."""
-    async with opened(path, verbose=verbose) as syncer:
+    async with opened(path, selectors, verbose=verbose) as syncer:
         with stopped_by_signals() as stop:
             jobs = [
                 Job(source=source, stream=stream, order=_order(syncer, source, since, until, stop))

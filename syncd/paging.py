@@ -18,6 +18,8 @@ STEP_BACKS = 32
 """Most steps back in one walk: a list that keeps shifting faster than it can be walked fails the pass."""
 EMPTY_PAGES = 50
 """Most empty pages in a row that still promise a next one."""
+SAME_PAGES = 2
+"""Pages in a row that held nothing but keys of the page before; one may be a page's worth of rows inserted ahead."""
 TAIL_KEYS = 5
 """Keys of the last page that a resume point remembers."""
 
@@ -71,7 +73,7 @@ async def walk_offsets(
     offset = resume.offset if resume else 0
     before: frozenset[Hashable] = frozenset(resume.tail) if resume else frozenset()
     overlaps = bool(before) and offset > 0
-    step_backs = empty = 0
+    step_backs = empty = repeats = 0
     last_next = -1
     while True:
         ask = offset - 1 if overlaps else offset
@@ -85,7 +87,11 @@ async def walk_offsets(
             ask = max(0, ask - step)
             last_next = -1
             piece = await fetch(ask)
-        _check_progress(piece, ask, last_next, before)
+        _check_progress(piece, ask, last_next)
+        known = step == 1 and len(piece.records) > 1 and before.issuperset(piece.keys)
+        repeats = repeats + 1 if known else 0
+        if repeats >= SAME_PAGES:
+            raise BadPayload(f"paging loop: offset {ask} brought the same page again, the offset seems ignored")
         empty = 0 if piece.records else empty + 1
         if empty > EMPTY_PAGES:
             raise BadPayload(f"paging loop: {EMPTY_PAGES} empty pages in a row, each promising a next one")
@@ -106,9 +112,7 @@ def _meet(piece: Slice, before: frozenset[Hashable]) -> bool:
     return any(key in before for key in piece.keys)
 
 
-def _check_progress(piece: Slice, ask: int, last_next: int, before: frozenset[Hashable]) -> None:
+def _check_progress(piece: Slice, ask: int, last_next: int) -> None:
     following = piece.next_offset
     if following is not None and (following <= ask or following <= last_next):
         raise BadPayload(f"paging loop: asked for offset {ask}, was sent on to {following}")
-    if len(piece.records) > 1 and before and following is not None and all(key in before for key in piece.keys):
-        raise BadPayload(f"paging loop: offset {ask} brought the page before once more, the offset seems ignored")

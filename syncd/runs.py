@@ -21,9 +21,13 @@ TICK_S = 1.0
 
 
 @contextlib.asynccontextmanager
-async def opened(path: Path | None, *, verbose: bool = False) -> AsyncIterator[Syncer]:
-    """Open everything that a run needs: configuration, database, connections to the upstreams."""
+async def opened(path: Path | None, selectors: Sequence[str], *, verbose: bool = False) -> AsyncIterator[Syncer]:
+    """Open everything that a run needs: configuration, database, connections to the upstreams.
+
+    Raises UsageError for selectors that match nothing, before anything is opened.
+    """
     settings = load_config(path)
+    configuration.select(settings, selectors)
     log.configure(settings.log.format, "info" if verbose else "error")
     async with opened_database(settings) as open_database, http_session() as http:
         yield Syncer(settings, registry(), open_database, http)
@@ -54,7 +58,7 @@ async def sync(
     verbose: bool,
 ) -> int:
     """Run every matching stream once; 1 if any run was not ok."""
-    async with opened(path, verbose=verbose) as syncer:
+    async with opened(path, selectors, verbose=verbose) as syncer:
         pairs = configuration.select(syncer.config, selectors)
         if not pairs:
             raise UsageError("no stream is on", hint="syncd check says which keys are missing.")

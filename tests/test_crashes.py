@@ -1,4 +1,4 @@
-"""What is left after a kill -9 at every point of a run, after the database died under one, and after its disk was full."""
+"""What is left after a kill -9 at every point of a run, after the database died under one, or its disk was full."""
 
 import asyncio
 import os
