@@ -159,7 +159,9 @@ async def serve_sandbox(
         try:
             address = await stack.enter_async_context(module.serve(world, port=port))
         except OSError as error:
-            raise UsageError(f"cannot listen on port {port}: {os.strerror(error.errno or 0)}", hint="Try --port 0.") from None
+            raise UsageError(
+                f"cannot listen on port {port}: {os.strerror(error.errno or 0)}", hint="Try --port 0."
+            ) from None
         text = module.config_text(world, address)
         if config_path:
             await asyncio.to_thread(write_config, config_path, text)

@@ -105,6 +105,7 @@ class Target:
             f"UPDATE {self.name} t SET _deleted_at = $2, _changed_at = $2, _hash = NULL"
             f" FROM unnest({', '.join(f'${place}::{kinds[key]}[]' for place, key in enumerate(keys, 3))}) AS k({names})"
             f" WHERE t.source = $1 AND {joined} AND t._deleted_at IS NULL"
+            f" AND t._changed_at <= coalesce(${len(keys) + 3}, t._changed_at) RETURNING {own}"
         )
 
         self.forget = (
@@ -342,17 +343,28 @@ async def _write_family(
     return frozenset(key[:width] for key in (*new, *updated, *missing))
 
 
-async def bury(conn: asyncpg.Connection, target: Target, source: str, keys: Sequence[Key], *, now: datetime) -> int:
-    """Set the tombstone of rows that are gone, and of their child rows; return how many were alive before."""
+async def bury(
+    conn: asyncpg.Connection,
+    target: Target,
+    source: str,
+    keys: Sequence[Key],
+    *,
+    now: datetime,
+    not_after: datetime | None = None,
+) -> int:
+    """Set the tombstone of rows that are gone, and of their child rows; return how many were alive before.
+
+    Rows changed later than `not_after` stay: another run saw them alive since the listing began.
+    """
     if not keys:
         return 0
-    status = await conn.execute(target.bury, source, now, *map(list, zip(*keys, strict=True)))
+    found = await conn.fetch(target.bury, source, now, *map(list, zip(*keys, strict=True)), not_after)
+    buried = {tuple(row) for row in found}
     for child in target.children:
-        parents = {tuple(key) for key in keys}
-        stored = await conn.fetch(child.select_family, source, [key[0] for key in keys])
-        orphans = [tuple(row[:-3]) for row in stored if row[-1] and tuple(row[: len(keys[0])]) in parents]
+        stored = await conn.fetch(child.select_family, source, [key[0] for key in buried])
+        orphans = [tuple(row[:-3]) for row in stored if row[-1] and tuple(row[: len(keys[0])]) in buried]
         await bury(conn, child, source, orphans, now=now)
-    return int(status.rpartition(" ")[2])
+    return len(buried)
 
 
 async def forget_hashes(conn: asyncpg.Connection, target: Target, source: str, keys: Sequence[Key]) -> None:

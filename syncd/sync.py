@@ -401,7 +401,7 @@ class _Pass:
         )
         if scope.guarded and not self.order.accept_deletions and _is_too_many(len(gone), alive, empty=not page.records):
             raise _refusal(self.run, len(gone), alive)
-        return await mirror.bury(conn, self.target, self.run.source, gone, now=now)
+        return await mirror.bury(conn, self.target, self.run.source, gone, now=now, not_after=page.requested_at)
 
     async def _bury(self, page: Page, scope: Scope) -> None:
         """End a full listing: bury what it did not hold, move the cursor and close the run, in one transaction.
@@ -439,7 +439,7 @@ class _Pass:
         async with self.syncer.database.transaction() as conn:
             await mirror.lock_tables(conn, source, [self.target])
             written = await mirror.write_page(conn, self.target, source, returned, now=now)
-            deleted = await mirror.bury(conn, self.target, source, confirmed, now=now)
+            deleted = await mirror.bury(conn, self.target, source, confirmed, now=now, not_after=self.started_at)
             await mirror.forget_seen(conn, source, run.stream)
             counts = written.counts
             counts.seen, counts.deleted = counts.inserted + counts.updated + counts.rejected, deleted

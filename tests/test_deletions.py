@@ -470,9 +470,13 @@ async def test_a_run_that_is_cancelled_in_a_sweep_buries_nothing(make_bench: Mak
     bench.time.pass_by(days=1)
     order = Order(kind="sweep")
     run = asyncio.ensure_future(bench.syncer.run("shop", "customers", order))
-    order.progress = lambda result: run.cancel() if result.pages == 3 else None
+    order.progress = lambda result: None if result.pages < 3 else _cancelled(run)
     with pytest.raises(asyncio.CancelledError):
         await run
     assert (await last_run(bench))["outcome"] == "aborted"
     assert not await bench.rows("cyclesoftware.customers", GONE)
     assert (await synced(bench, "shop.customers", kind="sweep")).counts.deleted == 1
+
+
+def _cancelled(run: asyncio.Future[Result]) -> None:
+    run.cancel()

@@ -21,6 +21,7 @@ from syncd import database, embedded
 from syncd.client import http_session
 from syncd.database import Database
 from syncd.sandbox import FAULTS
+from syncd.sandbox.faults import KINDS, Stage
 from syncd.sources import registry
 from syncd.sync import Result, Syncer
 from tests.conftest import Bench, database_url, open_bench
@@ -113,7 +114,13 @@ class Fault:
     @property
     def shown(self) -> str:
         """The name with its parameters."""
-        return self.name + "".join(f" {name}={value}" for name, value in self.params.items())
+        at = " on the second request" if self.after else ""
+        return self.name + "".join(f" {name}={value}" for name, value in self.params.items()) + at
+
+    @property
+    def moves_the_world(self) -> bool:
+        """Whether the upstream itself changes once it has answered, so that only a later run can know."""
+        return KINDS[self.name].stage is Stage.WORLD
 
 
 def _passing(name: str, says: str, **more: Any) -> Fault:
@@ -416,6 +423,8 @@ class _Cell:
             if not self.fault.buries:
                 buried = await wrongly_buried(self.bench, self.runs)
                 assert not buried, told(buried)
+            if result.outcome == "ok" and self.fault.rest != AT_ONCE and not self.fault.moves_the_world:
+                await self.equals()  # nothing but an odd row or a later change excuses a run that says ok
             self.bench.time.pass_by(**self.fault.rest)
 
     def arm(self, times: int | None) -> None:
@@ -459,8 +468,6 @@ def test_every_fault_of_the_sandbox_is_in_the_matrix() -> None:
 
 
 def test_every_source_meets_every_kind_of_fault_that_it_can() -> None:
-    from syncd.sandbox.faults import KINDS
-
     met = {(fault.name, NAMES[stream.partition(".")[0]]) for fault in MATRIX for stream in fault.streams}
     known = {(kind.name, api) for kind in KINDS.values() for api in kind.apis}
     assert known - met == IMPOSSIBLE
