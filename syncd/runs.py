@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from syncd import config as configuration
 from syncd import console, log
 from syncd.client import http_session
 from syncd.commands import load_config, opened_database, stopped_by_signals
+from syncd.database import POOL_SIZE
 from syncd.errors import LockHeld, SyncdError, UsageError
 from syncd.sources import registry
 from syncd.sync import Order, Result, Syncer
@@ -21,7 +22,9 @@ TICK_S = 1.0
 
 
 @contextlib.asynccontextmanager
-async def opened(path: Path | None, selectors: Sequence[str], *, verbose: bool = False) -> AsyncIterator[Syncer]:
+async def opened(
+    path: Path | None, selectors: Sequence[str], *, verbose: bool = False, pool_size: int = POOL_SIZE
+) -> AsyncIterator[Syncer]:
     """Open everything that a run needs: configuration, database, connections to the upstreams.
 
     Raises UsageError for selectors that match nothing, before anything is opened.
@@ -29,7 +32,7 @@ async def opened(path: Path | None, selectors: Sequence[str], *, verbose: bool =
     settings = load_config(path)
     configuration.select(settings, selectors)
     log.configure(settings.log.format, "info" if verbose else "error")
-    async with opened_database(settings) as open_database, http_session() as http:
+    async with opened_database(settings, pool_size=pool_size) as open_database, http_session() as http:
         yield Syncer(settings, registry(), open_database, http)
 
 
@@ -181,7 +184,7 @@ def report(results: Sequence[Result], *, as_json: bool) -> int:
 
 def _print_results(results: Sequence[Result]) -> None:
     """Print how runs ended, one line each, and below what failed and what to do, each reason once."""
-    columns = {
+    columns: dict[str, Callable[[Result], object]] = {
         "stream": lambda r: r.name, "kind": lambda r: r.kind, "outcome": lambda r: r.outcome,
         "seen": lambda r: r.counts.seen, "new": lambda r: r.counts.inserted, "changed": lambda r: r.counts.updated,
         "same": lambda r: r.counts.unchanged, "gone": lambda r: r.counts.deleted,

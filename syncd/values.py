@@ -28,6 +28,8 @@ JSON_DEPTH = 200
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _BIG_NUMBER = re.compile(rb"[0-9.]{300}|[eE][+-]?[0-9]{3}")
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _DOTNET_DATE = re.compile(r"/Date\((-?\d{1,17})(?:[+-]\d{4})?\)/")
 _LOCAL_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
@@ -104,7 +106,11 @@ def masked(raw: bytes) -> str:
 
 def jsonb(raw: bytes) -> bytes:
     """Return JSON text that PostgreSQL takes as jsonb: as sent where it can, else wrapped in `{"$json": …}`."""
-    if b"\\u0000" in raw or (_BIG_NUMBER.search(raw) and _has_big_number(raw)) or _depth(raw) > JSON_DEPTH:
+    if (
+        (b"\\u0000" in raw and _NUL.search(raw))
+        or (_BIG_NUMBER.search(raw) and _has_big_number(_STRING.sub(b"", raw)))
+        or _depth(raw) > JSON_DEPTH
+    ):
         return b'{"$json":' + msgspec.json.encode(raw.decode("utf-8", "replace")) + b"}"
     return raw
 
@@ -112,7 +118,7 @@ def jsonb(raw: bytes) -> bytes:
 def _has_big_number(raw: bytes) -> bool:
     return any(
         len(token) > 100 or (exponent and abs(int(exponent)) > 300)
-        for token, exponent in re.findall(rb"(?<![\w\"])(-?\d[\d.]*(?:[eE]([+-]?\d{1,6})\d*)?)", raw)
+        for token, exponent in re.findall(rb"(-?\d[\d.]*(?:[eE]([+-]?\d{1,6})\d*)?)", raw)
     )
 
 
@@ -120,7 +126,7 @@ def _depth(raw: bytes) -> int:
     if raw.count(b"[") + raw.count(b"{") <= JSON_DEPTH:
         return 0
     depth = deepest = 0
-    for sign in re.sub(rb'"(?:[^"\\]|\\.)*"', b"", raw):
+    for sign in _STRING.sub(b"", raw):
         depth += (sign in b"[{") - (sign in b"]}")
         deepest = max(deepest, depth)
     return deepest

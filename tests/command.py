@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -81,6 +81,13 @@ async def started(*words: str | Path, env: Mapping[str, str] | None = None) -> A
         if process.returncode is None:
             running.kill()
             await process.communicate()
+
+
+async def until(met: Callable[[], bool]) -> None:
+    """Wait until something has come about in another process."""
+    async with asyncio.timeout(LONGEST_S):
+        while not met():  # noqa: ASYNC110  what happens elsewhere sets no event here
+            await asyncio.sleep(0.02)
 
 
 async def syncd(*words: str | Path, env: Mapping[str, str] | None = None) -> Ended:

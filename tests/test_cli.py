@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from syncd import cli, embedded, log
 from syncd.sandbox import Address, Sandbox, config_text
-from tests.command import Ended, WallClock, started, syncd
+from tests.command import Ended, WallClock, started, syncd, until
 from tests.conftest import Bench, MakeBench, database_url
 
 COMMANDS = [
@@ -195,7 +195,8 @@ async def refuse_login(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     (code,) = struct.unpack("!i", (await reader.readexactly(size - 4))[:4])
     if code == 80877103:  # asks for TLS first
         writer.write(b"N")
-        return await refuse_login(reader, writer)
+        await refuse_login(reader, writer)
+        return
     writer.write(b"R" + struct.pack("!ii", 8, 3))
     await reader.readexactly(5)
     fields = b'SFATAL\0C28P01\0Mpassword authentication failed for user "u"\0\0'
@@ -223,7 +224,7 @@ async def test_a_wrong_database_ends_with_3(shop: Bench, server: embedded.Server
         "no database": (right.replace(shop.db_url, database_url(server, "nowhere")), 3, "createdb"),
         "not migrated": (right.replace(shop.db_url, database_url(server, "postgres")), 3, "syncd migrate"),
     }
-    commands = {}
+    commands: dict[str, tuple[list[str], dict[str, str]]] = {}
     for number, (name, (text, _, _)) in enumerate(cases.items()):
         path = tmp_path / f"case{number}.toml"
         path.write_text(text)
@@ -291,8 +292,7 @@ async def test_full_sweeps_and_the_breaker_asks_for_accept_deletions(shop: Bench
 
 async def requests_reach(bench: Bench, count: int, stream: str = "customers") -> None:
     """Wait until the sandbox has answered so many requests of a stream."""
-    while sum(entry.stream == stream for entry in bench.sandbox.requests) < count:
-        await asyncio.sleep(0.02)
+    await until(lambda: asked(bench, stream) >= count)
 
 
 def asked(bench: Bench, stream: str = "customers") -> int:
@@ -394,7 +394,8 @@ async def test_backfill_overwrites_nothing_newer(shop: Bench) -> None:
         await requests_reach(shop, asked(shop) + 2)
         async with shop.db.connection() as conn:  # as a live run would that fetched a later state of every row
             await conn.execute(
-                "UPDATE cyclesoftware.customers SET city = 'Nieuwstad', _hash = NULL, _changed_at = now() + interval '1 min'"
+                "UPDATE cyclesoftware.customers"
+                " SET city = 'Nieuwstad', _hash = NULL, _changed_at = now() + interval '1 min'"
             )
         assert (await running.ended()).code == 0
     assert {row["city"] for row in await shop.rows("cyclesoftware.customers")} == {"Nieuwstad"}
@@ -564,8 +565,7 @@ async def test_sql_prints_a_table_a_list_or_json(shop: Bench) -> None:
 async def test_sandbox_prints_a_configuration_that_works_and_ends_at_ctrl_c(shop: Bench, tmp_path: Path) -> None:
     path = tmp_path / "sandbox.toml"
     async with started("sandbox", "--port", "0", "--config", path) as running:
-        while not path.exists() or not path.read_text():
-            await asyncio.sleep(0.05)
+        await until(lambda: path.exists() and bool(path.read_text()))
         path.write_text(f'[database]\nurl = "{shop.db_url}"\n{path.read_text()}')
         assert (await syncd("check", "--config", path)).code == 0
         running.interrupt()
