@@ -21,7 +21,7 @@ demo: $(READY)
 	@.venv/bin/syncd demo $(ARGS)
 
 test: $(READY)
-	@$(RUN) pytest -q $(ARGS)
+	@$(RUN) pytest -q -n auto --dist worksteal $(ARGS)
 
 lint: $(READY)
 	@$(RUN) ruff check --quiet .

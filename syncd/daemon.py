@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from syncd import client, database, ledger, log, status, web
+from syncd import client, database, embedded, ledger, log, status, web
 from syncd import config as configuration
 from syncd.config import Config
 from syncd.database import Database
@@ -184,6 +184,8 @@ class _Daemon:
         """Open the database, see that it is migrated, and close the runs of processes that died."""
         async with contextlib.AsyncExitStack() as opening:
             opened = await database.connect(self._config.database)
+            if self._config.database.is_embedded:  # else systemd would kill the private server with the daemon
+                opening.push_async_callback(embedded.release, self._config.database.data_dir)
             opening.push_async_callback(opened.close)
             await database.require_migrated(opened)
             await _recover(opened)

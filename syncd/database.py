@@ -296,7 +296,6 @@ async def migrate(database: Database) -> list[str]:
     from alembic.script import ScriptDirectory
 
     settings = _alembic_config()
-    before = await revision(database)
     with _translated(database.shown):
         async with database.engine.connect() as conn:
             async with conn.begin():
@@ -304,14 +303,20 @@ async def migrate(database: Database) -> list[str]:
                 await conn.exec_driver_sql("SET LOCAL statement_timeout = 0")
                 await conn.exec_driver_sql("SELECT pg_advisory_xact_lock(7957695010999)")
                 settings.attributes["connection"] = conn
-                await conn.run_sync(lambda sync: _upgrade(command, settings, sync))
+                before = await conn.run_sync(lambda sync: _upgrade(command, settings, sync))
     script = ScriptDirectory.from_config(settings)
     return [step.revision for step in reversed(list(script.iterate_revisions(NEWEST, before or "base")))]
 
 
-def _upgrade(command: Any, settings: Any, sync: Any) -> None:
+def _upgrade(command: Any, settings: Any, sync: Any) -> str | None:
+    """Upgrade, and return the revision from which."""
+    from alembic.migration import MigrationContext
+
+    found = MigrationContext.configure(sync, opts={"version_table": "migrations", "version_table_schema": "syncd"})
+    before: str | None = found.get_current_revision()
     settings.attributes["connection"] = sync
     command.upgrade(settings, NEWEST)
+    return before
 
 
 async def revision(database: Database) -> str | None:

@@ -306,7 +306,9 @@ class _Pass:
         self.walk = await self.syncer.walk(self.run.source, self.run.stream, self.order, self.upstream, cursor)
         # a listing that may end in a burial must remember its keys from the first page on; there is nothing to bury
         # in a mirror that holds nothing yet
-        listing = not self.stream.lookup and (
+        # (a stream of ranges without a sweep never lists everything)
+        ends_in_burial = not self.stream.lookup and (self.stream.sweep_s is not None or not self.stream.backfills)
+        listing = ends_in_burial and (
             self.run.kind == "sweep" or (self.run.kind == "live" and (self.stream.sweep_s is None or not cursor))
         )
         if listing and not cursor:

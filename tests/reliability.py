@@ -21,8 +21,9 @@ INTRODUCTION = """\
 This page is written by `python -m tests.reliability` from the tests themselves; CI fails if it is not current. Do not
 edit it.
 
-After every test named here the whole mirror is compared with what the simulated upstreams hold, row by row and field by
-field: `tests/truth.py` puts every row back into the record as sent and shares no code with the parser.
+These tests compare the mirror with what the simulated upstreams hold, row by row and field by field: `tests/truth.py`
+puts every row back into the record as sent and shares no code with the parser; `tests/test_truth.py` shows that it
+would see a difference.
 """
 
 PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -84,11 +85,12 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 
 MATRIX_TEXT = """\
 Each misbehaviour strikes each stream named, once and then for good, in a live run and, where that differs, in a sweep.
-*Once* and *lasting* tell how such a run may end. `ok` means that it coped, by asking again or because nothing was amiss:
-the mirror then equals the upstream at once, but for an odd row, which is mirrored as odd as it was sent, and for what
-changed upstream after it was read. `failed` and `throttled` mean that it said so and left the rest to the next run.
-Nothing alive is buried meanwhile, but where the last column says so: there the upstream's lie cannot be told from a
-deletion, and the row is raised as soon as it is sent again. When the fault is over, one clean run leaves no difference.
+*Once* and *lasting* tell how such a run may end. `ok` means that it coped, by asking again or because nothing was
+amiss: the mirror then equals the upstream at once, but for an odd row, which is mirrored as odd as it was sent, and for
+what changed upstream after it was read. `failed` and `throttled` mean that it said so and left the rest to the next
+run. Nothing alive is buried meanwhile, but where the last column says so: there the upstream's lie cannot be told from
+a deletion, and the row is raised as soon as it is sent again. When the fault is over, one clean run leaves no
+difference.
 """
 
 CRASH_TEXT = """\

@@ -300,7 +300,7 @@ def asked(bench: Bench, stream: str = "customers") -> int:
 
 
 async def test_ctrl_c_stops_at_a_page_and_loses_nothing(shop: Bench) -> None:
-    shop.sandbox.latency_s = 0.3
+    shop.sandbox.latency_s = 0.2
     path = shop.config_file()
     async with started("sync", "shop.customers", "--config", path) as running:
         await requests_reach(shop, 3)
@@ -387,7 +387,7 @@ async def test_backfill_stops_at_a_page_says_how_to_go_on_and_does_while_live_ru
 
 async def test_backfill_overwrites_nothing_newer(shop: Bench) -> None:
     await shop.sync("shop.customers")
-    shop.sandbox.latency_s = 0.4
+    shop.sandbox.latency_s = 0.2
     async with started(
         "backfill", "shop.customers", "--since", "2020-01-01", "--config", shop.config_file()
     ) as running:
@@ -404,38 +404,67 @@ async def test_backfill_overwrites_nothing_newer(shop: Bench) -> None:
 # --- The mending tools ------------------------------------------------------------------------------------------------
 
 
-async def test_cursors_are_shown_set_and_reset(shop: Bench) -> None:
-    path = shop.config_file()
-    await shop.sync("shop.customers")
-    shown = await syncd("cursor", "show", "shop.customers", "--json", "--config", path)
-    assert [(entry["kind"], list(entry["cursor"])) for entry in shown.json] == [("live", ["since"])]
-    wanted = '{"since": "2026-01-31T00:00:00+00:00"}'
-    assert (await syncd("cursor", "set", "shop.customers", wanted, "--config", path)).code == 0
-    assert msgspec.json.decode(await live_cursor(shop)) == msgspec.json.decode(wanted)
-    reset = await syncd("cursor", "reset", "shop.customers", "--config", path)
-    assert (reset.code, await live_cursor(shop)) == (0, None)
-    assert "the next run lists everything" in reset.out
-
-
-async def test_rejects_are_listed_without_contents_shown_with_them_and_replayed(shop: Bench) -> None:
-    path = shop.config_file()
+@pytest.fixture
+async def synced(shop: Bench) -> Bench:
+    """A bench with mirrored customers, dealers and rejects, for commands that ask no upstream."""
     shop.sandbox.faults.add("missing-key", api="cyclis", stream="dealers")
-    synced = await syncd("sync", "lease.dealers", "--config", path)
-    assert "syncd rejects list" in synced.err
+    assert (await shop.sync("shop.customers")).outcome == "ok"
+    assert (await shop.sync("lease.dealers")).counts.rejected > 0
     await shop.fetch(
         "INSERT INTO syncd.rejects (source, stream, reason, record, fingerprint, run_id, first_seen_at, last_seen_at,"
         " occurrences) SELECT source, stream, 'an older syncd could not read it', $1, $2, run_id, first_seen_at,"
         " now() + interval '1 hour', 1 FROM syncd.rejects LIMIT 1",
-        '{"id": "7d444840-9dc0-11d1-b245-5ffdce74fad2", "type": "dealers", "attributes": {"name": "Nieuw"}}', b"x",
-    )  # fmt: skip
-    listed = await syncd("rejects", "list", "lease", "--json", "--config", path)
+        '{"id": "7d444840-9dc0-11d1-b245-5ffdce74fad2", "type": "dealers", "attributes": {"name": "Nieuw"}}',
+        b"x",
+    )
+    return shop
+
+
+@pytest.fixture
+def tell(synced: Bench, say: Say, monkeypatch: pytest.MonkeyPatch) -> Say:
+    """Run a command in this process on the mirror of `synced`, whose sandbox does not answer meanwhile."""
+    monkeypatch.setenv("SYNCD_CONFIG", str(synced.config_file()))
+    return say
+
+
+def test_cursors_are_shown_set_and_reset(tell: Say) -> None:
+    shown = tell("cursor", "show", "shop.customers", "--json")
+    assert [(entry["kind"], list(entry["cursor"])) for entry in shown.json] == [("live", ["since"])]
+    wanted = '{"since": "2026-01-31T00:00:00+00:00"}'
+    assert tell("cursor", "set", "shop.customers", wanted).code == 0
+    assert tell("cursor", "show", "shop.customers", "--json").json[0]["cursor"] == msgspec.json.decode(wanted)
+    reset = tell("cursor", "reset", "shop.customers")
+    assert (reset.code, "the next run lists everything" in reset.out) == (0, True)
+    assert "no cursors yet" in tell("cursor", "show", "shop.customers").out
+
+
+def test_rejects_are_listed_without_contents_shown_with_them_and_replayed(tell: Say) -> None:
+    listed = tell("rejects", "list", "lease", "--json")
     assert len(listed.json) >= 2
     assert "record" not in listed.json[0]
-    shown = await syncd("rejects", "show", str(listed.json[0]["reject_id"]), "--config", path)
+    shown = tell("rejects", "show", str(listed.json[0]["reject_id"]))
     assert '"7d444840-9dc0-11d1-b245-5ffdce74fad2"' in shown.out
-    replayed = await syncd("rejects", "replay", "--json", "--config", path)
-    assert replayed.json == {"replayed": 1, "left": len(listed.json) - 1}
-    assert await shop.rows("cyclis.dealers", "name = 'Nieuw'")
+    assert tell("rejects", "replay", "--json").json == {"replayed": 1, "left": len(listed.json) - 1}
+    assert tell("sql", "SELECT name FROM cyclis.dealers WHERE name = 'Nieuw'", "--json").json == [{"name": "Nieuw"}]
+
+
+def test_status_shows_streams_and_budgets_and_the_same_as_json(tell: Say) -> None:
+    shown = tell("status")
+    assert shown.code == 0
+    assert shown.row("shop.customers")[1:3] == ["fresh", "250"]
+    assert shown.row("shop.leads")[1] == "never"
+    assert shown.row("shop")[2] == "360"  # the budget, as the server's headers tell
+    told = tell("status", "--json").json
+    stream = next(entry for entry in told["streams"] if entry["stream"] == "customers")
+    assert (stream["state"], stream["rows"]["alive"]) == ("fresh", 250)
+
+
+def test_sql_prints_a_table_a_list_or_json(tell: Say) -> None:
+    query = "SELECT customer_id, city FROM cyclesoftware.customers ORDER BY 1 LIMIT 2"
+    assert tell("sql", query).out.split()[:2] == ["customer_id", "city"]
+    assert "── row 1 ──" in tell("sql", "SELECT * FROM cyclesoftware.customers LIMIT 1").out
+    assert [list(row) for row in tell("sql", query, "--json").json] == [["customer_id", "city"]] * 2
+    assert "0 rows" in tell("sql", "SELECT 1 AS one WHERE false").out
 
 
 async def test_verify_finds_and_repairs_what_was_changed_by_hand(shop: Bench) -> None:
@@ -481,7 +510,7 @@ async def test_verify_tells_what_is_gone_upstream_and_leaves_it_to_the_sweep(sho
     assert "--full" in whole.err
 
 
-# --- check, status, sql -----------------------------------------------------------------------------------------------
+# --- check ------------------------------------------------------------------------------------------------------------
 
 
 async def test_check_says_all_well_and_writes_no_row(shop: Bench) -> None:
@@ -529,34 +558,6 @@ async def test_check_of_a_database_that_is_not_migrated_still_asks_the_upstreams
     assert "failed  migrations:" in ended.out
     assert "→ Run: syncd migrate" in ended.out
     assert "ok      source parts: " in ended.out
-
-
-async def test_status_shows_streams_and_budgets_and_the_same_as_json(shop: Bench) -> None:
-    path = shop.config_file()
-    await shop.sync("shop.customers")
-    shown = await syncd("status", "--config", path)
-    assert shown.code == 0
-    assert shown.row("shop.customers")[1:3] == ["fresh", "250"]
-    assert shown.row("shop.leads")[1] == "never"
-    told = (await syncd("status", "--json", "--config", path)).json
-    stream = next(entry for entry in told["streams"] if entry["stream"] == "customers")
-    assert (stream["state"], stream["rows"]["alive"]) == ("fresh", 250)
-
-
-async def test_sql_prints_a_table_a_list_or_json(shop: Bench) -> None:
-    path = shop.config_file()
-    await shop.sync("shop.customers")
-    query = "SELECT customer_id, city FROM cyclesoftware.customers ORDER BY 1 LIMIT 2"
-    table, wide, plain, none = await asyncio.gather(
-        syncd("sql", query, "--config", path),
-        syncd("sql", "SELECT * FROM cyclesoftware.customers LIMIT 1", "--config", path),
-        syncd("sql", query, "--json", "--config", path),
-        syncd("sql", "SELECT 1 AS one WHERE false", "--config", path),
-    )
-    assert table.out.split()[:2] == ["customer_id", "city"]
-    assert "── row 1 ──" in wide.out
-    assert [list(row) for row in plain.json] == [["customer_id", "city"]] * 2
-    assert "0 rows" in none.out
 
 
 # --- sandbox and demo -------------------------------------------------------------------------------------------------

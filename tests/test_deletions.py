@@ -480,3 +480,13 @@ async def test_a_run_that_is_cancelled_in_a_sweep_buries_nothing(make_bench: Mak
 
 def _cancelled(run: asyncio.Future[Result]) -> None:
     run.cancel()
+
+
+async def test_a_stream_that_is_never_listed_in_full_remembers_no_keys(make_bench: MakeBench) -> None:
+    bench = await make_bench(sales_orders=60, page_size=10)
+    await synced(bench, "shop.sales_orders")
+    for key in bench.sandbox.world["cyclesoftware", "sales_orders"].keys()[:30]:
+        bench.sandbox.world.change("cyclesoftware", "sales_orders", key)
+    bench.time.pass_by(minutes=1)
+    assert (await synced(bench, "shop.sales_orders")).pages > 2
+    assert not await bench.fetch("SELECT FROM syncd.seen")

@@ -43,7 +43,7 @@ async def assert_mirrored(bench: Bench) -> None:
 
 
 async def test_of_two_syncs_of_a_stream_one_runs_and_the_other_says_who_does(shop: Bench) -> None:
-    shop.sandbox.latency_s = 0.4
+    shop.sandbox.latency_s = 0.25
     path = shop.config_file()
     async with started("sync", "shop.customers", "--json", "--config", path) as first:
         await reached(shop, 2)
@@ -60,7 +60,7 @@ async def test_of_two_syncs_of_a_stream_one_runs_and_the_other_says_who_does(sho
 
 
 async def test_a_run_killed_in_the_middle_is_resumed_where_it_was(shop: Bench) -> None:
-    shop.sandbox.latency_s = 0.25
+    shop.sandbox.latency_s = 0.15
     path = shop.config_file()
     async with started("sync", "shop.customers", "--config", path) as first:
         await reached(shop, 5)
@@ -95,7 +95,8 @@ async def test_a_budget_holds_over_processes_and_restarts(make_bench: MakeBench)
     assert budget["minute_remaining"] <= limit - spent
     # a third process after both have ended, with more to ask for than is left of the minute
     async with started("sync", "shop.leads", "--config", path) as three:
-        await asyncio.sleep(6)
+        await until(lambda: len(bench.sandbox.requests) >= limit - 2)
+        await asyncio.sleep(1)
         three.interrupt()
         ended = await three.ended()
     assert ended.code == 1

@@ -477,7 +477,7 @@ async def _customer_pass(
             records=piece.records,
             cursor={**keep, "pass": {**so_far, **resume.to_json()}} if resume else finish(started),
             requested_at=piece.answer.sent_at,
-            keys=[*piece.keys],
+            keys=[key if isinstance(key, tuple) else None for key in piece.keys],
             scope=Scope() if ends_listing else None,
             whole_walk=ends_listing,
             doubt=doubt,
