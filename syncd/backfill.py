@@ -178,7 +178,8 @@ class _OnePage:
 async def estimate(syncer: Syncer, job: Job) -> Estimate:
     """Estimate a backfill from its first page (one request or two, nothing is written) and from what is mirrored.
 
-    Where the upstream does not say how many rows the range holds, it is as many as are mirrored at most.
+    Where the upstream does not say how many rows the range holds, as many as the mirror holds are assumed: no more than
+    that can come where the mirror is complete.
     """
     account = syncer.account(job.source)
     upstream = account.upstream(job.stream, "backfill")
@@ -199,7 +200,7 @@ async def estimate(syncer: Syncer, job: Job) -> Estimate:
     cost = Estimate(source=job.source, stream=job.stream, page_rows=size, rows_known=_UNKNOWN)
     rows, how = (found, "the first page holds all") if is_all else (page.total, "the upstream says so")
     if rows is None:
-        rows, how = await _mirrored(syncer, job), "at most: as many as are mirrored"
+        rows, how = await _mirrored(syncer, job), "as many as the mirror holds"
         if rows <= size:
             return cost
     requests = upstream.requests if is_all else max(upstream.requests, math.ceil(rows / max(1, size - 1)))

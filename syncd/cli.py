@@ -4,6 +4,7 @@ Nothing heavy is imported before a command runs: `syncd --help` must be quick.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -548,6 +549,7 @@ def _guarded(work: Callable[[], Any]) -> int:
         code = work()
         sys.stdout.flush()
     except (KeyboardInterrupt, click.Abort):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a third one must not cut the farewell short
         click.echo("stopped; what was committed stays, the next run goes on from there", err=True)
         return STOPPED
     except BrokenPipeError:  # whoever read us has seen enough

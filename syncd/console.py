@@ -27,6 +27,8 @@ if TYPE_CHECKING:  # heavy: `syncd status` needs none of them
 
 PIPE_WIDTH: Final = 200
 """Columns that a query's rows may take where nobody watches a terminal."""
+NARROW: Final = 100
+"""Columns of a terminal below which less is shown beside the progress."""
 WIDE: Final = 150
 """Columns of a terminal from which cursors are shown."""
 LINE_S: Final = 10.0
@@ -174,7 +176,7 @@ class RunsShown:
         """Show how far a run is."""
         name, seen = result.name, result.counts.seen
         rows = result.expected or self._rows.get(name)
-        total = max(rows, seen) if rows else None
+        total = rows if rows and rows > seen else None  # an estimate that was passed says nothing any more
         detail = f"{_count(result.pages, 'page')}, {_count(result.spent.requests, 'request')}{_waited(result)}"
         if self._bars and name in self._tasks:
             self._bars.update(self._tasks[name], completed=seen, total=total, detail=detail)
@@ -192,7 +194,7 @@ class RunsShown:
             if wait_s is None or wait_s <= 1:
                 continue
             if self._bars and name in self._tasks:
-                self._bars.update(self._tasks[name], detail=f"waiting {spoken(wait_s)} for the budget")
+                self._bars.update(self._tasks[name], detail=f"budget: waits {spoken(wait_s)}")
             elif self._lines and self._clock() - self._told_at[name] >= LINE_S:
                 self._told_at[name] = self._clock()
                 print_note(f"{name}: waiting {spoken(wait_s)} for the budget")
@@ -217,7 +219,7 @@ def _count(number: int, word: str) -> str:
 
 
 def _waited(result: "Result") -> str:
-    return f", waited {spoken(result.spent.budget_wait_s)} for the budget" if result.spent.budget_wait_s >= 1 else ""
+    return f", waited {spoken(result.spent.budget_wait_s)}" if result.spent.budget_wait_s >= 1 else ""
 
 
 @contextmanager
@@ -236,16 +238,17 @@ def runs_shown(*, quiet: bool) -> Iterator[RunsShown]:
         TimeRemainingColumn,
     )
 
-    with Progress(
+    narrow = err.width < NARROW
+    columns = [
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=8 if narrow else 20),
         MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        *([] if narrow else [TimeElapsedColumn()]),
         TimeRemainingColumn(),
         TextColumn("{task.fields[detail]}"),
-        console=err,
-    ) as bars:
+    ]
+    with Progress(*columns, console=err) as bars:
         yield RunsShown(bars)
 
 

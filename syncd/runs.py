@@ -192,7 +192,7 @@ def _print_results(results: Sequence[Result]) -> None:
     }  # fmt: skip
     if all(result.kind == "live" for result in results):
         del columns["kind"]
-    if console.is_narrow(100):
+    if console.is_narrow(console.NARROW):
         del columns["same"]
     console.print_table("", list(columns), [[column(result) for column in columns.values()] for result in results])
     told = set()

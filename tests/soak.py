@@ -342,7 +342,8 @@ class Soak:
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=grace_s)
         for process in list(self.running):
-            self.kills["SIGKILL because it did not end"] += 1 if grace_s else 0
+            if grace_s:
+                self.kills["SIGKILL because it did not end"] += 1
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
         tasks, self.tasks = self.tasks, set()

@@ -318,8 +318,7 @@ async def test_ctrl_c_stops_at_a_page_and_loses_nothing(shop: Bench) -> None:
 async def test_a_second_ctrl_c_ends_at_once_and_quietly(shop: Bench) -> None:
     shop.sandbox.faults.add("hang", api="cyclesoftware")
     async with started("verify", "shop.customers", "--config", shop.config_file()) as running:
-        await requests_reach(shop, 0)
-        await asyncio.sleep(1.5)
+        await requests_reach(shop, 1)
         running.interrupt()
         await asyncio.sleep(0.3)
         running.interrupt()

@@ -227,7 +227,8 @@ def test_strict_and_lenient_reading_agree(record: dict[str, Any], number: int) -
 @pytest.mark.parametrize(
     "record",
     [b"{}", b"null", b"[]", b'"x"', b"1", b'{"customer_id": null}', b'{"customer_id": ""}', b'{"customer_id": "x"}',
-     b'{"customer_id": true}', b'{"customer_id": 1.5}', b'{"customer_id": 9223372036854775808}', b'{"customer_id": {}}'],
+     b'{"customer_id": true}', b'{"customer_id": 1.5}', b'{"customer_id": 9223372036854775808}',
+     b'{"customer_id": {}}'],
 )  # fmt: skip
 def test_records_without_a_usable_key_are_rejects(record: bytes) -> None:
     parser = Parser(TABLES["cyclesoftware.customers"], ZONE)

@@ -36,8 +36,16 @@ FAULTS = (
     "clock-behind", "late-commit", "since-ignored", "not-found-list", "count-disagrees", "ignored-offset",
 )  # fmt: skip
 BELIEVED = {
-    "empty-list", "null-key", "missing-key", "nul-in-text", "lone-surrogate", "wrong-type", "missing-field",
-    "unknown-field", "duplicate-key-on-page", "late-commit",
+    "empty-list",
+    "null-key",
+    "missing-key",
+    "nul-in-text",
+    "lone-surrogate",
+    "wrong-type",
+    "missing-field",
+    "unknown-field",
+    "duplicate-key-on-page",
+    "late-commit",
 }
 """Faults that a live run cannot tell from the truth: what they left behind is mended by the next sweep only."""
 SIZES = {
@@ -50,7 +58,9 @@ window = 5
 """
 
 
-def machine(make: Callable[[], Awaitable[Bench]], loop: asyncio.AbstractEventLoop) -> type[RuleBasedStateMachine]:
+def machine(  # noqa: C901  (a class of rules inside, so that they share the loop)
+    make: Callable[[], Awaitable[Bench]], loop: asyncio.AbstractEventLoop
+) -> type[RuleBasedStateMachine]:
     """Return the state machine over benches that `make` makes; it runs in a thread of its own, its work on `loop`."""
 
     def on_loop(work: Coroutine[Any, Any, T]) -> T:
@@ -197,5 +207,3 @@ async def test_the_mirror_ends_as_the_truth(make_bench: MakeBench) -> None:
         suppress_health_check=list(HealthCheck), print_blob=True,
     )  # fmt: skip
     await asyncio.to_thread(run_state_machine_as_test, machine(make, loop), settings=limits)
-
-
