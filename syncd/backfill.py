@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from syncd import config as configuration
 from syncd import console
 from syncd.commands import stopped_by_signals
+from syncd.duration import spoken
 from syncd.errors import SyncdError, UsageError
 from syncd.mend import forget_cursor
 from syncd.runs import Job, opened, report, run_jobs
@@ -148,7 +149,7 @@ async def _foretold(syncer: Syncer, job: Job) -> Job:
     else:
         console.print_note(
             f"{job.name}: about {cost.rows:,} rows ({cost.rows_known}) in {cost.requests:,} requests,"
-            f" {console.spoken(cost.takes_s)}, {_quota(cost)} of a day's quota"
+            f" {spoken(cost.takes_s)}, {_quota(cost)} of a day's quota"
         )
     return dataclasses.replace(job, rows=cost.rows)
 
@@ -247,7 +248,7 @@ async def _estimate_all(syncer: Syncer, jobs: Sequence[Job], *, as_json: bool) -
             "Dry run: nothing was written",
             ["stream", "requests", "rows", "rows a page", "takes", "of a day's quota", "rows known by"],
             [
-                (f"{e.source}.{e.stream}", e.requests, e.rows, e.page_rows, console.spoken(e.takes_s) or "unknown",
+                (f"{e.source}.{e.stream}", e.requests, e.rows, e.page_rows, spoken(e.takes_s) or "unknown",
                  _quota(e), e.rows_known)
                 for e in estimates
             ],

@@ -1,4 +1,4 @@
-"""What commands print for people: progress, tables, notes, durations. No decisions, no database."""
+"""What commands print for people: progress, tables, notes. No decisions, no database."""
 
 import shlex
 import shutil
@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from syncd import log
+from syncd.duration import spoken
 from syncd.errors import SyncdError
 
 if TYPE_CHECKING:  # heavy: `syncd status` needs none of them
@@ -136,16 +137,6 @@ def _cell(value: object) -> str:
             return f"\\x{value.hex()}"
     text = str(value)
     return f"[{STYLES[text]}]{text}[/]" if text in STYLES else escape(text)
-
-
-def spoken(seconds: float | None) -> str:
-    """Return a duration in words of one unit."""
-    if seconds is None:
-        return ""
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}" if seconds < 20 * size else f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
 # --- Progress ---------------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ import msgspec
 from syncd import budget
 from syncd.config import BudgetConfig
 from syncd.database import Database
+from syncd.duration import spoken
 from syncd.errors import LockHeld, RunFenced, Throttled
 from syncd.mirror import Counts, lock_number
 from syncd.rows import Note, Reject
@@ -369,7 +370,7 @@ class Purse:
             delay = max(0.01, wait.until - self._clock().timestamp())
             if delay > patience_s:
                 raise Throttled(
-                    f"{self._source}: the budget is spent ({wait.reason}) for {_spoken(delay)} more",
+                    f"{self._source}: the budget is spent ({wait.reason}) for {spoken(delay)} more",
                     hint=f"It opens at {datetime.fromtimestamp(wait.until, UTC):%Y-%m-%d %H:%M:%S} UTC.",
                     retry_after_s=delay,
                 )
@@ -451,9 +452,3 @@ class Purse:
 
 def _instant(at: float | None) -> datetime | None:
     return None if at is None else datetime.fromtimestamp(at, UTC)
-
-
-def _spoken(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -87,7 +87,7 @@ def next_at(settings: StreamConfig, after: datetime) -> datetime:
 
 
 def cron_after(cron: str, after: datetime) -> datetime:
-    """Return the first instant of a crontab (UTC, checked by `config.parse_cron`) later than `after`."""
+    """Return the first instant of a crontab (UTC, checked by `crontab.parse_cron`) later than `after`."""
     from apscheduler.triggers.cron import CronTrigger
 
     found: datetime = CronTrigger.from_crontab(cron, timezone=UTC).get_next_fire_time(

@@ -17,6 +17,7 @@ import msgspec
 from syncd import budget, log, schedule
 from syncd.config import BudgetConfig, Config, StreamConfig, is_off
 from syncd.database import Database
+from syncd.duration import spoken
 from syncd.ledger import stream_lock
 from syncd.source import Cursor, Source
 
@@ -559,14 +560,6 @@ def _local(value: object, zone: str) -> str:
     if at.tzinfo is None:
         return f"{at:%Y-%m-%d %H:%M:%S}"
     return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S} {zone}"
-
-
-def spoken(seconds: float) -> str:
-    """Write a duration in its largest fitting unit: 45 s, 12 min, 3.5 h, 8 days."""
-    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / size:.1f}".removesuffix(".0") + f" {unit}"
-    return f"{seconds / 86_400:.1f}".removesuffix(".0") + " days"
 
 
 # --- Serving many readers ---------------------------------------------------------------------------------------------

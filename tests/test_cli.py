@@ -24,6 +24,8 @@ COMMANDS = [
     "demo", "check", "migrate", "run", "sync", "backfill", "status", "rejects", "cursor", "verify", "sandbox", "sql",
 ]  # fmt: skip
 SUBCOMMANDS = ["rejects list", "rejects show", "rejects replay", "cursor show", "cursor set", "cursor reset"]
+HELD_S = 3.0
+"""Latency of the sandbox that keeps a run under way while something else happens, also on a busy machine."""
 HEAVY = ("sqlalchemy", "alembic", "aiohttp", "apscheduler", "jinja2")
 
 
@@ -304,6 +306,7 @@ async def test_ctrl_c_stops_at_a_page_and_loses_nothing(shop: Bench) -> None:
     path = shop.config_file()
     async with started("sync", "shop.customers", "--config", path) as running:
         await requests_reach(shop, 3)
+        shop.sandbox.latency_s = HELD_S
         running.interrupt()
         ended = await running.ended()
     assert ended.code == 1
@@ -369,14 +372,15 @@ async def test_backfill_stops_at_a_page_says_how_to_go_on_and_does_while_live_ru
     words = ["backfill", "shop.customers", "--since", "2020-01-01", "--config", str(path)]
     async with started(*words) as running:
         await requests_reach(shop, 4)
+        shop.sandbox.latency_s = HELD_S
         live = asyncio.create_task(shop.sync("shop.customers"))  # another process, the same stream
         running.interrupt()
         ended = await running.ended()
+        shop.sandbox.latency_s = 0.0
     assert ended.code == 1
     assert f"to go on: syncd {' '.join(words)}" in ended.err
     assert (await live).outcome == "ok"
     cursor, spent = await live_cursor(shop), asked(shop)
-    shop.sandbox.latency_s = 0.0
     done = await syncd(*words)
     assert done.code == 0
     assert "goes on where it stopped" in done.err
@@ -391,11 +395,13 @@ async def test_backfill_overwrites_nothing_newer(shop: Bench) -> None:
         "backfill", "shop.customers", "--since", "2020-01-01", "--config", shop.config_file()
     ) as running:
         await requests_reach(shop, asked(shop) + 2)
+        shop.sandbox.latency_s = HELD_S
         async with shop.db.connection() as conn:  # as a live run would that fetched a later state of every row
             await conn.execute(
                 "UPDATE cyclesoftware.customers"
                 " SET city = 'Nieuwstad', _hash = NULL, _changed_at = now() + interval '1 min'"
             )
+        shop.sandbox.latency_s = 0.0
         assert (await running.ended()).code == 0
     assert {row["city"] for row in await shop.rows("cyclesoftware.customers")} == {"Nieuwstad"}
 

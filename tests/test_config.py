@@ -28,15 +28,14 @@ from syncd.config import (
     StreamConfig,
     StreamSpec,
     find,
-    format_duration,
     is_off,
     load,
     missing_secrets,
-    parse_cron,
-    parse_duration,
     secrets,
     select,
 )
+from syncd.crontab import parse_cron
+from syncd.duration import LONGEST_DURATION_S, format_duration, parse_duration, spoken
 from syncd.errors import ConfigError, UsageError
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
@@ -792,7 +791,7 @@ def test_a_whole_config_shows_no_secret() -> None:
 # --- Durations and crontabs -------------------------------------------------------------------------------------------
 
 
-@given(seconds=st.integers(min_value=1, max_value=int(configuration.LONGEST_DURATION_S)))
+@given(seconds=st.integers(min_value=1, max_value=int(LONGEST_DURATION_S)))
 def test_a_written_duration_reads_as_itself(seconds: int) -> None:
     assert parse_duration(format_duration(seconds)) == seconds
 
@@ -812,13 +811,24 @@ def test_any_text_is_a_positive_duration_or_refused(text: str) -> None:
     except ValueError:
         return
     assert re.fullmatch(r"([0-9]+[dhms])+", text)
-    assert 0 < seconds <= configuration.LONGEST_DURATION_S
+    assert 0 < seconds <= LONGEST_DURATION_S
 
 
 @pytest.mark.parametrize("text", ["", "5", "m", "5 m", "5M", "1.5h", "-5m", "30m1h", "5m5m", "٣m", "5w", "1e3s", "0s0"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a duration"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (None, ""), (0.0, "0 s"), (0.25, "0.2 s"), (9.94, "9.9 s"), (9.96, "10 s"), (44.7, "45 s"), (119.0, "119 s"),
+        (120.0, "2 min"), (5400.0, "90 min"), (7199.0, "120 min"), (12_600.0, "3.5 h"), (8 * 86_400.0, "8 days"),
+    ],
+)  # fmt: skip
+def test_a_duration_is_told_in_one_unit(seconds: float | None, words: str) -> None:
+    assert spoken(seconds) == words
 
 
 @pytest.mark.parametrize(

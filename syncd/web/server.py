@@ -14,8 +14,9 @@ from aiohttp import web
 
 from syncd import database, log
 from syncd.config import Http
+from syncd.duration import spoken
 from syncd.errors import ConfigError, DatabaseError
-from syncd.status import RunStatus, StatusReader, spoken, syncd_version
+from syncd.status import RunStatus, StatusReader, syncd_version
 from syncd.web import metrics
 
 FOLDER: Final = Path(__file__).parent

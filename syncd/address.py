@@ -1,0 +1,92 @@
+"""Addresses: of an upstream, of the status page, of the database. Checked in form only: nothing here resolves a name.
+
+Each check raises ValueError that says what is wrong, and repeats no user, password or query.
+"""
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+
+EMBEDDED = "embedded"  # the database's address that stands for a private server
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host is this machine: localhost, 127.0.0.0/8 or ::1."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def parse_base_url(text: str) -> str:
+    """Check the address of an upstream and drop its last slash."""
+    parts, host = _split(text)
+    if parts is None or parts.scheme not in {"https", "http"} or not host:
+        raise ValueError('expected an address such as "https://api.example.com"')
+    if "@" in text:
+        raise ValueError("an address holds no user and password; give them as options of the source")
+    if "?" in text or "#" in text:
+        raise ValueError("an address holds neither a query (?) nor a fragment (#)")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError(f"http:// is allowed for loopback only, not for {host}; write https://{host}")
+    return text.rstrip("/")
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Read "host:port"; an IPv6 address stands in [ ]."""
+    wrong = ValueError(f'expected "host:port" such as "127.0.0.1:8787", or "off", found text {text!r}')
+    match = re.fullmatch(r"(?:\[(?P<v6>[\w.:%-]+)\]|(?P<host>[\w.%-]+)):(?P<port>[0-9]{1,5})", text, re.ASCII)
+    if not match:
+        raise wrong
+    v6, host, port = match["v6"], match["host"], int(match["port"])
+    try:
+        if v6:
+            ipaddress.IPv6Address(v6)
+        elif re.fullmatch(r"[0-9.]+", host):
+            ipaddress.IPv4Address(host)
+    except ValueError:
+        raise wrong from None
+    if port > 65_535:
+        raise ValueError(f"a port is at most 65535, found {port}")
+    return v6 or host, port
+
+
+def parse_database_url(text: str) -> str:
+    """Check the address of the database and write its scheme as postgresql."""
+    if text == EMBEDDED:
+        return text
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme not in {"postgresql", "postgres"}:
+        raise ValueError('expected "embedded" or "postgresql://user@host/database"')
+    parts, _ = _split(text)
+    if parts is None or parts.fragment or "@" in parts.path + parts.query:
+        raise ValueError(
+            "not a valid postgresql:// address; within a password, : / ? # @ and % are written %3A %2F %3F %23 %40 %25"
+        )
+    return f"postgresql://{rest}"
+
+
+def without_password(database_url: str) -> str:
+    """Return the address without password and parameters, fit for a message."""
+    if database_url == EMBEDDED:
+        return database_url
+    parts = urlsplit(database_url)
+    user = f"{parts.username}@" if parts.username else ""
+    return f"postgresql://{user}{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def password_of(database_url: str) -> str:
+    """Return the password within the address, decoded, or nothing."""
+    parts = urlsplit(database_url)
+    return unquote(parts.password or "") or parse_qs(parts.query).get("password", [""])[0]
+
+
+def _split(text: str) -> tuple[SplitResult | None, str]:
+    """Split an address; None where it is malformed (urlsplit's own words would repeat parts of it)."""
+    if any(char.isspace() or ord(char) < 0x20 or char == "\\" for char in text):
+        return None, ""
+    try:
+        parts = urlsplit(text)
+        return (None if parts.port == 0 else parts), parts.hostname or ""
+    except ValueError:
+        return None, ""
