@@ -3,6 +3,7 @@
 #   make demo              see it work: simulated upstreams, a private PostgreSQL, a first sync, the status page
 #   make demo ARGS=--once  the same, ending after the first sync
 #   make test              the whole test suite; ARGS="-k budget" for a part of it
+#   make soak              at random what the tests do one by one, and 5,000 examples of the model; MINUTES=20 SEED=1
 #   make lint types        style, import contracts, types
 #   make lock              pin the dependencies of pyproject.toml anew; ARGS=--upgrade for newer ones
 #   make clean             remove all that these made (the demo's data is in ~/.local/state/syncd-demo)
@@ -14,7 +15,10 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 READY := .venv/ready
 PIP_TOOLS := pip-tools==7.6.2
 
-.PHONY: demo test lint types lock clean
+MINUTES ?= 20
+SEED ?= 1
+
+.PHONY: demo test soak lint types lock clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -22,6 +26,10 @@ demo: $(READY)
 
 test: $(READY)
 	@$(RUN) pytest -q -n auto --dist worksteal $(ARGS)
+
+soak: $(READY)
+	@$(RUN) tests.soak --minutes $(MINUTES) --seed $(SEED)
+	@SYNCD_MODEL_EXAMPLES=5000 $(RUN) pytest -q tests/test_model.py
 
 lint: $(READY)
 	@$(RUN) ruff check --quiet .
