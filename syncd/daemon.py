@@ -314,6 +314,9 @@ class _Daemon:
         """Let a house job fail without harm."""
         try:
             yield
+        except asyncio.CancelledError:
+            if not self._stop.is_set():  # at the end the scheduler cancels its jobs, and would log each as an error
+                raise
         except DatabaseUnavailable as error:
             self._lost(error)
         except DatabaseError as error:

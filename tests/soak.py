@@ -29,6 +29,7 @@ import asyncpg
 
 from syncd import config as configuration
 from syncd import database, embedded, log
+from syncd.cli import STOPPED
 from syncd.sandbox import Address, Limits, Sandbox, config_text, serve
 from syncd.sandbox.limits import Window
 from syncd.sandbox.world import PACE
@@ -162,7 +163,7 @@ class Soak:
     async def round(self, until: float) -> None:
         deeds: Mapping[Callable[[], Awaitable[None]], float] = {
             self.evolve: 5, self.delete: 2, self.come_back: 1, self.commit_late: 2, self.take_or_give_company: 0.4,
-            self.arm: 2.5, self.disarm: 0.7, self.slow_down: 0.5, self.start: 6, self.hurt_database: 0.3,
+            self.arm: 4, self.disarm: 0.4, self.slow_down: 0.5, self.start: 6, self.hurt_database: 0.3,
         }  # fmt: skip
         while time.monotonic() < until:
             (deed,) = self.dice.choices(list(deeds), list(deeds.values()))
@@ -226,7 +227,7 @@ class Soak:
     async def arm(self) -> None:
         fault = self.dice.choice([fault for fault in MATRIX if fault.name not in TOO_LONG])
         source, _, stream = self.dice.choice(fault.streams).partition(".")
-        times, after = self.dice.choice((1, 1, 2, 4, 40)), self.dice.choice((0, 0, 1, 3))
+        times, after = self.dice.choice((1, 1, 2, 4, 40)), self.dice.choice((0, 0, 0, 1, 3))
         api, stream = NAMES[source], fault.target or stream
         self.sandbox.faults.add(fault.name, api=api, stream=stream, times=times, after=after, **fault.params)
         self.believed |= fault.name in BELIEVED
@@ -293,7 +294,7 @@ class Soak:
         code, said = await self.spawned(program, words, end)
         if len(program) > 1 and code == -signal.SIGKILL:
             self.kills[f"SIGKILL {program[1]}"] += 1
-        if code not in (0, 1, 3, -signal.SIGKILL, -signal.SIGTERM):
+        if code not in (0, 1, 3, STOPPED, -signal.SIGKILL, -signal.SIGTERM):
             raise WrongError(f"syncd {' '.join(words)} ended with {code}\n{said}")
 
     async def clean(self, *words: str) -> None:
