@@ -187,7 +187,13 @@ class Syncer:
             result.outcome, result.error = "throttled", error.at(result.name)
         except (asyncio.CancelledError, DatabaseError, RunFenced) as error:
             result.outcome = "aborted"
-            result.error = error if isinstance(error, SyncdError) else None
+            result.error = (
+                error
+                if isinstance(error, SyncdError)
+                else SyncdError(
+                    "ended before its next page boundary", hint="The next run goes on from the last committed page."
+                )
+            )
             raise
         except SyncdError as error:
             result.outcome, result.error = "failed", error.at(result.name)

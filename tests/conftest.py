@@ -23,7 +23,10 @@ from syncd.sandbox import Address, Sandbox, config_text, serve
 from syncd.sources import registry, specs
 from syncd.sync import Order, Result, Syncer
 
-SERVER_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
+SERVER_SETTINGS = {
+    "autovacuum": "off",  # its worker belongs to the superuser, and would keep a database from being dropped
+    "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200",
+}  # fmt: skip
 _numbers = itertools.count(1)
 
 
@@ -68,9 +71,11 @@ async def db_url(server: embedded.Server) -> AsyncIterator[str]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
     conn = await asyncpg.connect(**server.connect_arguments)
     await conn.execute(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
-    yield database_url(server, name)
-    await conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await conn.close()
+    try:
+        yield database_url(server, name)
+        await conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await conn.close()
 
 
 @pytest.fixture

@@ -473,7 +473,9 @@ async def test_a_run_that_is_cancelled_in_a_sweep_buries_nothing(make_bench: Mak
     order.progress = lambda result: None if result.pages < 3 else _cancelled(run)
     with pytest.raises(asyncio.CancelledError):
         await run
-    assert (await last_run(bench))["outcome"] == "aborted"
+    closed = await last_run(bench)
+    assert closed["outcome"] == "aborted"
+    assert "ended before its next page" in closed["error"]
     assert not await bench.rows("cyclesoftware.customers", GONE)
     assert (await synced(bench, "shop.customers", kind="sweep")).counts.deleted == 1
 
