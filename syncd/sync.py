@@ -185,15 +185,12 @@ class Syncer:
             await _Pass(self, run, order, upstream, result).go()
         except Throttled as error:
             result.outcome, result.error = "throttled", error.at(result.name)
-        except (asyncio.CancelledError, DatabaseError, RunFenced) as error:
-            result.outcome = "aborted"
-            result.error = (
-                error
-                if isinstance(error, SyncdError)
-                else SyncdError(
-                    "ended before its next page boundary", hint="The next run goes on from the last committed page."
-                )
-            )
+        except (DatabaseError, RunFenced) as error:
+            result.outcome, result.error = "aborted", error
+            raise
+        except asyncio.CancelledError:
+            hint = "The next run goes on from the last committed page."
+            result.outcome, result.error = "aborted", SyncdError("ended before its next page boundary", hint=hint)
             raise
         except SyncdError as error:
             result.outcome, result.error = "failed", error.at(result.name)
