@@ -416,11 +416,13 @@ async def missing(
 ) -> list[Key]:
     """Return at most `limit` keys of alive rows in scope that neither the remembered pages nor `keys` held.
 
-    Rows changed after `not_after`, or after the first remembered page was requested, are left out: somebody saw them
+    For the rest of the transaction no nested loop is planned. Rows changed after `not_after`, or after the first remembered page was requested, are left out: somebody saw them
     alive since.
     """
     where, values = _in_scope(target, scope, 6)
     own = ", ".join(f"t.{_quoted(key)}" for key in target.table.key)
+    # right after a first load there are no statistics: the planner would compare every row with every key
+    await conn.execute("SET LOCAL enable_nestloop = off")
     found = await conn.fetch(
         "WITH seen AS MATERIALIZED ("
         "  SELECT unnest(keys) AS h FROM syncd.seen WHERE source = $1 AND stream = $2"

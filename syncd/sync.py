@@ -415,7 +415,7 @@ class _Pass:
         """
         run, source = self.run, self.run.source
         guarded = scope.guarded and not self.order.accept_deletions
-        async with self.syncer.database.connection() as conn:
+        async with self.syncer.database.transaction() as conn:
             alive = await mirror.count_alive(conn, self.target, source, scope)
             allowed = alive if not guarded else max(BREAKER_ROWS, int(alive * BREAKER_SHARE))
             gone = await mirror.missing(
