@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from syncd import config, embedded
+from syncd import config, embedded, instant
 from syncd.errors import DatabaseError, DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -42,6 +42,9 @@ CONNECT_ARGUMENTS: dict[str, Any] = {
         "client_connection_check_interval": "2s",
     },
 }
+
+_TRY_LOCK = "SELECT pg_try_advisory_lock($1) AS taken"
+_UNLOCK = "SELECT pg_advisory_unlock($1)"
 
 _LOST = (
     asyncpg.PostgresConnectionError,
@@ -86,7 +89,15 @@ class Database:
         )
 
     async def _connect(self) -> asyncpg.Connection:
-        return await asyncpg.connect(self._url, **CONNECT_ARGUMENTS)
+        conn = await asyncpg.connect(self._url, **CONNECT_ARGUMENTS)
+        try:
+            await conn.set_type_codec(
+                "timestamptz", schema="pg_catalog", encoder=instant.written, decoder=instant.read, format="tuple"
+            )
+        except BaseException:
+            conn.terminate()
+            raise
+        return conn
 
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
@@ -125,43 +136,50 @@ class Database:
         async with self.connection() as conn, conn.transaction():
             yield conn
 
-    async def try_lock(self, number: int) -> bool:
-        """Take the advisory lock of that number for this process, or say that somebody (maybe itself) holds it.
+    async def try_lock(self, number: int, query: str = _TRY_LOCK, *values: Any) -> asyncpg.Record | None:
+        """Take the advisory lock of that number for this process; None if somebody (maybe itself) holds it.
 
-        A caller that is cancelled meanwhile leaves no lock behind.
+        `query` takes the lock, whose number is its first parameter, says in `taken` whether it did, and may do more in
+        the same statement; its row is returned. A caller that is cancelled meanwhile leaves no lock behind.
         """
-        taken = False
+        row: asyncpg.Record | None = None
 
         async def take() -> None:
-            nonlocal taken
-            taken = await self._take_lock(number)
+            nonlocal row
+            row = await self._take_lock(query, number, *values)
 
         try:
             await to_the_end(take())
         except asyncio.CancelledError:
-            if taken:
+            if row:
                 await self.unlock(number)
             raise
-        return taken
+        return row
 
-    async def _take_lock(self, number: int) -> bool:
+    async def _take_lock(self, query: str, number: int, *values: Any) -> asyncpg.Record | None:
         async with self._lock_gate:
             if number in self._held:
-                return False
+                return None
             with _translated(self.shown):
                 try:
-                    taken = await self._take(number)
+                    row = await self._take(query, number, *values)
                 except _LOST:  # the server was restarted since; the next connection is a new one
                     await self._drop_lock_connection()
-                    taken = await self._take(number)
-            if taken:
+                    row = await self._take(query, number, *values)
+            if row["taken"]:
                 self._held.add(number)
-            return taken
+                return row
+            return None
 
-    async def _take(self, number: int) -> bool:
+    async def _take(self, query: str, number: int, *values: Any) -> asyncpg.Record:
         conn = await self._lock_connection()
-        taken: bool = await conn.fetchval("SELECT pg_try_advisory_lock($1)", number)
-        return taken
+        try:
+            row: asyncpg.Record = await conn.fetchrow(query, number, *values)
+        except asyncpg.PostgresError:
+            with contextlib.suppress(*_LOST):  # a statement that fails keeps the lock that it took
+                await conn.execute(_UNLOCK, number)
+            raise
+        return row
 
     async def unlock(self, number: int) -> None:
         """Give the advisory lock back; harmless if the connection that held it is gone, for then it is free."""
@@ -169,7 +187,7 @@ class Database:
             self._held.discard(number)
             if self._lock_conn and not self._lock_conn.is_closed():
                 with contextlib.suppress(*_LOST):
-                    await self._lock_conn.execute("SELECT pg_advisory_unlock($1)", number)
+                    await self._lock_conn.execute(_UNLOCK, number)
 
     async def _lock_connection(self) -> asyncpg.Connection:
         if self._lock_conn is None or self._lock_conn.is_closed():
@@ -229,7 +247,7 @@ def _translated(shown: str) -> Any:
         ) from None
     except asyncpg.InvalidCatalogNameError as error:
         raise DatabaseError(f"{error}", hint="Create it (createdb), or mend database.url.") from None
-    except asyncpg.UndefinedTableError as error:
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as error:
         raise DatabaseError(f"the database {shown} is not migrated: {error}", hint="Run: syncd migrate") from None
     except asyncpg.InsufficientPrivilegeError as error:
         raise DatabaseError(f"the role of database.url lacks a right: {error}", hint="See deploy/roles.sql.") from None

@@ -33,42 +33,31 @@ PRUNE_BATCH = 1000
 PRUNE_BATCHES = 200
 """Statements in a row at most: the rest is for the next time."""
 
-_OPEN_RUN = """
-WITH dead AS (
-  UPDATE syncd.runs SET outcome = 'aborted', finished_at = $6, error_kind = 'Killed',
-         error = 'the process ended without a word; the next run goes on from the last committed page'
-  WHERE source = $1 AND stream = $2 AND outcome = 'running'
-    AND (kind = $3 OR kind IN ('live', 'sweep') AND $3 IN ('live', 'sweep'))
-  RETURNING run_id
-), opened AS (
-  INSERT INTO syncd.runs (source, stream, kind, lane, started_at, outcome, host, pid)
-  VALUES ($1, $2, $3, $4, $6, 'running', $7, $8) RETURNING run_id
-)
-SELECT run_id, (SELECT cursor FROM syncd.cursors WHERE source = $1 AND stream = $2 AND kind = $5) AS cursor,
-       (SELECT count(*) FROM dead) AS dead
-FROM opened
-"""
+_OPEN_RUN = "SELECT taken, run_id, cursor, dead FROM syncd.open_run($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 _RECORD_PAGE = """
-UPDATE syncd.runs SET pages = pages + 1, requests = $2, rows_seen = rows_seen + $3,
-  rows_inserted = rows_inserted + $4, rows_updated = rows_updated + $5, rows_unchanged = rows_unchanged + $6,
-  rows_deleted = rows_deleted + $7, rows_rejected = rows_rejected + $8,
-  rows_expected = coalesce($9, rows_expected), budget_wait_s = $10,
-  outcome = coalesce($11, outcome), finished_at = CASE WHEN $11::text IS NULL THEN NULL ELSE $12::timestamptz END,
-  notes = coalesce($13::jsonb, notes)
-WHERE run_id = $1 AND outcome = 'running'
+WITH page AS (
+  UPDATE syncd.runs SET pages = pages + 1, requests = $2, rows_seen = rows_seen + $3,
+    rows_inserted = rows_inserted + $4, rows_updated = rows_updated + $5, rows_unchanged = rows_unchanged + $6,
+    rows_deleted = rows_deleted + $7, rows_rejected = rows_rejected + $8,
+    rows_expected = coalesce($9, rows_expected), budget_wait_s = $10,
+    outcome = coalesce($11, outcome), finished_at = CASE WHEN $11::text IS NULL THEN NULL ELSE $12::timestamptz END,
+    notes = coalesce($13::jsonb, notes)
+  WHERE run_id = $1 AND outcome = 'running'
+  RETURNING source, stream
+), saved AS (
+  INSERT INTO syncd.cursors (source, stream, kind, cursor, updated_at)
+  SELECT source, stream, $14, $15::jsonb, $12 FROM page WHERE $15 IS NOT NULL
+  ON CONFLICT (source, stream, kind) DO UPDATE SET cursor = excluded.cursor, updated_at = excluded.updated_at
+  WHERE cursors.cursor IS DISTINCT FROM excluded.cursor
+)
+SELECT count(*) FROM page
 """
 
 _CLOSE_RUN = """
 UPDATE syncd.runs SET outcome = $2, finished_at = $3, error = $4, error_kind = $5, requests = $6, budget_wait_s = $7,
   notes = coalesce($8::jsonb, notes)
 WHERE run_id = $1 AND outcome = 'running'
-"""
-
-_SAVE_CURSOR = """
-INSERT INTO syncd.cursors (source, stream, kind, cursor, updated_at) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (source, stream, kind) DO UPDATE SET cursor = excluded.cursor, updated_at = excluded.updated_at
-WHERE cursors.cursor IS DISTINCT FROM excluded.cursor
 """
 
 _SAVE_REJECTS = """
@@ -155,16 +144,11 @@ async def open_run(
     Raises LockHeld naming the holder if another run of the stream is under way.
     """
     number = stream_lock(source, stream, kind)
-    if not await database.try_lock(number):
+    row = await database.try_lock(
+        number, _OPEN_RUN, source, stream, kind, lane, cursor_kind, now, socket.gethostname(), os.getpid()
+    )
+    if row is None:
         raise LockHeld(await _holder(database, source, stream, lane, now), hint="Wait for it, or end that process.")
-    try:
-        async with database.connection() as conn:
-            row = await conn.fetchrow(
-                _OPEN_RUN, source, stream, kind, lane, cursor_kind, now, socket.gethostname(), os.getpid()
-            )
-    except BaseException:
-        await database.unlock(number)
-        raise
     cursor = msgspec.json.decode(row["cursor"]) if row["cursor"] else None
     return Run(
         run_id=row["run_id"], source=source, stream=stream, kind=kind, lane=lane, cursor_kind=cursor_kind,
@@ -234,20 +218,19 @@ async def record_page(
 ) -> None:
     """Add a page to its run and save its cursor, inside the page's transaction; `outcome` closes the run with it.
 
-    Raises RunFenced if the run was declared dead meanwhile: the caller's transaction must then roll back.
+    One statement: a page that brought nothing needs no transaction around it. Raises RunFenced if the run was declared
+    dead meanwhile: the caller's transaction must then roll back.
     """
-    status = await conn.execute(
+    recorded = await conn.fetchval(
         _RECORD_PAGE, run.run_id, spent.requests, counts.seen, counts.inserted, counts.updated, counts.unchanged,
-        counts.deleted, counts.rejected, expected, spent.budget_wait_s, outcome, now, _notes(notes),
+        counts.deleted, counts.rejected, expected, spent.budget_wait_s, outcome, now, _notes(notes), run.cursor_kind,
+        None if cursor is None else msgspec.json.encode(cursor).decode(),
     )  # fmt: skip
-    if status != "UPDATE 1":
+    if not recorded:
         raise RunFenced(
             f"{run.source}.{run.stream}: run {run.run_id} was declared dead by another process",
             hint="Nothing is lost: that process goes on from the last committed page.",
         )
-    if cursor is not None:
-        text = msgspec.json.encode(cursor).decode()
-        await conn.execute(_SAVE_CURSOR, run.source, run.stream, run.cursor_kind, text, now)
 
 
 async def forget_pass(conn: asyncpg.Connection, run: Run) -> None:
@@ -396,13 +379,20 @@ class Purse:
         """Heed what a response says of the budget; other processes learn of a closed or opened window at once."""
         self._unsaved.append(observation)
         if observation.status == 429 or (self._state and self._state.strikes):
-            await self.flush()
+            await self.flush(always=True)
 
-    async def flush(self) -> None:
-        """Save what responses said since the last charge."""
+    async def flush(self, *, always: bool = False) -> None:
+        """Save what responses said since the last charge; unless `always`, only if it tells others something new.
+
+        What is not saved now goes out with the next charge.
+        """
         async with self._gate:
             while self._unsaved:
-                await self._save(*await self._heeded())
+                state, heeded, now = await self._heeded()
+                known = self._state or state
+                if not always and budget.summary(state, self.policy, now) == budget.summary(known, self.policy, now):
+                    return
+                await self._save(state, heeded, now)
 
     async def _heeded(self) -> tuple[budget.State, int, float]:
         """Return the state with what responses said merged in, how many of them, and the instant of it."""

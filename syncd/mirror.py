@@ -6,16 +6,18 @@ straight into their table; changed ones go into one UPDATE per page.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain, repeat
 from typing import Any
 
 import asyncpg
 import msgspec
 
+from syncd.instant import microseconds
 from syncd.records import Parser
-from syncd.rows import Key, Note, Reject, Row
+from syncd.rows import Columns, Key, Note, Reject, Row
 from syncd.source import Kind, Scope, Table
 
 ROW_FAULTS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError, OverflowError)
@@ -59,15 +61,6 @@ class Written:
     notes: list[Note] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What the mirror holds under a key."""
-
-    hash: bytes | None
-    changed_at: datetime
-    alive: bool
-
-
 class Target:
     """One table of the mirror with its parser, its statements and its child tables; made once per source."""
 
@@ -77,46 +70,46 @@ class Target:
         self.children = tuple(children)
         self.name = f"{_quoted(table.schema)}.{_quoted(table.name)}"
         self.columns = parser.names
-        self._deleted_at = self.columns.index(table.deleted) if table.deleted else None
+        self.deleted_at = self.columns.index(table.deleted) if table.deleted else None
         self.json_columns = frozenset(column.name for column in table.columns if column.kind is Kind.JSON)
-        kinds = {column.name: _SQL_TYPE[column.kind] for column in table.columns}
+        self._types = {column.name: _SQL_TYPE[column.kind] for column in table.columns}
         keys = table.key
-        joined = " AND ".join(f"t.{_quoted(key)} = k.{_quoted(key)}" for key in keys)
         names = ", ".join(map(_quoted, keys))
-        arrays = ", ".join(f"${place}::{kinds[key]}[]" for place, key in enumerate(keys, 2))
-        if len(keys) == 1:
-            where = f"FROM {self.name} t WHERE t.source = $1 AND t.{_quoted(keys[0])} = ANY($2::{kinds[keys[0]]}[])"
-        else:
-            where = f"FROM unnest({arrays}) AS k({names}) JOIN {self.name} t ON t.source = $1 AND {joined}"
         own = ", ".join(f"t.{_quoted(key)}" for key in keys)
-        self.select_known = f"SELECT {own}, t._hash, t._changed_at, t._deleted_at IS NULL {where}"
         whole = ", ".join(f"t.{_quoted(column)}" for column in self.columns)
+        joined = " AND ".join(f"t.{_quoted(key)} = k.{_quoted(key)}" for key in keys)
+        if len(keys) == 1:
+            where = f"FROM {self.name} t WHERE t.source = $1 AND t.{_quoted(keys[0])} = ANY({self.arrays(2)})"
+        else:
+            where = f"FROM unnest({self.arrays(2)}) AS k({names}) JOIN {self.name} t ON t.source = $1 AND {joined}"
+        self.key_hash = f"hashtextextended(concat_ws(E'\\x1f', {own}), 0)"
+        self.key_hashes = f"SELECT {self.key_hash} FROM unnest({self.arrays(4)}) AS t({names})"
+        self.copy_columns = ["source", *self.columns, "_first_seen_at", "_changed_at", "_deleted_at", "_extra", "_hash"]
         self.select_rows = f"SELECT {whole}, t._extra {where}"
         self.select_whole = f"SELECT t.* {where}"
-        self.copy_columns = ["source", *self.columns, "_first_seen_at", "_changed_at", "_deleted_at", "_extra", "_hash"]
-        self.update = self._update_sql(kinds, joined)
-        self.key_text = f"concat_ws(E'\\x1f', {own})"
-        inherited = keys[: len(keys) - 1]
-        self.select_family = (
-            f"SELECT {own}, t._hash, t._changed_at, t._deleted_at IS NULL FROM {self.name} t WHERE t.source = $1"
-            + (f" AND t.{_quoted(keys[0])} = ANY($2::{kinds[keys[0]]}[])" if inherited else "")
+        self.select_differing = (
+            f"SELECT k._place, t._changed_at FROM unnest({self.arrays(2)}, ${len(keys) + 2}::bytea[])"
+            f" WITH ORDINALITY AS k({names}, _hash, _place) LEFT JOIN {self.name} t ON t.source = $1 AND {joined}"
+            " WHERE t._hash IS DISTINCT FROM k._hash"
         )
+        parents = f" AND t.{_quoted(keys[0])} = ANY($2::{self._types[keys[0]]}[])" if len(keys) > 1 else ""
+        self.select_family = f"SELECT {own}, t._deleted_at IS NULL FROM {self.name} t WHERE t.source = $1{parents}"
+        self.update = self._update_sql(joined)
         self.bury = (
             f"UPDATE {self.name} t SET _deleted_at = $2, _changed_at = $2, _hash = NULL"
-            f" FROM unnest({', '.join(f'${place}::{kinds[key]}[]' for place, key in enumerate(keys, 3))}) AS k({names})"
+            f" FROM unnest({self.arrays(3)}) AS k({names})"
             f" WHERE t.source = $1 AND {joined} AND t._deleted_at IS NULL"
             f" AND t._changed_at <= coalesce(${len(keys) + 3}, t._changed_at) RETURNING {own}"
         )
-
         self.forget = (
             f"UPDATE {self.name} t SET _hash = NULL"
-            f" FROM unnest({arrays}) AS k({names}) WHERE t.source = $1 AND {joined}"
+            f" FROM unnest({self.arrays(2)}) AS k({names}) WHERE t.source = $1 AND {joined}"
         )
 
-    def _update_sql(self, kinds: Mapping[str, str], joined: str) -> str:
+    def _update_sql(self, joined: str) -> str:
         content = [column for column in self.columns if column not in self.table.key]
         given = [*self.columns, "_extra", "_hash", "_gone", "_touched"]
-        types = [*(kinds[column] for column in self.columns), "jsonb", "bytea", "boolean", "boolean"]
+        types = [*(self._types[column] for column in self.columns), "jsonb", "bytea", "boolean", "boolean"]
         arrays = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(types, 3))
         sets = "".join(f"{_quoted(column)} = k.{_quoted(column)}, " for column in [*content, "_extra", "_hash"])
         differs = " OR ".join(
@@ -131,9 +124,17 @@ class Target:
             f" RETURNING {', '.join(f't.{_quoted(key)}' for key in self.table.key)}"
         )
 
+    def arrays(self, first: int) -> str:
+        """Return the parameters of a statement that take keys, one array per key column, from `$first` on."""
+        return ", ".join(f"${place}::{self._types[key]}[]" for place, key in enumerate(self.table.key, first))
+
+    def key_columns(self, keys: Collection[Key]) -> list[list[Any]]:
+        """Return keys as one list per key column, as statements take them."""
+        return list(map(list, zip(*keys, strict=True))) if keys else [[] for _ in self.table.key]
+
     def gone(self, row: Row) -> bool:
         """Say whether the upstream itself flags the row as deleted."""
-        return self._deleted_at is not None and row.values[self._deleted_at] is True
+        return self.deleted_at is not None and row.values[self.deleted_at] is True
 
 
 def target(table: Table, parser: Parser) -> Target:
@@ -144,8 +145,8 @@ def target(table: Table, parser: Parser) -> Target:
 
 async def lock_tables(conn: asyncpg.Connection, source: str, targets: Iterable[Target]) -> None:
     """Hold other writers of the same source's tables off until the transaction ends; always in the same order."""
-    for name in sorted(target.name for target in targets):
-        await conn.execute("SELECT pg_advisory_xact_lock($1)", lock_number("table", source, name))
+    numbers = [lock_number("table", source, name) for name in sorted(target.name for target in targets)]
+    await conn.execute("SELECT pg_advisory_xact_lock(number) FROM unnest($1::bigint[]) AS number", numbers)
 
 
 def lock_number(*words: str) -> int:
@@ -175,29 +176,31 @@ async def write_page(
     parser = target.parser
     written = Written(Counts(seen=len(records)))
     settled: dict[Key, bytes] = {}
-    for record, key in zip(records, keys or map(parser.key, records), strict=True):
+    for record, key in zip(records, keys or parser.keys(records), strict=True):
         if key is None:
             _reject(written, parser, record)
         else:
             settled[key] = record
     written.keys = list(settled)
-    known = await _known(conn, target, source, written.keys)
+    new, old = await _differing(conn, target, source, settled, not_after)
+    if new and not careful:
+        columns, odd = parser.columns([settled[key] for key in new])
+        alone = {key: new[key] for key in [list(new)[place] for place in odd]}
+        fingerprints = [fingerprint for key, fingerprint in new.items() if key not in alone]
+        if columns and await _copied(conn, target, source, columns, fingerprints, now=now):
+            written.counts.inserted, new = len(fingerprints), alone
     rows: list[tuple[Row, bytes]] = []
-    for key, record in settled.items():
-        fingerprint = parser.fingerprint(record)
-        stored = known.get(key)
-        if stored and (stored.hash == fingerprint or (not_after and stored.changed_at > not_after)):
-            continue
-        row = parser.parse(record)
+    for key, fingerprint in (new | old).items():
+        row = parser.parse(settled[key])
         if isinstance(row, Row):
             rows.append((row, fingerprint))
             written.notes.extend(row.notes)
         else:
-            _reject(written, parser, record)
+            _reject(written, parser, settled[key])
     for chunk in [[pair] for pair in rows] if careful else [rows] if rows else []:
         try:
             async with _savepoint(conn, careful):
-                inserted, updated = await _write_rows(conn, target, source, chunk, known, now=now)
+                inserted, updated = await _write_rows(conn, target, source, chunk, old, now=now)
         except ROW_FAULTS as fault:
             if not careful:
                 raise
@@ -233,11 +236,68 @@ class _savepoint:  # noqa: N801  (reads as a function)
             await (self._transaction.rollback() if kind else self._transaction.commit())
 
 
-async def _known(conn: asyncpg.Connection, target: Target, source: str, keys: Sequence[Key]) -> dict[Key, _Known]:
-    if not keys:
-        return {}
-    found = await conn.fetch(target.select_known, source, *map(list, zip(*keys, strict=True)))
-    return {tuple(row[:-3]): _Known(*row[-3:]) for row in found}
+async def _differing(
+    conn: asyncpg.Connection, target: Target, source: str, settled: Mapping[Key, bytes], not_after: datetime | None
+) -> tuple[dict[Key, bytes], dict[Key, bytes]]:
+    """Return the fingerprints that are not stored, by key: those of new keys, and those of keys the mirror holds."""
+    new: dict[Key, bytes] = {}
+    old: dict[Key, bytes] = {}
+    if settled:
+        keys = list(settled)
+        fingerprints = target.parser.fingerprints(settled.values())
+        columns = map(list, zip(*keys, strict=True))
+        for place, changed_at in await conn.fetch(target.select_differing, source, *columns, fingerprints):
+            if changed_at is None:
+                new[keys[place - 1]] = fingerprints[place - 1]
+            elif not_after is None or changed_at <= not_after:
+                old[keys[place - 1]] = fingerprints[place - 1]
+    return new, old
+
+
+async def _copied(
+    conn: asyncpg.Connection,
+    target: Target,
+    source: str,
+    columns: Columns,
+    fingerprints: Sequence[bytes],
+    *,
+    now: datetime,
+) -> bool:
+    """Copy rows of new keys; False, with nothing written, if child rows are there although their parents are not."""
+    try:
+        async with _savepoint(conn, bool(target.children)):
+            await _copy_columns(conn, target, source, columns, fingerprints, now=now)
+    except asyncpg.UniqueViolationError:
+        if not target.children:
+            raise
+        return False
+    return True
+
+
+async def _copy_columns(
+    conn: asyncpg.Connection,
+    target: Target,
+    source: str,
+    columns: Columns,
+    fingerprints: Sequence[bytes],
+    *,
+    now: datetime,
+) -> None:
+    """Copy rows of new keys, with their child rows, straight into their tables."""
+    at = microseconds(now)
+    gone: Iterable[int | None] = repeat(None)
+    if target.deleted_at is not None:
+        gone = [at if flag else None for flag in columns.values[target.deleted_at]]
+    await conn.copy_records_to_table(
+        target.table.name,
+        schema_name=target.table.schema,
+        columns=target.copy_columns,
+        records=zip(repeat(source), *columns.values, repeat(at), repeat(at), gone, repeat(None), fingerprints),
+    )
+    for child, (rows, counts) in zip(target.children, columns.children, strict=True):
+        if rows.values:
+            inherited = list(chain.from_iterable(map(repeat, fingerprints, counts)))
+            await _copy_columns(conn, child, source, rows, inherited, now=now)
 
 
 async def _write_rows(
@@ -245,7 +305,7 @@ async def _write_rows(
     target: Target,
     source: str,
     rows: Sequence[tuple[Row, bytes]],
-    known: Mapping[Key, _Known],
+    known: Container[Key],
     *,
     now: datetime,
     touched: frozenset[Key] = frozenset(),
@@ -331,13 +391,13 @@ async def _write_family(
         return frozenset()
     width = len(next(iter(keys)))
     stored = await conn.fetch(child.select_family, source, [key[0] for key in keys])
-    known = {tuple(row[:-3]): _Known(*row[-3:]) for row in stored if tuple(row[:width]) in keys}
+    known = {tuple(row[:-1]): row[-1] for row in stored if tuple(row[:width]) in keys}
     rows = [(row, fingerprint) for _, found, fingerprint in families for row in found or ()]
     inserted, updated = await _write_rows(conn, child, source, rows, known, now=now)
     if not known:
         return frozenset(keys) if inserted else frozenset()
     sent = {row.key for row, _ in rows}
-    missing = [key for key, found in known.items() if found.alive and key not in sent]
+    missing = [key for key, is_alive in known.items() if is_alive and key not in sent]
     await bury(conn, child, source, missing, now=now)
     new = sent.difference(known)
     return frozenset(key[:width] for key in (*new, *updated, *missing))
@@ -362,7 +422,7 @@ async def bury(
     buried = {tuple(row) for row in found}
     for child in target.children:
         stored = await conn.fetch(child.select_family, source, [key[0] for key in buried])
-        orphans = [tuple(row[:-3]) for row in stored if row[-1] and tuple(row[: len(keys[0])]) in buried]
+        orphans = [tuple(row[:-1]) for row in stored if row[-1] and tuple(row[: len(keys[0])]) in buried]
         await bury(conn, child, source, orphans, now=now)
     return len(buried)
 
@@ -373,13 +433,12 @@ async def forget_hashes(conn: asyncpg.Connection, target: Target, source: str, k
 
 
 async def remember_seen(
-    conn: asyncpg.Connection, source: str, stream: str, keys: Sequence[Key], *, seen_at: datetime
+    conn: asyncpg.Connection, target: Target, source: str, stream: str, keys: Sequence[Key], *, seen_at: datetime
 ) -> None:
     """Remember which keys a page of a full listing held, for `missing` at its end; a restart goes on with them."""
     await conn.execute(
-        "INSERT INTO syncd.seen (source, stream, seen_at, keys)"
-        " SELECT $1, $2, $3, coalesce(array_agg(hashtextextended(k, 0)), '{}') FROM unnest($4::text[]) k",
-        source, stream, seen_at, _texts(keys),
+        f"INSERT INTO syncd.seen (source, stream, seen_at, keys) SELECT $1, $2, $3, ARRAY({target.key_hashes})",
+        source, stream, seen_at, *target.key_columns(keys),
     )  # fmt: skip
 
 
@@ -416,22 +475,22 @@ async def missing(
 ) -> list[Key]:
     """Return at most `limit` keys of alive rows in scope that neither the remembered pages nor `keys` held.
 
-    For the rest of the transaction no nested loop is planned. Rows changed after `not_after`, or after the first remembered page was requested, are left out: somebody saw them
-    alive since.
+    Rows changed after `not_after`, or after the first remembered page was requested, are left out: somebody saw them
+    alive since. For the rest of the transaction no nested loop is planned.
     """
-    where, values = _in_scope(target, scope, 6)
+    where, values = _in_scope(target, scope, 4 + len(target.table.key))
     own = ", ".join(f"t.{_quoted(key)}" for key in target.table.key)
     # right after a first load there are no statistics: the planner would compare every row with every key
     await conn.execute("SET LOCAL enable_nestloop = off")
     found = await conn.fetch(
         "WITH seen AS MATERIALIZED ("
         "  SELECT unnest(keys) AS h FROM syncd.seen WHERE source = $1 AND stream = $2"
-        "  UNION ALL SELECT hashtextextended(k, 0) FROM unnest($3::text[]) AS k"
-        f") SELECT {own} FROM {target.name} t LEFT JOIN seen ON seen.h = hashtextextended({target.key_text}, 0)"
+        f"  UNION ALL {target.key_hashes}"
+        f") SELECT {own} FROM {target.name} t LEFT JOIN seen ON seen.h = {target.key_hash}"
         f" WHERE t.source = $1 AND t._deleted_at IS NULL{where} AND seen.h IS NULL AND t._changed_at <="
-        " least($4, (SELECT min(seen_at) FROM syncd.seen WHERE source = $1 AND stream = $2))"
-        f" ORDER BY {own} LIMIT $5",
-        source, stream, _texts(keys), not_after, limit, *values,
+        " least($3, (SELECT min(seen_at) FROM syncd.seen WHERE source = $1 AND stream = $2))"
+        f" ORDER BY {own} LIMIT {limit}",
+        source, stream, not_after, *target.key_columns(keys), *values,
     )  # fmt: skip
     return [tuple(row) for row in found]
 
@@ -441,10 +500,6 @@ def _in_scope(target: Target, scope: Scope, place: int) -> tuple[str, list[list[
         return "", []
     kind = next(_SQL_TYPE[column.kind] for column in target.table.columns if column.name == scope.column)
     return f" AND t.{_quoted(scope.column)} = ANY(${place}::{kind}[])", [list(scope.values)]
-
-
-def _texts(keys: Sequence[Key]) -> list[str]:
-    return [_SEPARATOR.join(map(str, key)) for key in keys]
 
 
 def _quoted(name: str) -> str:

@@ -8,7 +8,7 @@ This module never does I/O and never looks at a clock.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Raw
 
 from syncd.errors import BadPayload
-from syncd.rows import KEY_CHARS, Key, Note, Reject, Row
+from syncd.rows import KEY_CHARS, Columns, Key, Note, Reject, Row
 from syncd.source import Column, Kind, Table
 from syncd.strict import StrictReader, is_flat
 from syncd.values import INT64, jsonb, masked, mended, plain, read
@@ -120,10 +120,31 @@ class Parser:
 
     def key(self, record: bytes) -> Key | None:
         """Return the record's key, or None if it has no usable one. Reads nothing else, so it is cheap."""
-        if self._strict and (key := self._strict.key(record)) and b"\\u0000" not in record:
+        if self._strict and (key := self._strict.key(record)):
             return key
         parsed = self.parse(record)
         return parsed.key if isinstance(parsed, Row) else None
+
+    def fingerprints(self, records: Iterable[bytes]) -> list[bytes]:
+        """Return the fingerprint of each record."""
+        return [hashlib.blake2b(record, digest_size=16, person=self.recipe).digest() for record in records]
+
+    def keys(self, records: Sequence[bytes]) -> list[Key | None]:
+        """Return the key of each record, None for one without a usable key."""
+        if self._strict and records and (found := self._strict.keys(records)):
+            return list(found)
+        return [self.key(record) for record in records]
+
+    def columns(self, records: Sequence[bytes]) -> tuple[Columns | None, list[int]]:
+        """Read records together that are exactly as documented; return the places of those that must be read alone."""
+        if self._strict is None or not records:
+            return None, list(range(len(records)))
+        if columns := self._strict.read_all(records):
+            return columns, []
+        odd = {place for place, record in enumerate(records) if not self._strict.read_all([record])}
+        good = [record for place, record in enumerate(records) if place not in odd]
+        columns = self._strict.read_all(good)
+        return columns, sorted(odd) if columns else list(range(len(records)))
 
     def child(self, place: int) -> "Parser":
         """Return the parser of the child table at that place."""

@@ -33,6 +33,17 @@ class Row(NamedTuple):
     notes: Sequence[Note] = ()
 
 
+class Columns(NamedTuple):
+    """Rows of a table, read together and kept as columns: `values` holds one sequence per column of the table.
+
+    Nothing about these rows is odd: no `_extra`, no absent field, no drift. `children` has one entry per child table:
+    the rows of all parents, one parent after the other, and how many each parent has.
+    """
+
+    values: Sequence[Sequence[Any]]
+    children: Sequence[tuple["Columns", Sequence[int]]] = ()
+
+
 class Reject(NamedTuple):
     """A record that could not become a row: why, and the record as sent (secrets digested) as JSON text."""
 

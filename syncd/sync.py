@@ -366,8 +366,10 @@ class _Pass:
     async def _commit_once(self, page: Page, *, forget: bool, closes: bool, withhold: bool, careful: bool) -> Counts:
         run, source, now = self.run, self.run.source, self.syncer.clock()
         riders = {name: self.syncer.target(source, name) for name, records in page.riders.items() if records}
-        async with self.syncer.database.transaction() as conn:
-            if page.records or riders or page.scope:
+        database = self.syncer.database
+        brings = page.records or riders or page.scope
+        async with database.transaction() if brings or self.remembers else database.connection() as conn:
+            if brings:
                 await mirror.lock_tables(conn, source, [self.target, *riders.values()])
             if forget and self.remembers:
                 await mirror.forget_seen(conn, source, run.stream)
@@ -378,7 +380,9 @@ class _Pass:
             if page.scope and not page.whole_walk:
                 written.counts.deleted += await self._bury_page(conn, page, page.scope, written, now)
             if self.remembers:
-                await mirror.remember_seen(conn, source, run.stream, written.keys, seen_at=page.requested_at)
+                await mirror.remember_seen(
+                    conn, self.target, source, run.stream, written.keys, seen_at=page.requested_at
+                )
             await ledger.save_rejects(conn, run, run.stream, written.rejects, now=now)
             await ledger.save_drift(conn, source, run.stream, written.notes, now=now)
             for name, target in riders.items():

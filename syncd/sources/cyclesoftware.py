@@ -319,7 +319,7 @@ def _slice(answer: Answer, rows_at: str, stream: str, *, paged: bool) -> Slice:
     """Read one response of a list; `paged` says whether the vendor documents paging for it."""
     fields = envelope(answer.body)
     records = elements(fields.get(rows_at), rows_at)
-    found = [_KEYS[stream].key(record) for record in records]
+    found = _KEYS[stream].keys(records)
     if stream == "sales_orders":
         found = [(*key, _item_of(record)) if key else None for key, record in zip(found, records, strict=True)]
     keys: list[Hashable | None] = [*found]
