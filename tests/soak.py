@@ -29,7 +29,7 @@ import asyncpg
 
 from syncd import config as configuration
 from syncd import database, embedded, log
-from syncd.cli import STOPPED
+from syncd.cli.ending import STOPPED
 from syncd.sandbox import Address, Limits, Sandbox, config_text, serve
 from syncd.sandbox.limits import Window
 from syncd.sandbox.world import PACE

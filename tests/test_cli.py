@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from syncd import cli, embedded, log
+from syncd.cli import ending
 from syncd.sandbox import Address, Sandbox, config_text
 from tests.command import Ended, WallClock, started, syncd, until
 from tests.conftest import Bench, MakeBench, database_url
@@ -59,6 +60,7 @@ def test_help_of_a_command_fits_a_terminal_and_tells_of_the_configuration(words:
     assert max(map(len, text.splitlines())) <= 80
     if words not in ("rejects", "cursor"):
         assert "--config FILE" in text
+    assert re.search(rf"^Examples:\n  .*syncd {words.partition(' ')[0]}", text, re.MULTILINE)
 
 
 def test_backfill_help_shows_examples_line_by_line() -> None:
@@ -259,7 +261,7 @@ async def test_a_failing_source_holds_up_no_other_and_each_reason_is_told_once(s
 
 
 async def test_an_internal_error_shows_its_place_but_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = cli._foreseen(ExceptionGroup("x", [ExceptionGroup("y", [ValueError("jan@example.com")])]))
+    shown = ending.foreseen(ExceptionGroup("x", [ExceptionGroup("y", [ValueError("jan@example.com")])]))
     assert str(shown) == "internal error: ValueError"
     assert "jan@example.com" not in str(shown) + shown.hint
 
@@ -326,7 +328,7 @@ async def test_a_second_ctrl_c_ends_at_once_and_quietly(shop: Bench) -> None:
         await asyncio.sleep(0.3)
         running.interrupt()
         ended = await running.ended()
-    assert ended.code == cli.STOPPED
+    assert ended.code == ending.STOPPED
     assert ended.err.splitlines()[-1].startswith("stopped; what was committed stays")
 
 

@@ -1,0 +1,117 @@
+"""The commands that bring syncd to life: demo, check, migrate, run."""
+
+from pathlib import Path
+
+import click
+
+from syncd.cli.form import command, config_option, execute, json_option, verbose_option
+
+
+@command(
+    examples=[
+        ("syncd demo", "goes on until Ctrl-C; look at http://127.0.0.1:8787/"),
+        ("syncd demo --once", "only the first sync"),
+        ("syncd demo --customers 200000", "a shop of a size to worry about"),
+    ]
+)
+@click.option("--once", is_flag=True, help="End after the first sync.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the demo's database lives [default: ~/.local/state/syncd-demo].",
+)
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the demo's configuration to this file [default: config.toml in the data directory].",
+)
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Address of the status page [default: 127.0.0.1:8787, or any free port if that is taken].",
+)
+@click.option(
+    "--customers",
+    default=2000,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(1),
+    help="Customers of the simulated shop.",
+)
+@click.option("--seed", default=1, show_default=True, metavar="N", help="Seed of the simulated data.")
+@verbose_option
+def demo(
+    once: bool,
+    data_dir: Path | None,
+    config_path: Path | None,
+    listen: str | None,
+    customers: int,
+    seed: int,
+    verbose: bool,
+) -> int:
+    """Show everything at work on this machine.
+
+    Starts simulated upstreams and a private database, syncs every stream, serves the status page, and prints queries
+    to try. Then it keeps syncing while the simulated world changes, until Ctrl-C. Its mirror starts empty each time.
+    """
+    from syncd import demo as module
+
+    return execute(
+        module.run(
+            once=once, data_dir=data_dir, config_path=config_path, listen=listen, customers=customers, seed=seed,
+            verbose=verbose,
+        ),
+        verbose=verbose,
+    )  # fmt: skip
+
+
+@command(examples=[("syncd check", "0: all well; 1: an upstream; 2: configuration; 3: database")])
+@config_option
+@json_option
+def check(config_path: Path | None, as_json: bool) -> int:
+    """Check config, database and every upstream.
+
+    Says what is missing and how to mend it. Logs in and sends one cheap request per source; writes nothing.
+    """
+    from syncd import check as module
+
+    return execute(module.run(config_path, as_json=as_json))
+
+
+@command(
+    examples=[
+        ("syncd migrate", "the first time, and after every upgrade"),
+        ("sudo -u syncd syncd migrate", "as the account of the daemon"),
+    ]
+)
+@config_option
+def migrate(config_path: Path | None) -> int:
+    """Bring the database to this version.
+
+    Safe to run twice at once, and at any time: what is there stays. Run it after every upgrade.
+    """
+    from syncd import commands
+
+    return execute(commands.migrate(config_path))
+
+
+@command(
+    examples=[
+        ("syncd run", "on a terminal; Ctrl-C ends it"),
+        ("systemctl start syncd", "for good (deploy/install.md)"),
+        ("systemctl reload syncd", "after a change of the configuration"),
+    ]
+)
+@config_option
+def run(config_path: Path | None) -> int:
+    """Run the daemon: every stream on its schedule.
+
+    SIGTERM ends it at a page boundary, within 10 s. SIGHUP re-reads the configuration; a bad one is refused and the
+    old one stays. The log goes to stderr, the status page listens where http.listen says.
+    """
+    from syncd import commands
+
+    return execute(commands.run_daemon(config_path))
