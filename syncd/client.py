@@ -49,6 +49,8 @@ IN_FLIGHT = 4
 TIMEOUT = aiohttp.ClientTimeout(total=180, sock_connect=15, sock_read=60)
 """GHS takes three seconds a product with route info; `total` stops a slow drip that `sock_read` lets through."""
 NOTES_MAX = 30
+OUTAGES = (Unreachable, BadCredentials)
+"""Errors of the whole source, which the log tells of once and not with every run."""
 
 _log = log.get(__name__)
 
@@ -89,6 +91,7 @@ class Account:
         self._login_gate = asyncio.Lock()
         self._logins = 0
         self._down_since: datetime | None = None
+        self._failing: set[str] = set()
 
     def upstream(self, stream: str, lane: Lane) -> "RunUpstream":
         """Return the account as one run of one stream uses it."""
@@ -153,15 +156,19 @@ class Account:
         full = min(WAIT_MAX_S, WAIT_S * 2.0**attempt)
         return full / 2 + full / 2 * self._jitter()
 
-    def told(self, error: UpstreamError | None) -> None:
-        """Tell the log of an outage once, and of its end."""
-        if error is None and self._down_since:
-            down_s = (self.clock() - self._down_since).total_seconds()
-            _log.info("source_recovered", source=self.settings.name, down_s=round(down_s, 1))
-            self._down_since = None
-        elif error is not None and self._down_since is None and isinstance(error, (Unreachable, BadCredentials)):
-            self._down_since = self.clock()
-            _log.warning("source_failing", source=self.settings.name, error=str(error), hint=error.hint)
+    def told(self, stream: str, error: UpstreamError | None) -> None:
+        """Tell the log of an outage once, and of its end: when every stream that failed gets its answers again."""
+        if isinstance(error, OUTAGES):
+            self._failing.add(stream)
+            if self._down_since is None:
+                self._down_since = self.clock()
+                _log.warning("source_failing", source=self.settings.name, error=str(error), hint=error.hint)
+        elif error is None and self._down_since:
+            self._failing.discard(stream)
+            if not self._failing:
+                down_s = (self.clock() - self._down_since).total_seconds()
+                _log.info("source_recovered", source=self.settings.name, down_s=round(down_s, 1))
+                self._down_since = None
 
 
 @dataclass(slots=True)
@@ -195,9 +202,9 @@ class RunUpstream:
         try:
             answer = await self._judged(what, method, path, params, json, {}, signed=True)
         except UpstreamError as error:
-            self.account.told(error)
+            self.account.told(self.stream, error)
             raise
-        self.account.told(None)
+        self.account.told(self.stream, None)
         self.hears(answer)
         return answer
 

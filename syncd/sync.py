@@ -21,7 +21,7 @@ import aiohttp
 import asyncpg
 
 from syncd import ledger, log, mirror
-from syncd.client import Account, RunUpstream
+from syncd.client import OUTAGES, Account, RunUpstream
 from syncd.config import Config, SourceConfig, StreamConfig
 from syncd.database import Database, to_the_end
 from syncd.errors import (
@@ -220,7 +220,8 @@ class Syncer:
             with contextlib.suppress(DatabaseError):
                 await self.database.unlock(ledger.stream_lock(run.source, run.stream, run.kind))
             counts = result.counts
-            tell = _log.info if result.outcome in ("ok", "aborted") else _log.warning
+            is_told = result.outcome in ("ok", "aborted") or isinstance(error, OUTAGES)
+            tell = _log.info if is_told else _log.warning
             tell(
                 "run_finished", source=run.source, stream=run.stream, kind=run.kind, outcome=result.outcome,
                 run_id=run.run_id, duration_s=round((now - run.started_at).total_seconds(), 3), pages=result.pages,

@@ -1,0 +1,33 @@
+"""What each event of the log means, in a sentence: `docs/logging.md` is made of it and of the code that logs."""
+
+from collections.abc import Mapping
+from typing import Final
+
+EVENTS: Final[Mapping[str, str]] = {
+    "clock_set_back": "The wall clock of this machine was set back; the runs that wait for it are planned anew.",
+    "config_needs_restart": "A reload took the rest of the configuration; the part under `key` counts after a restart.",
+    "config_refused": "A reload found a wrong configuration; the daemon goes on with the one that it had.",
+    "config_reloaded": "A reload took the configuration; sources that did not change keep their sessions.",
+    "daemon_started": "The database is there and migrated, every stream is planned, the status page listens.",
+    "daemon_stopped": "Every run has ended and all connections are closed.",
+    "daemon_stopping": "A signal or the service manager asked for the end; runs go on to their next page boundary.",
+    "daemon_task_failed": "A task of the daemon met a bug of ours; the daemon goes on. Please report it.",
+    "database_lost": "The database cannot be reached; runs are held back until it is there again. Once per outage.",
+    "database_recovered": "The database answers again after `down_s` seconds; what was missed runs now.",
+    "history_pruned": "Finished runs and rejects older than `[retention]` allows were deleted.",
+    "notify_failed": "A message to the service manager was lost; harmless, unless it goes on.",
+    "page_failed": "A page of the web server met a bug of ours; its reader saw only that. Please report it.",
+    "prune_failed": "Old runs and rejects could not be deleted; tried again within the hour.",
+    "request_retried": "A passing fault (transport, 5xx, 429) met one request; it is sent again after a wait.",
+    "run_crashed": "A run met a bug of ours and ended as failed; nothing half-done was committed. Please report it.",
+    "run_finished": "A run ended: the one line that every run has, with its outcome and counts. A warning if it "
+    "failed, unless `source_failing` told why.",
+    "run_refused": "A run could not be opened, because the database refuses; see `hint`.",
+    "run_skipped": "Another process is running the stream; this daemon leaves it alone. Once, however long it takes.",
+    "runs_recovered": "Runs that a dead process left open were closed as aborted.",
+    "source_failing": "An upstream cannot be reached or refuses the credentials. Once per outage; runs rest longer and "
+    "longer meanwhile.",
+    "source_recovered": "Every stream that failed gets its answers again, after `down_s` seconds.",
+    "status_failed": "The status line for the service manager could not be made; tried again within a minute.",
+}
+"""The events that syncd logs, by name."""
