@@ -55,12 +55,14 @@ from syncd.settings import (
 )
 
 __all__ = [
-    "REQUIRED", "BudgetConfig", "Config", "Database", "Http", "Log", "OptionSpec", "Retention", "Secret",
-    "SourceConfig", "SourceSpec", "StreamConfig", "StreamSpec",
-    "find", "is_loopback", "is_off", "load", "missing_secrets", "secrets", "select",
+    "REQUIRED", "SOURCE_NAME", "SOURCE_NAME_RULE", "BudgetConfig", "Config", "Database", "Http", "Log", "OptionSpec",
+    "Retention", "Secret", "SourceConfig", "SourceSpec", "StreamConfig", "StreamSpec",
+    "find", "is_loopback", "is_off", "load", "missing_secrets", "secrets", "select", "variable",
 ]  # fmt: skip
 
 SYSTEM_PATH: Final = Path("/etc/syncd/config.toml")  # DESIGN section 7
+SOURCE_NAME: Final = r"[A-Za-z][A-Za-z0-9_-]{0,62}"
+SOURCE_NAME_RULE: Final = "a source's name starts with a letter and holds at most 63 letters, digits, _ and -"
 
 
 def find(path: Path | None, environ: Mapping[str, str], cwd: Path) -> Path:
@@ -87,7 +89,7 @@ def find(path: Path | None, environ: Mapping[str, str], cwd: Path) -> Path:
         looked.append(f"  {candidate} ({origin}): Is a directory")
     raise ConfigError(
         "\n".join(["no configuration file found; looked at", *looked]),
-        hint="start from config.example.toml, or name the file with --config or $SYNCD_CONFIG",
+        hint="write one with syncd init, or name yours with --config or $SYNCD_CONFIG",
     )
 
 
@@ -183,8 +185,8 @@ def _retention(table: Table) -> Retention:
 def _sources(table: Table, registry: Mapping[str, SourceSpec]) -> dict[str, SourceConfig]:
     sources = {}
     for name in table.raw:
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,62}", name):
-            table.note((name,), "a source's name starts with a letter and holds at most 63 letters, digits, _ and -")
+        if not re.fullmatch(SOURCE_NAME, name):
+            table.note((name,), SOURCE_NAME_RULE)
         source = _source(table.table(name), name, registry)
         if source:
             sources[name] = source
@@ -263,10 +265,16 @@ def _options(table: Table, specs: Mapping[str, OptionSpec]) -> dict[str, object]
         if spec.default is not REQUIRED:
             options[name] = table.take(name, parse, spec.default)
             continue
-        variable = re.sub(r"[^A-Z0-9]+", "_", f"{table.where[-1]}_{name}".upper())
-        advice = f'write {name} = {{ env = "{variable}" }} and set that variable' if spec.kind == "secret" else ""
+        advice = ""
+        if spec.kind == "secret":
+            advice = f'write {name} = {{ env = "{variable(table.where[-1], name)}" }} and set that variable'
         options[name] = table.require(name, parse, REQUIRED, advice)
     return options
+
+
+def variable(source: str, option: str) -> str:
+    """Return the environment variable that is proposed for an option of a source: SHOP_PASSWORD."""
+    return re.sub(r"[^A-Z0-9]+", "_", f"{source}_{option}".upper())
 
 
 def _option(spec: OptionSpec, reading: Reading) -> Callable[[object], object]:

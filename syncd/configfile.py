@@ -82,7 +82,7 @@ class Reading:
             raise ValueError(f"expected a secret: {WRITTEN}; found {found(value, show=False)}")
         unknown = [key for key in value if key not in {"env", "file", "credential"}]
         if unknown:
-            raise ValueError(f"unknown key {unknown[0]!r}; {_suggest(unknown[0], ('env', 'file', 'credential'))}")
+            raise ValueError(f"unknown key {unknown[0]!r}; {suggest(unknown[0], ('env', 'file', 'credential'))}")
         if len(value) != 1:
             raise ValueError(f"expected one of {WRITTEN}")
         kind, name = next(iter(value.items()))
@@ -148,14 +148,14 @@ class Table:
         """Note every key that nobody took, with the nearest one that somebody would have taken."""
         for key in self.raw:
             if key not in self.known:
-                self.note((key,), f"unknown key; {_suggest(key, self.known)}")
+                self.note((key,), f"unknown key; {suggest(key, self.known)}")
 
 
 def _dotted(where: Sequence[str]) -> str:
     return ".".join(part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else repr(part) for part in where)
 
 
-def _suggest(word: str, known: Sequence[str]) -> str:
+def suggest(word: str, known: Sequence[str]) -> str:
     """Name the nearest known word, and all of them where none is near."""
     near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
     if near:

@@ -22,7 +22,8 @@ from tests.command import Ended, WallClock, started, syncd, until
 from tests.conftest import Bench, MakeBench, database_url
 
 COMMANDS = [
-    "demo", "check", "migrate", "run", "sync", "backfill", "status", "rejects", "cursor", "verify", "sandbox", "sql",
+    "demo", "init", "check", "migrate", "run", "sync", "backfill", "status", "rejects", "cursor", "verify", "sandbox",
+    "sql", "completion",
 ]  # fmt: skip
 SUBCOMMANDS = ["rejects list", "rejects show", "rejects replay", "cursor show", "cursor set", "cursor reset"]
 HELD_S = 3.0
@@ -58,7 +59,7 @@ def test_help_of_a_command_fits_a_terminal_and_tells_of_the_configuration(words:
     text = help_of(words)
     assert "\b" not in text
     assert max(map(len, text.splitlines())) <= 80
-    if words not in ("rejects", "cursor"):
+    if words not in ("rejects", "cursor", "completion"):
         assert "--config FILE" in text
     assert re.search(rf"^Examples:\n  .*syncd {words.partition(' ')[0]}", text, re.MULTILINE)
 
@@ -164,7 +165,7 @@ def test_a_wrong_configuration_ends_with_2(name: str, say: Say, sandbox_config: 
 
 
 def test_a_missing_configuration_ends_with_2_and_tells_where_to_start(say: Say) -> None:
-    assert_refused("", say("status", "--config", "/nowhere/config.toml"), 2, "config.example.toml")
+    assert_refused("", say("status", "--config", "/nowhere/config.toml"), 2, "syncd init")
 
 
 def test_an_error_of_a_command_that_prints_json_is_json_too(say: Say) -> None:

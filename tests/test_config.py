@@ -627,7 +627,7 @@ def test_the_file_is_found_in_the_documented_order(tmp_path: Path, monkeypatch: 
         find(None, {}, cwd)
     assert str(cwd / "config.toml") in str(caught.value)
     assert str(tmp_path / "etc.toml") in str(caught.value)
-    assert "config.example.toml" in caught.value.hint
+    assert "syncd init" in caught.value.hint
 
 
 @pytest.mark.parametrize("origin", ["--config", "$SYNCD_CONFIG"])

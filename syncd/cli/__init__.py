@@ -9,7 +9,7 @@ from typing import NoReturn
 import click
 
 from syncd.cli import ending, mending, runs, service, tools
-from syncd.cli.form import Group
+from syncd.cli.form import COMPLETE_VARIABLE, Group
 
 __all__ = ["cli", "main"]
 
@@ -19,7 +19,7 @@ __all__ = ["cli", "main"]
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     examples=[
         ("syncd demo", "try it: no account and no database needed"),
-        ("syncd check", "is config.toml right? start it from config.example.toml"),
+        ("syncd init; syncd check", "write config.toml, and see whether it is right"),
         ("syncd migrate; syncd sync", "a first sync of everything"),
         ("syncd run", "for good: the daemon (systemd unit in deploy/)"),
     ],
@@ -49,8 +49,8 @@ def cli() -> None:
 
 
 for _command in (
-    service.demo, service.check, service.migrate, service.run, runs.sync, runs.backfill, runs.status,
-    mending.rejects, mending.cursor, mending.verify, tools.sandbox, tools.sql,
+    service.demo, service.init, service.check, service.migrate, service.run, runs.sync, runs.backfill, runs.status,
+    mending.rejects, mending.cursor, mending.verify, tools.sandbox, tools.sql, tools.completion,
 ):  # fmt: skip
     cli.add_command(_command)
 
@@ -63,4 +63,4 @@ YOUNG_OBJECTS = 50_000
 def main() -> NoReturn:
     """Run the command line; every foreseen error becomes two lines on stderr and its exit code."""
     gc.set_threshold(YOUNG_OBJECTS)
-    raise SystemExit(ending.guarded(lambda: cli(standalone_mode=False)))
+    raise SystemExit(ending.guarded(lambda: cli(standalone_mode=False, complete_var=COMPLETE_VARIABLE)))

@@ -6,6 +6,11 @@ from typing import Any
 
 import click
 
+from syncd.cli import complete
+
+COMPLETE_VARIABLE = "_SYNCD_COMPLETE"
+"""The variable by which a shell asks for completions (click's way)."""
+
 
 class Command(click.Command):
     """A command whose help ends with examples: pairs of what to type and what it does."""
@@ -80,8 +85,10 @@ config_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, for a script.")
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Log what happens to stderr.")
-selectors_argument = click.argument("selectors", nargs=-1, metavar="[SELECTOR]...")
-needed_selectors_argument = click.argument("selectors", nargs=-1, required=True, metavar="SELECTOR...")
+selectors_argument = click.argument("selectors", nargs=-1, metavar="[SELECTOR]...", shell_complete=complete.selectors)
+needed_selectors_argument = click.argument(
+    "selectors", nargs=-1, required=True, metavar="SELECTOR...", shell_complete=complete.selectors
+)
 
 
 def execute(work: Coroutine[Any, Any, int], *, verbose: bool = False) -> int:

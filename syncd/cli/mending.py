@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from syncd.cli import complete
 from syncd.cli.form import (
     command,
     config_option,
@@ -113,7 +114,7 @@ def cursor_show(selectors: tuple[str, ...], config_path: Path | None, as_json: b
     "set",
     examples=[("""syncd cursor set shop.customers '{"since": "2026-01-31T00:00:00Z"}'""", "")],
 )
-@click.argument("selector")
+@click.argument("selector", shell_complete=complete.selectors)
 @click.argument("value", metavar="JSON")
 @kind_option
 @config_option

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from syncd.cli import complete
 from syncd.cli.form import command, config_option, execute, json_option, verbose_option
 
 
@@ -66,6 +67,52 @@ def demo(
         ),
         verbose=verbose,
     )  # fmt: skip
+
+
+@command(
+    examples=[
+        ("syncd init", "asks for everything; what is secret is not shown"),
+        ("syncd init --type cyclesoftware --name shop --set username=u", "the password will stand in $SHOP_PASSWORD"),
+        ("syncd init --add --type ghs --name parts --set username=u", "one more source, in the file that is there"),
+        (
+            "syncd init --type cyclesoftware --set username=u --set password=file:secrets/p",
+            "another place of the secret",
+        ),
+    ]
+)
+@click.option("--type", "source_type", metavar="TYPE", shell_complete=complete.types, help="Type of the source.")
+@click.option("--name", metavar="NAME", help="Its name, which becomes the column `source`.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE",
+    help="An option of the source. Of a secret only its place: env:NAME, file:PATH or credential:NAME.",
+)  # fmt: skip
+@click.option(
+    "--database", "database_url", metavar="ADDRESS",
+    help="postgresql://user@host/database, or its place like that of a secret [default: embedded].",
+)  # fmt: skip
+@click.option("--add", is_flag=True, help="Add the source to a file that is there.")
+@click.option(
+    "--config", "config_path", type=click.Path(path_type=Path), metavar="FILE",
+    help="Write this file [default: $SYNCD_CONFIG, ./config.toml].",
+)  # fmt: skip
+def init(
+    source_type: str | None,
+    name: str | None,
+    settings: tuple[str, ...],
+    database_url: str | None,
+    add: bool,
+    config_path: Path | None,
+) -> int:
+    """Write a commented configuration.
+
+    Asks on a terminal, or takes flags. A secret that is typed goes into a file of its own that only you can read; on
+    the command line only the place of one is taken. Never overwrites a file.
+    """
+    from syncd import init as module
+
+    return module.run(
+        config_path, source_type=source_type, name=name, settings=settings, database_url=database_url, add=add
+    )
 
 
 @command(examples=[("syncd check", "0: all well; 1: an upstream; 2: configuration; 3: database")])

@@ -1,10 +1,11 @@
-"""The commands beside the service: sandbox, sql."""
+"""The commands beside the service: sandbox, sql, completion."""
 
 from pathlib import Path
 
 import click
 
-from syncd.cli.form import command, config_option, execute, json_option
+from syncd.cli import complete
+from syncd.cli.form import COMPLETE_VARIABLE, command, config_option, execute, json_option
 
 
 @command(
@@ -31,7 +32,14 @@ from syncd.cli.form import command, config_option, execute, json_option
     type=click.IntRange(1),
     help="Customers of the simulated shop.",
 )
-@click.option("--fault", "faults", multiple=True, metavar="NAME[:API[.STREAM]][@TIMES]", help="Switch a fault on.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME[:API[.STREAM]][@TIMES]",
+    help="Switch a fault on.",
+    shell_complete=complete.faults,
+)
 @click.option(
     "--evolve", default=0.0, show_default=True, metavar="SECONDS", type=click.FloatRange(0),
     help="Let the data change this often; 0: never.",
@@ -79,3 +87,27 @@ def sql(query: str, config_path: Path | None, as_json: bool) -> int:
     from syncd import commands
 
     return execute(commands.sql(config_path, query, as_json=as_json))
+
+
+@command(
+    examples=[
+        ("source <(syncd completion bash)", "bash: this line in ~/.bashrc"),
+        ("source <(syncd completion zsh)", "zsh: in ~/.zshrc, after compinit"),
+        ("syncd completion fish > ~/.config/fish/completions/syncd.fish", "fish: once"),
+    ]
+)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> int:
+    """Print the script that completes words of syncd.
+
+    Commands, options, and the sources and streams of the configuration (--config, if it stands before them).
+    """
+    from click.shell_completion import ShellComplete, get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"{shell} is not supported")
+    script = kind(context.find_root().command, {}, "syncd", COMPLETE_VARIABLE)
+    click.echo(ShellComplete.source(script))  # not its own, which asks for the version of the shell
+    return 0

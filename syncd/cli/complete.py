@@ -1,0 +1,45 @@
+"""What the shell proposes while a command is typed. A configuration that cannot be read proposes nothing."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from syncd.errors import SyncdError
+
+
+def selectors(ctx: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    """Propose sources and streams of the configuration."""
+    from syncd import config as configuration
+    from syncd.configfile import read_toml
+    from syncd.sources import specs
+
+    try:
+        path = configuration.find(ctx.params.get("config_path"), os.environ, Path.cwd())
+        sources = read_toml(path).get("sources")
+    except SyncdError:
+        return []
+    known, words = specs(), []
+    for name, table in sources.items() if isinstance(sources, dict) else ():
+        spec = known.get(str(table.get("type"))) if isinstance(table, dict) else None
+        words += [name, *(f"{name}.{stream}" for stream in (spec.streams if spec else ()))]
+    return _begun(words, typed)
+
+
+def types(_ctx: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    """Propose the types of sources."""
+    from syncd.sources import specs
+
+    return _begun(specs(), typed)
+
+
+def faults(_ctx: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    """Propose the faults of the sandbox."""
+    from syncd.sandbox import FAULTS
+
+    return _begun(FAULTS, typed)
+
+
+def _begun(words: Iterable[str], typed: str) -> list[str]:
+    return [word for word in words if word.startswith(typed)]
