@@ -14,7 +14,7 @@ from syncd.client import http_session
 from syncd.commands import load_config
 from syncd.config import Config
 from syncd.database import Database
-from syncd.errors import DatabaseError, DatabaseUnavailable, ScopeMissing, SyncdError
+from syncd.errors import DatabaseError, DatabaseUnavailable, SyncdError
 from syncd.ledger import Charge
 from syncd.source import Answer
 from syncd.sources import registry
@@ -81,12 +81,13 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
             opened = await database.connect(settings.database, pool_size=0)
             stack.push_async_callback(opened.close)
             yield Finding(what=f"database {opened.shown}", state="ok")
-            await database.require_migrated(opened)
-            yield Finding(what="migrations", state="ok", detail=f"at revision {database.newest_revision()}")
-            yield await _rights(opened)
+            found = await _tables(opened)
+            for finding in found:
+                yield finding
+            if any(finding.state == "failed" for finding in found):
+                opened = None
         except DatabaseError as error:
-            what = "database" if isinstance(error, DatabaseUnavailable) or opened is None else "migrations"
-            yield _failed(what, error, DATABASE)
+            yield _failed("database", error, DATABASE)
             opened = None
         if missing:
             yield Finding(what="sources", state="warning", detail="not asked, because secrets are missing")
@@ -125,20 +126,43 @@ def _lookups(settings: Config) -> list[Finding]:
     ]
 
 
-async def _rights(opened: Database) -> Finding:
+_LACKING = """
+SELECT format('%I.%I', n.nspname, c.relname) AS name
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname IN ('syncd', 'cyclesoftware', 'cyclis', 'autengo', 'ghs') AND c.relkind IN ('r', 'p')
+  AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+           AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')
+           AND has_table_privilege(c.oid, 'DELETE'))
+ORDER BY c.oid
+"""
+_MAY_MIGRATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
+_OWNER = "Connect as the owner of the database and its tables, see deploy/roles.sql."
+
+
+async def _tables(opened: Database) -> list[Finding]:
+    """Look whether the tables are there, and whether the role may write every one, or make them."""
     async with opened.connection() as conn:
-        lacking = await conn.fetch(
-            "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables"
-            " WHERE schemaname IN ('syncd', 'cyclesoftware', 'cyclis', 'autengo', 'ghs')"
-            " AND NOT (SELECT bool_and(has_table_privilege(format('%I.%I', schemaname, tablename), privilege))"
-            "          FROM unnest('{SELECT, INSERT, UPDATE, DELETE}'::text[]) AS privilege)"
-        )
+        role, may_migrate = await conn.fetchval("SELECT current_user"), await conn.fetchval(_MAY_MIGRATE)
+        lacking = await conn.fetch(_LACKING)
     if lacking:
-        return Finding(
-            what="rights", state="failed", detail=f"the role may not read and write {lacking[0]['name']} and others",
-            hint="Connect as the owner of the tables, see deploy/roles.sql.", exit_code=DATABASE,
-        )  # fmt: skip
-    return Finding(what="rights", state="ok")
+        others = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        return [_no_rights(f"the role {role} may not read and write {lacking[0]['name']}{others}")]
+    try:
+        await database.require_migrated(opened)
+    except DatabaseUnavailable:
+        raise
+    except DatabaseError as error:
+        found = [_failed("migrations", error, DATABASE)]
+        return found if may_migrate else [*found, _no_rights(f"the role {role} may not create schemas, as that must")]
+    revision = database.newest_revision()
+    return [
+        Finding(what="rights", state="ok"),
+        Finding(what="migrations", state="ok", detail=f"at revision {revision}"),
+    ]
+
+
+def _no_rights(detail: str) -> Finding:
+    return Finding(what="rights", state="failed", detail=detail, hint=_OWNER, exit_code=DATABASE)
 
 
 class _Nowhere(Database):
@@ -183,8 +207,6 @@ async def _source(syncer: Syncer, name: str, *, charged: bool) -> list[Finding]:
         finally:
             await walking.aclose()  # type: ignore[attr-defined]
             await account.purse.flush()
-    except ScopeMissing as error:
-        found = [_failed(f"source {name}", error, UPSTREAM)]
     except SyncdError as error:
         found = [_failed(f"source {name}", error, UPSTREAM)]
     else:

@@ -302,14 +302,28 @@ _REDIRECT_HINT = "Redirects are never followed, because they would carry credent
 
 
 def _transport_fault(what: str, error: BaseException) -> UpstreamError:
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
-        hint = "Is base_url right, and does this machine trust the server's certificate?"
-        return Unreachable(f"{what}: the TLS connection was refused ({type(error).__name__})", hint=hint, lasting=True)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        reason = getattr(error.certificate_error, "verify_message", "") or type(error.certificate_error).__name__
+        return Unreachable(
+            f"{what}: the server's certificate is not trusted ({reason})", hint=_TRUST_HINT, lasting=True
+        )
+    if isinstance(error, aiohttp.ClientSSLError):
+        return Unreachable(
+            f"{what}: no TLS connection came about ({type(error).__name__})", hint=_TLS_HINT, lasting=True
+        )
     if isinstance(error, _TooLargeError):
         return BadPayload(f"{what}: the answer is larger than {BODY_MAX_BYTES // 2**20} MiB")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return Unreachable(f"{what}: cannot connect ({error.os_error.strerror or type(error).__name__})")
+        reason = error.os_error.strerror or type(error).__name__
+        return Unreachable(f"{what}: cannot connect ({reason})", hint=_CONNECT_HINT)
     return Unreachable(f"{what}: no whole answer ({type(error).__name__})")
+
+
+_TRUST_HINT = (
+    "Is base_url right, and this machine's clock? Else make this machine trust the issuer (update-ca-certificates)."
+)
+_TLS_HINT = "Is base_url right? What answers there speaks no TLS that this machine knows."
+_CONNECT_HINT = "Is base_url right, and does a firewall let this machine out?"
 
 
 class _TooLargeError(aiohttp.ClientError):
