@@ -50,7 +50,7 @@ TIMEOUT = aiohttp.ClientTimeout(total=180, sock_connect=15, sock_read=60)
 """GHS takes three seconds a product with route info; `total` stops a slow drip that `sock_read` lets through."""
 NOTES_MAX = 30
 OUTAGES = (Unreachable, BadCredentials)
-"""Errors of the whole source, which the log tells of once and not with every run."""
+"""What may stand for the whole source, and not only for the stream that met it."""
 
 _log = log.get(__name__)
 
@@ -90,8 +90,8 @@ class Account:
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._login_gate = asyncio.Lock()
         self._logins = 0
-        self._down_since: datetime | None = None
-        self._failing: set[str] = set()
+        self._failing: dict[str, datetime] = {}
+        self._paused: set[str] = set()
 
     def upstream(self, stream: str, lane: Lane) -> "RunUpstream":
         """Return the account as one run of one stream uses it."""
@@ -156,19 +156,36 @@ class Account:
         full = min(WAIT_MAX_S, WAIT_S * 2.0**attempt)
         return full / 2 + full / 2 * self._jitter()
 
-    def told(self, stream: str, error: UpstreamError | None) -> None:
-        """Tell the log of an outage once, and of its end: when every stream that failed gets its answers again."""
+    def is_failing(self, stream: str) -> bool:
+        """Say whether the last run of a stream failed for a reason that lasts."""
+        return stream in self._failing or stream in self._paused
+
+    def run_ended(self, stream: str, error: Exception | None) -> None:
+        """Note how a run ended; tell the log once of an outage of the source or a scope that is gone, and of its end.
+
+        An outage begins with the first stream that fails, and is over when none does any more.
+        """
+        name = self.settings.name
         if isinstance(error, OUTAGES):
-            self._failing.add(stream)
-            if self._down_since is None:
-                self._down_since = self.clock()
-                _log.warning("source_failing", source=self.settings.name, error=str(error), hint=error.hint)
-        elif error is None and self._down_since:
-            self._failing.discard(stream)
             if not self._failing:
-                down_s = (self.clock() - self._down_since).total_seconds()
-                _log.info("source_recovered", source=self.settings.name, down_s=round(down_s, 1))
-                self._down_since = None
+                _log.warning("source_failing", source=name, error=str(error), hint=error.hint)
+            self._failing.setdefault(stream, self.clock())
+            return
+        if stream in self._failing:
+            began_at = min(self._failing.values())
+            del self._failing[stream]
+            if not self._failing:
+                down_s = (self.clock() - began_at).total_seconds()
+                _log.info("source_recovered", source=name, down_s=round(down_s, 1))
+            else:  # the outage is as old as before
+                self._failing = dict.fromkeys(self._failing, began_at)
+        if isinstance(error, ScopeMissing):
+            if stream not in self._paused:
+                self._paused.add(stream)
+                _log.warning("stream_paused", source=name, stream=stream, error=str(error), hint=error.hint)
+        elif stream in self._paused:
+            self._paused.remove(stream)
+            _log.info("stream_resumed", source=name, stream=stream)
 
 
 @dataclass(slots=True)
@@ -183,11 +200,17 @@ class RunUpstream:
     waited_s: float = 0.0
     notes: list[str] = field(default_factory=list)
     hears: Callable[[Answer], None] = lambda _answer: None
+    is_answered: bool = False
 
     @property
     def spent(self) -> Spent:
         """What the run has cost so far."""
         return Spent(self.requests, self.waited_s)
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether the run only tries if what failed the one before is over: until it is, nothing is sent twice."""
+        return not self.is_answered and self.account.is_failing(self.stream)
 
     def note(self, text: str) -> None:
         """Keep a remark for the run's record; only the first few."""
@@ -199,12 +222,8 @@ class RunUpstream:
     ) -> Answer:
         """Send a signed request and return its successful answer; see `syncd.source.Upstream`."""
         what = f"{self.account.settings.name}.{self.stream}: {method} {path}"
-        try:
-            answer = await self._judged(what, method, path, params, json, {}, signed=True)
-        except UpstreamError as error:
-            self.account.told(self.stream, error)
-            raise
-        self.account.told(self.stream, None)
+        answer = await self._judged(what, method, path, params, json, {}, signed=True)
+        self.is_answered = True
         self.hears(answer)
         return answer
 
@@ -247,10 +266,13 @@ class RunUpstream:
                 status = tried.answer.status
                 if status == 401 and signed and not logged_in_again:
                     logged_in_again = True
-                    self.note(f"401 on {path}: logged in again")
                     if self.account.refused():
+                        self.note(f"401 on {path}: logged in again")
                         await self.account.log_in(self, login)
-                    continue
+                        continue
+                    if not self.is_probe:
+                        self.note(f"401 on {path}: asked again")
+                        continue
                 found = _fault(what, tried)
                 if found is None:
                     return tried.answer
@@ -262,7 +284,7 @@ class RunUpstream:
         """Wait before the next try, or raise the fault if it is no passing one or the tries are spent."""
         passing = isinstance(fault, Throttled) or (isinstance(fault, Unreachable) and not fault.lasting)
         self.note(str(fault))
-        if not passing or attempt + 1 >= TRIES or self.retries >= RUN_RETRIES:
+        if not passing or self.is_probe or attempt + 1 >= TRIES or self.retries >= RUN_RETRIES:
             raise fault
         self.retries += 1
         _log.debug("request_retried", source=self.account.settings.name, stream=self.stream, fault=str(fault))

@@ -5,6 +5,7 @@ daemon acts on them, the status shows them.
 """
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -27,6 +28,9 @@ GRACE_S: Final = 60.0
 """A stream is late after two intervals and this."""
 PAUSING: Final = frozenset({"BadCredentials", "ScopeMissing"})
 """Kinds of error that only a person can mend (errors.py): the stream is paused and only probed."""
+
+OUTAGES: Final = frozenset({"BadCredentials", "Unreachable"})
+"""Kinds of error that may stand for the whole source, and not only for the stream that met it (client.py)."""
 
 REFUSED: Final = "SweepRefused"
 """Kind of error of a sweep whose burials are not believed (sync.py)."""
@@ -128,6 +132,30 @@ def again_at(settings: StreamConfig, history: History) -> datetime | None:
         rest_s = IDLE_RETRY_S * 2.0 ** (min(history.idle, 20) - 1)
         return history.ok_at + timedelta(seconds=min(rest_s, interval_s(settings, history.ok_at)))
     return None
+
+
+def probe_at(streams: Collection[tuple[StreamConfig, History]]) -> datetime | None:
+    """Return from when on one stream of a source may ask whether it answers again; None: the source is not down.
+
+    It is down if its credentials are refused, or two streams (or the only one) failed since it last answered any. The
+    steps grow from the shortest interval to PROBE_S, whatever stream it is that asks.
+    """
+    answers = [history.ok_at for _, history in streams if history.ok_at]
+    answers += [h.failed_at for _, h in streams if h.failures and h.failed_at and h.error_kind not in OUTAGES]
+    failing = [
+        (history.failed_at, history)
+        for _, history in streams
+        if history.failures and history.failed_at and history.error_kind in OUTAGES
+        and all(history.failed_at > at for at in answers)
+    ]  # fmt: skip
+    is_refused = any(history.error_kind in PAUSING for _, history in failing)
+    if not failing or (len(failing) < min(2, len(streams)) and not is_refused):
+        return None
+    failed_at = max(at for at, _ in failing)
+    steps = 1 + sum(history.failures - 1 for _, history in failing)
+    every_s = min(interval_s(settings, failed_at) for settings, _ in streams)
+    error_kind = "BadCredentials" if is_refused else None
+    return failed_at + timedelta(seconds=min(PROBE_S, wait_s(every_s, steps, error_kind)))
 
 
 def is_sweep_due(now: datetime, sweep_s: float | None, history: History) -> bool:

@@ -28,6 +28,7 @@ from syncd.errors import (
     DatabaseError,
     NotFound,
     RunFenced,
+    ScopeMissing,
     SyncdError,
     Throttled,
 )
@@ -219,9 +220,11 @@ class Syncer:
         finally:
             with contextlib.suppress(DatabaseError):
                 await self.database.unlock(ledger.stream_lock(run.source, run.stream, run.kind))
+            if result.outcome != "aborted" and upstream.requests:
+                self.account(run.source).run_ended(run.stream, error)
             counts = result.counts
-            is_told = result.outcome in ("ok", "aborted") or isinstance(error, OUTAGES)
-            tell = _log.info if is_told else _log.warning
+            is_told = isinstance(error, (*OUTAGES, ScopeMissing))  # once, by the account, however long it lasts
+            tell = _log.info if result.outcome in ("ok", "aborted") or is_told else _log.warning
             tell(
                 "run_finished", source=run.source, stream=run.stream, kind=run.kind, outcome=result.outcome,
                 run_id=run.run_id, duration_s=round((now - run.started_at).total_seconds(), 3), pages=result.pages,

@@ -65,6 +65,7 @@ class Timetable:
         self._closed_sources: set[str] = set()
         self._is_closed = self._is_paused = False
         self._missed: set[Pair] = set()
+        self._held: set[Pair] = set()
         self._locked_out: set[Pair] = set()
         self._planned: dict[Pair, StreamConfig] = {}
 
@@ -137,6 +138,10 @@ class Timetable:
         if self._is_paused:
             self._missed.add(pair)
             return
+        is_probing = self._probe_at(pair[0]) and any(other[0] == pair[0] for other in self._under_way)
+        if is_probing or self._is_held(pair):
+            self._held.add(pair)
+            return
         work = self._under_way[pair] = _UnderWay()
         work.task = asyncio.create_task(self._work(pair, work))
 
@@ -146,17 +151,46 @@ class Timetable:
         try:
             async with seats, self._seats:
                 work.is_seated = True
-                await self._attempt(pair, "live", work.stop)
-                sweep_s = self._syncer.config.sources[pair[0]].streams[pair[1]].sweep_s
-                history = self._history(pair)
-                if not history.failures and schedule.is_sweep_due(self._syncer.clock(), sweep_s, history):
-                    await self._attempt(pair, "sweep", work.stop)
+                if self._is_held(pair):  # the source went down while this one waited for its seat
+                    self._held.add(pair)
+                else:
+                    await self._attempt_all(pair, work.stop)
         except Exception:  # noqa: BLE001  a bug of ours must not end the daemon, and must be told
             _log.exception("run_crashed", source=pair[0], stream=pair[1])
         finally:
             del self._under_way[pair]
-        if pair in self._planned and (at := schedule.again_at(self._planned[pair], self._history(pair))):
-            self._move(pair, at)
+        self._settle(pair)
+
+    async def _attempt_all(self, pair: Pair, stop: asyncio.Event) -> None:
+        """Run a stream, and sweep it if that went well and is due."""
+        await self._attempt(pair, "live", stop)
+        sweep_s = self._syncer.config.sources[pair[0]].streams[pair[1]].sweep_s
+        history = self._history(pair)
+        if not history.failures and schedule.is_sweep_due(self._syncer.clock(), sweep_s, history):
+            await self._attempt(pair, "sweep", stop)
+
+    def _settle(self, pair: Pair) -> None:
+        """Set the next run of a stream that failed or was idle, and let those go on that waited for its source."""
+        now, probe_at = self._syncer.clock(), self._probe_at(pair[0])
+        if probe_at is None:
+            for other in [other for other in self._held if other[0] == pair[0]]:
+                self._held.remove(other)
+                self._move(other, now + timedelta(seconds=schedule.spread_s(".".join(other), schedule.SPREAD_S)))
+        if pair in self._planned:
+            at = probe_at or schedule.again_at(self._planned[pair], self._history(pair))
+            if at and at > now:  # else it did not run, since another process does: its job's rhythm holds
+                self._move(pair, at)
+
+    def _probe_at(self, source: str) -> datetime | None:
+        """Return from when on a source that is down may be asked again; None: it is not down."""
+        return schedule.probe_at(
+            [(settings, self._history(pair)) for pair, settings in self._planned.items() if pair[0] == source]
+        )
+
+    def _is_held(self, pair: Pair) -> bool:
+        """Say whether a stream must wait, because its source is down; a clock that was set back prolongs no wait."""
+        now, at = self._syncer.clock(), self._probe_at(pair[0])
+        return at is not None and now < at <= now + timedelta(seconds=schedule.PROBE_S)
 
     async def _attempt(self, pair: Pair, kind: RunKind, stop: asyncio.Event) -> None:
         """Run a stream once and note how it ended."""

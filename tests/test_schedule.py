@@ -91,6 +91,40 @@ def test_next_run_out_of_rhythm(settings: StreamConfig, history: History, expect
     assert found == (None if expected_s is None else NOW + timedelta(seconds=expected_s))
 
 
+def failed(minutes_ago: float, *, failures: int = 1, kind: str = "Unreachable", ok: float = 60) -> History:
+    return History(ok_at=ago(minutes=ok), failures=failures, failed_at=ago(minutes=minutes_ago), error_kind=kind)
+
+
+def well(minutes_ago: float) -> History:
+    return History(ok_at=ago(minutes=minutes_ago))
+
+
+@pytest.mark.parametrize(
+    ("histories", "probe_s"),
+    [
+        pytest.param([History()], None, id="never ran"),
+        pytest.param([well(1), well(2)], None, id="all is well"),
+        pytest.param([failed(0)], 600, id="its only stream fails"),
+        pytest.param([failed(0), well(30)], None, id="one stream of two fails: it may be the stream"),
+        pytest.param([failed(0), failed(9), well(30)], 600, id="two fail: it is the source"),
+        pytest.param([failed(0, failures=2), failed(9), well(30)], 900, id="the steps grow"),
+        pytest.param([failed(0, failures=2), failed(9, failures=70)], 900, id="up to a quarter of an hour"),
+        pytest.param([failed(0), failed(9), well(5)], None, id="another was answered since the second failed"),
+        pytest.param([failed(0), failed(9), failed(5, kind="ScopeMissing")], None, id="a refusal is an answer too"),
+        pytest.param([failed(0, kind="BadCredentials"), well(5)], 900, id="bad credentials are the source's"),
+        pytest.param([failed(5, kind="BadCredentials"), well(0)], None, id="good again"),
+        pytest.param([failed(0, kind="BadPayload"), failed(0, kind="NotFound")], None, id="answers that are wrong"),
+    ],
+)
+def test_probe_of_a_source_that_is_down(histories: list[History], probe_s: float | None) -> None:
+    found = schedule.probe_at([(EVERY_5M, history) for history in histories])
+    assert found == (None if probe_s is None else NOW + timedelta(seconds=probe_s))
+
+
+def test_probe_of_a_source_whose_streams_are_rare() -> None:
+    assert schedule.probe_at([(DAILY, failed(0, failures=3)), (DAILY, failed(1))]) == NOW + timedelta(minutes=15)
+
+
 WEEK_S = 7 * 86_400.0
 
 
