@@ -25,6 +25,8 @@ ROW_FAULTS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError, 
 
 _SQL_TYPE = {kind: "text" if kind is Kind.SHA256 else str(kind) for kind in Kind}
 _SEPARATOR = "\x1f"
+_NOT_SEEN_SINCE = "(t._changed_at <= {0} OR t._changed_at > {0} + interval '7 days')"
+"""A row that changed a week after a listing began was written by a clock that was wrong: no listing takes so long."""
 
 
 @dataclass(slots=True)
@@ -95,11 +97,12 @@ class Target:
         parents = f" AND t.{_quoted(keys[0])} = ANY($2::{self._types[keys[0]]}[])" if len(keys) > 1 else ""
         self.select_family = f"SELECT {own}, t._deleted_at IS NULL FROM {self.name} t WHERE t.source = $1{parents}"
         self.update = self._update_sql(joined)
+        not_after = f"${len(keys) + 3}"
         self.bury = (
             f"UPDATE {self.name} t SET _deleted_at = $2, _changed_at = $2, _hash = NULL"
             f" FROM unnest({self.arrays(3)}) AS k({names})"
             f" WHERE t.source = $1 AND {joined} AND t._deleted_at IS NULL"
-            f" AND t._changed_at <= coalesce(${len(keys) + 3}, t._changed_at) RETURNING {own}"
+            f" AND ({not_after}::timestamptz IS NULL OR {_NOT_SEEN_SINCE.format(not_after)}) RETURNING {own}"
         )
         self.forget = (
             f"UPDATE {self.name} t SET _hash = NULL"
@@ -487,9 +490,9 @@ async def missing(
         "  SELECT unnest(keys) AS h FROM syncd.seen WHERE source = $1 AND stream = $2"
         f"  UNION ALL {target.key_hashes}"
         f") SELECT {own} FROM {target.name} t LEFT JOIN seen ON seen.h = {target.key_hash}"
-        f" WHERE t.source = $1 AND t._deleted_at IS NULL{where} AND seen.h IS NULL AND t._changed_at <="
-        " least($3, (SELECT min(seen_at) FROM syncd.seen WHERE source = $1 AND stream = $2))"
-        f" ORDER BY {own} LIMIT {limit}",
+        f" WHERE t.source = $1 AND t._deleted_at IS NULL{where} AND seen.h IS NULL AND "
+        + _NOT_SEEN_SINCE.format("least($3, (SELECT min(seen_at) FROM syncd.seen WHERE source = $1 AND stream = $2))")
+        + f" ORDER BY {own} LIMIT {limit}",
         source, stream, not_after, *target.key_columns(keys), *values,
     )  # fmt: skip
     return [tuple(row) for row in found]

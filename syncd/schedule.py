@@ -160,14 +160,14 @@ def probe_at(streams: Collection[tuple[StreamConfig, History]]) -> datetime | No
 
 def is_sweep_due(now: datetime, sweep_s: float | None, history: History) -> bool:
     """Say whether a sweep should follow the live run that just ended well."""
-    if sweep_s is None or history.swept_at is None or now - history.swept_at < timedelta(seconds=sweep_s):
-        return False
+    if sweep_s is None or history.swept_at is None or abs(now - history.swept_at) < timedelta(seconds=sweep_s):
+        return False  # a sweep of long after now was dated by a clock that was wrong
     if history.sweep_tried_at is None or not history.sweep_failures:
         return True
     rest_s = SWEEP_RETRY_S * 2.0 ** (min(history.sweep_failures, 20) - 1)
     if history.sweep_error_kind == REFUSED:
         rest_s = max(rest_s, REFUSED_RETRY_S)
-    return now - history.sweep_tried_at >= timedelta(seconds=min(rest_s, sweep_s))
+    return abs(now - history.sweep_tried_at) >= timedelta(seconds=min(rest_s, sweep_s))
 
 
 def late_at(settings: StreamConfig, ok_at: datetime) -> datetime:

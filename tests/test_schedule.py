@@ -135,6 +135,8 @@ WEEK_S = 7 * 86_400.0
         pytest.param(WEEK_S, History(), False, id="the first live run comes first"),
         pytest.param(WEEK_S, History(swept_at=ago(days=6.9)), False, id="not yet"),
         pytest.param(WEEK_S, History(swept_at=ago(days=7)), True, id="due"),
+        pytest.param(WEEK_S, History(swept_at=ago(days=-6.9)), False, id="the clock was set back"),
+        pytest.param(WEEK_S, History(swept_at=ago(days=-3650)), True, id="the clock was wrong"),
     ],
 )
 def test_sweep(sweep_s: float | None, history: History, due: bool) -> None:
