@@ -474,6 +474,10 @@ def test_sql_prints_a_table_a_list_or_json(tell: Say) -> None:
     assert "0 rows" in tell("sql", "SELECT 1 AS one WHERE false").out
 
 
+_VERSIONS = "SELECT customer_id, xmin::text, _changed_at FROM cyclesoftware.customers"
+_SPENT = "SELECT day_used_live, day_used_backfill FROM syncd.budgets WHERE source = 'shop'"
+
+
 async def test_verify_finds_and_repairs_what_was_changed_by_hand(shop: Bench) -> None:
     path = shop.config_file()
     await shop.sync("shop.customers")
@@ -499,11 +503,18 @@ async def test_verify_finds_and_repairs_what_was_changed_by_hand(shop: Bench) ->
     key = f"{phone['customer_id']}/{phone['phone_number_id']}"
     assert f"cyclesoftware.customer_phone_numbers {key}: phone_number\n" in found.out
     assert "--repair" in found.err
+    versions = {row["customer_id"]: (row["xmin"], row["_changed_at"]) for row in await shop.fetch(_VERSIONS)}
+    spent = await shop.fetch(_SPENT)
     repaired = await syncd("verify", "shop.customers", "--repair", "--json", "--config", path)
     assert repaired.code == 0
     assert all(difference["repaired"] for difference in repaired.json[0]["differences"])
     again = await syncd("verify", "shop.customers", "--json", "--config", path)
     assert (again.code, again.json[0]["differences"]) == (0, [])
+    now = {row["customer_id"]: (row["xmin"], row["_changed_at"]) for row in await shop.fetch(_VERSIONS)}
+    assert {key for key in now if now[key] != versions.get(key)} <= {altered, dropped, buried, phone["customer_id"]}
+    (before,), (after,) = spent, await shop.fetch(_SPENT)
+    assert after["day_used_live"] == before["day_used_live"] > 0
+    assert after["day_used_backfill"] > before["day_used_backfill"] > 0
 
 
 async def test_verify_tells_what_is_gone_upstream_and_leaves_it_to_the_sweep(shop: Bench) -> None:
