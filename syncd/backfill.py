@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from syncd import config as configuration
 from syncd import console
-from syncd.commands import stopped_by_signals
+from syncd.commands import stopped_by_signals, unless_stopped
 from syncd.duration import spoken
 from syncd.errors import SyncdError, UsageError
 from syncd.mend import forget_cursor
@@ -60,7 +60,7 @@ async def run(
                 for source, stream in _pairs(syncer, selectors)
             ]
             if dry_run:
-                return await _estimate_all(syncer, jobs, as_json=as_json)
+                return await _estimate_all(syncer, jobs, stop, as_json=as_json)
             todo, done = [], {}
             for job in jobs:
                 if again:
@@ -69,7 +69,7 @@ async def run(
                 if isinstance(stands, Result):
                     done[job.name] = stands
                 else:
-                    todo.append(await _foretold(syncer, job) if stands == "new" else job)
+                    todo.append(await _foretold(syncer, job, stop) if stands == "new" else job)
             results = await run_jobs(syncer, todo, quiet=as_json or verbose)
     by_name = done | {result.name: result for result in results}
     code = report([by_name[job.name] for job in jobs], as_json=as_json)
@@ -138,11 +138,13 @@ async def _stands(syncer: Syncer, job: Job) -> str | Result:
     return Result(job.source, job.stream, "backfill", outcome="ok")
 
 
-async def _foretold(syncer: Syncer, job: Job) -> Job:
+async def _foretold(syncer: Syncer, job: Job, stop: asyncio.Event) -> Job:
     """Tell what a backfill will cost, and return its job with the rows to expect; the run itself tells of faults."""
     try:
-        cost = await estimate(syncer, job)
+        cost = None if stop.is_set() else await unless_stopped(stop, estimate(syncer, job))
     except SyncdError:
+        return job
+    if cost is None:
         return job
     if cost.requests is None:
         console.print_note(f"{job.name}: {cost.rows_known}")
@@ -232,12 +234,16 @@ async def _mirrored(syncer: Syncer, job: Job) -> int:
     return cast("int", count)
 
 
-async def _estimate_all(syncer: Syncer, jobs: Sequence[Job], *, as_json: bool) -> int:
-    """Print what each backfill would cost; 1 if an upstream did not answer."""
+async def _estimate_all(syncer: Syncer, jobs: Sequence[Job], stop: asyncio.Event, *, as_json: bool) -> int:
+    """Print what each backfill would cost; 1 if an upstream did not answer, or all was stopped before."""
     estimates, failed = [], False
     for job in jobs:
         try:
-            estimates.append(await estimate(syncer, job))
+            cost = await unless_stopped(stop, estimate(syncer, job))
+            if cost is None:
+                failed = True
+                break
+            estimates.append(cost)
         except SyncdError as error:
             failed = True
             console.print_error(error.at(job.name))

@@ -5,9 +5,9 @@ import contextlib
 import difflib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 
@@ -17,6 +17,8 @@ from syncd.config import Config
 from syncd.database import Database
 from syncd.errors import UsageError
 from syncd.sources import registry, specs
+
+T = TypeVar("T")
 
 QUERY_TIMEOUT_S = 300.0
 """Longest query of `syncd sql`: it is for a look, not for a report."""
@@ -66,6 +68,18 @@ def stopped_by_signals() -> Iterator[asyncio.Event]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Wait for the work; cancel it and return None as soon as `stop` is set."""
+    task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return await task if task.done() else None
+    finally:
+        for one in (task, stopping):
+            one.cancel()
+        await asyncio.gather(task, stopping, return_exceptions=True)
 
 
 async def migrate(path: Path | None) -> int:

@@ -390,6 +390,22 @@ async def test_backfill_stops_at_a_page_says_how_to_go_on_and_does_while_live_ru
     assert await live_cursor(shop) == cursor
 
 
+@pytest.mark.parametrize("more", [(), ("--dry-run",)], ids=["to walk", "dry run"])
+async def test_backfill_stops_while_it_still_estimates(shop: Bench, more: tuple[str, ...]) -> None:
+    shop.sandbox.faults.add("hang", api="cyclesoftware")
+    words = ["backfill", "shop.customers", "--since", "2020-01-01", *more, "--config", str(shop.config_file())]
+    async with started(*words) as running:
+        await requests_reach(shop, 1)
+        running.process.terminate()
+        ended = await asyncio.wait_for(running.ended(), 20)
+    assert ended.code == 1
+    assert "stopping at the next page" in ended.err
+    if not more:
+        assert ended.row("shop.customers")[1:3] == ["backfill", "aborted"]
+        assert f"to go on: syncd {' '.join(words)}" in ended.err
+    assert await shop.fetch("SELECT FROM syncd.runs") == []
+
+
 async def test_backfill_overwrites_nothing_newer(shop: Bench) -> None:
     await shop.sync("shop.customers")
     shop.sandbox.latency_s = 0.2
