@@ -309,6 +309,24 @@ async def test_a_run_that_hangs_does_not_hold_up_the_end(live: Bench) -> None:
     assert await count(live, "syncd.runs WHERE outcome = 'aborted' AND error_kind IS DISTINCT FROM 'Killed'") == 1
 
 
+async def test_a_house_job_that_the_end_cuts_short_is_no_error(
+    live: Bench, events: Events, caplog: pytest.LogCaptureFixture
+) -> None:
+    await live.sync("shop.stores")
+    waiting = "pg_locks WHERE NOT granted AND relation = 'syncd.runs'::regclass"
+    async with live.db.connection() as conn:
+        lock = conn.transaction()
+        async with serving(write(live, {"shop.stores": 'every = "1h"'})):
+            await lock.start()
+            await conn.execute("LOCK TABLE syncd.runs IN ACCESS EXCLUSIVE MODE")
+            await until(lambda: count(live, waiting))  # the status line is being made
+        await asyncio.gather(*(task for task in asyncio.all_tasks() if "run_coroutine_job" in repr(task)))
+        await lock.rollback()
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
+    assert [event for event in events if event["log_level"] not in ("debug", "info")] == []
+    assert events[-1]["event"] == "daemon_stopped"
+
+
 # --- Configuration ----------------------------------------------------------------------------------------------------
 
 
