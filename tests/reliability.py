@@ -46,6 +46,9 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         (
             "test_crashes.test_a_killed_run_leaves_whole_pages_and_the_next_one_goes_on",
             "test_crashes.test_sigterm_ends_a_command_at_a_page_boundary",
+            "test_crashes.test_what_changes_behind_a_resume_point_is_seen_by_the_run_that_goes_on_there",
+            "test_two_processes.test_of_two_syncs_of_a_stream_one_runs_and_the_other_says_who_does",
+            "test_cli.test_backfill_overwrites_nothing_newer",
         ),
     ),
     (
@@ -73,9 +76,78 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "Nothing hidden",
-        "No fault makes a run `ok` that lost something; `syncd.runs` names what happened.",
+        "Whatever happens, in any order",
+        "A model is put through arbitrary sequences of changes, runs, sweeps, faults and crashes: 300 in `make test`,"
+        " 5,000 in `make soak`.",
+        ("test_model.test_the_mirror_ends_as_the_truth",),
+    ),
+    (
+        "Lossless, however odd",
+        "Typed columns and `_extra` give every record back as sent; what cannot be a row is in `syncd.rejects`, and"
+        " becomes one by `syncd rejects replay` without asking the vendor again.",
         (
+            "test_lossless.test_every_record_can_be_given_back",
+            "test_lossless.test_every_child_element_can_be_given_back",
+            "test_lossless.test_strict_and_lenient_reading_agree",
+            "test_lossless.test_records_without_a_usable_key_are_rejects",
+            "test_lossless.test_one_key_in_several_forms_is_one_key",
+            "test_cli.test_rejects_are_listed_without_contents_shown_with_them_and_replayed",
+        ),
+    ),
+    (
+        "No time lies",
+        "Local times that come twice or never, clocks that are wrong or jump on either side: live runs find what"
+        " changed. Only what an upstream dates back by more than the overlap waits for the next sweep.",
+        (
+            "test_time.test_a_local_time",
+            "test_time.test_a_filter_is_early_or_late_enough_however_it_is_read",
+            "test_time.test_live_runs_lose_nothing_in_a_night_of_two_times",
+            "test_time.test_live_runs_and_sweeps_lose_nothing_to_clocks",
+            "test_time.test_what_an_upstream_dates_back_is_found_by_the_next_sweep",
+            "test_time.test_what_is_no_time_is_kept_as_sent_beside_an_empty_column",
+        ),
+    ),
+    (
+        "Paging that shifts",
+        "A list that moves under the walk loses no row, where a plain walk by offset would have.",
+        (
+            "test_paging.test_no_row_that_stays_is_missed",
+            "test_paging.test_a_resumed_walk_misses_nothing_either",
+            "test_paging.test_a_plain_walk_would_have_lost_a_row",
+            "test_paging.test_loops_fail",
+            "test_source_autengo.test_vehicles_ties_longer_than_a_page",
+        ),
+    ),
+    (
+        "Nothing burnt",
+        "Requests never exceed a budget, across restarts and processes; live work is never starved by a backfill.",
+        (
+            "test_budget.test_no_moving_minute_holds_more_than_its_limit",
+            "test_budget.test_a_backfill_never_delays_a_live_request",
+            "test_budget.test_a_jumping_clock_neither_stops_us_nor_lets_us_run",
+            "test_two_processes.test_a_budget_holds_over_processes_and_restarts",
+        ),
+    ),
+    (
+        "No hammering",
+        "A source that is down or refuses its credentials is asked by one request per step, of 15 minutes at most; the"
+        " others do not notice; the log tells of the start and of the end, once.",
+        (
+            "test_outages.test_a_source_that_is_down_for_a_week_is_probed_by_one_request_per_step",
+            "test_outages.test_credentials_that_are_refused_are_tried_once_per_step",
+            "test_outages.test_a_login_that_is_refused_is_tried_once_per_step",
+            "test_outages.test_a_scope_that_is_taken_away_pauses_its_stream_only_and_keeps_its_rows",
+            "test_outages.test_a_stream_that_fails_alone_holds_up_no_other_of_its_source",
+        ),
+    ),
+    (
+        "Nothing hidden",
+        "No fault makes a run `ok` that lost something; `syncd.runs` names what happened, `syncd.drift` which fields"
+        " changed, and `syncd verify` which rows differ.",
+        (
+            "test_drift.test_drift_tells_what_changed_since_when_how_often_and_masked",
+            "test_cli.test_verify_finds_and_repairs_what_was_changed_by_hand",
+            "test_cli.test_verify_tells_what_is_gone_upstream_and_leaves_it_to_the_sweep",
             "test_faults.test_the_mirror_outlives_the_fault",
             "test_faults.test_every_fault_of_the_sandbox_is_in_the_matrix",
             "test_faults.test_every_source_meets_every_kind_of_fault_that_it_can",
@@ -100,6 +172,14 @@ start of the list, page by page; the run's counts and its cursor say the same; t
 """
 
 
+SOAK_TEXT = """\
+`make soak MINUTES=20 SEED=1` lets everything happen at random: real `syncd` processes sync, sweep, backfill and serve
+while the sandbox changes and misbehaves; processes and PostgreSQL (fsync on) are killed. Every half a minute all rests:
+a clean sync and a full one, both accepting deletions, must end with 0, the whole mirror must equal the truth, and runs,
+counts, cursors and remembered keys must add up. The first difference ends it with the seed and the last 60 deeds.
+"""
+
+
 def page() -> str:
     """Return the whole page."""
     parts = [INTRODUCTION, "## The promises\n"]
@@ -116,6 +196,8 @@ def page() -> str:
     parts.append(CRASH_TEXT)
     crashes = [(crash.point, f"{crash.times}.", str(crash.pages)) for crash in CRASHES]
     parts.append(_table(("killed", "at which call", "pages committed"), crashes))
+    parts.append("## Soak\n")
+    parts.append(SOAK_TEXT)
     return "\n".join(parts)
 
 

@@ -442,8 +442,10 @@ def say(text: str) -> None:
 
 
 async def main(minutes: float, seed: int) -> int:
-    """Soak; 0 if nothing was wrong until the time was over or Ctrl-C."""
+    """Soak; 0 if nothing was wrong until the time was over, or until Ctrl-C or SIGTERM."""
     log.configure("json", "error")
+    if task := asyncio.current_task():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with tempfile.TemporaryDirectory(prefix="syncd-soak-", ignore_cleanup_errors=True) as folder:
         soak = Soak(seed, Path(folder))
         code = 0
