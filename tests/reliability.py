@@ -77,14 +77,18 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "Whatever happens, in any order",
-        "A model is put through arbitrary sequences of changes, runs, sweeps, faults and crashes: 300 in `make test`,"
-        " 5,000 in `make soak`.",
+        (
+            "A model is put through arbitrary sequences of changes, runs, sweeps, faults and crashes: 300 in `make test`,"
+            " 5,000 in `make soak`."
+        ),
         ("test_model.test_the_mirror_ends_as_the_truth",),
     ),
     (
         "Lossless, however odd",
-        "Typed columns and `_extra` give every record back as sent; what cannot be a row is in `syncd.rejects`, and"
-        " becomes one by `syncd rejects replay` without asking the vendor again.",
+        (
+            "Typed columns and `_extra` give every record back as sent; what cannot be a row is in `syncd.rejects`, and"
+            " becomes one by `syncd rejects replay` without asking the vendor again."
+        ),
         (
             "test_lossless.test_every_record_can_be_given_back",
             "test_lossless.test_every_child_element_can_be_given_back",
@@ -96,8 +100,10 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "No time lies",
-        "Local times that come twice or never, clocks that are wrong or jump on either side: live runs find what"
-        " changed. Only what an upstream dates back by more than the overlap waits for the next sweep.",
+        (
+            "Local times that come twice or never, clocks that are wrong or jump on either side: live runs find what"
+            " changed. Only what an upstream dates back by more than the overlap waits for the next sweep."
+        ),
         (
             "test_time.test_a_local_time",
             "test_time.test_a_filter_is_early_or_late_enough_however_it_is_read",
@@ -130,8 +136,10 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "No hammering",
-        "A source that is down or refuses its credentials is asked by one request per step, of 15 minutes at most; the"
-        " others do not notice; the log tells of the start and of the end, once.",
+        (
+            "A source that is down or refuses its credentials is asked by one request per step, of 15 minutes at most; the"
+            " others do not notice; the log tells of the start and of the end, once."
+        ),
         (
             "test_outages.test_a_source_that_is_down_for_a_week_is_probed_by_one_request_per_step",
             "test_outages.test_credentials_that_are_refused_are_tried_once_per_step",
@@ -142,8 +150,10 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "Nothing hidden",
-        "No fault makes a run `ok` that lost something; `syncd.runs` names what happened, `syncd.drift` which fields"
-        " changed, and `syncd verify` which rows differ.",
+        (
+            "No fault makes a run `ok` that lost something; `syncd.runs` names what happened, `syncd.drift` which fields"
+            " changed, and `syncd verify` which rows differ."
+        ),
         (
             "test_drift.test_drift_tells_what_changed_since_when_how_often_and_masked",
             "test_cli.test_verify_finds_and_repairs_what_was_changed_by_hand",

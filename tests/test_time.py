@@ -100,7 +100,7 @@ TIMES = {
     "parts.urgent_messages": ("id", "startDate"),
 }
 """One time of each stream that has some, by its name upstream, after the name of the key."""
-ODD = (
+ODD: tuple[object, ...] = (
     "0000-00-00", "0000-00-00 00:00:00", "2026-07-01T12:00:99", "2026-02-30 10:00:00", "2026-07-01 25:00:00", "soon",
     "/Date(-62135596800000)/", "/Date(99999999999999999)/", "9999-99-99 99:99:99", 20260701, -1, True, [], {},
 )  # fmt: skip
