@@ -1,0 +1,61 @@
+"""Run benchmarks, print one table, and fail where a figure fell back."""
+
+import argparse
+import asyncio
+import importlib
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import table
+from bench.stage import CUSTOMERS, staged
+from bench.table import Row
+
+MEASURES: dict[str, str] = {}
+"""Names on the command line, and the module whose `measure(stage)` returns the rows."""
+
+
+async def run(names: Sequence[str], *, size: int, peer: bool) -> tuple[list[Row], dict[str, object]]:
+    """Run the named benchmarks one after another and return their rows, and the machine that gave them."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="syncd-bench-", ignore_cleanup_errors=True) as folder:
+        async with staged(Path(folder), size=size, peer=peer) as stage:
+            for name in names:
+                began = time.monotonic()
+                print(f"{name} …", end=" ", flush=True, file=sys.stderr)
+                rows += await importlib.import_module(MEASURES[name]).measure(stage)
+                print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
+            return rows, stage.machine()
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Parse the words, run, print; 1 if a figure fell back."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, epilog=_EPILOG)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which; default all: {', '.join(MEASURES)}")
+    parser.add_argument("--size", type=int, default=CUSTOMERS, help="customers of the big loads [%(default)s]")
+    parser.add_argument("--no-peer", action="store_true", help="leave dlt out")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this Markdown file")
+    given = parser.parse_args(words)
+    if unknown := set(given.names) - set(MEASURES):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there are: {', '.join(MEASURES)}")
+    rows, machine = asyncio.run(run(given.names or list(MEASURES), size=given.size, peer=not given.no_peer))
+    known = table.limits()
+    table.print_table(rows, known, machine)
+    if given.json:
+        table.write_json(given.json, rows, known, machine)
+    if given.write:
+        table.write_block(given.write, rows, known, machine)
+    return 1 if table.fallen(rows, known) else 0
+
+
+_EPILOG = (
+    "Ratios within one run are what counts: the machine and its load change everything else. The exit code is 1 where"
+    " a figure is worse than the `fails` of its limit in bench/limits.toml (FELL BACK in the table), else 0, also where"
+    " an aim is missed that was never reached."
+)
+
+if __name__ == "__main__":
+    raise SystemExit(main())
