@@ -10,18 +10,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import table
-from bench.stage import CUSTOMERS, staged
+from bench.stage import BIG, CUSTOMERS, staged
 from bench.table import Row
 
-MEASURES: dict[str, str] = {}
+MEASURES = {
+    "loads": "bench.loads",
+    "idle": "bench.idle_tick",
+    "memory": "bench.memory",
+    "start": "bench.start_up",
+}
 """Names on the command line, and the module whose `measure(stage)` returns the rows."""
 
 
-async def run(names: Sequence[str], *, size: int, peer: bool) -> tuple[list[Row], dict[str, object]]:
+async def run(names: Sequence[str], *, size: int, big: int, peer: bool) -> tuple[list[Row], dict[str, object]]:
     """Run the named benchmarks one after another and return their rows, and the machine that gave them."""
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="syncd-bench-", ignore_cleanup_errors=True) as folder:
-        async with staged(Path(folder), size=size, peer=peer) as stage:
+        async with staged(Path(folder), size=size, big=big, peer=peer) as stage:
             for name in names:
                 began = time.monotonic()
                 print(f"{name} …", end=" ", flush=True, file=sys.stderr)
@@ -35,13 +40,16 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, epilog=_EPILOG)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which; default all: {', '.join(MEASURES)}")
     parser.add_argument("--size", type=int, default=CUSTOMERS, help="customers of the big loads [%(default)s]")
+    parser.add_argument("--big", type=int, default=BIG, help="customers of the memory's big load [%(default)s]")
     parser.add_argument("--no-peer", action="store_true", help="leave dlt out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this Markdown file")
     given = parser.parse_args(words)
     if unknown := set(given.names) - set(MEASURES):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are: {', '.join(MEASURES)}")
-    rows, machine = asyncio.run(run(given.names or list(MEASURES), size=given.size, peer=not given.no_peer))
+    rows, machine = asyncio.run(
+        run(given.names or list(MEASURES), size=given.size, big=given.big, peer=not given.no_peer)
+    )
     known = table.limits()
     table.print_table(rows, known, machine)
     if given.json:

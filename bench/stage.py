@@ -1,9 +1,13 @@
-"""What every benchmark stands on: one folder and one private PostgreSQL server, as syncd itself would start it."""
+"""What every benchmark stands on: one folder, one private PostgreSQL server as syncd starts it, measured commands."""
 
+import asyncio
+import json
 import os
 import platform
+import re
+import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +18,34 @@ import asyncpg
 from syncd import config as configuration
 from syncd import database, embedded
 from syncd.config import Secret
+from syncd.embedded.cluster import SUPERUSER
 
 CUSTOMERS = 200_000
+BIG = 1_000_000
+_RECORD = re.compile(r"len \(rec/tot\): +\d+/ +(\d+),")
+_BLOCK = re.compile(r"rel \d+/\d+/(\d+)")
+_FILES = """
+WITH tables AS (SELECT oid, reltoastrelid FROM pg_class WHERE relnamespace = $1::text::regnamespace AND relkind = 'r'),
+     heaps AS (SELECT oid FROM tables UNION SELECT reltoastrelid FROM tables)
+SELECT array_agg(pg_relation_filenode(c.oid)::text) FROM pg_class c
+WHERE c.oid IN (SELECT oid FROM heaps UNION SELECT indexrelid FROM pg_index WHERE indrelid IN (SELECT oid FROM heaps))
+"""
+"""The files of a schema's tables, their TOAST and their indexes, as the WAL names them."""
+
+
+@dataclass(frozen=True)
+class Took:
+    """What a command took, its children included; `peak_mb` is that of the largest process."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+    output: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Where benchmarks run: `folder` is theirs, `size` is how many customers the big ones use.
+    """Where benchmarks run: `folder` is theirs, `size` and `big` are how many customers are loaded.
 
     `peer` is false where the peer is left out.
     """
@@ -28,7 +53,13 @@ class Stage:
     folder: Path
     server: embedded.Server
     size: int = CUSTOMERS
+    big: int = BIG
     peer: bool = True
+
+    @property
+    def log(self) -> Path:
+        """The server's log."""
+        return self.server.data_dir / "postgres.log"
 
     async def database(self, name: str, *, migrated: bool = True) -> str:
         """Make an empty database, migrated or bare, and return its url."""
@@ -43,14 +74,71 @@ class Stage:
                 await opened.close()
         return url
 
-    async def execute(self, *statements: str) -> None:
-        """Execute statements in the server's own database."""
-        conn = await asyncpg.connect(**self.server.connect_arguments)
+    async def execute(self, *statements: str, url: str | None = None) -> None:
+        """Execute statements in the server's own database, or in another."""
+        conn = await (asyncpg.connect(url) if url else asyncpg.connect(**self.server.connect_arguments))
         try:
             for statement in statements:
                 await conn.execute(statement)
         finally:
             await conn.close()
+
+    async def as_superuser(self, statement: str) -> None:
+        """Execute one statement that only the server's superuser may."""
+        conn = await asyncpg.connect(**{**self.server.connect_arguments, "user": SUPERUSER, "database": "postgres"})
+        try:
+            await conn.execute(statement)
+        finally:
+            await conn.close()
+
+    async def rest(self, url: str) -> None:
+        """Bring a database to the state that autovacuum gives it within minutes, and every subject to the same start.
+
+        Without it, the first reader of fresh rows would mark them as committed, which is written to the WAL.
+        """
+        await self.execute("VACUUM ANALYZE", url=url)
+        await self.as_superuser("CHECKPOINT")
+
+    async def wal_position(self) -> str:
+        """Return how far the WAL is written."""
+        conn = await asyncpg.connect(**self.server.connect_arguments)
+        try:
+            return str(await conn.fetchval("SELECT pg_current_wal_insert_lsn()::text"))
+        finally:
+            await conn.close()
+
+    async def wal_mb(self, begin: str, end: str) -> float:
+        """Return the megabytes of WAL between two positions."""
+        conn = await asyncpg.connect(**self.server.connect_arguments)
+        try:
+            size = await conn.fetchval("SELECT pg_wal_lsn_diff($1::text::pg_lsn, $2::text::pg_lsn)", end, begin)
+            return float(size) / 1e6
+        finally:
+            await conn.close()
+
+    async def wal_mb_of(self, begin: str, end: str, url: str, schema: str) -> float:
+        """Return the megabytes of WAL between two positions that touch the tables of a schema."""
+        conn = await asyncpg.connect(url)
+        try:
+            files = await conn.fetchval(_FILES, schema)
+        finally:
+            await conn.close()
+        return await asyncio.to_thread(self._wal_bytes_of, begin, end, set(files)) / 1e6
+
+    def _wal_bytes_of(self, begin: str, end: str, files: set[str]) -> int:
+        """Read the WAL, and add up the records that touch one of the files."""
+        dump = subprocess.run(
+            [self.server.psql.with_name("pg_waldump"), "-p", self.server.data_dir / "cluster/pg_wal", "-s", begin,
+             "-e", end],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if not dump.stdout:
+            raise RuntimeError(f"pg_waldump read nothing from {begin} to {end}: {dump.stderr[:300]}")
+        return sum(
+            int(found[1])
+            for line in dump.stdout.splitlines()
+            if (found := _RECORD.search(line)) and not files.isdisjoint(_BLOCK.findall(line))
+        )
 
     def machine(self) -> dict[str, Any]:
         """Return what the figures depend on."""
@@ -66,11 +154,11 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(folder: Path, *, size: int, peer: bool) -> AsyncIterator[Stage]:
+async def staged(folder: Path, *, size: int, big: int, peer: bool) -> AsyncIterator[Stage]:
     """Start the server in an empty folder until the block ends."""
     server = await embedded.ensure(folder / "data")
     try:
-        yield Stage(folder=folder, server=server, size=size, peer=peer)
+        yield Stage(folder=folder, server=server, size=size, big=big, peer=peer)
     finally:
         await embedded.stop(folder / "data")
 
@@ -78,3 +166,20 @@ async def staged(folder: Path, *, size: int, peer: bool) -> AsyncIterator[Stage]
 def python(*words: str | Path) -> list[str]:
     """Return the command that runs a module or file with this interpreter."""
     return [sys.executable, *map(str, words)]
+
+
+async def measured(*command: str | Path, env: Mapping[str, str] | None = None) -> Took:
+    """Run a command to its end and return what it took; raises RuntimeError with its last words if it fails."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-I", str(Path(__file__).with_name("process.py")), *map(str, command),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **(env or {})},
+    )  # fmt: skip
+    try:
+        out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}: {err.decode()[-2000:]}")
+    output, _, last = out.decode().rstrip().rpartition("\n")
+    return Took(**json.loads(last), output=output)

@@ -4,6 +4,7 @@ Knows no benchmark. The limits stand in `limits.toml`.
 """
 
 import json
+import math
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -48,12 +49,14 @@ class Limit:
     def says(self, row: Row) -> str:
         """Return the aim and whether the figure reaches it."""
         sign = "≥" if self.least else "≤"
+        if math.isnan(row.value):
+            return f"{sign} {shown(self.aim)}"
         verdict = "met" if self._holds(row.value, self.aim) else "missed" if self.holds(row) else "FELL BACK"
         return f"{sign} {shown(self.aim)} {verdict}"
 
     def holds(self, row: Row) -> bool:
         """Say whether the figure is no worse than what fails the run."""
-        return self._holds(row.value, self.fails)
+        return math.isnan(row.value) or self._holds(row.value, self.fails)
 
     def _holds(self, value: float, limit: float) -> bool:
         return value >= limit if self.least else value <= limit
@@ -74,7 +77,9 @@ def fallen(rows: Iterable[Row], known: Limits) -> list[Row]:
 
 
 def shown(value: float) -> str:
-    """Return a number with three digits that count."""
+    """Return a number with two or three digits that count; a dash where there is none."""
+    if math.isnan(value):
+        return "–"
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.{2 if abs(value) < 1 else 1 if abs(value) >= 10 else 2}f}"
@@ -99,7 +104,11 @@ def print_table(rows: Sequence[Row], known: Limits, machine: Mapping[str, Any]) 
 def write_json(path: Path, rows: Sequence[Row], known: Limits, machine: Mapping[str, Any]) -> None:
     """Write the figures with their limits, and the machine that gave them."""
     figures = [
-        {**asdict(row), **({"aim": limit.aim, "fails": limit.fails, "least": limit.least} if limit else {})}
+        {
+            **asdict(row),
+            "value": None if math.isnan(row.value) else row.value,
+            **({"aim": limit.aim, "fails": limit.fails, "least": limit.least} if limit else {}),
+        }
         for row in rows
         for limit in [_limit(row, known)]
     ]
