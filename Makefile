@@ -4,6 +4,7 @@
 #   make demo ARGS=--once  the same, ending after the first sync
 #   make test              the whole test suite; ARGS="-k budget" for a part of it
 #   make soak              at random what the tests do one by one, and 5,000 examples of the model; MINUTES=20 SEED=1
+#   make bench             what syncd costs, beside a floor and dlt (docs/performance.md); ARGS="loads --size 20000"
 #   make lint types        style, import contracts, types
 #   make lock              pin the dependencies of pyproject.toml anew; ARGS=--upgrade for newer ones
 #   make clean             remove all that these made (the demo's data is in ~/.local/state/syncd-demo)
@@ -18,7 +19,7 @@ PIP_TOOLS := pip-tools==7.6.2
 MINUTES ?= 20
 SEED ?= 1
 
-.PHONY: demo test soak lint types lock clean
+.PHONY: demo test soak bench lint types lock clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -30,6 +31,9 @@ test: $(READY)
 soak: $(READY)
 	@$(RUN) tests.soak --minutes $(MINUTES) --seed $(SEED)
 	@SYNCD_MODEL_EXAMPLES=5000 $(RUN) pytest -q tests/test_model.py
+
+bench: $(READY)
+	@$(RUN) bench $(ARGS)
 
 lint: $(READY)
 	@$(RUN) ruff check --quiet .

@@ -29,9 +29,8 @@ async def run(names: Sequence[str], *, size: int, big: int, peer: bool) -> tuple
         async with staged(Path(folder), size=size, big=big, peer=peer) as stage:
             for name in names:
                 began = time.monotonic()
-                print(f"{name} …", end=" ", flush=True, file=sys.stderr)
                 rows += await importlib.import_module(MEASURES[name]).measure(stage)
-                print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
+                print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
             return rows, stage.machine()
 
 

@@ -4,7 +4,6 @@ Every tick is one run of one stream by the function that the daemon calls. State
 BEGIN and COMMIT among them, in ticks of their own: the log costs the server time, though not this process.
 """
 
-import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -84,14 +83,20 @@ async def _statements(stage: Stage, tick: Tick) -> int:
     """Return how many statements LOGGED ticks send."""
     await stage.as_superuser("ALTER SYSTEM SET log_statement = 'all'")
     await stage.as_superuser("SELECT pg_reload_conf()")
-    await asyncio.sleep(1)  # the server's processes heed it when their next statement comes
+    begin = stage.log.stat().st_size
+    while not _statements_since(stage, begin):  # its processes heed the change one after another
+        await tick()
     await tick()
     begin = stage.log.stat().st_size
     for _ in range(LOGGED):
         await tick()
-    with stage.log.open("rb") as file:
-        file.seek(begin)
-        found = _STATEMENT.findall(file.read().decode("utf-8", "replace"))
+    found = _statements_since(stage, begin)
     await stage.as_superuser("ALTER SYSTEM RESET log_statement")
     await stage.as_superuser("SELECT pg_reload_conf()")
-    return len(found)
+    return found
+
+
+def _statements_since(stage: Stage, begin: int) -> int:
+    with stage.log.open("rb") as file:
+        file.seek(begin)
+        return len(_STATEMENT.findall(file.read().decode("utf-8", "replace")))

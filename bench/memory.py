@@ -17,6 +17,7 @@ async def measure(stage: Stage) -> list[Row]:
             url = await stage.database("bench_memory")
             for what, words in (("first load", []), ("full pass", ["--full"])):
                 took = await sync(stage, upstream, url, *words)
+                await stage.rest(url)
                 peaks[what].append(took.peak_mb)
                 note = f"{took.wall_s:.0f} s"
                 rows.append(Row("memory", "syncd", f"peak, {what}, {size:,} customers", took.peak_mb, "MB", note))

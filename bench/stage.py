@@ -7,7 +7,7 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from syncd.embedded.cluster import SUPERUSER
 
 CUSTOMERS = 200_000
 BIG = 1_000_000
+_TEMPLATE = "bench_template"
 _RECORD = re.compile(r"len \(rec/tot\): +\d+/ +(\d+),")
 _BLOCK = re.compile(r"rel \d+/\d+/(\d+)")
 _FILES = """
@@ -47,7 +48,7 @@ class Took:
 class Stage:
     """Where benchmarks run: `folder` is theirs, `size` and `big` are how many customers are loaded.
 
-    `peer` is false where the peer is left out.
+    `peer` is false where the peer is left out; of what is done `repeats` times, the best counts.
     """
 
     folder: Path
@@ -55,6 +56,7 @@ class Stage:
     size: int = CUSTOMERS
     big: int = BIG
     peer: bool = True
+    repeats: int = 2
 
     @property
     def log(self) -> Path:
@@ -63,16 +65,33 @@ class Stage:
 
     async def database(self, name: str, *, migrated: bool = True) -> str:
         """Make an empty database, migrated or bare, and return its url."""
-        await self.execute(f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
-        login, _, place = self.server.url.partition("@")
-        url = f"{login}@{place.replace('/syncd', f'/{name}', 1)}"
         if migrated:
-            opened = await database.connect(configuration.Database(url=Secret(url), data_dir=self.folder))
-            try:
-                await database.migrate(opened)
-            finally:
-                await opened.close()
-        return url
+            await self._make_template()
+        template = _TEMPLATE if migrated else "template1"
+        await self.execute(
+            f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name} TEMPLATE {template}"
+        )
+        return self._url(name)
+
+    async def _make_template(self) -> None:
+        """Make the migrated database that others are copies of, once a server."""
+        conn = await asyncpg.connect(**self.server.connect_arguments)
+        try:
+            if await conn.fetchval("SELECT true FROM pg_database WHERE datname = $1", _TEMPLATE):
+                return
+            await conn.execute(f"CREATE DATABASE {_TEMPLATE}")
+        finally:
+            await conn.close()
+        settings = configuration.Database(url=Secret(self._url(_TEMPLATE)), data_dir=self.folder)
+        opened = await database.connect(settings)
+        try:
+            await database.migrate(opened)
+        finally:
+            await opened.close()
+
+    def _url(self, name: str) -> str:
+        login, _, place = self.server.url.partition("@")
+        return f"{login}@{place.replace('/syncd', f'/{name}', 1)}"
 
     async def execute(self, *statements: str, url: str | None = None) -> None:
         """Execute statements in the server's own database, or in another."""
@@ -94,9 +113,11 @@ class Stage:
     async def rest(self, url: str) -> None:
         """Bring a database to the state that autovacuum gives it within minutes, and every subject to the same start.
 
-        Without it, the first reader of fresh rows would mark them as committed, which is written to the WAL.
+        Without it, the first reader of fresh rows would mark them as committed, which is written to the WAL (and which
+        cannot be done before the commit is flushed).
         """
-        await self.execute("VACUUM ANALYZE", url=url)
+        await self.as_superuser("CHECKPOINT")
+        await self.execute("SET synchronous_commit = on", "VACUUM ANALYZE", url=url)
         await self.as_superuser("CHECKPOINT")
 
     async def wal_position(self) -> str:
@@ -168,11 +189,15 @@ def python(*words: str | Path) -> list[str]:
     return [sys.executable, *map(str, words)]
 
 
-async def measured(*command: str | Path, env: Mapping[str, str] | None = None) -> Took:
-    """Run a command to its end and return what it took; raises RuntimeError with its last words if it fails."""
+async def measured(*command: str | Path) -> Took:
+    """Run a command to its end and return what it took; raises RuntimeError with its last words if it fails.
+
+    Python compiles what it imports only once, as where syncd is installed.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-I", str(Path(__file__).with_name("process.py")), *map(str, command),
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},
     )  # fmt: skip
     try:
         out, err = await process.communicate()

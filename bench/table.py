@@ -17,7 +17,7 @@ from rich.table import Table
 LIMITS = Path(__file__).with_name("limits.toml")
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 WIDTH = 160
-"""Columns of the table where it does not go to a terminal."""
+"""Columns of the table at least; a narrower terminal wraps its lines."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ def shown(value: float) -> str:
 
 def print_table(rows: Sequence[Row], known: Limits, machine: Mapping[str, Any]) -> None:
     """Print the figures, one line each, the machine below."""
-    console = Console(width=None if Console().is_terminal else WIDTH)
+    console = Console()
+    console.width = max(console.width, WIDTH)
     table = Table(*_HEADER)
     table.columns[3].justify = "right"
     before = ""
@@ -98,7 +99,7 @@ def print_table(rows: Sequence[Row], known: Limits, machine: Mapping[str, Any]) 
         table.add_row(*(["", *cells[1:]] if row.item == before else cells))
         before = row.item
     console.print(table)
-    console.print("; ".join(f"{name} {value}" for name, value in machine.items()), highlight=False)
+    console.print(_told(machine), highlight=False)
 
 
 def write_json(path: Path, rows: Sequence[Row], known: Limits, machine: Mapping[str, Any]) -> None:
@@ -123,8 +124,7 @@ def write_block(path: Path, rows: Sequence[Row], known: Limits, machine: Mapping
         raise ValueError(f"{path} lacks the marks {BEGIN} and {END}")
     lines = [_HEADER, ["---", "---", "---", "---:", "---", "---", "---"], *(_cells(row, known) for row in rows)]
     block = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    told = "; ".join(f"{name} {value}" for name, value in machine.items())
-    path.write_text(f"{before}{BEGIN}\n{told}\n\n{block}\n{END}{after}", "utf-8")
+    path.write_text(f"{before}{BEGIN}\n{_told(machine)}\n\n{block}\n{END}{after}", "utf-8")
 
 
 _HEADER = ["item", "of", "figure", "value", "unit", "aim", "note"]
@@ -133,6 +133,10 @@ _HEADER = ["item", "of", "figure", "value", "unit", "aim", "note"]
 def _cells(row: Row, known: Limits) -> list[str]:
     limit = _limit(row, known)
     return [row.item, row.subject, row.what, shown(row.value), row.unit, limit.says(row) if limit else "", row.note]
+
+
+def _told(machine: Mapping[str, Any]) -> str:
+    return "; ".join(f"{name} {value}" for name, value in machine.items())
 
 
 def _limit(row: Row, known: Limits) -> Limit | None:

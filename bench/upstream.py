@@ -33,6 +33,8 @@ PROFILES = 4_000
 """Different customers; the others are these again, under another number."""
 FIRST_ID = 1_000_001
 """All numbers have seven digits, so that one can be put in the place of another."""
+_SAMPLES = 100
+"""More than the sandbox has of them."""
 _PLACE = 7_654_321
 GZIP = 31
 """As zlib names the format."""
@@ -49,7 +51,8 @@ class Pages:
         self._customers = customers
         self._changed = False
         self._rendered: dict[int, bytes] = {}
-        sandbox = Sandbox(customers=PROFILES + 100)
+        self._profiles = min(PROFILES, customers)
+        sandbox = Sandbox(customers=self._profiles + _SAMPLES)
         self.lists = {
             path: msgspec.json.encode({"error": False, "error_message": None, at: sandbox.truth("cyclesoftware", name)})
             for path, at, name in (
@@ -58,7 +61,7 @@ class Pages:
                 ("/api/v1/platform/authentication/keys.json", "keys", "platform_keys"),
             )
         }
-        truth = sandbox.truth("cyclesoftware", "customers")[-PROFILES:]  # without the documented samples
+        truth = sandbox.truth("cyclesoftware", "customers")[-self._profiles :]  # without the documented samples
         records = [_record_of(record, place) for place, record in enumerate(truth)]
         self._templates = [_template(record) for record in records]
         self._others = [_template(_other(record, place)) for place, record in enumerate(records)]
@@ -86,7 +89,7 @@ class Pages:
 
     def _record(self, place: int) -> bytes:
         changed = self._changed and place % CHANGED_EVERY == 0
-        template = (self._others if changed else self._templates)[place % PROFILES]
+        template = (self._others if changed else self._templates)[place % self._profiles]
         return str(FIRST_ID + place).encode().join(template)
 
 
