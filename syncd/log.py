@@ -44,18 +44,46 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a terminal wou
 
 
 class _Protected:
-    """The texts that must not appear, and one pattern that finds any of them."""
+    """The texts that must not appear, found in a time that does not grow with their number: there may be thousands.
+
+    A text is looked for by its first SHORT_CHARS characters; those that are shorter have one pattern.
+    """
 
     def __init__(self) -> None:
         self.lasting: set[str] = set()
         self.short_lived: deque[str] = deque(maxlen=SHORT_LIVED_KEPT)
-        self.pattern: re.Pattern[str] | None = None
+        self.is_compiled = False
+        self._by_head: dict[str, list[str]] = {}
+        self._short: re.Pattern[str] | None = None
 
     def compile(self) -> None:
-        """Build the pattern; longer texts first, so that no tail of one is left when it begins with another."""
-        forms = sorted({form for text in (*self.lasting, *self.short_lived) for form in _forms(text)}, key=len)
-        bounded = (rf"(?<!\w){re.escape(form)}(?!\w)" if len(form) < SHORT_CHARS else re.escape(form) for form in forms)
-        self.pattern = re.compile("|".join(reversed(list(bounded)))) if forms else None
+        """Prepare for finding; longer forms first, so that no tail of one is left when it begins with another."""
+        forms = {form for text in (*self.lasting, *self.short_lived) for form in _forms(text)}
+        self._by_head, short = {}, []
+        for form in sorted(forms, key=len, reverse=True):
+            if len(form) < SHORT_CHARS:
+                short.append(rf"(?<!\w){re.escape(form)}(?!\w)")
+            else:
+                self._by_head.setdefault(form[:SHORT_CHARS], []).append(form)
+        self._short = re.compile("|".join(short)) if short else None
+        self.is_compiled = True
+
+    def mask(self, text: str) -> str:
+        """Return the text with each of its protected parts replaced by ***."""
+        if not self.is_compiled:
+            self.compile()
+        heads, kept, at = self._by_head, [], 0
+        if heads:
+            places = [i for i in range(len(text) - SHORT_CHARS + 1) if text[i : i + SHORT_CHARS] in heads]
+            for place in places:
+                forms = heads[text[place : place + SHORT_CHARS]] if place >= at else []
+                form = next((form for form in forms if text.startswith(form, place)), None)
+                if form is not None:
+                    kept += [text[at:place], MASK]
+                    at = place + len(form)
+        if at:
+            text = "".join((*kept, text[at:]))
+        return self._short.sub(MASK, text) if self._short else text
 
 
 _protected: Final = _Protected()
@@ -73,7 +101,7 @@ def protect(secret_text: str, *, short_lived: bool = False) -> None:
         _protected.short_lived.append(secret_text)
     else:
         _protected.lasting.add(secret_text)
-    _protected.compile()
+    _protected.is_compiled = False
 
 
 def _forms(text: str) -> Iterable[str]:
@@ -92,9 +120,7 @@ def _forms(text: str) -> Iterable[str]:
 
 def mask(text: str) -> str:
     """Return the text with every protected text, and whatever looks like a credential, replaced by ***."""
-    if _protected.pattern:
-        text = _protected.pattern.sub(MASK, text)
-    return _IN_TEXT.sub(lambda match: next(filter(None, match.groups())) + _mask_after(match), text)
+    return _IN_TEXT.sub(lambda match: next(filter(None, match.groups())) + _mask_after(match), _protected.mask(text))
 
 
 def _mask_after(match: re.Match[str]) -> str:
