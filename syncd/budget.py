@@ -374,11 +374,13 @@ def _spent(state: State, after: int, before: int | None = None) -> tuple[int, in
 
 
 def _kept(state: State, now: float) -> tuple[Charges, ...]:
-    return tuple(charges for charges in state.charges if charges.slot > _slot(now) - KEPT_SLOTS)
+    before = _slot(now) - KEPT_SLOTS
+    return tuple(charges for charges in state.charges if charges.slot > before)
 
 
 def _fresh(state: State, now: float) -> tuple[Sight, ...]:
-    return tuple(sight for sight in state.sights if sight.slot > _slot(now) - WINDOW_SLOTS - SIGHT_SLOTS)
+    before = _slot(now) - WINDOW_SLOTS - SIGHT_SLOTS
+    return tuple(sight for sight in state.sights if sight.slot > before)
 
 
 def _merged(sights: Iterable[Sight]) -> tuple[Sight, ...]:

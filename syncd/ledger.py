@@ -8,7 +8,7 @@ never lets two runs move one cursor.
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -316,7 +316,8 @@ class Purse:
     """One source's budget as this process sees it; Postgres holds the truth that all processes share.
 
     A request is charged by one UPDATE that succeeds only if nobody else wrote meanwhile; what responses say is merged
-    into the state and goes out with the next charge, a 429 at once.
+    into the state and goes out with the next charge, a 429 at once. The requests of a lane wait in line: the first one
+    watches the budget for all of them.
     """
 
     def __init__(
@@ -336,6 +337,7 @@ class Purse:
         self._state: budget.State | None = None
         self._version = 0
         self._gate = asyncio.Lock()
+        self._lines: Mapping[Lane, asyncio.Lock] = {"live": asyncio.Lock(), "backfill": asyncio.Lock()}
         self._unsaved: list[budget.Observation] = []
         self.opens_at: float | None = None
         """When the budget opens that a request is waiting for (epoch seconds); None while none waits."""
@@ -345,34 +347,35 @@ class Purse:
 
         Raises Throttled if it would have to wait for longer than `patience_s` in one go.
         """
-        waited = 0.0
-        while True:
-            wait, charged_at = await self._try_charge(lane)
-            if wait is None:
-                return Charge(waited, charged_at)
-            delay = max(0.01, wait.until - self._clock().timestamp())
-            if delay > patience_s:
-                raise Throttled(
-                    f"{self._source}: the budget is spent ({wait.reason}) for {spoken(delay)} more",
-                    hint=f"It opens at {datetime.fromtimestamp(wait.until, UTC):%Y-%m-%d %H:%M:%S} UTC.",
-                    retry_after_s=delay,
-                )
-            # wake up now and then: limits and clocks may change while we wait
-            nap = min(delay, 60.0)
-            self.opens_at = wait.until
-            try:
-                await self._sleep(nap)
-            finally:
-                self.opens_at = None
-            waited += nap
-            self._state = None
+        asked_at = self._clock()
+        async with self._lines[lane]:
+            while True:
+                wait, charged_at = await self._try_charge(lane)
+                if wait is None:
+                    return Charge(max(0.0, (self._clock() - asked_at).total_seconds()), charged_at)
+                delay = max(0.01, wait.until - self._clock().timestamp())
+                if delay > patience_s:
+                    raise Throttled(
+                        f"{self._source}: the budget is spent ({wait.reason}) for {spoken(delay)} more",
+                        hint=f"It opens at {datetime.fromtimestamp(wait.until, UTC):%Y-%m-%d %H:%M:%S} UTC.",
+                        retry_after_s=delay,
+                    )
+                self.opens_at = wait.until
+                try:
+                    await self._sleep(min(delay, budget.RECHECK_S))
+                finally:
+                    self.opens_at = None
 
     async def _try_charge(self, lane: Lane) -> tuple[budget.Wait | None, float]:
+        """Charge by what this process knows of the budget; only after a look at what is stored is it told to wait."""
         async with self._gate:
+            known = self._state
             while True:
                 state, heeded, now = await self._heeded()
                 state, wait = budget.acquire(state, self.policy, now, lane)
-                if await self._save(state, heeded, now):
+                if wait is not None and known is not None:
+                    self._state = known = None  # another process may have opened it
+                elif await self._save(state, heeded, now):
                     return wait, now
 
     async def observe(self, observation: budget.Observation) -> None:
