@@ -41,5 +41,12 @@ def faults(_ctx: click.Context, _parameter: click.Parameter, typed: str) -> list
     return _begun(FAULTS, typed)
 
 
+def reports(_ctx: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
+    """Propose the cookbook's questions."""
+    from syncd import reports as cookbook
+
+    return _begun(cookbook.questions(), typed)
+
+
 def _begun(words: Iterable[str], typed: str) -> list[str]:
     return [word for word in words if word.startswith(typed)]

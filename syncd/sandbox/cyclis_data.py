@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from syncd.sandbox import names
 from syncd.sandbox.collection import Record
+from syncd.sandbox.cyclesoftware_data import FIRST_CUSTOMER_ID
 from syncd.sandbox.dice import Dice
 from syncd.sandbox.world import Sizes, World
 
@@ -45,28 +46,35 @@ def fresh(world: World, stream: str, number: int) -> Record:
     if stream == "dealers":
         return _dealer(dice)
     if stream == "cyclists":
-        return _cyclist(dice, number, dice.pick(world[API, "companies"].keys()))
+        return _cyclist(world, dice, number, dice.pick(world[API, "companies"].keys()))
     return _order(world, dice, number)
 
 
-def _cyclist(dice: Dice, number: int, company_id: str) -> Record:
+def _cyclist(world: World, dice: Dice, number: int, company_id: str) -> Record:
     first_name, last_name = dice.pick(names.FIRST_NAMES), dice.pick(names.LAST_NAMES)
-    shared = number % 20 == 0  # an e-mail address is not unique
     return {
         "id": dice.uuid(),
         "type": "cyclist",
         "attributes": {
             "first_name": first_name,
             "last_name": last_name,
-            "email": "Gedeeld.Adres@example.com"
-            if shared
-            else names.email_of(first_name, last_name, number, "example.org"),
+            "email": _email(world, number) or names.email_of(first_name, last_name, number, "example.org"),
             "lang": dice.pick(("nl_BE", "nl_NL", "fr_BE", "en_US")),
             "external_identifier": f"00{dice.digits(5)}" if dice.chance(60) else False,  # Odoo's false for no text
             "metadata": {"badge": dice.digits(6)} if dice.chance(20) else {},
         },
         "relationships": {"company": {"data": {"type": "company", "id": company_id}}},
     }
+
+
+def _email(world: World, number: int) -> str:
+    """Return the address of a cyclist who shares it with others, or buys at the shop too; empty for most."""
+    if number % 20 == 0:
+        return "Gedeeld.Adres@example.com"  # an e-mail address is not unique
+    customers, customer_id = world["cyclesoftware", "customers"], FIRST_CUSTOMER_ID + number
+    if number % 12 == 5 and customer_id in customers:
+        return str(customers.get(customer_id)["email"]).capitalize()
+    return ""
 
 
 def _dealer(dice: Dice) -> Record:

@@ -1,0 +1,8 @@
+-- about: Shops
+-- question: Of how many customers do we have neither an e-mail address nor a phone number?
+SELECT customer_type, count(*) AS customers, count(*) FILTER (WHERE email IS NULL) AS without_email,
+       count(*) FILTER (WHERE phone IS NULL) AS without_phone,
+       count(*) FILTER (WHERE email IS NULL AND phone IS NULL) AS unreachable
+FROM reporting.customers
+GROUP BY customer_type
+ORDER BY customers DESC, customer_type;
