@@ -41,6 +41,18 @@ class Kind(StrEnum):
     SHA256 = "sha256"
 
 
+ALIVE = "_deleted_at IS NULL"
+"""Rows that are no tombstones."""
+
+EMAIL = "lower(NULLIF(btrim(email), ''))"
+"""An e-mail address as the views of schema reporting compare it."""
+
+
+def month_of(column: str) -> str:
+    """Return the expression of the month in which an instant lies, as the views of schema reporting have it."""
+    return f"((date_trunc('month', {column} AT TIME ZONE 'Europe/Amsterdam'))::date)"
+
+
 def snake(name: str) -> str:
     """Return an upstream's camelCase name as a column name: co2EmissionCombined → co2_emission_combined, ID → id."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
@@ -63,6 +75,20 @@ class Column:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Index:
+    """An index beside the key, for questions that would read a large table from end to end (tests/plans.py).
+
+    `on` holds columns or expressions, `where` the rows that it holds, both as PostgreSQL writes them. A text belongs in
+    a hash only: one that is too long for a btree would keep its row out.
+    """
+
+    name: str
+    on: tuple[str, ...]
+    where: str | None = ALIVE
+    using: Literal["btree", "brin", "hash"] = "btree"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Table:
     """A table of the mirror: its key (without `source`, which always comes first), typed columns and child tables.
 
@@ -77,6 +103,7 @@ class Table:
     comment: str
     deleted: str | None = None
     children: tuple["Child", ...] = ()
+    indexes: tuple[Index, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,6 +64,15 @@ def add_mirror_table(meta: sa.MetaData, table: Table) -> sa.Table:
             comment="Fields without a column and values that do not fit theirs, under their upstream names, as sent",
         ),
         sa.Column("_hash", sa.LargeBinary(), comment="Fingerprint of the content as sent; null forces a comparison"),
+        *(
+            sa.Index(
+                index.name,
+                *map(sa.text, index.on),
+                postgresql_where=None if index.where is None else sa.text(index.where),
+                postgresql_using=index.using,
+            )
+            for index in table.indexes
+        ),
         schema=table.schema,
         comment=table.comment,
     )

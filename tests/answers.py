@@ -228,8 +228,8 @@ def stock_widest_spread(truth: Truth) -> list[Row]:
 
 
 def customers_by_city(truth: Truth) -> list[Row]:
-    counts = Counter((each["city"] or None, each["country_code_iso_3166"].upper() or None) for each in truth.customers)
-    rows = [(*place, count) for place, count in counts.items()]
+    places = ((each["city"] or None, each["country_code_iso_3166"].upper() or None) for each in _recent(truth))
+    rows = [(*place, count) for place, count in Counter(places).items()]
     return sorted(rows, key=lambda row: (-row[2], row[0]))[:TOP]
 
 
@@ -241,7 +241,7 @@ def customers_new_by_month(truth: Truth) -> list[Row]:
 
 def customers_unreachable(truth: Truth) -> list[Row]:
     rows = []
-    for kind, customers in _by(truth.customers, "customer_type_name").items():
+    for kind, customers in _by(_recent(truth), "customer_type_name").items():
         silent = [not each["phone"] for each in customers]
         unwritten = [not each["email"] for each in customers]
         neither = [a and b for a, b in zip(silent, unwritten, strict=True)]
@@ -250,11 +250,9 @@ def customers_unreachable(truth: Truth) -> list[Row]:
 
 
 def customers_best(truth: Truth) -> list[Row]:
-    since = _months_before(truth.now, 24)
-    recent = [order for order in truth.sales_orders if order["created_at"] >= since]
     rows = [
         (number, truth.names.get(number), len(orders), max(order["created_at"] for order in orders))
-        for number, orders in _by(recent, "customer_id").items()
+        for number, orders in _by(_of_months(truth, truth.sales_orders, 24), "customer_id").items()
     ]
     return sorted(rows, key=lambda row: (-row[2], -row[3].timestamp()))[:TOP]
 
@@ -262,34 +260,28 @@ def customers_best(truth: Truth) -> list[Row]:
 def customers_gone_quiet(truth: Truth) -> list[Row]:
     known = {each["customer_id"]: each for each in truth.customers}
     rows = []
-    for number, orders in _by(truth.sales_orders, "customer_id").items():
+    for number, orders in _by(_of_months(truth, truth.sales_orders, 24), "customer_id").items():
         last_at = max(order["created_at"] for order in orders)
-        if len(orders) > 1 and last_at < _months_before(truth.now, 12) and number in known:
-            who = known[number]
+        if last_at < _months_before(truth.now, 12):
+            who = known.get(number, {"full_name": None, "phone": None, "email": None})  # gone since
             rows.append((number, who["full_name"], who["phone"], who["email"] or None, len(orders), last_at))
     return sorted(rows, key=lambda row: -row[5].timestamp())[:TOP]
 
 
 def customers_twice(truth: Truth) -> list[Row]:
     rows = [
-        (*who, len(same), ", ".join(str(number) for number in sorted(each["customer_id"] for each in same)))
-        for who, same in _by(truth.customers, "full_name", "postcode").items()
-        if len(same) > 1
+        (new["customer_id"], new["full_name"], new["created_at"], old["customer_id"], old["full_name"])
+        for new in _recent(truth)
+        for old in truth.customers
+        if old["customer_id"] < new["customer_id"] and new["email"] and old["email"].lower() == new["email"].lower()
     ]
-    return sorted(rows, key=lambda row: (-row[2], row[0], row[1]))[:TOP]
-
-
-def customers_by_discount(truth: Truth) -> list[Row]:
-    counts = Counter(Decimal(str(each["discount_percentage"])) for each in truth.customers)
-    return sorted(((percent, count) for percent, count in counts.items() if percent > 0), reverse=True)
+    return sorted(rows, key=lambda row: (-row[2].timestamp(), row[3]))[:TOP]
 
 
 def sales_orders_by_month(truth: Truth) -> list[Row]:
-    since = _months_before(truth.now, 12)
     groups = defaultdict(list)
-    for order in truth.sales_orders:
-        if order["created_at"] >= since:
-            groups[_month(order["created_at"]), str(order["store_id"])].append(order["customer_id"])
+    for order in _of_months(truth, truth.sales_orders, 12):
+        groups[_month(order["created_at"]), str(order["store_id"])].append(order["customer_id"])
     return sorted((month, store, len(who), len(set(who))) for (month, store), who in groups.items())
 
 
@@ -320,17 +312,15 @@ def leads_success(truth: Truth) -> list[Row]:
 def lease_by_state(truth: Truth) -> list[Row]:
     rows = [
         (state, len(orders), _sum(orders, "cost"), _sum(orders, "value"))
-        for state, orders in _by(truth.leases, "state").items()
+        for state, orders in _by(_of_months(truth, truth.leases, 24), "state").items()
     ]
     return sorted(rows, key=lambda row: (-row[1], row[0]))
 
 
 def lease_by_month(truth: Truth) -> list[Row]:
-    since = _months_before(truth.now, 12)
     groups = defaultdict(list)
-    for order in truth.leases:
-        if order["created_at"] >= since:
-            groups[_month(order["created_at"])].append(order)
+    for order in _of_months(truth, truth.leases, 12):
+        groups[_month(order["created_at"])].append(order)
     return sorted(
         (month, len(orders), _sum(orders, "value"), _rounded(_sum(orders, "cost") / len(orders), 2))
         for month, orders in groups.items()
@@ -338,14 +328,12 @@ def lease_by_month(truth: Truth) -> list[Row]:
 
 
 def lease_companies(truth: Truth) -> list[Row]:
-    people = Counter(cyclist["company"] for cyclist in truth.cyclists.values())
-    orders = _by(truth.leases, "company")
     rows = [
         (
-            name, people[company], len(orders.get(company, ())), _sum(orders.get(company, ()), "cost"),
-            _sum(orders.get(company, ()), "value"),
+            truth.companies[company], len(orders), len({order["cyclist"] for order in orders}), _sum(orders, "cost"),
+            _sum(orders, "value"),
         )
-        for company, name in truth.companies.items()
+        for company, orders in _by(_of_months(truth, truth.leases, 24), "company").items()
     ]  # fmt: skip
     return sorted(rows, key=lambda row: (-row[4], row[0]))[:TOP]
 
@@ -363,12 +351,13 @@ def lease_ending(truth: Truth) -> list[Row]:
 
 
 def lease_brands(truth: Truth) -> list[Row]:
+    leases = _of_months(truth, truth.leases, 24)
     rows = [
         (
             brand, len(orders), _rounded(_sum(orders, "cost") / len(orders), 2),
-            _rounded(Decimal(100 * len(orders)) / len(truth.leases), 1),
+            _rounded(Decimal(100 * len(orders)) / len(leases), 1),
         )
-        for brand, orders in _by(truth.leases, "bike_brand").items()
+        for brand, orders in _by(leases, "bike_brand").items()
     ]  # fmt: skip
     return sorted(rows, key=lambda row: (-row[1], row[0]))[:TOP]
 
@@ -377,7 +366,7 @@ def lease_quotes_waiting(truth: Truth) -> list[Row]:
     before = _months_before(truth.now, 3)
     waiting = [
         order
-        for order in truth.leases
+        for order in _of_months(truth, truth.leases, 24)
         if order["state"] in {"quote", "quote_sent", "quote_to_review"} and order["created_at"] < before
     ]
     return [
@@ -458,9 +447,10 @@ def cars_by_age_in_stock(truth: Truth) -> list[Row]:
 
 
 def cars_by_state(truth: Truth) -> list[Row]:
+    cars = [car for car in truth.cars if car["state"] != "sold"]
     return sorted(
-        (branch, *(sum(car["state"] == state for car in cars) for state in ("incoming", "inventory", "sold")))
-        for branch, cars in _by(truth.cars, "branchId").items()
+        (branch, *(sum(car["state"] == state for car in cars) for state in ("incoming", "inventory")))
+        for branch, cars in _by(cars, "branchId").items()
     )
 
 
@@ -524,7 +514,7 @@ def parts_by_brand(truth: Truth) -> list[Row]:
 
 
 def customers_who_lease(truth: Truth) -> list[Row]:
-    buyers, riders = defaultdict(list), defaultdict(list)
+    buyers, riders, recent = defaultdict(list), defaultdict(list), _recent(truth)
     for customer in truth.customers:
         buyers[customer["email"].strip().lower()].append(customer)
     for cyclist in truth.cyclists.values():
@@ -535,7 +525,7 @@ def customers_who_lease(truth: Truth) -> list[Row]:
             truth.companies[cyclists[0]["company"]], email,
         )
         for email, cyclists in riders.items()
-        if email and len(cyclists) == 1 and len(buyers.get(email, ())) == 1
+        if email and len(cyclists) == 1 and len(buyers.get(email, ())) == 1 and buyers[email][0] in recent
     )  # fmt: skip
 
 
@@ -557,8 +547,7 @@ def lease_from_stock(truth: Truth) -> list[Row]:
 
 
 def brands_leased_and_stocked(truth: Truth) -> list[Row]:
-    since = _months_before(truth.now, 12)
-    leased = Counter(order["bike_brand"] for order in truth.leases if order["created_at"] >= since)
+    leased = Counter(order["bike_brand"] for order in _of_months(truth, truth.leases, 12))
     stocked = Counter(bike["brand_name"] for bike in truth.bikes)
     rows = [(brand, leased[brand], stocked[brand]) for brand in {*leased, *stocked}]
     return sorted(rows, key=lambda row: (-row[1], row[0]))
@@ -607,7 +596,20 @@ def _oldest(bikes: Iterable[Record]) -> list[Record]:
 
 
 def _to_order(truth: Truth) -> list[Record]:
-    return [order for order in truth.leases if order["bike_order_state"] == "to_order" and order["state"] in AGREED]
+    leases = _of_months(truth, truth.leases, 24)
+    return [order for order in leases if order["bike_order_state"] == "to_order" and order["state"] in AGREED]
+
+
+def _recent(truth: Truth) -> list[Record]:
+    """Return the customers of the last two years."""
+    since = _months_before(truth.now, 24)
+    return [each for each in truth.customers if each["created_at"] and each["created_at"] >= since]
+
+
+def _of_months(truth: Truth, orders: Iterable[Record], months: int) -> list[Record]:
+    """Return what was created in this month and in so many before it."""
+    first = _month(_months_before(truth.now, months))
+    return [order for order in orders if _month(order["created_at"]) >= first]
 
 
 def _sum(records: Iterable[Record], field: str) -> Decimal:

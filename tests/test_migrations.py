@@ -90,6 +90,8 @@ async def test_upgrading_from_empty_leaves_no_difference_to_the_declared_tables(
     def compare(conn: sa.Connection) -> Any:
         options = {
             "compare_type": True, "compare_server_default": True, "include_schemas": True, "include_name": is_ours,
+            # Alembic cannot compare expressions; the next test compares every index to the letter
+            "include_object": lambda _object, _name, kind, _reflected, _other: kind != "index",
         }  # fmt: skip
         return compare_metadata(MigrationContext.configure(conn, opts=options), META)
 

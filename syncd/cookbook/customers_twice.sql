@@ -1,9 +1,11 @@
 -- about: Shops
--- question: Which customers are probably in the list twice, by name and postcode?
-SELECT full_name, postcode, count(*) AS customers,
-       string_agg(customer_id::text, ', ' ORDER BY customer_id) AS customer_ids
+-- question: Which customers of the last two years were in the list before, by their e-mail address?
+SELECT customers.customer_id, customers.full_name, customers.created_at, earlier.customer_id AS earlier_id,
+       earlier.full_name AS earlier_name
 FROM reporting.customers
-GROUP BY full_name, postcode
-HAVING count(*) > 1
-ORDER BY customers DESC, full_name, postcode
+JOIN reporting.customers AS earlier
+  ON earlier.source = customers.source AND lower(earlier.email) = lower(customers.email)
+     AND earlier.customer_id < customers.customer_id
+WHERE customers.created_at >= reporting.now() - interval '2 years'
+ORDER BY customers.created_at DESC, earlier_id
 LIMIT 10;

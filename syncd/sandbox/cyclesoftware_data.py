@@ -18,6 +18,7 @@ LEAD_STATES = ("open", "noticed", "accepted", "declined", "succeeded", "failed",
 ORDER_STATES = ("open", "ordered", "delivered", "invoiced")  # "cancelled" is kept for deleted orders
 OWN_STORES = ("1-1", "1-3", "5185-1")
 PROFILES = 2_000  # sets of what few customers share, so that a huge world is quick
+TWICE = 40  # every so-many-th customer bears the address of the one before
 BARCODES = 60  # different articles in the shops' stock
 
 
@@ -53,6 +54,8 @@ def customer(world: World, customer_id: Key) -> Record:
     record["house_number"] = str(dice.between(1, 240))
     if record["email"]:
         record["email"] = names.email_of(first_name, name, customer_id, record["email"])
+    if isinstance(customer_id, int) and customer_id % TWICE == 0:
+        record["email"] = customer(world, customer_id - 1)["email"]  # entered twice, under two numbers
     if dice.chance(85):
         record["datetime_created"] = world.local(API, world.before(dice.between(0, 2_500 * 86_400)))
     full_name = f"{first_name} {insertion} {name}" if insertion else f"{first_name} {name}"

@@ -24,7 +24,22 @@ from syncd.config import OptionSpec, Secret
 from syncd.errors import BadCredentials, BadPayload, BadRequest, NotFound, Throttled, UpstreamError
 from syncd.paging import Resume, Slice, walk_offsets
 from syncd.records import column, elements, envelope, scalar
-from syncd.source import Answer, Column, Cursor, Kind, Page, Scope, Send, Source, Stream, Table, Walk, snake
+from syncd.source import (
+    ALIVE,
+    Answer,
+    Column,
+    Cursor,
+    Index,
+    Kind,
+    Page,
+    Scope,
+    Send,
+    Source,
+    Stream,
+    Table,
+    Walk,
+    snake,
+)
 from syncd.values import earliest_reading, latest_reading
 
 RENEW_AT: Final = 0.9  # of a token's life; our choice
@@ -181,6 +196,11 @@ VEHICLES: Final = Table(
         _field("energieCostCo2CostsLow", NUMERIC, "CO₂ costs over 10 years at a low CO₂ price, presumably EUR"),
         _field("energieCostCo2CostsHigh", NUMERIC, "CO₂ costs over 10 years at a high CO₂ price, presumably EUR"),
         _field("energieCostCo2CostsMiddle", NUMERIC, "CO₂ costs over 10 years at a middle CO₂ price, presumably EUR"),
+    ),
+    indexes=(
+        Index(
+            name="vehicles_at_hand", on=("created",), where=f"{ALIVE} AND vehicle_state IN ('incoming', 'inventory')"
+        ),
     ),
 )
 

@@ -19,7 +19,25 @@ from syncd.config import OptionSpec
 from syncd.errors import BadPayload, ConfigError, NotFound, UsageError
 from syncd.paging import Resume, Slice, walk_offsets
 from syncd.records import Parser, column, elements, envelope, scalar
-from syncd.source import Answer, Auth, Child, Column, Cursor, Kind, Page, Scope, Send, Source, Stream, Table, Walk
+from syncd.source import (
+    ALIVE,
+    EMAIL,
+    Answer,
+    Auth,
+    Child,
+    Column,
+    Cursor,
+    Index,
+    Kind,
+    Page,
+    Scope,
+    Send,
+    Source,
+    Stream,
+    Table,
+    Walk,
+    month_of,
+)
 from syncd.values import earliest_reading, latest_reading
 
 SCHEMA = "cyclesoftware"
@@ -32,7 +50,6 @@ HISTORY = timedelta(days=730)
 
 TEXT, BIGINT, NUMERIC, BOOLEAN = Kind.TEXT, Kind.BIGINT, Kind.NUMERIC, Kind.BOOLEAN
 DATE, TIMESTAMP, UUID, JSON, SHA256 = Kind.DATE, Kind.TIMESTAMP, Kind.UUID, Kind.JSON, Kind.SHA256
-
 PHONE_NUMBERS = Table(
     schema=SCHEMA,
     name="customer_phone_numbers",
@@ -75,6 +92,10 @@ CUSTOMERS = Table(
         column("datetime_created", TIMESTAMP, "When it was created, if known; sent in local time", optional=True),
     ),
     children=(Child(field="phone_numbers", table=PHONE_NUMBERS),),
+    indexes=(
+        Index(name="customers_by_created", on=("datetime_created",), where=None, using="brin"),
+        Index(name="customers_by_email", on=(EMAIL,), using="hash"),
+    ),
 )
 
 
@@ -151,6 +172,9 @@ STOCK_ITEMS = Table(
         column("is_new", BOOLEAN, "True for a new object; the page's table and sample differ over it", optional=True),
         column("stocked_at", DATE, "Day on which the object came into stock"),
         column("custom_variable_1", TEXT, "A variable of the article that the shop may use as it likes"),
+    ),
+    indexes=(
+        Index(name="stock_items_in_stock", on=("stocked_at",), where=f"{ALIVE} AND is_sold_to_customer IS NOT TRUE"),
     ),
 )
 
@@ -260,6 +284,7 @@ SALES_ORDERS = Table(
             "order_items", JSON, "The order's items as sent, where the API gives one record per item (by order_item_id)"
         ),
     ),
+    indexes=(Index(name="sales_orders_by_month", on=(month_of("datetime_created"),)),),
 )
 _ORDER_FIELDS = frozenset(each.name for each in SALES_ORDERS.columns) - {"order_items"}
 

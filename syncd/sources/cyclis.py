@@ -16,7 +16,24 @@ from syncd.config import OptionSpec
 from syncd.errors import BadPayload, NotFound, ScopeMissing, UsageError
 from syncd.records import Parser, column, elements, envelope, scalar
 from syncd.rows import Row
-from syncd.source import Answer, Auth, Column, Cursor, Kind, Page, Scope, Send, Source, Stream, Table, Walk
+from syncd.source import (
+    ALIVE,
+    EMAIL,
+    Answer,
+    Auth,
+    Column,
+    Cursor,
+    Index,
+    Kind,
+    Page,
+    Scope,
+    Send,
+    Source,
+    Stream,
+    Table,
+    Walk,
+    month_of,
+)
 from syncd.values import earliest_reading
 
 SCHEMA = "cyclis"
@@ -41,9 +58,9 @@ def _relation(name: str, comment: str) -> tuple[Column, Column]:
     )
 
 
-def _table(name: str, comment: str, kind: str, *columns: Column) -> Table:
+def _table(name: str, comment: str, kind: str, *columns: Column, indexes: tuple[Index, ...] = ()) -> Table:
     own = column("id", UUID, f"Identifies the {kind}"), column("type", TEXT, f"JSON:API type, always {kind}")
-    return Table(schema=SCHEMA, name=name, key=("id",), columns=(*own, *columns), comment=comment)
+    return Table(schema=SCHEMA, name=name, key=("id",), columns=(*own, *columns), comment=comment, indexes=indexes)
 
 
 COMPANIES = _table(
@@ -83,6 +100,7 @@ CYCLISTS = _table(
     _of("external_identifier", TEXT, "Number that the company itself gave"),
     _of("metadata", JSON, "Object of free form"),
     *_relation("company", "The company that the cyclist belongs to"),
+    indexes=(Index(name="cyclists_by_email", on=(EMAIL,), using="hash"),),
 )
 
 ORDERS = _table(
@@ -112,6 +130,11 @@ ORDERS = _table(
     _of("create_timestamp", TIMESTAMP, "When the order was created"),
     *_relation("cyclist", "The cyclist who leases"),
     *_relation("company", "The company of the cyclist"),
+    indexes=(
+        Index(name="orders_by_month", on=(month_of("create_timestamp"),)),
+        Index(name="orders_by_end", on=("end_lease_date",), where=f"{ALIVE} AND end_lease_date IS NOT NULL"),
+        Index(name="orders_by_cyclist", on=("cyclist_id", "source")),
+    ),
 )
 
 _PARSERS = {table.name: Parser(table, ZoneInfo("UTC")) for table in (ORDERS, CYCLISTS, COMPANIES)}
