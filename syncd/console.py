@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -131,6 +132,8 @@ def _cell(value: object) -> str:
             return str(value).lower()
         case int():
             return f"{value:,}"
+        case Decimal():
+            return f"{value:f}"
         case datetime():
             return f"{value:%Y-%m-%d %H:%M:%S}{'Z' if value.utcoffset() == timedelta() else ''}"
         case bytes():

@@ -19,6 +19,7 @@ from syncd.commands import changing, load_config, stopped_by_signals, write_conf
 from syncd.config import Config
 from syncd.database import Database
 from syncd.errors import DatabaseError, UsageError
+from syncd.reports import answer, questions
 from syncd.runs import Job, run_jobs
 from syncd.sandbox import Address, Sandbox, config_text, serve
 from syncd.sources import registry
@@ -34,31 +35,8 @@ EVERY = "10s"
 TELL_S = 10.0
 """How often the demo tells what the runs since then have done."""
 
-QUERIES = (
-    (
-        "Bikes in stock by store and brand, and how many of them are demo bikes",
-        (
-            "SELECT s.store_name, k.brand_name, count(*) AS bikes, count(*) FILTER (WHERE k.is_demo) AS demo "
-            "FROM cyclesoftware.stock k JOIN cyclesoftware.stores s USING (source, store_id) "
-            "WHERE k._deleted_at IS NULL GROUP BY 1, 2 ORDER BY bikes DESC LIMIT 10"
-        ),
-    ),
-    (
-        "Lease orders by state, with what they bring a month",
-        (
-            "SELECT state, count(*) AS orders, sum(lease_cost) AS lease_cost FROM cyclis.orders "
-            "WHERE _deleted_at IS NULL GROUP BY state ORDER BY orders DESC"
-        ),
-    ),
-    (
-        "Cars longest in inventory",
-        (
-            "SELECT selling_id, make_name, model_name, dealer_price, current_date - created::date AS days "
-            "FROM autengo.vehicles WHERE vehicle_state = 'inventory' AND _deleted_at IS NULL "
-            "ORDER BY days DESC LIMIT 10"
-        ),
-    ),
-)
+QUESTIONS = ("stock_by_store", "lease_by_state", "cars_longest_in_stock")
+"""Questions of the cookbook that are shown with their answers."""
 
 
 async def run(
@@ -85,9 +63,8 @@ async def run(
                 with stopped_by_signals() as stop:
                     results = await _first_sync(settings, opened, stop, quiet=verbose)
                     await _print_mirrored(settings, opened)
-                    if once or stop.is_set():
-                        _print_queries(settings)
-                    else:
+                    await _print_answers(settings, opened)
+                    if not once and not stop.is_set():
                         await _go_on(settings, opened, world, stop)
     return 0 if all(result.outcome == "ok" for result in results) else 1
 
@@ -192,11 +169,15 @@ async def _print_mirrored(settings: Config, opened: Database) -> None:
     console.print_table("Now mirrored", ["table", "source", "rows", "tombstones", "last change"], rows)
 
 
-def _print_queries(settings: Config) -> None:
-    command = f"{console.program()} sql --config {shlex.quote(str(settings.path))}"
-    console.say("Three questions to try (ready to paste):")
-    for title, query in QUERIES:
-        console.say(f'\n# {title}\n{command} "{query}"')
+async def _print_answers(settings: Config, opened: Database) -> None:
+    """Print some questions of the cookbook, their answers, and what to type for them."""
+    known = questions()
+    command, place = f"{console.program()} report", f"--config {shlex.quote(str(settings.path))}"
+    console.say(f"Three of the cookbook's {len(known)} questions; all of them: {command}")
+    async with opened.connection() as conn:
+        for name in QUESTIONS:
+            console.say(f"\n{known[name].text}\n{command} {name} {place}")
+            console.print_rows(*await answer(conn, known[name]))
 
 
 async def _go_on(settings: Config, opened: Database, world: Sandbox, stop: asyncio.Event) -> None:
@@ -204,9 +185,9 @@ async def _go_on(settings: Config, opened: Database, world: Sandbox, stop: async
     from syncd import daemon
 
     def started(url: str | None) -> None:
-        console.say(f"Status page: {url}\n")
-        _print_queries(settings)
-        console.say(f"\nThe simulated world changes every {EVOLVE_S:.0f} s; syncing on until Ctrl-C …")
+        console.say(
+            f"Status page: {url}\n\nThe simulated world changes every {EVOLVE_S:.0f} s; syncing on until Ctrl-C …"
+        )
 
     beside = [
         asyncio.create_task(changing(world.evolve, EVOLVE_S, stop)),

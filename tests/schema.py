@@ -221,7 +221,7 @@ def _drawn(places: Sequence[Place]) -> tuple[list[Box], list[Link]]:
 
 
 def _is_drawn(place: Place, column: Told) -> bool:
-    """Say whether a picture shows a column: keys and what leads elsewhere; a view has no key that one could read off."""
+    """Say whether a picture shows a column: keys and what leads elsewhere. Of views only the names tell of keys."""
     names = place.schema == "reporting" and column.name.endswith(("_id", "source"))
     return column.is_key or column.leads_to is not None or names
 

@@ -22,7 +22,7 @@ from tests.conftest import Bench, MakeBench, database_url
 
 COMMANDS = [
     "demo", "init", "check", "migrate", "run", "sync", "backfill", "status", "rejects", "cursor", "verify", "sandbox",
-    "sql", "completion",
+    "sql", "report", "export", "completion",
 ]  # fmt: skip
 SUBCOMMANDS = ["rejects list", "rejects show", "rejects replay", "cursor show", "cursor set", "cursor reset"]
 HELD_S = 3.0
@@ -609,10 +609,14 @@ async def test_demo_once_fills_every_table_and_its_queries_run(demo_dir: Path) -
     rows = {line.split()[0]: line.split()[2] for line in ended.out.splitlines() if re.match(r" \w+\.\w+ ", line)}
     assert len(rows) == 20
     assert "0" not in rows.values(), rows
-    queries = re.findall(r'^syncd sql --config (\S+) "(.+)"$', ended.out, re.MULTILINE)
-    assert len(queries) == 3
-    answers = await asyncio.gather(*(syncd("sql", query, "--json", "--config", path) for path, query in queries))
-    assert all(answer.code == 0 and answer.json for answer in answers), answers
+    reports = re.findall(r"^syncd report (\w+) --config (\S+)$", ended.out, re.MULTILINE)
+    assert len(reports) == 3
+    for name, path in reports:
+        answer = await syncd("report", name, "--format", "json", "--config", path)
+        assert answer.code == 0, answer
+        assert answer.json
+        first = str(next(iter(answer.json[0].values())))
+        assert first in ended.out, "the answer was printed too"
 
     # it goes on, on another port than the one that is taken, until Ctrl-C
     with socket.socket() as taken:

@@ -303,9 +303,12 @@ VIEWS: dict[str, tuple[str, tuple[tuple[str, str], ...], str]] = {
         SELECT cyclists.source, cyclists.id,
                nullif(concat_ws(' ', nullif(btrim(first_name), ''), nullif(btrim(last_name), '')), ''),
                nullif(btrim(email), ''), lang, nullif(external_identifier, ''), company_id, companies.name,
-               (SELECT count(*) FROM cyclis.orders
-                WHERE orders.source = cyclists.source AND orders.cyclist_id = cyclists.id AND orders._deleted_at IS NULL)
+               coalesce(placed.orders, 0)
         FROM cyclis.cyclists
+        LEFT JOIN (
+          SELECT cyclist_id, source, count(*) AS orders FROM cyclis.orders
+          WHERE _deleted_at IS NULL GROUP BY cyclist_id, source
+        ) AS placed ON placed.cyclist_id = cyclists.id AND placed.source = cyclists.source
         LEFT JOIN cyclis.companies ON companies.source = cyclists.source AND companies.id = cyclists.company_id
                                       AND companies._deleted_at IS NULL
         WHERE cyclists._deleted_at IS NULL
