@@ -78,8 +78,8 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "Whatever happens, in any order",
         (
-            "A model is put through arbitrary sequences of changes, runs, sweeps, faults and crashes: 300 in `make test`,"
-            " 5,000 in `make soak`."
+            "A model is put through arbitrary sequences of changes, runs, sweeps, faults and crashes: 300 in `make"
+            " test`, 5,000 in `make soak`."
         ),
         ("test_model.test_the_mirror_ends_as_the_truth",),
     ),
@@ -137,8 +137,8 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "No hammering",
         (
-            "A source that is down or refuses its credentials is asked by one request per step, of 15 minutes at most; the"
-            " others do not notice; the log tells of the start and of the end, once."
+            "A source that is down or refuses its credentials is asked by one request per step, of 15 minutes at most;"
+            " the others do not notice; the log tells of the start and of the end, once."
         ),
         (
             "test_outages.test_a_source_that_is_down_for_a_week_is_probed_by_one_request_per_step",
@@ -151,8 +151,8 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "Nothing hidden",
         (
-            "No fault makes a run `ok` that lost something; `syncd.runs` names what happened, `syncd.drift` which fields"
-            " changed, and `syncd verify` which rows differ."
+            "No fault makes a run `ok` that lost something; `syncd.runs` names what happened, `syncd.drift` which"
+            " fields changed, and `syncd verify` which rows differ."
         ),
         (
             "test_drift.test_drift_tells_what_changed_since_when_how_often_and_masked",
