@@ -1,0 +1,50 @@
+"""How every stream stands: what `syncd status --json`, `/api/status`, the status page and the metrics tell.
+
+Owns the words for states and cursors, and the few queries behind them. Never writes, never asks an upstream, needs no
+secret, and shows no value of any record.
+"""
+
+from syncd.status.day import Day, Freshness, Slot, StreamDay
+from syncd.status.model import (
+    BackfillStatus,
+    BudgetStatus,
+    Drift,
+    Pair,
+    Progress,
+    Rows,
+    RunStatus,
+    SourceStatus,
+    State,
+    Status,
+    StreamStatus,
+)
+from syncd.status.progress import progress_of
+from syncd.status.reader import StatusReader, collect, histories, syncd_version
+from syncd.status.words import cursor_words, is_sweep_refused, judge, schedule_words
+
+__all__ = [
+    "BackfillStatus",
+    "BudgetStatus",
+    "Day",
+    "Drift",
+    "Freshness",
+    "Pair",
+    "Progress",
+    "Rows",
+    "RunStatus",
+    "Slot",
+    "SourceStatus",
+    "State",
+    "Status",
+    "StatusReader",
+    "StreamDay",
+    "StreamStatus",
+    "collect",
+    "cursor_words",
+    "histories",
+    "is_sweep_refused",
+    "judge",
+    "progress_of",
+    "schedule_words",
+    "syncd_version",
+]

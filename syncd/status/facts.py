@@ -1,0 +1,232 @@
+"""What the tables of schema syncd say of streams, read in one transaction, and how a stream stands by it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from syncd import budget, log, schedule
+from syncd.config import BudgetConfig, StreamConfig
+from syncd.database import Database
+from syncd.ledger import stream_lock
+from syncd.source import Cursor
+from syncd.status.model import BackfillStatus, BudgetStatus, Drift, Pair, Rows, RunStatus, StreamStatus
+from syncd.status.progress import progress_of
+from syncd.status.words import cursor_words, judge, schedule_words
+
+QUERY_TIMEOUT_S: Final = 20.0
+DRIFT_SHOWN: Final = 100
+"""Drifted fields of one stream that are listed; `drift_count` counts all."""
+
+Purse = tuple[budget.State, budget.Policy]
+"""One source's budget: what is known, and what the operator wishes."""
+
+_RUN_COLUMNS: Final = ", ".join(RunStatus.__struct_fields__)
+
+# Newest run, newest judged run and newest good run of each kind: index runs_by_stream gives each at its first rows.
+_RUNS: Final = f"""
+SELECT w.source, w.stream, r.role, {", ".join(f"r.{name}" for name in RunStatus.__struct_fields__)}
+FROM unnest($1::text[], $2::text[]) AS w(source, stream)
+CROSS JOIN (VALUES ('live'), ('sweep'), ('backfill')) AS k(kind)
+CROSS JOIN LATERAL (
+  (SELECT 'newest' AS role, {_RUN_COLUMNS} FROM syncd.runs
+   WHERE source = w.source AND stream = w.stream AND kind = k.kind ORDER BY run_id DESC LIMIT 1)
+  UNION ALL
+  (SELECT 'judged', {_RUN_COLUMNS} FROM syncd.runs
+   WHERE source = w.source AND stream = w.stream AND kind = k.kind
+     AND (outcome IN ('ok', 'failed', 'throttled') OR error_kind = 'Killed') ORDER BY run_id DESC LIMIT 1)
+  UNION ALL
+  (SELECT 'ok', {_RUN_COLUMNS} FROM syncd.runs
+   WHERE source = w.source AND stream = w.stream AND kind = k.kind AND outcome = 'ok' ORDER BY run_id DESC LIMIT 1)
+) AS r
+"""  # noqa: S608  (names of columns, from the Struct above)
+
+STREAM_RUNS: Final = f"""
+SELECT {_RUN_COLUMNS} FROM syncd.runs WHERE source = $1 AND stream = $2 ORDER BY run_id DESC LIMIT $3
+"""  # noqa: S608  (as above)
+
+FIRST_OK: Final = """
+SELECT w.source, w.stream, r.started_at FROM unnest($1::text[], $2::text[]) AS w(source, stream)
+CROSS JOIN LATERAL (
+  SELECT started_at FROM syncd.runs
+  WHERE source = w.source AND stream = w.stream AND kind = 'live' AND outcome = 'ok' ORDER BY run_id LIMIT 1
+) AS r
+"""
+
+_HELD_LOCKS: Final = """
+SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
+WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+_DRIFT: Final = """
+SELECT source, stream, count(*) OVER (PARTITION BY source, stream) AS total,
+       row_number() OVER (PARTITION BY source, stream ORDER BY last_seen_at DESC, field) AS place,
+       field, change, first_seen_at, last_seen_at, occurrences, sample
+FROM syncd.drift ORDER BY source, stream, place
+"""
+
+
+class Facts:
+    """What the tables of schema syncd say of some streams, as of one instant."""
+
+    def __init__(self) -> None:
+        self.runs: dict[Pair, dict[tuple[str, str], RunStatus]] = {}
+        self.cursors: dict[Pair, dict[str, tuple[Cursor, datetime]]] = {}
+        self.rejects: dict[Pair, int] = {}
+        self.drift: dict[Pair, tuple[int, list[Drift]]] = {}
+        self.budgets: dict[str, asyncpg.Record] = {}
+        self.locks: set[int] = set()
+
+    @classmethod
+    async def read(cls, database: Database, pairs: Sequence[Pair]) -> "Facts":
+        """Read them, in one transaction."""
+        facts = cls()
+        async with database.connection() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+            await conn.execute(f"SET LOCAL statement_timeout = {QUERY_TIMEOUT_S * 1000:.0f}")
+            # locks first: a run that ends meanwhile is then seen as running, not as dead
+            facts.locks = {row[0] for row in await conn.fetch(_HELD_LOCKS)}
+            for row in await conn.fetch(_RUNS, *columns(pairs)):
+                run = run_of(row)
+                facts.runs.setdefault((row["source"], row["stream"]), {})[row["role"], run.kind] = run
+            for row in await conn.fetch("SELECT source, stream, kind, cursor, updated_at FROM syncd.cursors"):
+                cursor = msgspec.json.decode(row["cursor"]), row["updated_at"]
+                facts.cursors.setdefault((row["source"], row["stream"]), {})[row["kind"]] = cursor
+            for row in await conn.fetch("SELECT source, stream, count(*) FROM syncd.rejects GROUP BY 1, 2"):
+                facts.rejects[row[0], row[1]] = row[2]
+            for row in await conn.fetch(_DRIFT):
+                _, fields = facts.drift.setdefault((row["source"], row["stream"]), (row["total"], []))
+                if len(fields) < DRIFT_SHOWN:
+                    fields.append(Drift(**{name: row[name] for name in Drift.__struct_fields__}))
+            facts.budgets = {row["source"]: row for row in await conn.fetch("SELECT * FROM syncd.budgets")}
+        return facts
+
+    def run(self, pair: Pair, role: str, kind: str) -> RunStatus | None:
+        """Return the newest, newest judged or newest good run of a kind."""
+        return self.runs.get(pair, {}).get((role, kind))
+
+    def judged_sweep(self, pair: Pair) -> RunStatus | None:
+        """Return the newest sweep that says how sweeps do."""
+        return self.run(pair, "judged", "sweep")
+
+    def open_run(self, pair: Pair, *kinds: str) -> tuple[RunStatus | None, bool]:
+        """Return the run that is not closed, and whether the process behind it is dead: nobody holds its lock."""
+        open_runs = [
+            run for kind in kinds if (run := self.run(pair, "newest", kind)) is not None and run.outcome == "running"
+        ]
+        run = max(open_runs, key=lambda run: run.run_id, default=None)
+        return run, run is not None and stream_lock(*pair, run.kind) not in self.locks
+
+    def stream(
+        self,
+        pair: Pair,
+        settings: StreamConfig,
+        table: str,
+        rows: Rows | None,
+        planned: datetime | None,
+        zone: str,
+        now: datetime,
+    ) -> StreamStatus:
+        """Put together how one stream stands."""
+        running, dead = self.open_run(pair, "live", "sweep")
+        last = _newest(self.run(pair, "judged", "live"), self.judged_sweep(pair))
+        ok = self.run(pair, "ok", "live")
+        state, why = judge(
+            settings, running=running if not dead else None, dead=dead, live=self.run(pair, "judged", "live"), ok=ok,
+            now=now,
+        )  # fmt: skip
+        sweep = self.judged_sweep(pair)
+        if not why and sweep and sweep.outcome != "ok":
+            why = f"the last sweep {sweep.outcome}: {sweep.error or sweep.error_kind or 'no reason was told'}"
+        cursor = self.cursors.get(pair, {}).get("live")
+        drift_count, drift = self.drift.get(pair, (0, []))
+        return StreamStatus(
+            source=pair[0],
+            stream=pair[1],
+            state=state,
+            why=log.mask(why),
+            schedule=schedule_words(settings),
+            table=table,
+            cursor=cursor[0] if cursor else None,
+            cursor_words=cursor_words(cursor[0] if cursor else None, zone),
+            rows=rows,
+            last_run=last,
+            running=None if dead else running,
+            last_sweep=sweep,
+            last_ok_at=ok.started_at if ok else None,
+            freshness_s=max(0.0, (now - ok.started_at).total_seconds()) if ok else None,
+            next_run_at=None if state in ("off", "disabled") else planned or self._next_at(pair, settings, now),
+            rejects=self.rejects.get(pair, 0),
+            drift_count=drift_count,
+            drift=drift,
+        )
+
+    def _next_at(self, pair: Pair, settings: StreamConfig, now: datetime) -> datetime:
+        """Compute the next run as a daemon would that runs without pause."""
+        newest = self.run(pair, "newest", "live")
+        if newest is None:
+            return now
+        if newest.outcome == "ok":
+            known = schedule.History(ok_at=newest.started_at, idle=0 if newest.requests else 1)
+        else:
+            known = schedule.History(failures=1, failed_at=newest.finished_at, error_kind=newest.error_kind)
+        return max(now, schedule.again_at(settings, known) or schedule.next_at(settings, newest.started_at))
+
+    def backfills(
+        self, rows: Mapping[Pair, Rows | None], purses: Mapping[str, Purse], now: datetime
+    ) -> list[BackfillStatus]:
+        """Return the backfills under way, with how far they are."""
+        found = []
+        for pair in self.runs:
+            run, dead = self.open_run(pair, "backfill")
+            if run and not dead:
+                kinds = {kind: held for kind, held in self.cursors.get(pair, {}).items() if kind.startswith("backfill")}
+                newest = max(kinds, key=lambda kind: kinds[kind][1], default="")
+                cursor, saved_at = kinds.get(newest, (None, run.started_at))
+                walked = newest.removeprefix("backfill ") if saved_at >= run.started_at else ""
+                mirrored = rows.get(pair)
+                progress = progress_of(
+                    run, now=now, cursor=cursor if walked else None, walked=walked,
+                    mirrored=mirrored.alive if mirrored else None, purse=purses.get(pair[0]),
+                )  # fmt: skip
+                found.append(BackfillStatus(source=pair[0], stream=pair[1], range=walked, run=run, progress=progress))
+        return found
+
+
+def columns(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
+    """Return sources and streams as two columns, for unnest."""
+    return [source for source, _ in pairs], [stream for _, stream in pairs]
+
+
+def run_of(row: asyncpg.Record) -> RunStatus:
+    """Read a row of syncd.runs; its error is masked once more."""
+    values = {name: row[name] for name in RunStatus.__struct_fields__}
+    return RunStatus(**values | {"error": log.mask(row["error"]) if row["error"] else None})
+
+
+def _newest(*runs: RunStatus | None) -> RunStatus | None:
+    return max((run for run in runs if run), key=lambda run: run.run_id, default=None)
+
+
+def purse_of(row: asyncpg.Record | None, settings: BudgetConfig, zone: str) -> Purse | None:
+    """Read a source's budget as it is stored; None before its first request."""
+    if row is None:
+        return None
+    policy = budget.Policy(
+        per_minute=settings.per_minute,
+        per_day=settings.per_day,
+        live_reserve=settings.live_reserve,
+        backfill_minute_share=settings.backfill_share,
+        day_zone=zone,
+    )
+    return msgspec.json.decode(row["state"], type=budget.State), policy
+
+
+def budget_status(purse: Purse, updated_at: datetime, now: datetime) -> BudgetStatus:
+    """Say how a source's budget stands now, not how it stood at its last request."""
+    values = msgspec.structs.asdict(budget.summary(*purse, now.timestamp()))
+    for name in ("day_reset_at", "closed_until"):
+        values[name] = None if values[name] is None else datetime.fromtimestamp(values[name], UTC)
+    return BudgetStatus(**values, updated_at=updated_at)

@@ -1,0 +1,157 @@
+"""What the status says, as types: the JSON of `syncd status --json` and `/api/status` is their encoding, a contract."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+State = Literal["fresh", "late", "failing", "paused", "running", "off", "disabled", "never"]
+Pair = tuple[str, str]
+"""Names of a source and one of its streams."""
+
+
+class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of syncd.runs."""
+
+    run_id: int
+    kind: str
+    outcome: str
+    started_at: datetime
+    finished_at: datetime | None
+    requests: int
+    pages: int
+    rows_seen: int
+    rows_inserted: int
+    rows_updated: int
+    rows_unchanged: int
+    rows_deleted: int
+    rows_rejected: int
+    rows_expected: int | None
+    budget_wait_s: float
+    error: str | None
+    error_kind: str | None
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether it says how the stream does: it ended, and not because it was asked to stop."""
+        return self.outcome in ("ok", "failed", "throttled") or self.error_kind == "Killed"
+
+
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows of one source in one table."""
+
+    alive: int
+    deleted: int
+
+
+class Drift(msgspec.Struct, frozen=True, kw_only=True):
+    """One field that is not as the vendor documents it; `sample` is the shape of a value, never the value."""
+
+    field: str
+    change: str
+    first_seen_at: datetime
+    last_seen_at: datetime
+    occurrences: int
+    sample: str | None
+
+
+class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How one stream stands. `rows` None: not counted; `freshness_s`: age of the last good live run's start."""
+
+    source: str
+    stream: str
+    state: State
+    why: str
+    schedule: str
+    table: str
+    cursor: Any
+    cursor_words: str
+    rows: Rows | None
+    last_run: RunStatus | None
+    running: RunStatus | None
+    last_sweep: RunStatus | None
+    last_ok_at: datetime | None
+    freshness_s: float | None
+    next_run_at: datetime | None
+    rejects: int
+    drift_count: int
+    drift: list[Drift]
+
+    @property
+    def name(self) -> str:
+        """The selector of the stream."""
+        return f"{self.source}.{self.stream}"
+
+
+class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """What a source may still request; None: no limit is known. Used requests are our own."""
+
+    minute_limit: int | None
+    minute_remaining: int | None
+    minute_used_live: int
+    minute_used_backfill: int
+    day_limit: int | None
+    day_remaining: int | None
+    day_used_live: int
+    day_used_backfill: int
+    day_reset_at: datetime | None
+    closed_until: datetime | None
+    live_reserve: int | None
+    updated_at: datetime
+
+
+class SourceStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One source; `budget` None: nothing was requested yet."""
+
+    source: str
+    type: str
+    base_url: str
+    budget: BudgetStatus | None
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a run is, between 0 and 1, and what it still takes; None: not known.
+
+    `known_by` says where the length of the whole comes from; `quota_days` are whole days of what its lane may spend.
+    """
+
+    share: float
+    known_by: str
+    rows_total: int | None = None
+    left_s: float | None = None
+    requests_left: int | None = None
+    quota_days: float | None = None
+
+
+class BackfillStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One backfill that is under way, and the range it walks as its cursor's kind names it."""
+
+    source: str
+    stream: str
+    range: str
+    run: RunStatus
+    progress: Progress | None = None
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything; encode it with `msgspec.json`."""
+
+    at: datetime
+    version: str
+    database: str
+    summary: dict[str, int]
+    sources: list[SourceStatus]
+    streams: list[StreamStatus]
+    backfills: list[BackfillStatus]
+
+    def stream(self, source: str, stream: str) -> StreamStatus | None:
+        """Return one stream, None if it is not configured."""
+        return next((one for one in self.streams if (one.source, one.stream) == (source, stream)), None)
+
+    @property
+    def line(self) -> str:
+        """The streams that are on, in one line: "12 streams: 11 fresh, 1 late"."""
+        on = {state: count for state, count in self.summary.items() if count and state not in ("off", "disabled")}
+        total = sum(on.values())
+        told = ", ".join(f"{count} {state}" for state, count in on.items())
+        return f"{total} stream{'' if total == 1 else 's'}: {told or 'none is on'}"

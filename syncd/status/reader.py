@@ -1,0 +1,184 @@
+"""Collects the status, once or for all who ask in one process."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from syncd import schedule
+from syncd.config import Config
+from syncd.database import Database
+from syncd.source import Source
+from syncd.status.counts import count_rows
+from syncd.status.day import Day, StreamDay, read_day, read_stream_days
+from syncd.status.facts import FIRST_OK, STREAM_RUNS, Facts, budget_status, columns, purse_of, run_of
+from syncd.status.kept import Kept
+from syncd.status.model import Pair, Rows, RunStatus, SourceStatus, State, Status
+
+STATUS_KEPT_S: Final = 1.0
+"""A status is given to everybody who asks within this time."""
+COUNTS_KEPT_S: Final = 60.0
+"""Rows are counted at most so often by one process: it reads every row."""
+DAY_KEPT_S: Final = 5.0
+"""What happened in 24 hours changes slowly."""
+DAYS_KEPT: Final = 16
+"""Sets of streams whose last 24 hours are kept: as many pages that differ may be watched at no further cost."""
+
+Counted = Mapping[tuple[str, str], Rows]
+"""Rows by table and source."""
+
+
+def syncd_version() -> str:
+    """Return the version of this syncd."""
+    try:
+        return version("syncd")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "unknown"
+
+
+async def collect(
+    database: Database,
+    config: Config,
+    registry: Mapping[str, Source],
+    *,
+    now: datetime,
+    counts: Kept[Counted] | None = None,
+    next_runs: Mapping[Pair, datetime] | None = None,
+) -> Status:
+    """Collect the status of every configured stream; secrets may be unresolved.
+
+    `next_runs` are the plans of a running scheduler; without them the next run is computed from the last one.
+    Raises DatabaseError if the database does not answer or is not migrated.
+    """
+    facts = await Facts.read(database, [(s.name, name) for s in config.sources.values() for name in s.streams])
+    tables = list(
+        dict.fromkeys(
+            _table(registry, source.type, name) for source in config.sources.values() for name in source.streams
+        )
+    )
+
+    async def count() -> Counted:
+        return await count_rows(database, tables)
+
+    counted = await (counts.get(count) if counts else count())
+    streams, sources, purses = [], [], {}
+    rows: dict[Pair, Rows | None] = {}
+    for source in config.sources.values():
+        kind = registry[source.type]
+        zone = str(source.options.get("zone", kind.zone))
+        stored = facts.budgets.get(source.name)
+        purse = purse_of(stored, source.budget, kind.zone)
+        if purse and stored:
+            purses[source.name] = purse
+        sources.append(
+            SourceStatus(
+                source=source.name,
+                type=source.type,
+                base_url=source.base_url,
+                budget=budget_status(purse, stored["updated_at"], now) if purse and stored else None,
+            )
+        )
+        for name, settings in source.streams.items():
+            table, pair = _table(registry, source.type, name), (source.name, name)
+            rows[pair] = counted.get((table, source.name), counted.get((table, "")))
+            streams.append(facts.stream(pair, settings, table, rows[pair], (next_runs or {}).get(pair), zone, now))
+        await asyncio.sleep(0)  # with a thousand accounts this takes long enough to hold others up
+    summary: dict[str, int] = dict.fromkeys(State.__args__, 0)  # type: ignore[attr-defined]  # a Literal's own
+    for stream in streams:
+        summary[stream.state] += 1
+    return Status(
+        at=now, version=syncd_version(), database=database.shown, summary=summary, sources=sources, streams=streams,
+        backfills=facts.backfills(rows, purses, now),
+    )  # fmt: skip
+
+
+def _table(registry: Mapping[str, Source], source_type: str, stream: str) -> str:
+    table = registry[source_type].stream(stream).table
+    return f"{table.schema}.{table.name}"
+
+
+async def histories(database: Database, pairs: Sequence[Pair]) -> dict[Pair, schedule.History]:
+    """Return what a scheduler that starts must know of earlier runs. Failures of live runs are forgiven."""
+    facts = await Facts.read(database, pairs)
+    async with database.connection() as conn:
+        first = {(row[0], row[1]): row[2] for row in await conn.fetch(FIRST_OK, *columns(pairs))}
+    found = {}
+    for pair in pairs:
+        ok, swept, tried = facts.run(pair, "ok", "live"), facts.run(pair, "ok", "sweep"), facts.judged_sweep(pair)
+        failed = tried is not None and tried.outcome != "ok"
+        found[pair] = schedule.History(
+            ok_at=ok.started_at if ok else None,
+            idle=1 if ok and not ok.requests else 0,
+            swept_at=swept.started_at if swept else first.get(pair),
+            sweep_failures=1 if failed else 0,
+            sweep_tried_at=tried.finished_at if tried and failed else None,
+            sweep_error_kind=tried.error_kind if tried and failed else None,
+        )
+    return found
+
+
+class StatusReader:
+    """Collects the status for all who ask in one process: one at a time, and nothing more often than it is worth."""
+
+    def __init__(
+        self,
+        registry: Mapping[str, Source],
+        *,
+        config: Callable[[], Config],
+        database: Callable[[], Database],
+        clock: Callable[[], datetime],
+        next_runs: Callable[[], Mapping[Pair, datetime]] = dict,
+    ) -> None:
+        self.database = database
+        self.config = config
+        self.clock = clock
+        self._registry = registry
+        self._next_runs = next_runs
+        self.forget()
+
+    def forget(self) -> None:
+        """Collect anew next time: the configuration changed."""
+        self._status: Kept[Status] = Kept(STATUS_KEPT_S, self.clock)
+        self._counts: Kept[Counted] = Kept(COUNTS_KEPT_S, self.clock)
+        self._day: Kept[Day] = Kept(DAY_KEPT_S, self.clock)
+        self._days: dict[tuple[Pair, ...], Kept[dict[Pair, StreamDay]]] = {}
+
+    async def status(self) -> Status:
+        """Return the status, about STATUS_KEPT_S old at most. Raises DatabaseError."""
+
+        async def make() -> Status:
+            return await collect(
+                self.database(), self.config(), self._registry, now=self.clock(), counts=self._counts,
+                next_runs=self._next_runs(),
+            )  # fmt: skip
+
+        return await self._status.get(make)
+
+    async def runs(self, source: str, stream: str, limit: int = 50) -> list[RunStatus]:
+        """Return the newest runs of one stream, newest first. Raises DatabaseError."""
+        async with self.database().connection() as conn:
+            return [run_of(row) for row in await conn.fetch(STREAM_RUNS, source, stream, limit)]
+
+    async def day(self) -> Day:
+        """Return what all streams did in the last 24 hours. Raises DatabaseError."""
+
+        async def make() -> Day:
+            return await read_day(self.database(), now=self.clock())
+
+        return await self._day.get(make)
+
+    async def stream_days(self, pairs: Sequence[Pair]) -> dict[Pair, StreamDay]:
+        """Return what some streams did in the last 24 hours, and how fresh they were. Raises DatabaseError."""
+
+        async def make() -> dict[Pair, StreamDay]:
+            sources = self.config().sources
+            asked = {pair: sources[pair[0]].streams[pair[1]] for pair in pairs}
+            return await read_stream_days(self.database(), asked, now=self.clock())
+
+        key = tuple(pairs)
+        kept = self._days.pop(key, None) or Kept(DAY_KEPT_S, self.clock)
+        self._days[key] = kept  # the one asked for last is the last to go
+        while len(self._days) > DAYS_KEPT:
+            del self._days[next(iter(self._days))]
+        return await kept.get(make)

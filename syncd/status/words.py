@@ -1,0 +1,92 @@
+"""States, schedules and cursors in words: pure decisions about what was read."""
+
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from syncd import schedule
+from syncd.config import StreamConfig, is_off
+from syncd.duration import spoken
+from syncd.source import Cursor
+from syncd.status.model import RunStatus, State, StreamStatus
+
+
+def judge(
+    settings: StreamConfig,
+    *,
+    running: RunStatus | None,
+    dead: bool,
+    live: RunStatus | None,
+    ok: RunStatus | None,
+    now: datetime,
+) -> tuple[State, str]:
+    """Return the state of a stream and why.
+
+    `live` is the newest live run that says how the stream does, `ok` the newest good one, `running` a run under way;
+    `dead` says that the newest run's process ended without a word. A stream that fails fails until a run succeeds, also
+    while it is being tried again.
+    """
+    off = is_off(settings)
+    if off:
+        return ("disabled" if not settings.enabled else "off"), off
+    if dead:
+        return "failing", "the process of the last run ended without a word; the next run goes on where it was"
+    if live and live.outcome != "ok":
+        state: State = "paused" if live.error_kind in schedule.PAUSING else "failing"
+        return state, live.error or f"the last run was {live.outcome}"
+    if running:
+        return "running", ""
+    if ok is None:
+        return "never", "no run has succeeded yet"
+    if now >= schedule.late_at(settings, ok.started_at):
+        return "late", f"the last good run started {spoken((now - ok.started_at).total_seconds())} ago"
+    return "fresh", ""
+
+
+def is_sweep_refused(stream: StreamStatus) -> bool:
+    """Whether the last sweep of a stream was refused, so that somebody has to look."""
+    return stream.last_sweep is not None and stream.last_sweep.error_kind == schedule.REFUSED
+
+
+def schedule_words(settings: StreamConfig) -> str:
+    """Say when a stream runs."""
+    words = f"cron {settings.cron} (UTC)" if settings.cron else f"every {spoken(settings.every_s or 0)}"
+    return words + (f", sweep every {spoken(settings.sweep_s)}" if settings.sweep_s else "")
+
+
+_CURSOR_WORDS: Final = {
+    "since": "resumes at",
+    "reached": "has reached",
+    "as_of": "up to date as of",
+    "swept_at": "swept",
+}
+
+
+def cursor_words(cursor: Cursor | None, zone: str) -> str:
+    """Say in words where a stream resumes. Only names that cursors commonly use are told, never a key of a record."""
+    if cursor is None:
+        return "no cursor yet: the next run reads from the beginning"
+    parts = [f"{words} {at}" for name, words in _CURSOR_WORDS.items() if (at := _local(cursor.get(name), zone))]
+    under_way = cursor.get("pass")
+    if isinstance(under_way, dict):
+        parts = parts or ["resumes within a pass over everything"]
+        if isinstance(under_way.get("offset"), int):
+            parts.append(f"offset {under_way['offset']:,}")
+        if began := _local(under_way.get("started_at"), zone):
+            parts.append(f"in the pass that began {began}")
+    if cursor.get("top"):
+        parts.append("knows the newest records of the last pass")
+    return ", ".join(parts) or "reads the whole list every time"
+
+
+def _local(value: object, zone: str) -> str:
+    """Write an instant of a cursor in the source's zone; nothing if it is none."""
+    if not isinstance(value, str):
+        return ""
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        return ""
+    if at.tzinfo is None:
+        return f"{at:%Y-%m-%d %H:%M:%S}"
+    return f"{at.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S} {zone}"
