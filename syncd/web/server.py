@@ -2,38 +2,43 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from datetime import UTC, datetime
 from functools import cache
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import jinja2
 import msgspec
 from aiohttp import web
 
 from syncd import database, log
 from syncd.config import Http
-from syncd.duration import spoken
 from syncd.errors import ConfigError, DatabaseError
-from syncd.status import RunStatus, StatusReader, syncd_version
-from syncd.web import metrics
+from syncd.status import Status, StatusReader, progress_of
+from syncd.web import metrics, view
+from syncd.web.rendering import FOLDER, render
 
-FOLDER: Final = Path(__file__).parent
 RUNS_SHOWN: Final = 50
+PAGES_KEPT: Final = 64
+"""Pages of one status that are kept for others who ask for them."""
 READY_TIMEOUT_S: Final = 5.0
 """A database that has not answered within this is not ready."""
 SHUTDOWN_S: Final = 0.5
 """Answers under way may take this long when the page is closed."""
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
-        "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 }
+STATIC_CACHE: Final = "no-cache"
+"""Of scripts and styles: kept by the browser, which asks each time whether they changed."""
 
 _log = log.get(__name__)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -95,13 +100,15 @@ async def _guarded(request: web.Request, handler: _Handler) -> web.StreamRespons
         _log.exception("page_failed", path=request.path)
         response = web.Response(status=500, text="internal error: see the log of syncd\n")
     response.headers.update(HEADERS)
+    if request.path.startswith("/static/"):
+        response.headers["Cache-Control"] = STATIC_CACHE
     return response
 
 
 def _unavailable(request: web.Request, error: DatabaseError) -> web.Response:
     if request.path.startswith("/api/"):
         return _json({"error": log.mask(str(error)), "hint": log.mask(error.hint)}, status=503)
-    return _page("unavailable.html", status=503, error=log.mask(str(error)), hint=log.mask(error.hint))
+    return _html(render("unavailable.html", error=log.mask(str(error)), hint=log.mask(error.hint)), status=503)
 
 
 class _Routes:
@@ -111,20 +118,59 @@ class _Routes:
         self._reader = reader
         self._is_alive = is_alive
         self._totals = metrics.Totals(since=datetime.now(UTC))
+        self._pages_of: Status | None = None
+        self._pages: dict[Hashable, str] = {}
 
-    async def index(self, _request: web.Request) -> web.Response:
+    async def index(self, request: web.Request) -> web.Response:
         """Show all streams, budgets and backfills."""
-        return _page("index.html", status_=await self._reader.status())
+        status = await self._reader.status()
+        choice = view.Choice.of(request.query)
+        listing = view.listing(status, choice)
+        pairs = [(stream.source, stream.stream) for group in listing.groups for stream in group.streams]
+        days, day = await self._reader.stream_days(pairs), await self._reader.day()
+        tone, headline = view.headline(status)
+
+        def text() -> str:
+            return render(
+                "index.html", status_=status, choice=choice, listing=listing, days=days, day=day,
+                totals=view.totals(day), tone=tone, headline=headline, announcement=view.announcement(status), problems=view.problems(status),
+                problems_shown=view.PROBLEMS_SHOWN, states=view.STATES, heights=view.STRIP_HEIGHTS,
+            )  # fmt: skip
+
+        return _html(self._rendered(status, choice, text))
 
     async def stream(self, request: web.Request) -> web.Response:
-        """Show one stream and its newest runs."""
-        source, name = request.match_info["source"], request.match_info["stream"]
+        """Show one stream: how it stands, its last 24 hours, its newest runs."""
+        pair = request.match_info["source"], request.match_info["stream"]
         status = await self._reader.status()
-        found = status.stream(source, name)
+        found = status.stream(*pair)
         if found is None:
-            return _page("missing.html", status=404, name=f"{source}.{name}")
-        runs = await self._reader.runs(source, name, RUNS_SHOWN)
-        return _page("stream.html", status_=status, stream=found, runs=runs)
+            return _html(render("missing.html", name=".".join(pair)), status=404)
+        day = (await self._reader.stream_days([pair]))[pair] if found.state not in ("off", "disabled") else None
+        runs = await self._reader.runs(*pair, RUNS_SHOWN)
+        mirrored = found.rows.alive if found.rows else None
+        running = found.running
+
+        def text() -> str:
+            return render(
+                "stream.html", status_=status, stream=found, runs=runs, day=day,
+                totals=view.totals(day.slots) if day else {},
+                ages=view.ages(day) if day else [],
+                backfills=[one for one in status.backfills if (one.source, one.stream) == pair],
+                progress=running and progress_of(
+                    running, now=status.at, cursor=found.cursor, mirrored=mirrored if running.kind == "sweep" else None
+                ),
+            )  # fmt: skip
+
+        return _html(self._rendered(status, pair, text))
+
+    def _rendered(self, status: Status, asked: Hashable, text: Callable[[], str]) -> str:
+        """Return a page, rendered once for each status."""
+        if self._pages_of is not status or len(self._pages) > PAGES_KEPT:
+            self._pages_of, self._pages = status, {}
+        if asked not in self._pages:
+            self._pages[asked] = text()
+        return self._pages[asked]
 
     async def healthz(self, _request: web.Request) -> web.Response:
         """Answer 200 while the process does its work, whatever the database or the upstreams do."""
@@ -164,52 +210,9 @@ def _needed_revision() -> str:
     return database.newest_revision()
 
 
-# --- Rendering --------------------------------------------------------------------------------------------------------
-
-
 def _json(value: object, status: int = 200) -> web.Response:
     return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
 
 
-@cache
-def _templates() -> jinja2.Environment:
-    env = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(FOLDER / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    env.filters |= {"number": _number, "stamp": _stamp, "spoken": spoken, "duration": _duration, "changes": _changes}
-    env.globals["version"] = syncd_version()
-    return env
-
-
-def _page(template: str, *, status: int = 200, **values: Any) -> web.Response:
-    text = _templates().get_template(template).render(now=datetime.now(UTC), **values)
+def _html(text: str, status: int = 200) -> web.Response:
     return web.Response(text=text, status=status, content_type="text/html")
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:,}"
-
-
-def _stamp(value: datetime | None) -> str:
-    return "–" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _duration(run: RunStatus) -> str:
-    if run.finished_at is None:
-        return "under way"
-    return spoken(max(0.0, round((run.finished_at - run.started_at).total_seconds(), 1)))
-
-
-def _changes(run: RunStatus) -> str:
-    """Say in words what a run changed."""
-    counts = {
-        "new": run.rows_inserted,
-        "changed": run.rows_updated,
-        "deleted": run.rows_deleted,
-        "rejected": run.rows_rejected,
-    }
-    return ", ".join(f"{count:,} {word}" for word, count in counts.items() if count) or "no change"
