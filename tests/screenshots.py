@@ -123,14 +123,18 @@ async def take(chromium: Browser, url: str, path: Path, **options: Any) -> None:
         await page.wait_for_selector(".u-over", state="attached")
         await page.wait_for_function("document.fonts.ready.then(() => true)")
         await page.screenshot(path=path, animations="disabled")
-    size = path.stat().st_size
-    print(f"{path.name}: {size / 1000:.0f} kB{' (TOO LARGE)' if size > LARGEST_BYTES else ''}")  # noqa: T201
 
 
-async def main(folder: Path) -> None:
+def weigh(folder: Path) -> int:
+    """Print how large the pictures are; 1 if one is too large."""
+    sizes = {path.name: path.stat().st_size for path in sorted(folder.glob("*.png"))}
+    for name, size in sizes.items():
+        print(f"{name}: {size / 1000:.0f} kB{' (TOO LARGE)' if size > LARGEST_BYTES else ''}")  # noqa: T201
+    return int(max(sizes.values()) > LARGEST_BYTES)
+
+
+async def take_all(folder: Path) -> None:
     """Take all pictures."""
-    log.configure("json", "error")
-    folder.mkdir(parents=True, exist_ok=True)
     async with opened() as bench, browser() as chromium:
         reader = StatusReader(registry(), config=lambda: bench.config, database=lambda: bench.db, clock=bench.time.now)
         async with web.serving(reader, Http(host="127.0.0.1", port=0)) as url:
@@ -152,4 +156,8 @@ async def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER))
+    log.configure("json", "error")
+    place = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    place.mkdir(parents=True, exist_ok=True)
+    asyncio.run(take_all(place))
+    sys.exit(weigh(place))

@@ -8,15 +8,16 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-LEAST_REST: Final = 9.0
+REST: Final = 9.0
 """A value is kept for this many times as long as it took to make: at most a tenth of the time is spent on it."""
 
 
 class Kept(Generic[T]):
-    """Keeps one value for at least `least_s`; `clock` tells its age."""
+    """Keeps one value for at least `least_s`, and for `rest` times as long as it took; `clock` tells its age."""
 
-    def __init__(self, least_s: float, clock: Callable[[], datetime]) -> None:
+    def __init__(self, least_s: float, clock: Callable[[], datetime], *, rest: float = REST) -> None:
         self._least_s = least_s
+        self._rest = rest
         self._clock = clock
         self._gate = asyncio.Lock()
         self._held: tuple[T, datetime, float] | None = None
@@ -31,5 +32,5 @@ class Kept(Generic[T]):
                     return value
             began_at = time.monotonic()
             value = await make()
-            self._held = value, now, max(self._least_s, LEAST_REST * (time.monotonic() - began_at))
+            self._held = value, now, max(self._least_s, self._rest * (time.monotonic() - began_at))
             return value

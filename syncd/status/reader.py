@@ -18,8 +18,9 @@ from syncd.status.model import Pair, Rows, RunStatus, SourceStatus, State, Statu
 
 STATUS_KEPT_S: Final = 1.0
 """A status is given to everybody who asks within this time."""
-COUNTS_KEPT_S: Final = 60.0
-"""Rows are counted at most so often by one process: it reads every row."""
+COUNTS_KEPT_S: Final = 5.0
+COUNTS_REST: Final = 99.0
+"""Rows are counted at most so often by one process, and for a hundredth of the time: it reads every row."""
 DAY_KEPT_S: Final = 5.0
 """What happened in 24 hours changes slowly."""
 DAYS_KEPT: Final = 16
@@ -140,7 +141,7 @@ class StatusReader:
     def forget(self) -> None:
         """Collect anew next time: the configuration changed."""
         self._status: Kept[Status] = Kept(STATUS_KEPT_S, self.clock)
-        self._counts: Kept[Counted] = Kept(COUNTS_KEPT_S, self.clock)
+        self._counts: Kept[Counted] = Kept(COUNTS_KEPT_S, self.clock, rest=COUNTS_REST)
         self._day: Kept[Day] = Kept(DAY_KEPT_S, self.clock)
         self._days: dict[tuple[Pair, ...], Kept[dict[Pair, StreamDay]]] = {}
 

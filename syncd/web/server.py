@@ -133,8 +133,9 @@ class _Routes:
         def text() -> str:
             return render(
                 "index.html", status_=status, choice=choice, listing=listing, days=days, day=day,
-                totals=view.totals(day), tone=tone, headline=headline, announcement=view.announcement(status), problems=view.problems(status),
-                problems_shown=view.PROBLEMS_SHOWN, states=view.STATES, heights=view.STRIP_HEIGHTS,
+                totals=view.totals(day), tone=tone, headline=headline, announcement=view.announcement(status),
+                problems=view.problems(status), problems_shown=view.PROBLEMS_SHOWN, states=view.STATES,
+                heights=view.STRIP_HEIGHTS,
             )  # fmt: skip
 
         return _html(self._rendered(status, choice, text))

@@ -21,7 +21,7 @@ function compact(number) {
 }
 
 function read(figure) {
-  const table = figure.querySelector("table");
+  const table = figure.querySelector("details table");
   const times = [...table.querySelectorAll("tbody time")].map((time) => Date.parse(time.dateTime) / 1000);
   const series = [...table.querySelectorAll("thead [data-tone]")].map((head, place) => ({
     name: head.textContent,
@@ -82,7 +82,7 @@ function options(figure, series) {
 }
 
 function draw(figure, anew) {
-  const text = figure.querySelector("tbody").textContent;
+  const text = figure.querySelector("details tbody").textContent;
   const held = drawn.get(figure);
   if (held && !anew && held.text === text) return;
   const { times, series } = read(figure);
@@ -115,5 +115,6 @@ new ResizeObserver(() => {
     drawAll(true);
   }
 }).observe(document.body);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll(true));
+const dark = matchMedia("(prefers-color-scheme: dark)");
+dark.addEventListener("change", () => drawAll(true));
 document.addEventListener("refreshed", () => drawAll(false));
