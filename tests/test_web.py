@@ -1,7 +1,9 @@
 """The status page and its machine-readable sisters, over HTTP, on a mirror filled by real runs."""
 
 import asyncio
+import hashlib
 import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,6 +23,9 @@ from syncd.errors import DatabaseUnavailable
 from syncd.sandbox import CREDENTIALS
 from syncd.sources import registry
 from syncd.status import Status, StatusReader
+from syncd.status.day import SLOTS
+from syncd.web import view
+from syncd.web.rendering import FOLDER
 from tests.conftest import Bench, MakeBench, database_url
 from tests.test_daemon import Now
 
@@ -38,8 +43,8 @@ class Site:
         async with self._http.get(f"{self.url}{path}") as answer:
             return answer.status, await answer.text(), answer.headers
 
-    async def post(self, path: str) -> int:
-        async with self._http.post(f"{self.url}{path}") as answer:
+    async def asked(self, method: str, path: str) -> int:
+        async with self._http.request(method, f"{self.url}{path}") as answer:
             return answer.status
 
     async def samples(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -121,15 +126,22 @@ async def test_the_page_shows_every_stream_and_budget(bench: Bench, site: Site) 
     streams = [(name, stream) for name, source in bench.config.sources.items() for stream in source.streams]
     links = [attrs["href"] for attrs in found.all("a")]
     assert all(f"/streams/{source}/{stream}" in links for source, stream in streams)
-    assert "Streams" in found.words
-    assert "Budgets" in found.words
+    assert "1 of 19 streams needs a look" in found.words
     assert "paused 1" in found.words
     assert "fresh 4" in found.words
     assert "answered 403" in found.words
     assert f"{len(bench.sandbox.truth('cyclesoftware', 'customers')):,}" in found.words
-    assert found.all("meter")
-    # what moves has an id, or the script could not find it again
-    assert all(attrs.get("id") for _, attrs in found.tags if "data-live" in attrs)
+    shop = next(source for source in (await reader_of(bench).status()).sources if source.source == "shop")
+    assert shop.budget is not None
+    assert f"Minute {shop.budget.minute_remaining:,} of {shop.budget.minute_limit:,} left" in found.words
+    assert f"live {shop.budget.day_used_live} backfill 0" in found.words
+    assert f"kept for live {shop.budget.live_reserve:,}" in found.words
+    assert re.search(r"Today: [1-9]\d* requests?; no limit known", found.words)
+    bars = [attrs for attrs in found.all("svg") if attrs.get("class") == "bar"]
+    assert len(bars) == 2
+    strips = [attrs["aria-label"] for attrs in found.all("svg") if attrs.get("class") == "strip"]
+    assert len(strips) == len(streams)
+    assert "Last 24 hours: in time throughout" in strips
 
 
 async def test_every_page_stands_on_its_own_and_can_be_read_aloud(bench: Bench, site: Site) -> None:
@@ -140,7 +152,10 @@ async def test_every_page_stands_on_its_own_and_can_be_read_aloud(bench: Bench, 
         assert len(found.all("h1")) == 1
         assert len(found.all("caption")) == len(found.all("table")) > 0
         assert all("scope" in attrs for attrs in found.all("th"))
-        assert all(attrs.get("aria-label") for attrs in [*found.all("meter"), *found.all("progress")])
+        assert all("aria-label" in attrs or "aria-hidden" in attrs for attrs in found.all("svg"))
+        assert len(found.all("main")) == len(found.all("header")) == len(found.all("footer")) == 1
+        ids = [attrs["id"] for _, attrs in found.tags if "id" in attrs]
+        assert len(ids) == len(set(ids)) > 5  # the script finds by them what it changes
         assert not found.all("style")
         assert not any("style" in attrs for _, attrs in found.tags)
         assets = [attrs["src"] for attrs in found.all("script")] + [attrs["href"] for attrs in found.all("link")]
@@ -157,9 +172,13 @@ async def test_a_stream_has_a_page_with_its_runs_cursor_and_drift(bench: Bench, 
         await bench.sync("shop.customers")
         bench.time.pass_by(minutes=5)
     found = await page(site, "streams/shop/customers")
-    for words in ("Runs, newest first", "Drift: fields", "resumes with changes since 2026-11-22 10:10:00", "Rejects 1"):
+    drifted = (await bench.fetch("SELECT count(*) FROM syncd.drift"))[0][0]
+    for words in ("newest 3 runs", "vanished", "resumes at 2026-11-22 10:10:00 Europe/Amsterdam", "syncd rejects list"):
         assert words in found.words
-    assert len(found.all("tr")) >= 5
+    assert "Next run now every 5 min, sweep every 7 days" in found.words
+    rows = [attrs for attrs in found.all("tr") if str(attrs.get("id", "")).startswith("r-")]
+    assert len(rows) == 3
+    assert len([attrs for attrs in found.all("th") if attrs.get("scope") == "row"]) == 3 + drifted + 4 * SLOTS
 
 
 async def test_only_the_newest_runs_are_listed(bench: Bench, site: Site) -> None:
@@ -168,7 +187,7 @@ async def test_only_the_newest_runs_are_listed(bench: Bench, site: Site) -> None
         " SELECT 'shop', 'customers', 'live', 'live', $1::timestamptz, $1, 'ok' FROM generate_series(1, 120)",
         bench.time.now(),
     )
-    rows = [attrs for attrs in (await page(site, "streams/shop/customers")).all("th") if attrs.get("scope") == "row"]
+    rows = [attrs for attrs in (await page(site, "streams/shop/customers")).all("tr") if "id" in attrs]
     assert len(rows) == 50
 
 
@@ -181,7 +200,8 @@ async def test_backfills_show_their_progress(bench: Bench, site: Site) -> None:
     )
     found = await page(site, "")
     assert "1,200 of 4,000 rows, 12 pages" in found.words
-    assert found.all("progress")[0]["max"] == "4000"
+    assert "30 %" in found.words
+    assert (found.all("progress")[0]["max"], found.all("progress")[0]["value"]) == ("1", "0.3")
 
 
 async def test_unknown_streams_and_pages_are_404_and_harmless(site: Site) -> None:
@@ -198,7 +218,7 @@ async def test_what_an_upstream_said_cannot_become_markup(bench: Bench, site: Si
         bench.time.now(),
     )
     for path in ("", "streams/shop/customers"):
-        assert len((await page(site, path)).all("script")) == 1
+        assert len((await page(site, path)).all("script")) == 3
         assert "&lt;script&gt;alert(1)" in (await site.get(path))[1]
 
 
@@ -206,11 +226,15 @@ async def test_every_answer_bears_strict_headers_and_nothing_can_be_written(benc
     await bench.sync("shop.customers")
     for path in PAGES:
         _, _, headers = await site.get(path)
-        assert headers["Content-Security-Policy"].startswith("default-src 'self'; ")
+        assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'; ")
         assert "unsafe" not in headers["Content-Security-Policy"]
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["Referrer-Policy"] == "no-referrer"
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Cache-Control"] == "no-store"
-        assert await site.post(path) in (404, 405)
+        for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+            assert await site.asked(method, path) in (404, 405)
+        assert await site.asked("HEAD", path) == (await site.get(path))[0]
 
 
 async def test_no_secret_and_no_personal_data_is_ever_shown(bench: Bench, site: Site) -> None:
@@ -240,6 +264,94 @@ async def test_no_secret_and_no_personal_data_is_ever_shown(bench: Bench, site: 
     people |= {row["name"] for row in bench.sandbox.truth("cyclesoftware", "customers") if len(row["name"]) > 5}
     people |= {row["street"] for row in bench.sandbox.truth("cyclesoftware", "customers") if len(row["street"]) > 5}
     assert {word for word in people if word} & words == set()
+
+
+async def test_what_was_vendored_is_what_was_published(site: Site) -> None:
+    noted = re.findall(r"`(\S+)` \|.*\| `([0-9a-f]{64})` \|", (FOLDER / "static/vendor/README.md").read_text())
+    assert len(noted) == 2
+    for name, digest in noted:
+        code, _, headers = await site.get(f"static/vendor/{name}")
+        assert (code, headers["Cache-Control"]) == (200, "no-cache")
+        assert hashlib.sha256((FOLDER / "static/vendor" / name).read_bytes()).hexdigest() == digest
+    assert (FOLDER / "static/vendor/uplot/LICENSE").read_text().startswith("The MIT License (MIT)")
+
+
+# --- Many streams -----------------------------------------------------------------------------------------------------
+
+ACCOUNTS = 1000
+
+
+async def test_a_thousand_accounts_are_listed_problems_first_and_quickly(make_bench: MakeBench) -> None:
+    extra = "".join(
+        f'[sources.dealer{number:04}]\ntype = "cyclis"\nbase_url = "https://cyclis.example"\napi_token = "t{number}"\n'
+        for number in range(ACCOUNTS)
+    )
+    bench = await make_bench(extra=extra)
+    await bench.fetch(
+        "INSERT INTO syncd.runs (source, stream, kind, lane, started_at, finished_at, outcome, rows_updated, requests,"
+        " error, error_kind)"
+        " SELECT 'dealer' || lpad(d::text, 4, '0'), 'orders', 'live', 'live', at, at,"
+        " CASE WHEN n = 0 AND d % 100 = 7 THEN 'failed' ELSE 'ok' END, 2, 1,"
+        " CASE WHEN n = 0 AND d % 100 = 7 THEN 'answered 500' END, NULL"
+        " FROM generate_series(100, 0, -1) AS n, generate_series(0, 999) AS d,"
+        " LATERAL (SELECT $1::timestamptz - make_interval(mins => 5 * n) AS at) AS begun",
+        bench.time.now(),
+    )
+    await bench.fetch("ANALYZE syncd.runs")
+    async with serving(reader_of(bench)) as site:
+        began_at = time.monotonic()
+        found = await page(site, "")
+        took_s = time.monotonic() - began_at
+        assert f"10 of {4 * ACCOUNTS + 19:,} streams need a look" in found.words
+        problems = [attrs["id"] for attrs in found.all("li") if str(attrs.get("id", "")).startswith("p-")]
+        assert problems == [f"p-dealer{number:04}.orders" for number in range(7, ACCOUNTS, 100)]
+        listed = [attrs for attrs in found.all("tr") if str(attrs.get("id", "")).startswith("s-")]
+        assert 90 <= len(listed) <= view.STREAMS_SHOWN
+        assert "page 1 of 41" in found.words
+        assert "page 41 of 41" in (await page(site, "?page=999")).words
+        found = await page(site, "?q=DEALER0123.&state=fresh")
+        assert "1 of 4,019 streams are fresh with “DEALER0123.”" in found.words
+        assert "/streams/dealer0123/orders" in [attrs["href"] for attrs in found.all("a")]
+        assert "No stream matches" in (await page(site, "?q=nothing+of+the+kind")).words
+        again_at = time.monotonic()
+        for _ in range(20):
+            await site.get("")
+        assert took_s < 20  # a bound for a busy machine; it takes about 2 s
+        assert time.monotonic() - again_at < took_s  # twenty readers of one status cost less than the first
+
+
+def test_what_an_address_asks_for_is_read_with_care() -> None:
+    assert view.Choice.of({}) == view.Choice()
+    assert view.Choice.of({"q": " shop ", "state": "late", "page": "3"}) == view.Choice(
+        text="shop", state="late", page=3
+    )
+    assert view.Choice.of({"state": "<b>", "page": "-1"}) == view.Choice()
+    assert view.Choice.of({"page": "９" * 3}) == view.Choice()
+    assert view.Choice.of({"page": "9" * 5000}) == view.Choice()
+    assert len(view.Choice.of({"q": "x" * 5000}).text) == 100
+    choice = view.Choice(text="a&b", state="late", page=2)
+    assert (choice.link(page=3), choice.link(state="")) == ("/?q=a%26b&state=late&page=3", "/?q=a%26b")
+
+
+@pytest.mark.parametrize(
+    ("given", "parts", "left"),
+    [
+        ((100, 100, 0, 0), {"live": 0, "backfill": 0, "others": 0}, 100),
+        ((100, 60, 10, 5), {"live": 10, "backfill": 5, "others": 25}, 60),
+        ((100, None, 10, 5), {"live": 10, "backfill": 5, "others": 0}, 85),
+        ((100, 0, 70, 60), {"live": 70, "backfill": 30, "others": 0}, 0),  # the limit was lowered meanwhile
+        ((300, 200, 1, 0), {"live": 0.33, "backfill": 0, "others": 33}, 200),
+    ],
+)
+def test_a_window_is_divided_among_who_spent_it(
+    given: tuple[int, int | None, int, int], parts: dict[str, float], left: int
+) -> None:
+    found = view.window(*given)
+    assert found is not None
+    assert found.left == left
+    assert {who: width for who, _, width in found.parts} == parts
+    assert [begin for _, begin, _ in found.parts] == [0, parts["live"], round(parts["live"] + parts["backfill"], 2)]
+    assert view.window(None, None, 3, 0) is None
 
 
 # --- For machines -----------------------------------------------------------------------------------------------------

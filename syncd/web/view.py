@@ -97,7 +97,7 @@ def headline(status: Status) -> tuple[str, str]:
     on = [stream for stream in status.streams if stream.state not in ("off", "disabled")]
     bad = problems(status)
     never = sum(stream.state == "never" for stream in on)
-    streams = f"{len(on)} stream{'' if len(on) == 1 else 's'}"
+    streams = f"{len(on):,} stream{'' if len(on) == 1 else 's'}"
     if not on:
         return "idle", "No stream is on"
     if bad:
