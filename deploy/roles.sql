@@ -23,6 +23,7 @@ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
 
 REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
 GRANT CONNECT ON DATABASE :"database" TO syncd_reader;
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;  -- as PostgreSQL itself has it from 15 on
 
 -- what `syncd migrate` makes from now on
 ALTER DEFAULT PRIVILEGES FOR ROLE syncd GRANT USAGE ON SCHEMAS TO syncd_reader;

@@ -8,6 +8,7 @@ import re
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 EMBEDDED = "embedded"  # the database's address that stands for a private server
+_ODD = re.compile(r"[\s\x00-\x1f\\]")
 
 
 def is_loopback(host: str) -> bool:
@@ -58,7 +59,7 @@ def parse_database_url(text: str) -> str:
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in {"postgresql", "postgres"}:
         raise ValueError('expected "embedded" or "postgresql://user@host/database"')
-    parts, _ = _split(text)
+    parts = _split_database(text)
     if parts is None or parts.fragment or "@" in parts.path + parts.query:
         raise ValueError(
             "not a valid postgresql:// address; within a password, : / ? # @ and % are written %3A %2F %3F %23 %40 %25"
@@ -81,9 +82,20 @@ def password_of(database_url: str) -> str:
     return unquote(parts.password or "") or parse_qs(parts.query).get("password", [""])[0]
 
 
+def _split_database(text: str) -> SplitResult | None:
+    """Split the address of a database, which may name several hosts: host1:5432,host2:5432."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return None
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    well_formed = not _ODD.search(text) and all(_split(f"{parts.scheme}://{host}")[0] for host in hosts)
+    return parts if well_formed else None
+
+
 def _split(text: str) -> tuple[SplitResult | None, str]:
     """Split an address; None where it is malformed (urlsplit's own words would repeat parts of it)."""
-    if any(char.isspace() or ord(char) < 0x20 or char == "\\" for char in text):
+    if _ODD.search(text):
         return None, ""
     try:
         parts = urlsplit(text)

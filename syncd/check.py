@@ -81,6 +81,7 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
             opened = await database.connect(settings.database, pool_size=0)
             stack.push_async_callback(opened.close)
             yield Finding(what=f"database {opened.shown}", state="ok")
+            await database.require_writable(opened)
             found = await _tables(opened)
             for finding in found:
                 yield finding

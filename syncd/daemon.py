@@ -188,6 +188,7 @@ class _Daemon:
                 opening.push_async_callback(embedded.release, self._config.database.data_dir)
             opening.push_async_callback(opened.close)
             await database.require_migrated(opened)
+            await database.require_writable(opened)
             await _recover(opened)
             stack.push_async_exit(opening.pop_all())
         return opened
@@ -214,7 +215,11 @@ class _Daemon:
         async for _ in self._looks():
             try:
                 # also starts the embedded server again
-                await (await database.connect(self._config.database, pool_size=1)).close()
+                looking = await database.connect(self._config.database, pool_size=1)
+                try:
+                    await database.require_writable(looking)
+                finally:
+                    await looking.close()
                 await self._open().engine.dispose()  # what is left of the old connections is dead
                 await _recover(self._open())
             except DatabaseError:

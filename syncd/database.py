@@ -8,15 +8,16 @@ cost it half a second.
 import asyncio
 import contextlib
 import re
+import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
-from syncd import config, embedded, instant
+from syncd import config, driver, embedded, instant
 from syncd.errors import DatabaseError, DatabaseUnavailable
 
 if TYPE_CHECKING:
@@ -30,32 +31,23 @@ LOCK_TIMEOUT = "60s"
 STATEMENT_TIMEOUT = "10min"
 """Longest statement: burying after a listing of millions of rows takes seconds."""
 NEWEST = "head"
+_PROCESS = "SELECT pg_backend_pid()"
 _REVISIONS = tuple(re.compile(rf'^{name}(?:: \w+)? = "(\w+)"', re.MULTILINE) for name in ("revision", "down_revision"))
-CONNECT_ARGUMENTS: dict[str, Any] = {
-    "timeout": CONNECT_TIMEOUT_S,
-    "server_settings": {
-        "application_name": "syncd",
-        "jit": "off",
-        "lock_timeout": LOCK_TIMEOUT,
-        "statement_timeout": STATEMENT_TIMEOUT,
-        # a killed process must not keep its locks for as long as its last statement runs
-        "client_connection_check_interval": "2s",
-    },
+SESSION: Mapping[str, str] = {
+    "jit": "off",
+    "lock_timeout": LOCK_TIMEOUT,
+    "statement_timeout": STATEMENT_TIMEOUT,
+    # a killed process must not keep its locks for as long as its last statement runs
+    "client_connection_check_interval": "2s",
 }
+"""Settings of every session; set by statements, because pgbouncer refuses them as startup parameters."""
+SILENCE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
+"""A server that vanished without a word is noticed within a minute (s, s, count, ms) not in a quarter of an hour."""
+PROBES = 5
+"""Looks for a pooler in transaction mode, each of which finds one unless others use it at the same instant."""
 
 _TRY_LOCK = "SELECT pg_try_advisory_lock($1) AS taken"
 _UNLOCK = "SELECT pg_advisory_unlock($1)"
-
-_LOST = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InternalClientError,  # the driver's word for a connection that broke while it was idle
-    OSError,
-)
 
 
 class Database:
@@ -89,8 +81,12 @@ class Database:
         )
 
     async def _connect(self) -> asyncpg.Connection:
-        conn = await asyncpg.connect(self._url, **CONNECT_ARGUMENTS)
+        conn = await asyncpg.connect(
+            self._url, timeout=CONNECT_TIMEOUT_S, server_settings={"application_name": "syncd"}
+        )
         try:
+            _heed_silence(conn)
+            await conn.execute("; ".join(f"SET {name} = '{value}'" for name, value in SESSION.items()))
             await conn.set_type_codec(
                 "timestamptz", schema="pg_catalog", encoder=instant.written, decoder=instant.read, format="tuple"
             )
@@ -99,6 +95,33 @@ class Database:
             raise
         return conn
 
+    async def require_session(self) -> None:
+        """Raise DatabaseError if a pooler gives each transaction another session of the server.
+
+        A pooler of any kind is known by the process number that it made up for the greeting; only then it is probed:
+        two clients that share a server process, or one that changes it, have no session of their own.
+        """
+        async with self.connection() as conn:
+            mine = await conn.fetchval(_PROCESS)
+            if mine == conn.get_server_pid():
+                return
+            try:
+                async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                    other = await self._connect()
+            except TimeoutError:
+                raise DatabaseError(
+                    f"the pooler before the database {self.shown} gave no second session in {CONNECT_TIMEOUT_S:.0f} s",
+                    hint=f"Let it give syncd at least {self._pool_size + 2} (pgbouncer: default_pool_size).",
+                ) from None
+            try:
+                for _ in range(PROBES):
+                    async with other.transaction():
+                        theirs, again = await other.fetchval(_PROCESS), await conn.fetchval(_PROCESS)
+                    if theirs in (mine, again) or again != mine:
+                        raise driver.no_session(self.shown)
+            finally:
+                other.terminate()
+
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """Lend a connection in autocommit. Raises DatabaseUnavailable if the server cannot be reached or goes away."""
@@ -106,7 +129,7 @@ class Database:
             async with contextlib.AsyncExitStack() as stack:
                 try:
                     conn = await self._leased(stack)
-                except (*_LOST, TimeoutError, *_pool_errors()):
+                except (*driver.LOST, *_pool_errors()):
                     if self._revive is None:
                         raise
                     await self._revive()  # a private server that died is started again, once
@@ -163,7 +186,7 @@ class Database:
             with _translated(self.shown):
                 try:
                     row = await self._take(query, number, *values)
-                except _LOST:  # the server was restarted since; the next connection is a new one
+                except driver.LOST:  # the server was restarted since; the next connection is a new one
                     await self._drop_lock_connection()
                     row = await self._take(query, number, *values)
             if row["taken"]:
@@ -176,7 +199,7 @@ class Database:
         try:
             row: asyncpg.Record = await conn.fetchrow(query, number, *values)
         except asyncpg.PostgresError:
-            with contextlib.suppress(*_LOST):  # a statement that fails keeps the lock that it took
+            with contextlib.suppress(*driver.LOST):  # a statement that fails keeps the lock that it took
                 await conn.execute(_UNLOCK, number)
             raise
         return row
@@ -186,7 +209,7 @@ class Database:
         async with self._lock_gate:
             self._held.discard(number)
             if self._lock_conn and not self._lock_conn.is_closed():
-                with contextlib.suppress(*_LOST):
+                with contextlib.suppress(*driver.LOST):
                     await self._lock_conn.execute(_UNLOCK, number)
 
     async def _lock_connection(self) -> asyncpg.Connection:
@@ -202,7 +225,7 @@ class Database:
         stack, self._lock_lease, self._lock_conn = self._lock_lease, None, None
         self._held.clear()
         if stack:
-            with contextlib.suppress(DatabaseUnavailable, *_LOST, *_pool_errors()):
+            with contextlib.suppress(DatabaseUnavailable, *driver.LOST, *_pool_errors()):
                 await stack.aclose()
 
     async def close(self) -> None:
@@ -241,22 +264,11 @@ def _translated(shown: str) -> Any:
     """Turn the driver's errors about the connection into ours; leave those about a statement alone."""
     try:
         yield
-    except asyncpg.InvalidAuthorizationSpecificationError as error:
-        raise DatabaseError(
-            f"the database {shown} refuses the login: {error}", hint="Check user and password in database.url."
-        ) from None
-    except asyncpg.InvalidCatalogNameError as error:
-        raise DatabaseError(f"{error}", hint="Create it (createdb), or mend database.url.") from None
-    except (asyncpg.UndefinedTableError, asyncpg.UndefinedFunctionError) as error:
-        raise DatabaseError(f"the database {shown} is not migrated: {error}", hint="Run: syncd migrate") from None
-    except asyncpg.InsufficientPrivilegeError as error:
-        raise DatabaseError(f"the role of database.url lacks a right: {error}", hint="See deploy/roles.sql.") from None
-    except (asyncpg.InsufficientResourcesError, asyncpg.ReadOnlySQLTransactionError) as error:
-        raise DatabaseUnavailable(
-            f"the database {shown} cannot take writes: {error}", hint="Free disk space, or see its log."
-        ) from None
-    except (*_LOST, TimeoutError) as error:
-        raise _unavailable(shown, error) from None
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        ours = driver.meaning(error, shown)
+        if ours is None:
+            raise
+        raise ours from None
     except _pool_errors() as error:
         wrapped: BaseException | None = getattr(error, "orig", None)
         origin = wrapped.__cause__ or wrapped if wrapped else error
@@ -264,18 +276,22 @@ def _translated(shown: str) -> Any:
             raise origin from None
 
 
-def _unavailable(shown: str, error: BaseException) -> DatabaseUnavailable:
-    return DatabaseUnavailable(
-        f"the database {shown} cannot be reached: {error or type(error).__name__}",
-        hint="Is the server running, and is database.url right?",
-    )
+def _heed_silence(conn: asyncpg.Connection) -> None:
+    """Let the kernel end a connection whose other end is gone without a word."""
+    sock = conn._transport.get_extra_info("socket")  # noqa: SLF001  (the driver has no option for it)
+    if sock.family == socket.AF_UNIX:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in SILENCE.items():
+        if hasattr(socket, name):  # not on every system
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 async def connect(settings: config.Database, *, pool_size: int = POOL_SIZE) -> Database:
     """Open the database of the configuration, starting the private server if that is what it says.
 
     Without a pool (0) a lease is a plain connection, kept for the next: quick for a command that asks a few questions.
-    Raises DatabaseUnavailable if it cannot be reached.
+    Raises DatabaseUnavailable if it cannot be reached, and DatabaseError if a pooler takes its sessions apart.
     """
     revive = None
     if settings.is_embedded:
@@ -286,8 +302,7 @@ async def connect(settings: config.Database, *, pool_size: int = POOL_SIZE) -> D
         url, shown = settings.url.reveal(), settings.shown
     database = Database(url, shown, pool_size=pool_size, revive=revive)
     try:
-        async with database.connection() as conn:
-            await conn.fetchval("SELECT 1")
+        await database.require_session()
     except BaseException:
         await database.close()
         raise
@@ -361,3 +376,10 @@ async def require_migrated(database: Database) -> None:
             f"the database {database.shown} is at revision {found or 'none'}, this syncd needs {needed}",
             hint="Run: syncd migrate",
         )
+
+
+async def require_writable(database: Database) -> None:
+    """Raise DatabaseUnavailable if the server takes no writes, as the wrong one does after a failover."""
+    async with database.connection() as conn:
+        if await conn.fetchval("SHOW transaction_read_only") == "on":
+            raise driver.read_only(database.shown)

@@ -4,6 +4,7 @@
     ├── UsageError                 wrong words on the command line                         exit 2
     ├── ConfigError                wrong configuration                                     exit 2
     ├── DatabaseError              the database refused or is in a wrong state             exit 3
+    │   ├── DatabaseBusy           a lock, or time for a statement, was not to be had       exit 3
     │   └── DatabaseUnavailable    the database cannot be reached                          exit 3
     ├── LockHeld                   another run of the stream is under way                  exit 1
     ├── RunFenced                  another process took the stream over from this run      exit 1
@@ -54,6 +55,10 @@ class DatabaseError(SyncdError):
     """The database refused, or is in a state that syncd cannot work with (not migrated, no rights)."""
 
     exit_code = 3
+
+
+class DatabaseBusy(DatabaseError):
+    """A lock, or the time for a statement, was not to be had; of a run, only that run fails."""
 
 
 class DatabaseUnavailable(DatabaseError):

@@ -25,6 +25,7 @@ from syncd.client import OUTAGES, Account, RunUpstream
 from syncd.config import Config, SourceConfig, StreamConfig
 from syncd.database import Database, to_the_end
 from syncd.errors import (
+    DatabaseBusy,
     DatabaseError,
     NotFound,
     RunFenced,
@@ -186,6 +187,8 @@ class Syncer:
             await _Pass(self, run, order, upstream, result).go()
         except Throttled as error:
             result.outcome, result.error = "throttled", error.at(result.name)
+        except DatabaseBusy as error:
+            result.outcome, result.error = "failed", error.at(result.name)
         except (DatabaseError, RunFenced) as error:
             result.outcome, result.error = "aborted", error
             raise

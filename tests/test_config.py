@@ -334,6 +334,9 @@ def test_listen_is_a_host_and_a_port_or_off(load_text: Load, listen: str, expect
         ("postgresql://user@host/db", "postgresql://user@host/db", None),
         ("postgres://user:hunter2%40x@host:5433/db", "postgresql://user@host:5433/db", "hunter2@x"),
         ("postgresql:///db?password=hunter2", "postgresql:///db", "hunter2"),
+        ("postgresql://u@a:5432,b:5433/db?target_session_attrs=read-write", "postgresql://u@a:5432,b:5433/db", None),
+        ("postgresql://syncd@/mirror", "postgresql://syncd@/mirror", None),
+        ("postgresql://?service=mirror", "postgresql://", None),
     ],
 )
 def test_a_database_address_never_shows_its_password(
@@ -449,6 +452,8 @@ WRONG = [
     ("[database]\nurl = 'postgresql://u:5/hunter2@h/d'\n", ["database.url: not a valid postgresql:// address"]),
     ("[database]\nurl = 'postgresql://u:hunter2#@h/d'\n", ["database.url: not a valid postgresql:// address"]),
     ("[database]\nurl = 'postgresql://u:1?hunter2@h/d'\n", ["database.url: not a valid postgresql:// address"]),
+    ("[database]\nurl = 'postgresql://u:hunter2@a:5432,b:x/d'\n", ["database.url: not a valid postgresql:// address"]),
+    ("[database]\nurl = 'postgresql://u:hunter2@a b/d'\n", ["database.url: not a valid postgresql:// address"]),
     ("[database]\nurl = { env = 'NOWHERE' }\n", ["database.url: the environment variable NOWHERE is not set"]),
     # budgets, log, retention
     ("[sources.shop.budget]\nper_minute = 0\n", ["per_minute: expected an integer of 1 or more, found integer 0"]),

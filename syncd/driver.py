@@ -1,0 +1,95 @@
+"""What the driver's errors mean to a user: which are an outage, which a refusal, and what to do about each.
+
+Owns the words. An error about a statement's own content is none of its business, and stays as it is.
+"""
+
+import ssl
+from typing import Final
+
+import asyncpg
+
+from syncd.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable
+
+LOST: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,  # the driver's word for a connection that broke while it was idle
+    OSError,
+)
+"""The connection is gone, or was never to be had."""
+
+
+def meaning(error: BaseException, shown: str) -> DatabaseError | None:
+    """Return our error for one of the driver's, None for one that is about a statement; `shown` names the database."""
+    return _refusal(error, shown) or _shortage(error, shown) or _outage(error, shown)
+
+
+def _refusal(error: BaseException, shown: str) -> DatabaseError | None:
+    """Return what will not mend itself."""
+    match error:
+        case asyncpg.InvalidAuthorizationSpecificationError():
+            hint = "Check user and password in database.url."
+            return DatabaseError(f"the database {shown} refuses the login: {error}", hint=hint)
+        case asyncpg.ClientConfigurationError():
+            hint = "Mend it, or the file that it names."
+            return DatabaseError(f"database.url does not do: {error}", hint=hint)
+        case asyncpg.InvalidCatalogNameError():
+            return DatabaseError(f"{error}", hint="Create it (createdb), or mend database.url.")
+        case asyncpg.UndefinedTableError() | asyncpg.UndefinedFunctionError():
+            return DatabaseError(f"the database {shown} is not migrated: {error}", hint="Run: syncd migrate")
+        case asyncpg.InsufficientPrivilegeError():
+            return DatabaseError(f"the role of database.url lacks a right: {error}", hint="See deploy/roles.sql.")
+        case asyncpg.DuplicatePreparedStatementError() | asyncpg.InvalidSQLStatementNameError():
+            return no_session(shown)
+        case asyncpg.PostgresConnectionError() if "statement pooling" in str(error):  # allows not even a transaction
+            return no_session(shown)
+    return None
+
+
+def _shortage(error: BaseException, shown: str) -> DatabaseError | None:
+    """Return what the server could not give just now."""
+    match error:
+        case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError():
+            hint = "Another session holds it: look in pg_stat_activity for old transactions, such as one left in psql."
+            return DatabaseBusy(f"a lock in the database {shown} was not to be had: {error}", hint=hint)
+        case asyncpg.QueryCanceledError():
+            hint = "It is overloaded, or somebody canceled the statement; the next run goes on from the last page."
+            return DatabaseBusy(f"the database {shown} took too long: {error}", hint=hint)
+        case asyncpg.InsufficientResourcesError() if not isinstance(error, LOST):
+            hint = "Free disk space, or see its log."
+            return DatabaseUnavailable(f"the database {shown} cannot take writes: {error}", hint=hint)
+        case asyncpg.ReadOnlySQLTransactionError():
+            return read_only(shown)
+    return None
+
+
+def _outage(error: BaseException, shown: str) -> DatabaseUnavailable | None:
+    if not isinstance(error, LOST):
+        return None
+    hint = "Is the server running, and is database.url right?"
+    if isinstance(error, ssl.SSLError):
+        hint = "Does sslrootcert of database.url name its authority, and is the host the certificate's?"
+    elif isinstance(error, FileNotFoundError):
+        hint = "Is the server running on this machine, and do the files that database.url names exist?"
+    return DatabaseUnavailable(f"the database {shown} cannot be reached: {error or type(error).__name__}", hint=hint)
+
+
+def read_only(shown: str) -> DatabaseUnavailable:
+    """Return the error for a server that takes no writes, as the wrong one does after a failover."""
+    return DatabaseUnavailable(
+        f"the database {shown} takes no writes: it is a standby, or default_transaction_read_only is on",
+        hint="Point database.url at the primary; with a standby: host1,host2/name?target_session_attrs=read-write",
+    )
+
+
+def no_session(shown: str) -> DatabaseError:
+    """Return the error for a pooler that takes sessions apart."""
+    return DatabaseError(
+        f"the database {shown} is behind a pooler that gives each transaction another session (pgbouncer:"
+        " pool_mode = transaction), in which advisory locks, timeouts and prepared statements are lost",
+        hint="Set pool_mode = session for this database or user, or connect to the server itself.",
+    )
