@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import aiohttp
 from yarl import URL
 
-from syncd import budget, log
+from syncd import budget, log, tally
 from syncd.config import SourceConfig
 from syncd.errors import (
     BadCredentials,
@@ -119,6 +119,7 @@ class Account:
                 allow_redirects=False,
             ) as response:
                 body = await _read_body(response)
+                tally.answered(self.settings.name, response.status)
                 received_at = self.clock()
                 answer = Answer(
                     status=response.status,
@@ -261,6 +262,7 @@ class RunUpstream:
             try:
                 tried = await self.account.send(method, path, params, json, headers, charged_at=charge.at)
             except (aiohttp.ClientError, TimeoutError, OSError, EOFError, zlib.error) as error:
+                tally.answered(self.account.settings.name, None)
                 fault: UpstreamError = _transport_fault(what, error)
             else:
                 status = tried.answer.status

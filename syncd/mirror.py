@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from syncd import tally
 from syncd.instant import microseconds
 from syncd.records import Parser
 from syncd.rows import Columns, Key, Note, Reject, Row
@@ -149,7 +150,8 @@ def target(table: Table, parser: Parser) -> Target:
 async def lock_tables(conn: asyncpg.Connection, source: str, targets: Iterable[Target]) -> None:
     """Hold other writers of the same source's tables off until the transaction ends; always in the same order."""
     numbers = [lock_number("table", source, name) for name in sorted(target.name for target in targets)]
-    await conn.execute("SELECT pg_advisory_xact_lock(number) FROM unnest($1::bigint[]) AS number", numbers)
+    with tally.waiting_for_lock(source):
+        await conn.execute("SELECT pg_advisory_xact_lock(number) FROM unnest($1::bigint[]) AS number", numbers)
 
 
 def lock_number(*words: str) -> int:

@@ -16,7 +16,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from syncd import log, schedule
+from syncd import log, schedule, tally
 from syncd.config import Config, StreamConfig, is_off
 from syncd.errors import DatabaseError, DatabaseUnavailable, LockHeld, RunFenced
 from syncd.schedule import History
@@ -149,8 +149,12 @@ class Timetable:
         """Run a stream once, and sweep it if that is due; then set its next run if it failed or was idle."""
         seats = self._source_seats.setdefault(pair[0], asyncio.Semaphore(RUNS_AT_ONCE_PER_SOURCE))
         try:
-            async with seats, self._seats:
+            async with contextlib.AsyncExitStack() as stack:
+                with tally.one_more(tally.waiting, pair[0]):
+                    await stack.enter_async_context(seats)
+                    await stack.enter_async_context(self._seats)
                 work.is_seated = True
+                stack.enter_context(tally.one_more(tally.under_way, pair[0]))
                 if self._is_held(pair):  # the source went down while this one waited for its seat
                     self._held.add(pair)
                 else:
@@ -200,6 +204,7 @@ class Timetable:
         try:
             result = await self._syncer.run(*pair, Order(kind=kind, stop=stop))
         except LockHeld as error:
+            tally.skipped[pair] += 1
             if pair not in self._locked_out:  # once, however long the other one holds it
                 self._locked_out.add(pair)
                 _log.info("run_skipped", source=pair[0], stream=pair[1], kind=kind, reason=str(error))

@@ -1,9 +1,11 @@
-"""The metrics, in Prometheus' text format: gauges of the status as it stands, counters of runs since we began.
+"""The metrics, in Prometheus' text format: gauges of the status as it stands, counters of what happened since we began.
 
-Owns names, units and labels. Labels are names of the configuration and words of a fixed set, so their number is bound.
+Runs, rows and requests are counted from syncd.runs, whatever process they are of; answers by status, waits for locks
+and the queue are this process's own. Owns names, units and labels. Labels are names of the configuration and words of a
+fixed set, so their number is bound.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
@@ -12,6 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from syncd import tally
 from syncd.database import Database
 from syncd.status import SourceStatus, State, Status, StreamStatus, is_sweep_refused
 
@@ -24,7 +27,8 @@ GAPS_WATCHED: Final = 1000
 
 _NEW_RUNS: Final = """
 SELECT run_id, source, stream, kind, outcome, requests,
-       rows_inserted, rows_updated, rows_unchanged, rows_deleted, rows_rejected
+       rows_inserted, rows_updated, rows_unchanged, rows_deleted, rows_rejected, budget_wait_s,
+       extract(epoch FROM finished_at - started_at)::float8 AS duration_s
 FROM syncd.runs WHERE"""
 
 
@@ -35,7 +39,9 @@ class Totals:
         self.runs: Counter[tuple[str, str, str, str]] = Counter()
         self.rows: Counter[tuple[str, str, str]] = Counter()
         self.requests: Counter[tuple[str, str]] = Counter()
-        self._since = since
+        self.run_s: defaultdict[tuple[str, str, str], float] = defaultdict(float)
+        self.budget_wait_s: defaultdict[tuple[str, str], float] = defaultdict(float)
+        self.since = since
         self._top: int | None = None
         self._open: set[int] = set()
         self._gaps: dict[int, int] = {}
@@ -44,7 +50,7 @@ class Totals:
         """Count what ended since the last time."""
         async with database.connection() as conn:
             if self._top is None:
-                found = await conn.fetch(f"{_NEW_RUNS} started_at >= $1", self._since)
+                found = await conn.fetch(f"{_NEW_RUNS} started_at >= $1", self.since)
             else:
                 watched = [*self._open, *self._gaps]
                 found = await conn.fetch(f"{_NEW_RUNS} run_id > $1 OR run_id = ANY($2::bigint[])", self._top, watched)
@@ -55,6 +61,8 @@ class Totals:
             pair = row["source"], row["stream"]
             self.runs[*pair, row["kind"], row["outcome"]] += 1
             self.requests[pair] += row["requests"]
+            self.run_s[*pair, row["kind"]] += row["duration_s"] or 0.0
+            self.budget_wait_s[pair] += row["budget_wait_s"]
             for change in CHANGES:
                 self.rows[*pair, change] += row[f"rows_{change}"]
         self._watch_gaps({row["run_id"] for row in found})
@@ -89,6 +97,9 @@ def text(status: Status | None, totals: Totals) -> bytes:
 
 def _families(status: Status | None, totals: Totals) -> Iterator[Metric]:
     yield GaugeMetricFamily("syncd_database_up", "Whether the database answers", value=float(status is not None))
+    yield GaugeMetricFamily(
+        "syncd_start_timestamp_seconds", "When this process began to count", value=totals.since.timestamp()
+    )
     if status is not None:
         info = GaugeMetricFamily("syncd_build_info", "Version of syncd; always 1", labels=["version"])
         info.add_metric([status.version], 1)
@@ -96,6 +107,7 @@ def _families(status: Status | None, totals: Totals) -> Iterator[Metric]:
         yield from _stream_gauges(status.streams)
         yield from _budget_gauges(status.sources)
     yield from _counters(status.streams if status else [], totals)
+    yield from _process(status)
 
 
 def _stream_gauge(name: str, words: str, values: Iterable[tuple[StreamStatus, float | None]]) -> Metric:
@@ -180,4 +192,44 @@ def _counters(streams: list[StreamStatus], totals: Totals) -> Iterator[Metric]:
     )
     for pair in dict.fromkeys([*pairs, *totals.requests]):
         requests.add_metric(pair, totals.requests[pair])
-    yield from (runs, rows, requests)
+    seconds = CounterMetricFamily(
+        "syncd_run_seconds", "Seconds that runs took which ended", labels=["source", "stream", "kind"]
+    )
+    for kind in dict.fromkeys([*((*pair, "live") for pair in pairs), *totals.run_s]):
+        seconds.add_metric(kind, totals.run_s[kind])
+    waited = CounterMetricFamily(
+        "syncd_budget_wait_seconds", "Seconds that runs which ended waited for the budget", labels=["source", "stream"]
+    )
+    for pair in dict.fromkeys([*pairs, *totals.budget_wait_s]):
+        waited.add_metric(pair, totals.budget_wait_s[pair])
+    yield from (runs, rows, requests, seconds, waited)
+
+
+def _process(status: Status | None) -> Iterator[Metric]:
+    """Yield what only this process counts."""
+    sources = [source.source for source in status.sources] if status else []
+    pairs = [(stream.source, stream.stream) for stream in status.streams] if status else []
+    responses = CounterMetricFamily(
+        "syncd_responses", "Tries by HTTP status; none where no whole answer came", labels=["source", "status"]
+    )
+    for answer in dict.fromkeys([*((source, "200") for source in sources), *tally.answers]):
+        responses.add_metric(answer, tally.answers[answer])
+    locks = CounterMetricFamily(
+        "syncd_lock_wait_seconds", "Seconds waited for another writer of the same table", labels=["source"]
+    )
+    for source in dict.fromkeys([*sources, *tally.lock_wait_s]):
+        locks.add_metric([source], tally.lock_wait_s.get(source, 0.0))
+    skipped = CounterMetricFamily(
+        "syncd_runs_skipped", "Runs not begun because another process was at the stream", labels=["source", "stream"]
+    )
+    for pair in dict.fromkeys([*pairs, *tally.skipped]):
+        skipped.add_metric(pair, tally.skipped[pair])
+    yield from (responses, locks, skipped)
+    for name, words, counted in (
+        ("syncd_runs_waiting", "Runs that are due and wait for a seat", tally.waiting),
+        ("syncd_runs_under_way", "Runs that have a seat", tally.under_way),
+    ):
+        queue = GaugeMetricFamily(name, words, labels=["source"])
+        for source in dict.fromkeys([*sources, *counted]):
+            queue.add_metric([source], counted[source])
+        yield queue
