@@ -138,8 +138,9 @@ async def take_all(folder: Path) -> None:
     async with opened() as bench, browser() as chromium:
         reader = StatusReader(registry(), config=lambda: bench.config, database=lambda: bench.db, clock=bench.time.now)
         async with web.serving(reader, Http(host="127.0.0.1", port=0)) as url:
-            await take(chromium, f"{url}", folder / "light.png")
-            await take(chromium, f"{url}", folder / "dark.png", color_scheme="dark")
+            assert url is not None
+            await take(chromium, url, folder / "light.png")
+            await take(chromium, url, folder / "dark.png", color_scheme="dark")
             bench.sandbox.faults.add("scope-revoked", api="cyclesoftware", stream="stores")
             await bench.sync("shop.stores")
             bench.sandbox.latency_s = LATENCY_S

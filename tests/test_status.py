@@ -300,7 +300,7 @@ async def add_day(bench: Bench, selector: str, minutes_ago: list[float], outcome
     now = bench.time.now()
     for minutes in minutes_ago:
         began_at = now - timedelta(minutes=minutes)
-        times = {"started_at": began_at, "finished_at": began_at + timedelta(minutes=1)}
+        times: dict[str, Any] = {"started_at": began_at, "finished_at": began_at + timedelta(minutes=1)}
         await add_run(bench, selector, outcome, **times, **columns)
 
 
