@@ -78,7 +78,7 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
     async with contextlib.AsyncExitStack() as stack:
         opened: Database | None = None
         try:
-            opened = await database.connect(settings.database, pool_size=0)
+            opened = await database.connect(settings.database)
             stack.push_async_callback(opened.close)
             yield Finding(what=f"database {opened.shown}", state="ok")
             await database.require_writable(opened)

@@ -34,11 +34,9 @@ def load_config(path: Path | None, *, resolve_secrets: bool = True) -> Config:
 
 
 @contextlib.asynccontextmanager
-async def opened_database(
-    settings: Config, *, migrated: bool = True, pool_size: int = database.POOL_SIZE
-) -> AsyncIterator[Database]:
+async def opened_database(settings: Config, *, migrated: bool = True) -> AsyncIterator[Database]:
     """Open the database for one command; raises DatabaseError unless it is migrated (where that matters)."""
-    opened = await database.connect(settings.database, pool_size=pool_size)
+    opened = await database.connect(settings.database)
     try:
         if migrated:
             await database.require_migrated(opened)
@@ -107,7 +105,7 @@ async def status(path: Path | None, *, as_json: bool) -> int:
     from syncd import status as module
 
     settings = load_config(path, resolve_secrets=False)
-    async with opened_database(settings, pool_size=0) as open_database:
+    async with opened_database(settings) as open_database:
         found = await module.collect(open_database, settings, registry(), now=datetime.now(UTC))
     if as_json:
         console.print_json(found)
@@ -120,7 +118,7 @@ async def sql(path: Path | None, query: str, *, as_json: bool) -> int:
     """Run one read-only query and print its rows."""
     settings = load_config(path, resolve_secrets=False)
     async with (
-        opened_database(settings, migrated=False, pool_size=0) as open_database,
+        opened_database(settings, migrated=False) as open_database,
         open_database.connection() as conn,
     ):
         try:

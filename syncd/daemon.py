@@ -220,7 +220,7 @@ class _Daemon:
                     await database.require_writable(looking)
                 finally:
                     await looking.close()
-                await self._open().engine.dispose()  # what is left of the old connections is dead
+                self._open().drop_idle()  # what is left of the old connections is dead
                 await _recover(self._open())
             except DatabaseError:
                 continue

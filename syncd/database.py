@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 
 from syncd import config, driver, embedded, instant
-from syncd.errors import DatabaseError, DatabaseUnavailable
+from syncd.errors import DatabaseError
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 POOL_SIZE = 10
 """Connections of one process at most, beside the one that holds its locks."""
@@ -61,24 +61,19 @@ class Database:
         self._pool_size = pool_size
         self._revive = revive
         self._idle: list[asyncpg.Connection] = []
-        self._lock_lease: contextlib.AsyncExitStack | None = None
+        self._seats = asyncio.Semaphore(pool_size)
         self._lock_conn: asyncpg.Connection | None = None
         self._lock_gate = asyncio.Lock()
         self._held: set[int] = set()
 
     @cached_property
     def engine(self) -> "AsyncEngine":
-        """SQLAlchemy's engine with the pool."""
+        """SQLAlchemy's way to the database, for migrations; its connections are not the pool's."""
         from sqlalchemy.ext.asyncio import create_async_engine
+        from sqlalchemy.pool import NullPool
 
-        return create_async_engine(
-            "postgresql+asyncpg://",
-            async_creator=self._connect,  # the driver reads the address: it knows sslmode and .pgpass
-            pool_size=max(1, self._pool_size),
-            max_overflow=1,  # the connection that holds the locks
-            pool_timeout=300,
-            json_deserializer=lambda text: text if isinstance(text, str) else text.decode(),  # jsonb stays text
-        )
+        # the driver reads the address: it knows sslmode and .pgpass
+        return create_async_engine("postgresql+asyncpg://", async_creator=self._connect, poolclass=NullPool)
 
     async def _connect(self) -> asyncpg.Connection:
         conn = await asyncpg.connect(
@@ -126,32 +121,36 @@ class Database:
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """Lend a connection in autocommit. Raises DatabaseUnavailable if the server cannot be reached or goes away."""
         with _translated(self.shown):
-            async with contextlib.AsyncExitStack() as stack:
+            async with self._seats:
+                conn = await self._ready()
                 try:
-                    conn = await self._leased(stack)
-                except (*driver.LOST, *_pool_errors()):
-                    if self._revive is None:
-                        raise
-                    await self._revive()  # a private server that died is started again, once
-                    conn = await self._leased(stack)
-                yield conn
+                    yield conn
+                finally:
+                    self._give_back(conn)
 
-    async def _leased(self, stack: contextlib.AsyncExitStack) -> asyncpg.Connection:
-        """Take a connection for the stack: from the pool, or one of our own where there is no pool."""
-        if not self._pool_size:
-            conn = self._idle.pop() if self._idle else await self._connect()
-            stack.callback(self._give_back, conn)
-            return conn
-        lease = await stack.enter_async_context(self.engine.connect())
-        conn = await _driver(lease)
-        if conn.is_closed():
-            await lease.invalidate()
-            conn = await _driver(lease)
-        return conn
+    async def _ready(self) -> asyncpg.Connection:
+        """Return the connection that was used last, or a new one."""
+        while self._idle:
+            if not (conn := self._idle.pop()).is_closed():
+                return conn
+        try:
+            return await self._connect()
+        except driver.LOST:
+            if self._revive is None:
+                raise
+            await self._revive()  # a private server that died is started again, once
+            return await self._connect()
 
     def _give_back(self, conn: asyncpg.Connection) -> None:
-        if not conn.is_closed():
+        if conn.is_in_transaction():  # left in the middle of something
+            conn.terminate()
+        elif not conn.is_closed():
             self._idle.append(conn)
+
+    def drop_idle(self) -> None:
+        """Drop the connections that nobody uses: after an outage they are dead."""
+        while self._idle:
+            self._idle.pop().terminate()
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
@@ -187,7 +186,7 @@ class Database:
                 try:
                     row = await self._take(query, number, *values)
                 except driver.LOST:  # the server was restarted since; the next connection is a new one
-                    await self._drop_lock_connection()
+                    self._drop_lock_connection()
                     row = await self._take(query, number, *values)
             if row["taken"]:
                 self._held.add(number)
@@ -215,38 +214,31 @@ class Database:
     async def _lock_connection(self) -> asyncpg.Connection:
         if self._lock_conn is None or self._lock_conn.is_closed():
             # whoever lost a lock this way is fenced by its row in syncd.runs (ledger.py)
-            await self._drop_lock_connection()
-            stack = contextlib.AsyncExitStack()
-            self._lock_conn = await stack.enter_async_context(self.connection())
-            self._lock_lease = stack
+            self._drop_lock_connection()
+            self._lock_conn = await self._ready()
         return self._lock_conn
 
-    async def _drop_lock_connection(self) -> None:
-        stack, self._lock_lease, self._lock_conn = self._lock_lease, None, None
+    def _drop_lock_connection(self) -> None:
+        conn, self._lock_conn = self._lock_conn, None
         self._held.clear()
-        if stack:
-            with contextlib.suppress(DatabaseUnavailable, *driver.LOST, *_pool_errors()):
-                await stack.aclose()
+        if conn:
+            conn.terminate()
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._drop_lock_connection()
-        while self._idle:
-            await self._idle.pop().close()
-        if "engine" in self.__dict__:
-            await self.engine.dispose()
+        with contextlib.suppress(*driver.LOST):
+            if self._lock_conn:
+                await self._lock_conn.close()
+            while self._idle:
+                await self._idle.pop().close()
+        self._drop_lock_connection()
+        self.drop_idle()
 
 
 def _pool_errors() -> tuple[type[Exception], ...]:
     """Return what SQLAlchemy raises around the driver's errors; nothing if it was never imported."""
     module = sys.modules.get("sqlalchemy.exc")
     return (module.DBAPIError, module.InterfaceError) if module else ()
-
-
-async def _driver(lease: "AsyncConnection") -> asyncpg.Connection:
-    raw = await lease.get_raw_connection()
-    conn: asyncpg.Connection = raw.driver_connection
-    return conn
 
 
 async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
@@ -290,7 +282,6 @@ def _heed_silence(conn: asyncpg.Connection) -> None:
 async def connect(settings: config.Database, *, pool_size: int = POOL_SIZE) -> Database:
     """Open the database of the configuration, starting the private server if that is what it says.
 
-    Without a pool (0) a lease is a plain connection, kept for the next: quick for a command that asks a few questions.
     Raises DatabaseUnavailable if it cannot be reached, and DatabaseError if a pooler takes its sessions apart.
     """
     revive = None

@@ -33,7 +33,7 @@ async def run(path: Path | None, selector: str, *, form: Format, output: Path | 
     """Write one stream's rows, in the order of their key, to a file or to stdout."""
     settings = load_config(path, resolve_secrets=False)
     source, table = _table(settings, selector)
-    async with opened_database(settings, pool_size=0) as database, database.connection() as conn:
+    async with opened_database(settings) as database, database.connection() as conn:
         async with conn.transaction(isolation="repeatable_read", readonly=True):
             await conn.execute("SET LOCAL statement_timeout = 0")
             query = await _query(conn, table, with_deleted=with_deleted)

@@ -37,7 +37,7 @@ _IN_PAIRS = "(source, stream) IN (SELECT * FROM unnest($1::text[], $2::text[]))"
 async def list_rejects(path: Path | None, selectors: Sequence[str], *, as_json: bool) -> int:
     """List the newest rejects, without their contents."""
     settings = load_config(path, resolve_secrets=False)
-    async with opened_database(settings, pool_size=0) as database, database.connection() as conn:
+    async with opened_database(settings) as database, database.connection() as conn:
         rows = await conn.fetch(
             "SELECT reject_id, source, stream, reason, occurrences, first_seen_at, last_seen_at, run_id"
             f" FROM syncd.rejects WHERE {_IN_PAIRS} ORDER BY last_seen_at DESC, reject_id DESC LIMIT {LIST_MAX}",
@@ -61,7 +61,7 @@ async def list_rejects(path: Path | None, selectors: Sequence[str], *, as_json: 
 async def show_reject(path: Path | None, reject_id: int, *, as_json: bool) -> int:
     """Show one reject with its record as sent."""
     settings = load_config(path, resolve_secrets=False)
-    async with opened_database(settings, pool_size=0) as database, database.connection() as conn:
+    async with opened_database(settings) as database, database.connection() as conn:
         row = await conn.fetchrow(
             "SELECT reject_id, source, stream, reason, occurrences, first_seen_at, last_seen_at, run_id, record"
             " FROM syncd.rejects WHERE reject_id = $1",
@@ -130,7 +130,7 @@ async def _replay(database: Database, syncer: "Syncer", entry: asyncpg.Record) -
 async def show_cursors(path: Path | None, selectors: Sequence[str], *, as_json: bool) -> int:
     """Show where streams resume."""
     settings = load_config(path, resolve_secrets=False)
-    async with opened_database(settings, pool_size=0) as database, database.connection() as conn:
+    async with opened_database(settings) as database, database.connection() as conn:
         rows = await conn.fetch(
             f"SELECT source, stream, kind, cursor, updated_at FROM syncd.cursors WHERE {_IN_PAIRS} ORDER BY 1, 2, 3",
             *_wanted(settings, selectors),
@@ -158,7 +158,7 @@ async def set_cursor(path: Path | None, selector: str, value: str, *, kind: str)
     if len(pairs) != 1:
         raise UsageError(f'"{selector}" matches {len(pairs)} streams', hint="Name one, e.g. shop.customers.")
     text = msgspec.json.encode(cursor).decode()
-    async with opened_database(settings, pool_size=0) as database:
+    async with opened_database(settings) as database:
         await _while_at_rest(
             database, *pairs[0], kind,
             "INSERT INTO syncd.cursors (source, stream, kind, cursor, updated_at) VALUES ($1, $2, $3, $4, now())"
@@ -172,7 +172,7 @@ async def set_cursor(path: Path | None, selector: str, value: str, *, kind: str)
 async def reset_cursors(path: Path | None, selectors: Sequence[str], *, kind: str) -> int:
     """Forget cursors, unless a run of their stream is under way."""
     settings = load_config(path, resolve_secrets=False)
-    async with opened_database(settings, pool_size=0) as database:
+    async with opened_database(settings) as database:
         for source, stream in configuration.select(settings, selectors):
             forgot = await forget_cursor(database, source, stream, kind)
             done = "reset, the next run lists everything" if forgot else "there was none"

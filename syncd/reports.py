@@ -67,7 +67,7 @@ async def run(path: Path | None, name: str | None, *, form: Form, output: Path |
     if form == "table" and output:
         raise UsageError("a table is for the terminal", hint="With --output take --format csv, json or parquet.")
     settings = load_config(path, resolve_secrets=False)
-    async with opened_database(settings, pool_size=0) as database, database.connection() as conn:
+    async with opened_database(settings) as database, database.connection() as conn:
         async with conn.transaction(readonly=True):
             await conn.execute(f"SET LOCAL statement_timeout = '{TIMEOUT_S:.0f}s'")
             await _answer(conn, known[name], form, output)

@@ -10,7 +10,6 @@ from syncd import config as configuration
 from syncd import console, log
 from syncd.client import http_session
 from syncd.commands import load_config, opened_database, stopped_by_signals
-from syncd.database import POOL_SIZE
 from syncd.errors import LockHeld, SyncdError, UsageError
 from syncd.sources import registry
 from syncd.sync import Order, Result, Syncer
@@ -22,9 +21,7 @@ TICK_S = 1.0
 
 
 @contextlib.asynccontextmanager
-async def opened(
-    path: Path | None, selectors: Sequence[str], *, verbose: bool = False, pool_size: int = POOL_SIZE
-) -> AsyncIterator[Syncer]:
+async def opened(path: Path | None, selectors: Sequence[str], *, verbose: bool = False) -> AsyncIterator[Syncer]:
     """Open everything that a run needs: configuration, database, connections to the upstreams.
 
     Raises UsageError for selectors that match nothing, before anything is opened.
@@ -32,7 +29,7 @@ async def opened(
     settings = load_config(path)
     configuration.select(settings, selectors)
     log.configure(settings.log.format, "info" if verbose else "error")
-    async with opened_database(settings, pool_size=pool_size) as open_database, http_session() as http:
+    async with opened_database(settings) as open_database, http_session() as http:
         yield Syncer(settings, registry(), open_database, http)
 
 

@@ -59,7 +59,7 @@ async def run(path: Path | None, selectors: Sequence[str], *, pages: int, repair
 
     The sources are compared side by side, the streams of one after another. `pages` 0 compares all pages.
     """
-    async with opened(path, selectors, pool_size=0) as syncer:
+    async with opened(path, selectors) as syncer:
         pairs = configuration.select(syncer.config, selectors)
         verdicts = [Verdict(source=source, stream=stream) for source, stream in pairs]
         sources = list(dict.fromkeys(source for source, _ in pairs))

@@ -18,7 +18,7 @@ async def short(monkeypatch: pytest.MonkeyPatch, make_bench: MakeBench) -> Bench
     monkeypatch.setitem(database.SESSION, "lock_timeout", "200ms")
     monkeypatch.setitem(database.SESSION, "statement_timeout", "2s")
     bench = await make_bench()
-    await bench.db.engine.dispose()
+    bench.db.drop_idle()
     return bench
 
 
