@@ -90,7 +90,8 @@ class Account:
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self._login_gate = asyncio.Lock()
         self._logins = 0
-        self._failing: dict[str, datetime] = {}
+        self._down_since: datetime | None = None
+        self._failing: set[str] = set()
         self._paused: set[str] = set()
 
     def upstream(self, stream: str, lane: Lane) -> "RunUpstream":
@@ -164,22 +165,20 @@ class Account:
     def run_ended(self, stream: str, error: Exception | None) -> None:
         """Note how a run ended; tell the log once of an outage of the source or a scope that is gone, and of its end.
 
-        An outage begins with the first stream that fails, and is over when none does any more.
+        An outage is over when every stream that failed gets its answers again.
         """
         name = self.settings.name
         if isinstance(error, OUTAGES):
-            if not self._failing:
+            self._failing.add(stream)
+            if self._down_since is None:
+                self._down_since = self.clock()
                 _log.warning("source_failing", source=name, error=str(error), hint=error.hint)
-            self._failing.setdefault(stream, self.clock())
             return
-        if stream in self._failing:
-            began_at = min(self._failing.values())
-            del self._failing[stream]
-            if not self._failing:
-                down_s = (self.clock() - began_at).total_seconds()
-                _log.info("source_recovered", source=name, down_s=round(down_s, 1))
-            else:  # the outage is as old as before
-                self._failing = dict.fromkeys(self._failing, began_at)
+        self._failing.discard(stream)
+        if self._down_since and not self._failing:
+            down_s = (self.clock() - self._down_since).total_seconds()
+            _log.info("source_recovered", source=name, down_s=round(down_s, 1))
+            self._down_since = None
         if isinstance(error, ScopeMissing):
             if stream not in self._paused:
                 self._paused.add(stream)

@@ -21,13 +21,15 @@ EVENTS: Final[Mapping[str, str]] = {
     "request_retried": "A passing fault (transport, 5xx, 429) met one request; it is sent again after a wait.",
     "run_crashed": "A run met a bug of ours and ended as failed; nothing half-done was committed. Please report it.",
     "run_finished": "A run ended: the one line that every run has, with its outcome and counts. A warning if it "
-    "failed, unless `source_failing` told why.",
+    "failed, unless `source_failing` or `stream_paused` told why.",
     "run_refused": "A run could not be opened, because the database refuses; see `hint`.",
     "run_skipped": "Another process is running the stream; this daemon leaves it alone. Once, however long it takes.",
     "runs_recovered": "Runs that a dead process left open were closed as aborted.",
-    "source_failing": "An upstream cannot be reached or refuses the credentials. Once per outage; runs rest longer and "
-    "longer meanwhile.",
+    "source_failing": "An upstream cannot be reached or refuses the credentials. Once per outage; one stream at a time "
+    "asks for its end, every quarter of an hour at the latest.",
     "source_recovered": "Every stream that failed gets its answers again, after `down_s` seconds.",
     "status_failed": "The status line for the service manager could not be made; tried again within a minute.",
+    "stream_paused": "The account may not read a stream any more (403); it rests, and is asked now and then. Once.",
+    "stream_resumed": "A stream that was paused may be read again.",
 }
 """The events that syncd logs, by name."""
