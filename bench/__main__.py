@@ -3,9 +3,7 @@
 import argparse
 import asyncio
 import importlib
-import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,9 +26,7 @@ async def run(names: Sequence[str], *, size: int, big: int, peer: bool) -> tuple
     with tempfile.TemporaryDirectory(prefix="syncd-bench-", ignore_cleanup_errors=True) as folder:
         async with staged(Path(folder), size=size, big=big, peer=peer) as stage:
             for name in names:
-                began = time.monotonic()
                 rows += await importlib.import_module(MEASURES[name]).measure(stage)
-                print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr)
             return rows, stage.machine()
 
 

@@ -36,6 +36,7 @@ Tick = Callable[[], Awaitable[None]]
 
 async def measure(stage: Stage) -> list[Row]:
     """Load a small account, then tick."""
+    stage.tell("idle ticks")
     log.configure("json", "error")
     url = await stage.database(_DATABASE)
     path = stage.folder / "idle.toml"

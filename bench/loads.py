@@ -23,6 +23,7 @@ _GONE_S = 10.0
 
 async def measure(stage: Stage) -> list[Row]:
     """Load with all three, and pass again with those that can."""
+    stage.tell(f"rendering {stage.size:,} customers")
     async with served(stage.size, (OVERLAPPED, PAGE)) as upstream:
         floor_s, rows = await _floor(stage, upstream)
         first_s, same_s, told = await _peer(stage, upstream) if stage.peer else (math.nan, math.nan, [])
@@ -38,6 +39,7 @@ async def measure(stage: Stage) -> list[Row]:
 async def _floor(stage: Stage, upstream: Upstream) -> tuple[float, list[Row]]:
     best: dict[str, float] = {}
     cpu_s = 0.0
+    stage.tell("floor")
     for _ in range(stage.repeats):
         url = await stage.database("bench_floor")
         await stage.as_superuser("CHECKPOINT")
@@ -53,6 +55,7 @@ async def _floor(stage: Stage, upstream: Upstream) -> tuple[float, list[Row]]:
 
 
 async def _peer(stage: Stage, upstream: Upstream) -> tuple[float, float, list[Row]]:
+    stage.tell("dlt, first load and unchanged")
     url = await stage.database("bench_dlt", migrated=False)
     try:
         await peer.install()
@@ -73,6 +76,7 @@ async def _peer(stage: Stage, upstream: Upstream) -> tuple[float, float, list[Ro
 
 
 async def _first_load(stage: Stage, upstream: Upstream, floor_s: float, peer_s: float) -> tuple[str, list[Row]]:
+    stage.tell("syncd, first load")
     best: Took | None = None
     url = ""
     for _ in range(stage.repeats):
@@ -89,6 +93,7 @@ async def _first_load(stage: Stage, upstream: Upstream, floor_s: float, peer_s: 
 
 
 async def _unchanged(stage: Stage, upstream: Upstream, url: str, peer_s: float) -> list[Row]:
+    stage.tell("syncd, unchanged and 1 % changed")
     await stage.rest(url)
     before = await written(url)
     begin = await stage.wal_position()

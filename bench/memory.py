@@ -13,6 +13,7 @@ async def measure(stage: Stage) -> list[Row]:
     rows: list[Row] = []
     peaks: dict[str, list[float]] = {"first load": [], "full pass": []}
     for size in (min(SMALL, stage.big), stage.big):
+        stage.tell(f"memory, {size:,} customers")
         async with served(size) as upstream:
             url = await stage.database("bench_memory")
             for what, words in (("first load", []), ("full pass", ["--full"])):

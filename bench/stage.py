@@ -58,6 +58,10 @@ class Stage:
     peer: bool = True
     repeats: int = 2
 
+    def tell(self, what: str) -> None:
+        """Say what comes now: some of it takes a minute."""
+        print(f"{what} …", file=sys.stderr, flush=True)
+
     @property
     def log(self) -> Path:
         """The server's log."""

@@ -10,6 +10,7 @@ TIMES = 5
 
 async def measure(stage: Stage) -> list[Row]:
     """Start `syncd --help` and `syncd status`."""
+    stage.tell("start-up")
     url = await stage.database("bench_start")
     path = stage.folder / "start.toml"
     path.touch(mode=0o600)

@@ -9,8 +9,10 @@ bench's own, after which every CHANGED_EVERYth customer is another one.
 
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
+import threading
 import time
 import zlib
 from collections.abc import AsyncIterator, Iterable
@@ -221,7 +223,7 @@ async def served(customers: int, strides: Iterable[int] = (OVERLAPPED,)) -> Asyn
     """Start a stand-in with so many customers until the block ends."""
     words = [str(customers), *map(str, strides)]
     process = await asyncio.create_subprocess_exec(
-        *python("-m", "bench.upstream", *words), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL
+        *python("-m", "bench.upstream", *words), stdout=subprocess.PIPE, stdin=subprocess.PIPE
     )
     try:
         assert process.stdout  # noqa: S101
@@ -241,5 +243,11 @@ async def _serve(customers: int, strides: list[int]) -> None:
     await server.serve_forever()
 
 
+def _end_with_the_bench() -> None:
+    sys.stdin.read()  # its end comes with that of whoever started this
+    os._exit(0)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_end_with_the_bench, daemon=True).start()
     asyncio.run(_serve(int(sys.argv[1]), [int(word) for word in sys.argv[2:]]))
