@@ -12,7 +12,9 @@ The minute: the server counts the arrivals of 60 s (upstream/FACTS.md, CycleSoft
 half a second and leave after 61 s, against network and clock jitter. A response's Remaining plus what we had charged
 in the minute before its request is the capacity that others leave us; the lowest one seen in the last minute holds,
 in whatever order responses come. A backfill's share of it is our own rule, so that counts exactly 60 s.
-The day: the same sum without the moving; it begins anew at the server's Reset, else at midnight in `day_zone`.
+The day: the same sum without the moving; it begins anew at the server's Reset, else at midnight in `day_zone`. Where the
+server says nothing of its day, it may begin at another hour, or move as the minute does: then a backfill keeps to its
+share of any 24 hours too, counted per part of 20 minutes.
 """
 
 import datetime as dt
@@ -52,6 +54,8 @@ DAY_S = 86_400.0
 LONGEST_DAY_S = 26 * 3600.0  # the autumn day has 25 hours; a Reset further away is garbage
 DAY_GUARD_S = 5.0  # our day begins this much after the server's, for clocks that differ
 DAY_DOUBT_S = 3 * 3600.0  # a day found spent this early may be yesterday's; the vendors' zones differ by less
+PART_S = 1200.0  # a backfill of many days begins this much later each day: 1.4 %
+DAY_PARTS = 73  # leaves 24 h after the part's end
 DAY_CREDIT_S = 3600.0  # live work may be this much ahead of an even spending of its day's last fifth
 
 
@@ -102,7 +106,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     day_live: int = 0
     day_backfill: int = 0
     day_capacity: int | None = None
-    day_seen_at: float = 0.0
+    day_seen_at: float = 0.0  # 0: the server never said what remains of its day
+    day_parts: tuple[Charges, ...] = ()  # what was charged in each part of the last 24 h, until it does
     closed_at: float = 0.0
     closed_until: float = 0.0
     strikes: int = 0  # closures in a row; until a success there is one probe at a time
@@ -193,14 +198,12 @@ def acquire(state: State, policy: Policy, now: float, lane: Lane) -> tuple[State
     if wait is not None:
         return state, replace(wait, until=max(wait.until, now + 0.01))  # 10 ms: rounding never makes a busy loop
     is_live, next_at = lane == "live", _next_at(state, minute, now, lane)
-    slot = max(_slot(now), _slot(state.last_at))  # by the clock that is ahead
-    kept, last = _kept(state, now), Charges(slot)
-    if kept and kept[-1].slot == slot:
-        kept, last = kept[:-1], kept[-1]
+    at = max(now, state.last_at)  # by the clock that is ahead
     state = replace(
         state,
-        last_at=max(state.last_at, now),
-        charges=(*kept, Charges(slot, last.live + is_live, last.backfill + (not is_live))),
+        last_at=at,
+        charges=_added(_kept(state, now), _slot(at), lane),
+        day_parts=() if state.day_seen_at else _added(_kept_parts(state, now), _part(at), lane),
         day_live=state.day_live + is_live,
         day_backfill=state.day_backfill + (not is_live),
         probe_at=now if state.strikes else None,
@@ -315,6 +318,18 @@ def _least(*values: int | None) -> int | None:
     return min((value for value in values if value is not None), default=None)
 
 
+def _part(at: float) -> int:
+    return math.floor(at / PART_S)
+
+
+def _added(charges: tuple[Charges, ...], slot: int, lane: Lane) -> tuple[Charges, ...]:
+    """Add one request to the newest slot."""
+    last = Charges(slot)
+    if charges and charges[-1].slot == slot:
+        charges, last = charges[:-1], charges[-1]
+    return (*charges, Charges(slot, last.live + (lane == "live"), last.backfill + (lane == "backfill")))
+
+
 def _midnight_after(now: float, zone: str) -> float:
     local = dt.datetime.fromtimestamp(now, ZoneInfo(zone))
     return dt.datetime.combine(local.date() + dt.timedelta(days=1), dt.time(), local.tzinfo).timestamp()
@@ -338,7 +353,8 @@ def _set_back(state: State, now: float) -> State:
     return replace(
         state,
         last_at=now,
-        charges=(*(c for c in state.charges if c.slot < slot), Charges(slot, *_spent(state, slot - 1))),
+        charges=_gathered(state.charges, slot),
+        day_parts=_gathered(state.day_parts, _part(now)),
         sights=_merged(replace(sight, slot=min(sight.slot, slot)) for sight in state.sights),
         limits_at=min(state.limits_at, now),
         ceiling_until=min(state.ceiling_until, now + CEILING_S),
@@ -350,6 +366,15 @@ def _set_back(state: State, now: float) -> State:
         live_next_at=None,
         backfill_next_at=None,
     )
+
+
+def _gathered(charges: tuple[Charges, ...], slot: int) -> tuple[Charges, ...]:
+    """Put what lies in later slots into this one."""
+    later = [one for one in charges if one.slot >= slot]
+    if not later:
+        return charges
+    one = Charges(slot, sum(one.live for one in later), sum(one.backfill for one in later))
+    return (*charges[: len(charges) - len(later)], one)
 
 
 def _begin_day(state: State, began_at: float, ends_at: float) -> State:
@@ -376,6 +401,11 @@ def _spent(state: State, after: int, before: int | None = None) -> tuple[int, in
 def _kept(state: State, now: float) -> tuple[Charges, ...]:
     before = _slot(now) - KEPT_SLOTS
     return tuple(charges for charges in state.charges if charges.slot > before)
+
+
+def _kept_parts(state: State, now: float) -> tuple[Charges, ...]:
+    before = _part(now) - DAY_PARTS
+    return tuple(charges for charges in state.day_parts if charges.slot > before)
 
 
 def _fresh(state: State, now: float) -> tuple[Sight, ...]:
@@ -436,10 +466,25 @@ def _wait_day(state: State, policy: Policy, now: float, lane: Lane) -> Wait | No
     if free < 1:
         return Wait(ends_at, "day window")
     if lane == "backfill":  # not paced over the day: nobody waits for its rest, which comes tomorrow
-        return Wait(ends_at, "live reserve") if free <= (_reserve(state, policy, now) or 0) else None
+        reserve = _reserve(state, policy, now) or 0
+        if free <= reserve:
+            return Wait(ends_at, "live reserve")
+        return None if state.day_seen_at else _wait_parts(state, now, day, reserve)
     last_fifth = (1 - NEAR) * (day - state.day_backfill)
     even_at = ends_at - DAY_CREDIT_S - DAY_S * free / last_fifth
     return Wait(even_at, "pacing") if now < even_at else None
+
+
+def _wait_parts(state: State, now: float, day: int, reserve: int) -> Wait | None:
+    """Keep a backfill to its share of the last 24 hours, too."""
+    parts = _kept_parts(state, now)
+    live, backfill, opens_at = sum(part.live for part in parts), sum(part.backfill for part in parts), now
+    for part in parts:
+        if backfill + max(reserve, live) < day:
+            break
+        live, backfill = live - part.live, backfill - part.backfill
+        opens_at = (part.slot + DAY_PARTS) * PART_S
+    return Wait(opens_at, "live reserve") if opens_at > now else None
 
 
 def _wait_minute(state: State, minute: _Minute, now: float, lane: Lane) -> Wait | None:
