@@ -73,6 +73,10 @@ class Gatekeeper:
             self._day_ends_at = datetime.combine(local.date() + timedelta(1), time(), local.tzinfo).timestamp()
         return max(0, self.per_day - len(self._day))
 
+    def day_spent(self, now: float) -> int:
+        """Return the requests spent of this day, by whomever."""
+        return self.per_day - self.day_left(now)
+
     def day_number(self, at: float, began_at: float) -> int:
         """Return which day an instant belongs to; moving days are counted from `began_at`."""
         if self.day == "moving 24 h":

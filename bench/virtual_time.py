@@ -95,10 +95,12 @@ class TimedDatabase(Database):
     def __init__(self, time: VirtualTime, url: str) -> None:
         super().__init__(url, "of the simulation")
         self.time = time
+        self.leases = 0
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """Lend a connection; the clock stands meanwhile."""
+        self.leases += 1
         with self.time.standing():
             async with super().connection() as conn:
                 yield conn

@@ -12,9 +12,9 @@ The minute: the server counts the arrivals of 60 s (upstream/FACTS.md, CycleSoft
 half a second and leave after 61 s, against network and clock jitter. A response's Remaining plus what we had charged
 in the minute before its request is the capacity that others leave us; the lowest one seen in the last minute holds,
 in whatever order responses come. A backfill's share of it is our own rule, so that counts exactly 60 s.
-The day: the same sum without the moving; it begins anew at the server's Reset, else at midnight in `day_zone`. Where the
-server says nothing of its day, it may begin at another hour, or move as the minute does: then a backfill keeps to its
-share of any 24 hours too, counted per part of 20 minutes.
+The day: the same sum without the moving; it begins anew at the server's Reset, else at midnight in `day_zone`. A server
+that says nothing of its day may begin it at another hour, or move it as the minute: then a backfill keeps to its share
+of any 24 hours too, counted per part of 20 minutes.
 """
 
 import datetime as dt

@@ -45,7 +45,7 @@ PATIENCE_S: Mapping[Lane, float] = {"live": 90.0, "backfill": 2 * 86_400.0}
 BODY_MAX_BYTES = 256 * 2**20
 """Largest body after decompression; a page of a thousand records is below one megabyte."""
 IN_FLIGHT = 4
-"""Requests of one source under way at once."""
+"""Requests of one source and lane under way at once."""
 TIMEOUT = aiohttp.ClientTimeout(total=180, sock_connect=15, sock_read=60)
 """GHS takes three seconds a product with route info; `total` stops a slow drip that `sock_read` lets through."""
 NOTES_MAX = 30
@@ -87,7 +87,9 @@ class Account:
         self._auth = source.auth(settings.options)
         self._headers = dict(source.headers(settings.options))
         self._base = settings.base_url.rstrip("/")
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        self._slots: Mapping[Lane, asyncio.Semaphore] = {
+            "live": asyncio.Semaphore(IN_FLIGHT), "backfill": asyncio.Semaphore(IN_FLIGHT)
+        }  # fmt: skip
         self._login_gate = asyncio.Lock()
         self._logins = 0
         self._down_since: datetime | None = None
@@ -110,30 +112,36 @@ class Account:
     ) -> _Try:
         """Send one charged request once, without judging the answer; raises aiohttp's errors and TimeoutError."""
         query = f"?{urlencode(list(params), quote_via=quote, safe='')}" if params else ""
-        async with self._slots:
-            sent_at = self.clock()
-            async with self._http.request(
-                method,
-                URL(f"{self._base}{path}{query}", encoded=True),
-                json=json,
-                headers={"Accept": "application/json", "Accept-Encoding": "gzip", **self._headers, **headers},
-                allow_redirects=False,
-            ) as response:
-                body = await _read_body(response)
-                tally.answered(self.settings.name, response.status)
-                received_at = self.clock()
-                answer = Answer(
-                    status=response.status,
-                    headers=response.headers,
-                    body=body,
-                    sent_at=sent_at,
-                    served_at=_served_at(response.headers),
-                )
-                self._auth.received(answer, _cookies(response), received_at)
+        sent_at = self.clock()
+        async with self._http.request(
+            method,
+            URL(f"{self._base}{path}{query}", encoded=True),
+            json=json,
+            headers={"Accept": "application/json", "Accept-Encoding": "gzip", **self._headers, **headers},
+            allow_redirects=False,
+        ) as response:
+            body = await _read_body(response)
+            tally.answered(self.settings.name, response.status)
+            received_at = self.clock()
+            answer = Answer(
+                status=response.status,
+                headers=response.headers,
+                body=body,
+                sent_at=sent_at,
+                served_at=_served_at(response.headers),
+            )
+            self._auth.received(answer, _cookies(response), received_at)
         await self.purse.observe(
             budget.read_headers(answer.headers, answer.status, sent_at=charged_at, received_at=received_at.timestamp())
         )
         return _Try(answer, self.source.fault_of(answer) or "")
+
+    def slot(self, lane: Lane) -> asyncio.Semaphore:
+        """Return what to hold while a request is charged and under way.
+
+        It is charged only when it may be sent at once: the windows of budget.py count from the charge.
+        """
+        return self._slots[lane]
 
     async def signed(self, login: "RunUpstream") -> tuple[Mapping[str, str], int]:
         """Return the headers that sign a request and the number of the login they stem from; log in first if due."""
@@ -255,11 +263,12 @@ class RunUpstream:
             login = 0
             if signed:
                 headers, login = await self.account.signed(self)
-            charge = await self.account.purse.charge(self.lane, patience_s=PATIENCE_S[self.lane])
-            self.waited_s += charge.waited_s
-            self.requests += 1
             try:
-                tried = await self.account.send(method, path, params, json, headers, charged_at=charge.at)
+                async with self.account.slot(self.lane):
+                    charge = await self.account.purse.charge(self.lane, patience_s=PATIENCE_S[self.lane])
+                    self.waited_s += charge.waited_s
+                    self.requests += 1
+                    tried = await self.account.send(method, path, params, json, headers, charged_at=charge.at)
             except (aiohttp.ClientError, TimeoutError, OSError, EOFError, zlib.error) as error:
                 tally.answered(self.account.settings.name, None)
                 fault: UpstreamError = _transport_fault(what, error)

@@ -312,7 +312,7 @@ class _Daemon:
     async def _tell(self) -> None:
         """Tell systemd how the streams stand; by the way, notice a database that went away while nothing ran."""
         with self._telling("status_failed"):
-            self._notifier.send(f"STATUS={(await self.reader.status()).line}")
+            self._notifier.send(f"STATUS={await self.reader.line()}")
 
     @contextlib.contextmanager
     def _telling(self, event: str) -> Iterator[None]:

@@ -14,6 +14,8 @@ from syncd.config import StreamConfig
 
 SPREAD_S: Final = 30.0
 """First runs, and the jitter of later ones, are spread over at most this (ISSUE 2: accounts do not tick together)."""
+STARTS_PER_S: Final = 20.0
+"""Many streams that are due at once are begun at this rate: half of what one core can do (docs/performance.md)."""
 JITTER_SHARE: Final = 0.1
 """Of the interval, at most, by which a tick is put off at random."""
 PROBE_S: Final = 900.0
@@ -58,10 +60,13 @@ class History:
     sweep_error_kind: str | None = None
 
 
-def spread_s(name: str, every_s: float) -> float:
-    """Return the stream's own offset, the same in every process: below `every_s` and SPREAD_S."""
+def spread_s(name: str, every_s: float, streams: int = 1) -> float:
+    """Return the stream's own offset, the same in every process: below `every_s` and SPREAD_S.
+
+    So many streams that begin together are spread further where SPREAD_S would let them begin faster than STARTS_PER_S.
+    """
     share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
-    return share * min(every_s, SPREAD_S)
+    return share * min(every_s, max(SPREAD_S, streams / STARTS_PER_S))
 
 
 def jitter_s(every_s: float) -> float:
@@ -69,14 +74,13 @@ def jitter_s(every_s: float) -> float:
     return min(every_s * JITTER_SHARE, SPREAD_S)
 
 
-def first_at(now: datetime, name: str, settings: StreamConfig, history: History) -> datetime:
+def first_at(now: datetime, name: str, settings: StreamConfig, history: History, streams: int = 1) -> datetime:
     """Return when a stream runs first after a start: when it is due or, if it is overdue, at its offset from now.
 
     A stream that was failing is overdue, because a restart may have mended it. A clock that was set back puts no run
-    off for longer than one interval.
+    off for longer than one interval. `streams` is how many begin with it.
     """
-    longest_s = SPREAD_S if settings.every_s is None else settings.every_s
-    at_once = now + timedelta(seconds=spread_s(name, longest_s))
+    at_once = now + timedelta(seconds=spread_s(name, interval_s(settings, now), streams))
     if history.ok_at is None:
         return at_once
     seen = replace(history, failures=0, ok_at=min(history.ok_at, now))

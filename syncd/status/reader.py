@@ -46,10 +46,12 @@ async def collect(
     now: datetime,
     counts: Kept[Counted] | None = None,
     next_runs: Mapping[Pair, datetime] | None = None,
+    counts_rows: bool = True,
 ) -> Status:
     """Collect the status of every configured stream; secrets may be unresolved.
 
     `next_runs` are the plans of a running scheduler; without them the next run is computed from the last one.
+    Counting rows reads the whole mirror, unless `counts` remembers them.
     Raises DatabaseError if the database does not answer or is not migrated.
     """
     facts = await Facts.read(database, [(s.name, name) for s in config.sources.values() for name in s.streams])
@@ -62,7 +64,7 @@ async def collect(
     async def count() -> Counted:
         return await count_rows(database, tables)
 
-    counted = await (counts.get(count) if counts else count())
+    counted = await (counts.get(count) if counts else count()) if counts_rows else {}
     streams, sources, purses = [], [], {}
     rows: dict[Pair, Rows | None] = {}
     for source in config.sources.values():
@@ -155,6 +157,11 @@ class StatusReader:
             )  # fmt: skip
 
         return await self._status.get(make)
+
+    async def line(self) -> str:
+        """Return the status in one line; counts no rows for it. Raises DatabaseError."""
+        found = await collect(self.database(), self.config(), self._registry, now=self.clock(), counts_rows=False)
+        return found.line
 
     async def runs(self, source: str, stream: str, limit: int = 50) -> list[RunStatus]:
         """Return the newest runs of one stream, newest first. Raises DatabaseError."""
