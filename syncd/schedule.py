@@ -80,11 +80,12 @@ def first_at(now: datetime, name: str, settings: StreamConfig, history: History,
     A stream that was failing is overdue, because a restart may have mended it. A clock that was set back puts no run
     off for longer than one interval. `streams` is how many begin with it.
     """
-    at_once = now + timedelta(seconds=spread_s(name, interval_s(settings, now), streams))
-    if history.ok_at is None:
-        return at_once
-    seen = replace(history, failures=0, ok_at=min(history.ok_at, now))
-    return max(at_once, again_at(settings, seen) or next_at(settings, min(history.ok_at, now)))
+    if history.ok_at is not None:
+        seen = replace(history, failures=0, ok_at=min(history.ok_at, now))
+        due = again_at(settings, seen) or next_at(settings, min(history.ok_at, now))
+        if due > now:
+            return due
+    return now + timedelta(seconds=spread_s(name, interval_s(settings, now), streams))
 
 
 def next_at(settings: StreamConfig, after: datetime) -> datetime:

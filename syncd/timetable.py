@@ -199,7 +199,10 @@ class Timetable:
 
     async def _attempt(self, pair: Pair, kind: RunKind, stop: asyncio.Event) -> None:
         """Run a stream once and note how it ended."""
-        if stop.is_set() or self._is_paused:
+        if stop.is_set():
+            return
+        if self._is_paused:  # it waited for its seat meanwhile
+            self._missed.add(pair)
             return
         started_at = self._syncer.clock()
         try:

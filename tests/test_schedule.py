@@ -46,6 +46,18 @@ def test_first_runs_are_spread_and_the_same_each_time() -> None:
     assert offsets == {schedule.spread_s(f"shop{number}.customers", 300.0) for number in range(50)}
 
 
+def test_thousands_that_begin_together_begin_at_a_rate_that_one_core_can_do() -> None:
+    names = [f"account{number}.orders" for number in range(4000)]
+    begin = sorted((schedule.first_at(NOW, name, EVERY_5M, History(), 4000) - NOW).total_seconds() for name in names)
+    assert 190 < begin[-1] < 200
+    assert max(sum(second <= at < second + 5 for at in begin) for second in range(0, 200, 5)) <= 1.5 * 5 * 20
+    # who has little time goes on sharing it, and who is due already on time keeps it
+    assert schedule.spread_s(names[0], 60.0, 4000) < 60
+    assert schedule.first_at(NOW, names[0], EVERY_5M, History(ok_at=ago(seconds=299)), 4000) == NOW + timedelta(
+        seconds=1
+    )
+
+
 @pytest.mark.parametrize(("every_s", "jitter_s"), [(10.0, 1.0), (300.0, 30.0), (86_400.0, 30.0)])
 def test_jitter(every_s: float, jitter_s: float) -> None:
     assert schedule.jitter_s(every_s) == jitter_s
