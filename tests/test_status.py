@@ -297,11 +297,10 @@ def reader_of(bench: Bench) -> status.StatusReader:
 
 async def add_day(bench: Bench, selector: str, minutes_ago: list[float], outcome: str = "ok", **columns: Any) -> None:
     """Add runs of one minute each that began so long ago."""
-    now = bench.time.now()
     for minutes in minutes_ago:
-        began_at = now - timedelta(minutes=minutes)
-        times: dict[str, Any] = {"started_at": began_at, "finished_at": began_at + timedelta(minutes=1)}
-        await add_run(bench, selector, outcome, **times, **columns)
+        began_at = bench.time.now() - timedelta(minutes=minutes)
+        ended_at = began_at + timedelta(minutes=1)
+        await add_run(bench, selector, outcome, started_at=began_at, finished_at=ended_at, **columns)
 
 
 async def test_a_day_is_told_in_half_hours_by_lane_and_outcome(bench: Bench) -> None:
@@ -351,7 +350,7 @@ async def test_freshness_is_told_by_half_hours_from_the_run_before_them(bench: B
     ages = {place: round((found.freshness[place].age_s or 0) / 60) for place in (0, 27, 28, 29, 30, 31, 47)}
     assert ages == {0: 6, 27: 25, 28: 55, 29: 85, 30: 106, 31: 6, 47: 25}
     assert found.late_s == 11 * 60
-    assert found.words == "late in 6 and failed runs in 1 of 48 half hours"
+    assert found.words == "late in 6 and with failed runs in 1 of 48 half hours"
 
 
 async def test_a_stream_without_a_good_run_has_no_age(bench: Bench) -> None:

@@ -71,13 +71,10 @@ class StreamDay(msgspec.Struct, frozen=True, kw_only=True):
         known = [one for one in self.freshness if one.level != "none"]
         if not known:
             return "no good run yet"
-        counts = {level: sum(one.level == level for one in known) for level in ("late", "failed")}
-        told = [
-            f"{word} in {counts[level]}"
-            for level, word in (("late", "late"), ("failed", "failed runs in"))
-            if counts[level]
-        ]
-        return f"{' and '.join(told)} of {len(known)} half hours" if told else "in time throughout"
+        words = {"late": "late", "failed": "with failed runs"}
+        counts = {word: sum(one.level == level for one in known) for level, word in words.items()}
+        told = " and ".join(f"{word} in {count}" for word, count in counts.items() if count)
+        return f"{told} of {len(known)} half hours" if told else "in time throughout"
 
 
 _SUMS: Final = ("ok", "bad", "inserted", "updated", "deleted", "requests_live", "requests_backfill")
