@@ -82,9 +82,9 @@ def _changes(run: RunStatus) -> str:
     return ", ".join(f"{count:,} {word}" for word, count in counts.items() if count) or "no change"
 
 
-def _reason(stream: StreamStatus) -> str:
-    """Say why a stream is as it is; which stream it is stands beside it."""
-    return stream.why.removeprefix(f"{stream.name}: ")
+def _reason(text: str, stream: StreamStatus) -> str:
+    """Leave out of an error which stream it is about: that stands beside it."""
+    return text.removeprefix(f"{stream.name}: ")
 
 
 def _quota(days: float) -> str:
