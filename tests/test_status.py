@@ -360,6 +360,7 @@ async def test_a_stream_without_a_good_run_has_no_age(bench: Bench) -> None:
     assert {one.level for one in found.freshness} == {"none", "failed"}
     assert {one.age_s for one in found.freshness} == {found.late_s} == {None}
     assert days["shop", "stores"].words == "no good run yet"
+    assert await reader_of(bench).stream_days([("shop", "gone"), ("gone", "customers")]) == {}
 
 
 async def test_one_good_run_long_ago_counts_for_the_whole_day(bench: Bench) -> None:

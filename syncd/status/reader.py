@@ -177,11 +177,18 @@ class StatusReader:
         return await self._day.get(make)
 
     async def stream_days(self, pairs: Sequence[Pair]) -> dict[Pair, StreamDay]:
-        """Return what some streams did in the last 24 hours, and how fresh they were. Raises DatabaseError."""
+        """Return what some streams did in the last 24 hours, and how fresh they were; none that is not configured.
+
+        Raises DatabaseError.
+        """
 
         async def make() -> dict[Pair, StreamDay]:
-            sources = self.config().sources
-            asked = {pair: sources[pair[0]].streams[pair[1]] for pair in pairs}
+            known = {
+                (source.name, name): settings
+                for source in self.config().sources.values()
+                for name, settings in source.streams.items()
+            }
+            asked = {pair: known[pair] for pair in pairs if pair in known}  # the configuration may have just changed
             return await read_stream_days(self.database(), asked, now=self.clock())
 
         key = tuple(pairs)

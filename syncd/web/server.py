@@ -147,7 +147,9 @@ class _Routes:
         found = status.stream(*pair)
         if found is None:
             return _html(render("missing.html", name=".".join(pair)), status=404)
-        day = (await self._reader.stream_days([pair]))[pair] if found.state not in ("off", "disabled") else None
+        day = None
+        if found.state not in ("off", "disabled"):
+            day = (await self._reader.stream_days([pair])).get(pair)
         runs = await self._reader.runs(*pair, RUNS_SHOWN)
         mirrored = found.rows.alive if found.rows else None
         running = found.running
