@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -90,6 +91,10 @@ async def serving(bench: Bench, **options: Any) -> AsyncIterator[str]:
 async def shows(page: Page, selector: str, words: str) -> None:
     """Wait until the first such element tells that."""
     await page.locator(selector).filter(has_text=words).first.wait_for(state="attached")
+
+
+async def differs(page: Page, selector: str, words: str) -> bool:
+    return await page.locator(selector).inner_text() != words
 
 
 async def test_it_loads_draws_and_asks_nobody_else(chrome: Browser, live: Bench) -> None:
@@ -247,6 +252,10 @@ async def test_an_open_table_stays_open_and_a_search_is_kept(chrome: Browser, li
         await live.sync("lease.orders")
         await shows(page, "[id='s-lease.orders'] .state", "fresh")
         assert await page.locator("details").first.get_attribute("open") is not None
+        for _ in range(3):  # the last time nothing but the time changed
+            told_at = await page.locator("#at").inner_text()
+            await until(partial(differs, page, "#at", told_at))
+        assert await page.locator(".plot canvas").count() == 2
         assert await page.locator("#q").input_value() == "half a wo"
         assert await page.locator("section.source h3").all_inner_texts() == ["lease"]
 
@@ -312,14 +321,15 @@ async def test_the_colours_follow_the_reader(chrome: Browser, live: Bench) -> No
 
 
 async def test_who_wants_no_motion_gets_none(chrome: Browser, live: Bench) -> None:
-    rules = (
-        "[...document.styleSheets].flatMap(sheet => [...sheet.cssRules])"
-        ".flatMap(rule => rule.style?.transitionDuration ? [rule.selectorText] : [])"
-    )
-    async with serving(live) as url, tab(chrome, url, reduced_motion="reduce") as found:
-        assert await found.page.evaluate(rules)  # something would move
-        durations = "[...document.querySelectorAll('*')].map(one => getComputedStyle(one).transitionDuration)"
-        assert set(await found.page.evaluate(durations)) == {"0s"}
+    moving = """(function moving(rules) {
+        return [...rules].flatMap(rule => rule.media
+            ? (matchMedia(rule.media.mediaText).matches ? moving(rule.cssRules) : [])
+            : rule.style?.transitionDuration || rule.style?.animationName ? [rule.selectorText] : []);
+    })([...document.styleSheets].flatMap(sheet => [...sheet.cssRules]))"""
+    async with serving(live) as url, tab(chrome, url, reduced_motion="no-preference") as found:
+        assert await found.page.evaluate(moving) == ["progress::-webkit-progress-value"]
+        await found.page.emulate_media(reduced_motion="reduce")
+        assert await found.page.evaluate(moving) == []
 
 
 async def test_without_scripts_everything_can_be_read(chrome: Browser, live: Bench) -> None:
