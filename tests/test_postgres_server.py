@@ -15,7 +15,7 @@ from syncd.errors import DatabaseError, DatabaseUnavailable
 from tests.command import syncd
 from tests.conftest import MakeBench
 from tests.postgres import Cluster, cluster, speaks_tls, standby
-from tests.test_daemon import Events, Now, _told, events, serving, until, write  # noqa: F401  (a fixture)
+from tests.test_daemon import Events, Now, _told, count, events, serving, until, write  # noqa: F401  (a fixture)
 
 ROLES = (Path(__file__).parent.parent / "deploy" / "roles.sql").read_text()
 PASSWORD = "s3cret/word"
@@ -227,6 +227,45 @@ async def test_a_server_that_takes_no_writes_is_told(owned: Cluster, tmp_path: P
 
 def opened_url(server: Cluster) -> str:
     return f"postgresql://syncd:{QUOTED}@127.0.0.1:{server.port}/mirror"
+
+
+async def test_a_server_that_answers_but_takes_no_writes_is_an_outage_told_once(
+    make_bench: MakeBench,
+    events: Events,  # noqa: F811
+) -> None:
+    bench = await make_bench(time=Now())
+    other = await asyncpg.connect(bench.db_url)
+    name = await other.fetchval("SELECT current_database()")
+    path = write(bench, {"shop.customers": 'every = "1s"', "shop.stores": 'every = "1s"'})
+    async with serving(path):
+        await until(lambda: count(bench, "cyclesoftware.customers"))
+        await other.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        await other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid != pg_backend_pid()"
+        )
+        await until(lambda: _told(events, "database_lost"))
+
+        async def looked() -> bool:
+            """Whether the daemon has looked for it several times since, each time over a new connection."""
+            found = await other.fetchval("SELECT sum(sessions) FROM pg_stat_database WHERE datname = $1", name)
+            seen.add(found)
+            return len(seen) > 4
+
+        seen: set[int] = set()
+        await until(looked)
+        await other.execute(f"SET default_transaction_read_only = off; ALTER DATABASE {name} RESET ALL")
+        await until(lambda: _told(events, "database_recovered"))
+        before = (await other.fetchval("SELECT count(*) FROM syncd.runs WHERE outcome = 'ok'")) or 0
+
+        async def goes_on() -> bool:
+            return bool(await other.fetchval("SELECT count(*) > $1 FROM syncd.runs WHERE outcome = 'ok'", before))
+
+        await until(goes_on)
+    await other.close()
+    told = [event for event in events if event["event"].startswith("database_")]
+    assert [event["event"] for event in told] == ["database_lost", "database_recovered"]
+    assert "takes no writes" in told[0]["error"]
 
 
 async def test_the_daemon_follows_a_failover_and_loses_nothing(
