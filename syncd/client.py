@@ -6,6 +6,7 @@ read the vendor's error text comes from the source.
 
 import asyncio
 import contextlib
+import dataclasses
 import gzip
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -49,6 +50,8 @@ IN_FLIGHT = 4
 TIMEOUT = aiohttp.ClientTimeout(total=180, sock_connect=15, sock_read=60)
 """GHS takes three seconds a product with route info; `total` stops a slow drip that `sock_read` lets through."""
 NOTES_MAX = 30
+SIGN_CHARS = 8
+"""What signs a request and is shorter is no secret: masking it would garble the log."""
 OUTAGES = (Unreachable, BadCredentials)
 """What may stand for the whole source, and not only for the stream that met it."""
 
@@ -131,10 +134,21 @@ class Account:
                 served_at=_served_at(response.headers),
             )
             self._auth.received(answer, _cookies(response), received_at)
+        _protect(self._auth.headers())
         await self.purse.observe(
             budget.read_headers(answer.headers, answer.status, sent_at=charged_at, received_at=received_at.timestamp())
         )
-        return _Try(answer, self.source.fault_of(answer) or "")
+        return _Try(answer, self._reason(answer))
+
+    def _reason(self, answer: Answer) -> str:
+        """Return the vendor's error text, without secrets that it echoes.
+
+        The body is masked and not the text, for that is cut: half a secret would not be known as one.
+        """
+        if self.source.fault_of(answer) is None:
+            return ""
+        body = log.mask(answer.body.decode("utf-8", "replace")).encode()
+        return log.mask(self.source.fault_of(dataclasses.replace(answer, body=body)) or "")
 
     def slot(self, lane: Lane) -> asyncio.Semaphore:
         """Return what to hold while a request is charged and under way.
@@ -147,7 +161,9 @@ class Account:
         """Return the headers that sign a request and the number of the login they stem from; log in first if due."""
         if self._auth.due(self.clock()):
             await self.log_in(login, self._logins)
-        return self._auth.headers(), self._logins
+        headers = self._auth.headers()
+        _protect(headers)
+        return headers, self._logins
 
     async def log_in(self, login: "RunUpstream", seen: int) -> None:
         """Log in unless somebody did since login number `seen`; one at a time."""
@@ -402,6 +418,14 @@ def _served_at(headers: Mapping[str, str]) -> datetime | None:
         return parsedate_to_datetime(headers.get("Date", "")).astimezone(UTC)
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _protect(headers: Mapping[str, str]) -> None:
+    """Let the log mask what signs a request: each header's value and its parts (scheme and token, cookies)."""
+    for value in headers.values():
+        for part in (value, value.partition(" ")[2], *(cookie.partition("=")[2] for cookie in value.split("; "))):
+            if len(part) >= SIGN_CHARS:
+                log.protect(part.rstrip("="), short_lived=True)
 
 
 def _cookies(response: aiohttp.ClientResponse) -> dict[str, str]:

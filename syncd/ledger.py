@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from syncd import budget
+from syncd import budget, log
 from syncd.config import BudgetConfig
 from syncd.database import Database
 from syncd.duration import spoken
@@ -256,12 +256,13 @@ async def close_run(
     """End a run that did not close with its last page."""
     async with database.connection() as conn:
         await conn.execute(
-            _CLOSE_RUN, run.run_id, outcome, now, error, error_kind, spent.requests, spent.budget_wait_s, _notes(notes)
-        )
+            _CLOSE_RUN, run.run_id, outcome, now, log.mask(error) if error else None, error_kind, spent.requests,
+            spent.budget_wait_s, _notes(notes),
+        )  # fmt: skip
 
 
 def _notes(notes: Sequence[str]) -> str | None:
-    return msgspec.json.encode(list(notes)).decode() if notes else None
+    return msgspec.json.encode([log.mask(note) for note in notes]).decode() if notes else None
 
 
 async def save_rejects(

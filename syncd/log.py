@@ -113,6 +113,7 @@ def _forms(text: str) -> Iterable[str]:
         quote(encoded),
         quote_plus(encoded),
         json.dumps(text)[1:-1],
+        json.dumps(text)[1:-1].replace("/", "\\/"),  # as PHP writes it
         repr(text)[1:-1],
         base64.b64encode(encoded).decode().rstrip("="),
     }

@@ -210,8 +210,7 @@ async def write_page(
             if not careful:
                 raise
             reason = f"PostgreSQL refuses a value: {type(fault).__name__}"
-            record = settled[chunk[0][0].key]
-            written.rejects.append((Reject(reason, record.decode("utf-8", "backslashreplace")), chunk[0][1]))
+            written.rejects.append((parser.reject(reason, settled[chunk[0][0].key]), chunk[0][1]))
             written.counts.rejected += 1
             continue
         written.counts.inserted += inserted

@@ -161,7 +161,7 @@ class Parser:
         try:
             fields = _decoded(_OBJECT, record)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            return Reject(f"expected an object, got {_kind_of(record)}", record.decode("utf-8", "backslashreplace"))
+            return self.reject(f"expected an object, got {_kind_of(record)}", record)
         reading = _Reading(values=[None] * len(self.names))
         arrays = {place: bytes(fields.pop(name)) for name, place in self._child_fields.items() if name in fields}
         self._read_object(self._nodes, fields, reading, reading.extra, "")
@@ -169,7 +169,7 @@ class Parser:
             self._inherit(index, part, reading)
         key = tuple(reading.values[index] for index in self._key_at)
         if any(_bad_key(part) for part in key):
-            return Reject(self._key_fault(key), self._as_reject(record))
+            return self.reject(self._key_fault(key), record)
         children = self._slow_children(arrays, key, reading)
         absent = reading.absent.difference(self.table.key)
         extra = _object_text(reading.extra) if reading.extra else None
@@ -294,16 +294,19 @@ class Parser:
         bad = [name for name, part in zip(self.table.key, key, strict=True) if _bad_key(part)]
         return f"no usable key: {', '.join(bad)} is missing, null, empty, too long or of another type"
 
-    def _as_reject(self, record: bytes) -> str:
-        """Return the record as sent, but with secrets digested."""
+    def reject(self, reason: str, record: bytes) -> Reject:
+        """Make a reject of a record as sent, but with secrets digested: all of it where it is no object."""
         secrets = [str(column.path[0]) for column in self.table.columns if column.kind is Kind.SHA256]
         if not secrets:
-            return record.decode("utf-8", "backslashreplace")
-        fields = {
-            name: msgspec.json.encode(hashlib.sha256(bytes(raw)).hexdigest()) if name in secrets else bytes(raw)
-            for name, raw in _decoded(_OBJECT, record).items()
-        }
-        return _object_text(fields)
+            return Reject(reason, record.decode("utf-8", "backslashreplace"))
+        try:
+            fields = _decoded(_OBJECT, record)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return Reject(reason, _digest(record).decode())
+        return Reject(
+            reason,
+            _object_text({name: _digest(raw) if name in secrets else bytes(raw) for name, raw in fields.items()}),
+        )
 
     def _tree(self) -> _Node:
         root: _Node = {}
@@ -313,6 +316,10 @@ class Parser:
                 node = node.setdefault(step, {})
             node[column.path[-1]] = index
         return root
+
+
+def _digest(raw: bytes) -> bytes:
+    return msgspec.json.encode(hashlib.sha256(bytes(raw)).hexdigest())
 
 
 def _leaves(node: _Node) -> list[int]:

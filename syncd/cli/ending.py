@@ -27,9 +27,9 @@ def guarded(work: Callable[[], Any]) -> int:
     except BrokenPipeError:  # whoever read us has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  every error ends here, in words
         if os.environ.get("SYNCD_DEBUG"):
-            raise
+            _show_traceback()
         if isinstance(error, click.exceptions.NoArgsIsHelpError):
             error.show()
             return error.exit_code
@@ -57,6 +57,14 @@ def foreseen(error: BaseException) -> SyncdError:
         f"internal error: {type(error).__name__}{where}",
         hint="Nothing half-done was committed. Please report it; SYNCD_DEBUG=1 shows the traceback.",
     )
+
+
+def _show_traceback() -> None:
+    import traceback
+
+    from syncd import log
+
+    click.echo(log.mask(traceback.format_exc()), err=True)
 
 
 def _tell(error: SyncdError) -> None:
