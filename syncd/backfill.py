@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import math
+import os
 import shlex
 import sys
 import time
@@ -15,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from syncd import config as configuration
 from syncd import console
+from syncd.budget import Forecast
 from syncd.commands import stopped_by_signals, unless_stopped
 from syncd.duration import spoken
 from syncd.errors import SyncdError, UsageError
@@ -26,7 +28,10 @@ from syncd.sync import Order, Result, Syncer
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """What a backfill would cost; None: not known. `rows_known` says where the number of rows comes from."""
+    """What a backfill would cost; None: not known. `rows_known` says where the number of rows comes from.
+
+    `today_share` is of what the backfill lane may still send today, `quota_days` of what it may send in a day.
+    """
 
     source: str
     stream: str
@@ -35,6 +40,7 @@ class Estimate:
     rows: int | None = None
     requests: int | None = None
     takes_s: float | None = None
+    today_share: float | None = None
     quota_days: float | None = None
 
 
@@ -70,13 +76,26 @@ async def run(
                     done[job.name] = stands
                 else:
                     todo.append(await _foretold(syncer, job, stop) if stands == "new" else job)
-            results = await run_jobs(syncer, todo, quiet=as_json or verbose)
+            try:
+                results = await run_jobs(syncer, todo, quiet=as_json or verbose)
+            except asyncio.CancelledError:
+                _say_how_to_go_on()
+                raise
     by_name = done | {result.name: result for result in results}
     code = report([by_name[job.name] for job in jobs], as_json=as_json)
-    if stop.is_set():
-        words = [word for word in sys.argv[1:] if word != "--again"]
-        console.print_note(f"to go on: {console.program()} {shlex.join(words)}")
+    if any(result.outcome in ("aborted", "throttled") for result in results):
+        _say_how_to_go_on()
     return code
+
+
+def _say_how_to_go_on() -> None:
+    """Print the command that goes on with this one, wherever it is typed."""
+    words = [word for word in sys.argv[1:] if word != "--again"]
+    is_named = any(word == "--config" or word.startswith("--config=") for word in words)
+    found = os.environ.get("SYNCD_CONFIG")
+    if found and not is_named:
+        words += ["--config", str(Path(found).absolute())]
+    console.print_note(f"to go on: {console.program()} {shlex.join(words)}")
 
 
 def _pairs(syncer: Syncer, selectors: Sequence[str]) -> list[tuple[str, str]]:
@@ -147,11 +166,12 @@ async def _foretold(syncer: Syncer, job: Job, stop: asyncio.Event) -> Job:
     if cost is None:
         return job
     if cost.requests is None:
-        console.print_note(f"{job.name}: {cost.rows_known}")
+        known = f"about {cost.rows:,} rows ({cost.rows_known}), in how many requests is not known" if cost.rows else ""
+        console.print_note(f"{job.name}: {known or cost.rows_known}")
     else:
         console.print_note(
             f"{job.name}: about {cost.rows:,} rows ({cost.rows_known}) in {cost.requests:,} requests,"
-            f" {spoken(cost.takes_s)}, {_quota(cost)} of a day's quota"
+            f" {spoken(cost.takes_s)}, {console.quota(cost.quota_days or 0.0)}"
         )
     return dataclasses.replace(job, rows=cost.rows)
 
@@ -206,12 +226,23 @@ async def estimate(syncer: Syncer, job: Job) -> Estimate:
         rows, how = await _mirrored(syncer, job), "as many as the mirror holds"
         if rows <= size:
             return cost
-    requests = upstream.requests if is_all else max(upstream.requests, math.ceil(rows / max(1, size - 1)))
+    if is_all:
+        requests = upstream.requests
+    else:
+        each = size - 1 if size > 1 else await _rows_a_request(syncer, job)  # pages overlap by one row
+        if not each:
+            return dataclasses.replace(cost, rows=rows, rows_known=how)
+        requests = max(upstream.requests, math.ceil(rows / each))
     forecast = await account.purse.forecast(requests, "backfill")
     return dataclasses.replace(
         cost, requests=requests, rows=rows, rows_known=how, takes_s=max(forecast.takes_s, requests * answer_s),
-        quota_days=forecast.quota_days,
+        quota_days=forecast.quota_days, today_share=_share(requests, forecast),
     )  # fmt: skip
+
+
+def _share(requests: int, forecast: Forecast) -> float | None:
+    """Return the share of today's requests; None where no day limit is known, or where today's are spent."""
+    return requests / forecast.left_today if forecast.left_today else None
 
 
 async def _rest(page: Page, pages: AsyncIterator[Page]) -> tuple[int, bool]:
@@ -223,6 +254,20 @@ async def _rest(page: Page, pages: AsyncIterator[Page]) -> tuple[int, bool]:
     except _EnoughError:
         return rows, False
     return rows, True
+
+
+async def _rows_a_request(syncer: Syncer, job: Job) -> float:
+    """Return how many rows a request has brought so far; 0 if none did yet.
+
+    For streams that are walked in windows of time, of which the first may hold next to nothing.
+    """
+    async with syncer.database.connection() as conn:
+        rate = await conn.fetchval(
+            "SELECT sum(rows_seen)::float / nullif(sum(requests), 0) FROM syncd.runs"
+            " WHERE source = $1 AND stream = $2 AND outcome = 'ok' AND rows_seen > 0",
+            job.source, job.stream,
+        )  # fmt: skip
+    return cast("float", rate or 0.0)
 
 
 async def _mirrored(syncer: Syncer, job: Job) -> int:
@@ -247,22 +292,45 @@ async def _estimate_all(syncer: Syncer, jobs: Sequence[Job], stop: asyncio.Event
         except SyncdError as error:
             failed = True
             console.print_error(error.at(job.name))
+    for source in dict.fromkeys(job.source for job in jobs):
+        estimates += await _together(syncer, source, [cost for cost in estimates if cost.source == source])
     if as_json:
         console.print_json(estimates)
     elif estimates:
         console.print_table(
             "Dry run: nothing was written",
-            ["stream", "requests", "rows", "rows a page", "takes", "of a day's quota", "rows known by"],
+            ["stream", "requests", "rows", "a page", "takes", "of today", "of a day", "rows known by"],
             [
-                (f"{e.source}.{e.stream}", e.requests, e.rows, e.page_rows, spoken(e.takes_s) or "unknown",
+                (f"{e.source}.{e.stream}", e.requests, e.rows, e.page_rows, spoken(e.takes_s) or "unknown", _today(e),
                  _quota(e), e.rows_known)
                 for e in estimates
             ],
         )  # fmt: skip
+        console.print_note("of today: of what the backfill lane may still send; of a day: of what it may send in one")
     return int(failed)
 
 
+async def _together(syncer: Syncer, source: str, costs: Sequence[Estimate]) -> list[Estimate]:
+    """Return what several backfills of a source cost together, as stream `*`: they share its lane."""
+    if len(costs) < 2 or any(cost.requests is None for cost in costs):
+        return []
+    requests = sum(cost.requests or 0 for cost in costs)
+    forecast = await syncer.account(source).purse.forecast(requests, "backfill")
+    return [
+        Estimate(
+            source=source, stream="*", page_rows=max(cost.page_rows for cost in costs), rows_known="all of these",
+            rows=sum(cost.rows or 0 for cost in costs), requests=requests,
+            takes_s=max(forecast.takes_s, *(cost.takes_s or 0.0 for cost in costs)),
+            quota_days=forecast.quota_days, today_share=_share(requests, forecast),
+        )
+    ]  # fmt: skip
+
+
+def _today(cost: Estimate) -> str:
+    return "unknown" if cost.today_share is None else f"{cost.today_share:.1%}".replace("%", " %")
+
+
 def _quota(cost: Estimate) -> str:
-    if cost.quota_days is None:
-        return "unknown"
-    return f"{cost.quota_days * 100:.1f} %" if cost.quota_days < 1 else f"{cost.quota_days:.1f} days"
+    if not cost.quota_days:
+        return "unknown" if cost.quota_days is None else "no limit known"
+    return console.quota(cost.quota_days).partition(" of ")[0]

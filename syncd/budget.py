@@ -161,6 +161,7 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
 
     takes_s: float  # the stops at the end of each day's quota included, response times not
     quota_days: float  # in whole days of what the lane may use; 0 where no day limit is known
+    left_today: float | None  # requests that the lane may still send today; None where no day limit is known
 
 
 class _Minute(NamedTuple):
@@ -267,7 +268,7 @@ def forecast(state: State, policy: Policy, now: float, requests: int, lane: Lane
         rest, daily = requests - today, min(quota, per_s * DAY_S)
         days = math.ceil(rest / daily) - 1
         takes_s = ends_at - now + days * DAY_S + (rest - days * daily) / per_s
-    return Forecast(takes_s=takes_s, quota_days=requests / quota)
+    return Forecast(takes_s=takes_s, quota_days=requests / quota, left_today=None if math.isinf(left) else left)
 
 
 def read_headers(headers: Mapping[str, str], status: int, *, sent_at: float, received_at: float) -> Observation:

@@ -1,11 +1,13 @@
 """What commands print for people: progress, tables, notes. No decisions, no database."""
 
+import math
 import shlex
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +24,7 @@ from syncd.duration import spoken
 from syncd.errors import SyncdError
 
 if TYPE_CHECKING:  # heavy: `syncd status` needs none of them
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from syncd.status import BackfillStatus, BudgetStatus, Status, StreamStatus
     from syncd.sync import Result
@@ -154,58 +156,105 @@ class RunsShown:
         self._bars = bars
         self._lines = lines
         self._clock = clock
-        self._tasks: dict[str, Any] = {}
-        self._rows: dict[str, int | None] = {}
-        self._begun_at: dict[str, float] = {}
-        self._told_at: dict[str, float] = {}
+        self._runs: dict[str, _Shown] = {}
 
     def begin(self, name: str, *, rows: int | None = None) -> None:
         """Show a run that begins; `rows` is how many it may meet."""
-        self._rows[name] = rows
-        self._begun_at[name] = self._told_at[name] = self._clock()
+        shown = self._runs[name] = _Shown(rows=rows, begun_at=self._clock(), told_at=self._clock())
         if self._bars:
-            self._tasks[name] = self._bars.add_task(name, total=rows, detail="")
+            shown.task = self._bars.add_task(name, total=rows, detail="")
 
     def advance(self, result: "Result") -> None:
         """Show how far a run is."""
-        name, seen = result.name, result.counts.seen
-        rows = result.expected or self._rows.get(name)
-        total = rows if rows and rows > seen else None  # an estimate that was passed says nothing any more
-        detail = f"{_count(result.pages, 'page')}, {_count(result.spent.requests, 'request')}{_waited(result)}"
-        if self._bars and name in self._tasks:
-            self._bars.update(self._tasks[name], completed=seen, total=total, detail=detail)
-        elif self._lines and self._clock() - self._told_at.get(name, 0.0) >= LINE_S:
-            self._told_at[name] = self._clock()
-            took_s = self._clock() - self._begun_at[name]
-            ahead = f", {spoken(took_s * (total - seen) / seen)} to go" if total and seen else ""
-            of = f" of {total:,}" if total else ""
-            print_note(f"{name}: {seen:,}{of} rows, {detail}{ahead}")
+        if shown := self._runs.get(result.name):
+            shown.result = result
+            rows = result.expected or shown.rows
+            # an estimate that was passed says nothing any more
+            shown.total = rows if rows and rows > result.counts.seen else None
+            self._show(result.name, shown)
 
     def tick(self, waits_s: Mapping[str, float]) -> None:
         """Show for how long each source waits for its budget."""
-        for name in list(self._begun_at):
-            wait_s = waits_s.get(name.partition(".")[0])
-            if wait_s is None or wait_s <= 1:
-                continue
-            if self._bars and name in self._tasks:
-                self._bars.update(self._tasks[name], detail=f"budget: waits {spoken(wait_s)}")
-            elif self._lines and self._clock() - self._told_at[name] >= LINE_S:
-                self._told_at[name] = self._clock()
-                print_note(f"{name}: waiting {spoken(wait_s)} for the budget")
+        for name, shown in self._runs.items():
+            wait_s = waits_s.get(name.partition(".")[0], 0.0)
+            if wait_s > 1 or shown.wait_s:
+                shown.wait_s = wait_s if wait_s > 1 else 0.0
+                self._show(name, shown)
+
+    def requests_left(self, name: str) -> int | None:
+        """Return how many requests a run will still need, None if that is not known."""
+        shown = self._runs.get(name)
+        if shown is None or shown.result is None or shown.total is None:
+            return None
+        seen = shown.result.counts.seen
+        return math.ceil((shown.total - seen) / seen * shown.result.spent.requests) if seen else None
+
+    def foresee(self, name: str, *, takes_s: float, quota_days: float) -> None:
+        """Show what the budget lets the rest of a run take: so long at least, and so many days of quota."""
+        if shown := self._runs.get(name):
+            shown.least_s, shown.quota_days = takes_s, quota_days
+            self._show(name, shown)
 
     def end(self, result: "Result") -> None:
         """Show how a run ended."""
-        seen, took_s = result.counts.seen, self._clock() - self._begun_at.pop(result.name, self._clock())
-        if self._bars and result.name in self._tasks:
-            self._bars.update(
-                self._tasks[result.name],
-                completed=max(seen, 1),
-                total=max(seen, 1),
-                detail=f"{_cell(result.outcome)}, {_count(result.spent.requests, 'request')}{_waited(result)}",
-            )
-            self._bars.stop_task(self._tasks[result.name])
+        shown = self._runs.pop(result.name, None)
+        if shown is None:
+            return
+        seen, took_s = result.counts.seen, self._clock() - shown.begun_at
+        if self._bars and shown.task is not None:
+            spent = f"{_count(result.spent.requests, 'request')}{_waited(result)}"
+            self._bars.update(shown.task, detail=f"{_cell(result.outcome)}, {spent}")
+            if result.outcome == "ok":
+                self._bars.update(shown.task, completed=max(seen, 1), total=max(seen, 1))
+            self._bars.stop_task(shown.task)
         elif self._lines and took_s >= LINE_S:
             print_note(f"{result.name}: {result.outcome}, {seen:,} rows in {spoken(took_s)}")
+
+    def _show(self, name: str, shown: "_Shown") -> None:
+        seen = shown.result.counts.seen if shown.result else 0
+        detail = shown.detail(self._clock(), brief=self._bars is not None and err.width < NARROW)
+        if self._bars and shown.task is not None:
+            self._bars.update(shown.task, completed=seen, total=shown.total, detail=detail)
+        elif self._lines and self._clock() - shown.told_at >= LINE_S:
+            shown.told_at = self._clock()
+            of = f" of {shown.total:,}" if shown.total else ""
+            print_note(f"{name}: {seen:,}{of} rows, {detail}" if shown.result else f"{name}: {detail}")
+
+
+@dataclass(slots=True, kw_only=True)
+class _Shown:
+    """What is known of one run under way; `least_s` is how long the budget makes its rest take."""
+
+    rows: int | None
+    begun_at: float
+    told_at: float
+    task: "TaskID | None" = None
+    result: "Result | None" = None
+    total: int | None = None
+    wait_s: float = 0.0
+    least_s: float = 0.0
+    quota_days: float = 0.0
+
+    def detail(self, now: float, *, brief: bool) -> str:
+        """Return in words what was spent, what it waits for, and what is still ahead; `brief`: only the last two."""
+        words = []
+        result = self.result
+        if result and not brief:
+            words.append(f"{_count(result.pages, 'page')}, {_count(result.spent.requests, 'request')}{_waited(result)}")
+        if self.wait_s:
+            words.append(f"budget: waits {spoken(self.wait_s)}")
+        if result and self.total and (seen := result.counts.seen):
+            ahead_s = max(self.least_s, (now - self.begun_at) * (self.total - seen) / seen)
+            words.append(f"{spoken(ahead_s)} to go")
+            words += [quota(self.quota_days)] if self.quota_days else []
+        elif result and brief:
+            words.append(_count(result.spent.requests, "request"))
+        return ", ".join(words)
+
+
+def quota(days: float) -> str:
+    """Write how much of what a lane may spend in a day: "12 % of a day's quota", "2.5 days of quota"."""
+    return f"{days:,.1f} days of quota" if days >= 1 else f"{days * 100:.1f} % of a day's quota"
 
 
 def _count(number: int, word: str) -> str:
@@ -219,7 +268,7 @@ def _waited(result: "Result") -> str:
 @contextmanager
 def runs_shown(*, quiet: bool) -> Iterator[RunsShown]:
     """Show progress on stderr while the block runs: bars if somebody watches, else lines; nothing if `quiet`."""
-    if quiet or not err.is_terminal:
+    if quiet or not err.is_terminal or err.is_dumb_terminal:
         yield RunsShown(lines=not quiet)
         return
     from rich.progress import (
@@ -229,7 +278,6 @@ def runs_shown(*, quiet: bool) -> Iterator[RunsShown]:
         SpinnerColumn,
         TextColumn,
         TimeElapsedColumn,
-        TimeRemainingColumn,
     )
 
     narrow = err.width < NARROW
@@ -239,7 +287,6 @@ def runs_shown(*, quiet: bool) -> Iterator[RunsShown]:
         BarColumn(bar_width=8 if narrow else 20),
         MofNCompleteColumn(),
         *([] if narrow else [TimeElapsedColumn()]),
-        TimeRemainingColumn(),
         TextColumn("{task.fields[detail]}"),
     ]
     with Progress(*columns, console=err) as bars:
@@ -265,7 +312,8 @@ def print_status(status: "Status") -> None:
         )  # fmt: skip
     if status.backfills:
         print_table(
-            "Backfills under way", ["stream", "range", "since", "rows", "pages", "requests", "waited"],
+            "Backfills under way",
+            ["stream", "range", "since", "rows", "pages", "requests", "waited", "done", "to go", "quota to go"],
             [_backfill(one, status.at) for one in status.backfills],
         )  # fmt: skip
     for stream in status.streams:
@@ -292,8 +340,10 @@ def _budget(name: str, budget: "BudgetStatus") -> tuple[object, ...]:
 
 
 def _backfill(one: "BackfillStatus", now: datetime) -> tuple[object, ...]:
-    run = one.run
+    run, progress = one.run, one.progress
     return (
         f"{one.source}.{one.stream}", one.range, spoken((now - run.started_at).total_seconds()), run.rows_seen,
-        run.pages, run.requests, spoken(run.budget_wait_s),
+        run.pages, run.requests, spoken(run.budget_wait_s), f"{progress.share:.0%}" if progress else None,
+        spoken(progress.left_s) or None if progress else None,
+        quota(progress.quota_days) if progress and progress.quota_days else None,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from syncd import config as configuration
 from syncd import console, log
 from syncd.client import http_session
 from syncd.commands import load_config, opened_database, stopped_by_signals
-from syncd.errors import LockHeld, SyncdError, UsageError
+from syncd.errors import DatabaseError, LockHeld, SyncdError, UsageError
 from syncd.sources import registry
 from syncd.sync import Order, Result, Syncer
 
@@ -18,6 +19,8 @@ PARALLEL_RUNS = 8
 """Runs of one source at once in one command; each needs a connection only while it commits a page."""
 TICK_S = 1.0
 """How often the display learns whether a source waits for its budget."""
+FORESEE_TICKS = 3
+"""Every so many ticks it learns what the rest of a backfill will take."""
 
 
 @contextlib.asynccontextmanager
@@ -33,7 +36,7 @@ async def opened(path: Path | None, selectors: Sequence[str], *, verbose: bool =
         yield Syncer(settings, registry(), open_database, http)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Job:
     """One run that a command is to make; `rows` is how many it may meet, if that is known before."""
 
@@ -104,7 +107,7 @@ async def run_jobs(syncer: Syncer, jobs: Sequence[Job], *, quiet: bool) -> list[
 
         for job in jobs:
             job.order.progress = shown.advance
-        async with ticking(syncer, [job.source for job in jobs], shown), asyncio.TaskGroup() as group:
+        async with ticking(syncer, [job.source for job in jobs], shown, jobs=jobs), asyncio.TaskGroup() as group:
             tasks = [group.create_task(work(job)) for job in jobs]
     outcomes = [task.result() for task in tasks]
     for outcome in outcomes:
@@ -151,12 +154,16 @@ def _declared(syncer: Syncer, job: Job) -> tuple[str, ...]:
 
 
 @contextlib.asynccontextmanager
-async def ticking(syncer: Syncer, sources: Sequence[str], shown: console.RunsShown) -> AsyncIterator[None]:
-    """Tell the display every second which sources wait for their budget, and for how long."""
+async def ticking(
+    syncer: Syncer, sources: Sequence[str], shown: console.RunsShown, *, jobs: Sequence[Job] = ()
+) -> AsyncIterator[None]:
+    """Tell the display every second which sources wait for their budget, and now and then what backfills still take."""
 
     async def tick() -> None:
-        while True:
+        for count in itertools.count(1):
             await asyncio.sleep(TICK_S)
+            if count % FORESEE_TICKS == 0:
+                await _foresee(syncer, jobs, shown)
             now = syncer.clock().timestamp()
             opens = {source: syncer.account(source).purse.opens_at for source in dict.fromkeys(sources)}
             shown.tick({source: at - now for source, at in opens.items() if at is not None})
@@ -168,6 +175,19 @@ async def ticking(syncer: Syncer, sources: Sequence[str], shown: console.RunsSho
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+async def _foresee(syncer: Syncer, jobs: Sequence[Job], shown: console.RunsShown) -> None:
+    """Tell the display what the rest of each backfill takes, given that those of one source share their lane."""
+    left = {job: shown.requests_left(job.name) for job in jobs if job.order.lane == "backfill"}
+    for source in {job.source for job in left}:
+        asked = {job: count for job, count in left.items() if count and job.source == source}
+        with contextlib.suppress(DatabaseError):  # the runs will tell
+            purse = syncer.account(source).purse
+            together = await purse.forecast(sum(asked.values()), "backfill")
+            for job, count in asked.items():
+                alone = await purse.forecast(count, "backfill")
+                shown.foresee(job.name, takes_s=together.takes_s, quota_days=alone.quota_days)
 
 
 def report(results: Sequence[Result], *, as_json: bool) -> int:
@@ -191,6 +211,9 @@ def _print_results(results: Sequence[Result]) -> None:
         del columns["kind"]
     if console.is_narrow(console.NARROW):
         del columns["same"]
+        for name in ("gone", "rejected"):
+            if not any(columns[name](result) for result in results):
+                del columns[name]
     console.print_table("", list(columns), [[column(result) for column in columns.values()] for result in results])
     told = set()
     for result in results:
