@@ -264,7 +264,7 @@ async def measure(stage: Stage) -> list[Row]:
 async def main() -> None:
     """Run this benchmark alone."""
     with tempfile.TemporaryDirectory(prefix="syncd-bench-", ignore_cleanup_errors=True) as folder:
-        async with staged(Path(folder), size=1, peer=False) as stage:
+        async with staged(Path(folder), size=1, big=1, peer=False) as stage:
             table.print_table(await measure(stage), table.limits(), stage.machine())
 
 

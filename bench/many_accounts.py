@@ -290,7 +290,7 @@ async def main() -> None:
     parser.add_argument("--seconds", type=float, default=SECONDS)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="syncd-bench-", ignore_cleanup_errors=True) as folder:
-        async with staged(Path(folder), size=1, peer=False) as stage:
+        async with staged(Path(folder), size=1, big=1, peer=False) as stage:
             rows = await measure(stage, accounts=given.accounts, seconds=given.seconds)
             table.print_table(rows, table.limits(), stage.machine())
 
