@@ -30,11 +30,6 @@ SERVER_SETTINGS = {
 _numbers = itertools.count(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest test of all: at the end the other workers would wait for it."""
-    items.sort(key=lambda item: item.path.name != "test_model.py")
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _logging() -> None:
     log.configure("json", "error")

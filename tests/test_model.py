@@ -4,21 +4,26 @@ A state machine lets upstream changes, runs, sweeps, faults and crashes follow e
 """
 
 import asyncio
+import math
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from syncd.database import Database
 from syncd.sync import Order, Result
 from tests import truth
-from tests.conftest import Bench, MakeBench
+from tests.conftest import Bench, open_bench
 
 EXAMPLES = int(os.environ.get("SYNCD_MODEL_EXAMPLES", "300"))
+"""Of all streams together."""
 STEPS = 8
 T = TypeVar("T")
 
@@ -59,55 +64,56 @@ window = 5
 
 
 def machine(  # noqa: C901  (a class of rules inside, so that they share the loop)
-    make: Callable[[], Awaitable[Bench]], loop: asyncio.AbstractEventLoop
+    make: Callable[[], Awaitable[Bench]], loop: asyncio.AbstractEventLoop, selector: str
 ) -> type[RuleBasedStateMachine]:
-    """Return the state machine over benches that `make` makes; it runs in a thread of its own, its work on `loop`."""
+    """Return the state machine of a stream, over benches that `make` makes.
+
+    It runs in a thread of its own, its work on `loop`.
+    """
+    api, stream = STREAMS[selector]
 
     def on_loop(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, loop).result(60)
 
     class Machine(RuleBasedStateMachine):
         bench: Bench
-        selector: str
         graveyard: list[dict[str, Any]]
         believed: bool
 
-        @initialize(selector=st.sampled_from(sorted(STREAMS)))
-        def begin(self, selector: str) -> None:
-            self.selector = selector
-            self.api, self.stream = STREAMS[selector]
+        @initialize()
+        def begin(self) -> None:
             self.bench = on_loop(_made(make))
             self.graveyard = []
             self.believed = False
 
         def records(self) -> list[dict[str, Any]]:
-            return sorted(self.bench.sandbox.truth(self.api, self.stream), key=repr)
+            return sorted(self.bench.sandbox.truth(api, stream), key=repr)
 
         def key(self, record: dict[str, Any]) -> Any:
             names = {"customers": "customer_id", "vehicles": "sellingId"}
-            return record[names.get(self.stream, "id" if self.api == "cyclis" else "orderId")]
+            return record[names.get(stream, "id" if api == "cyclis" else "orderId")]
 
         @rule(at=st.integers(0, 50), text=st.sampled_from(["a", "b", "ü", ""]), age_s=st.sampled_from([0, 0, 0, 240]))
         def change(self, at: int, text: str, age_s: int) -> None:
             """One record changes; now, or in a transaction that began minutes ago."""
             if records := self.records():
                 record = records[at % len(records)]
-                inner = record["attributes"] if self.api == "cyclis" else record
-                inner["externalOrderId" if self.api == "ghs" else CHANGED[self.stream]] = text
+                inner = record["attributes"] if api == "cyclis" else record
+                inner["externalOrderId" if api == "ghs" else CHANGED[stream]] = text
                 stamp = self.bench.time.now() - timedelta(seconds=age_s)
-                self.bench.sandbox.put(self.api, self.stream, record, modified_at=stamp)
+                self.bench.sandbox.put(api, stream, record, modified_at=stamp)
 
         @rule(at=st.integers(0, 50))
         def delete(self, at: int) -> None:
             if records := self.records():
                 record = records[at % len(records)]
                 self.graveyard.append(record)
-                self.bench.sandbox.delete(self.api, self.stream, self.key(record))
+                self.bench.sandbox.delete(api, stream, self.key(record))
 
         @rule()
         def come_back(self) -> None:
             if self.graveyard:
-                self.bench.sandbox.put(self.api, self.stream, self.graveyard.pop())
+                self.bench.sandbox.put(api, stream, self.graveyard.pop())
 
         @rule(steps=st.integers(1, 12))
         def burst(self, steps: int) -> None:
@@ -119,29 +125,29 @@ def machine(  # noqa: C901  (a class of rules inside, so that they share the loo
 
         @rule(kind=st.sampled_from(["live", "live", "sweep"]))
         def run(self, kind: str) -> None:
-            on_loop(self.bench.sync(self.selector, kind=kind))
+            on_loop(self.bench.sync(selector, kind=kind))
 
         @rule(name=st.sampled_from(FAULTS), times=st.sampled_from([1, 2, 30]), kind=st.sampled_from(["live", "sweep"]))
         def run_with_fault(self, name: str, times: int, kind: str) -> None:
             faults = self.bench.sandbox.faults
             try:
-                faults.add(name, api=self.api, stream=self.stream, times=times, after=times % 2)
+                faults.add(name, api=api, stream=stream, times=times, after=times % 2)
             except ValueError:
                 return  # not a misbehaviour of this API
-            on_loop(self.bench.sync(self.selector, kind=kind))
+            on_loop(self.bench.sync(selector, kind=kind))
             faults.clear()
             self.believed |= name in BELIEVED
 
         @rule(pages=st.integers(0, 3), kind=st.sampled_from(["live", "sweep"]))
         def crash(self, pages: int, kind: str) -> None:
             """The run ends for good after some pages, with the next request under way."""
-            on_loop(_crashed(self.bench, self.selector, kind, pages))
+            on_loop(_crashed(self.bench, selector, kind, pages))
 
         @rule()
         def backfill(self) -> None:
-            if self.api in ("cyclesoftware", "autengo"):
+            if api in ("cyclesoftware", "autengo"):
                 since = self.bench.time.now() - timedelta(days=400)
-                on_loop(self.bench.sync(self.selector, kind="backfill", since=since))
+                on_loop(self.bench.sync(selector, kind="backfill", since=since))
 
         def teardown(self) -> None:
             if hasattr(self, "bench"):
@@ -150,15 +156,15 @@ def machine(  # noqa: C901  (a class of rules inside, so that they share the loo
         async def _rest(self) -> None:
             self.bench.sandbox.faults.clear()
             self.bench.time.pass_by(hours=1)
-            live = await self.bench.sync(self.selector)
+            live = await self.bench.sync(selector)
             assert (live.outcome, live.error) == ("ok", None)
             if not self.believed:
-                found = await truth.differences(self.bench, self.selector)
+                found = await truth.differences(self.bench, selector)
                 unseen = [told for told in found if not told.endswith("it is gone upstream")]
                 assert not unseen, truth.told(unseen)
-            sweep = await self.bench.sync(self.selector, kind="sweep", accept_deletions=True)
+            sweep = await self.bench.sync(selector, kind="sweep", accept_deletions=True)
             assert (sweep.outcome, sweep.error) == ("ok", None)
-            found = await truth.differences(self.bench, self.selector)
+            found = await truth.differences(self.bench, selector)
             assert not found, truth.told(found)
 
     return Machine
@@ -186,24 +192,28 @@ async def _crashed(bench: Bench, selector: str, kind: str, pages: int) -> None:
     await asyncio.gather(running, waiting, return_exceptions=True)
 
 
-async def test_the_mirror_ends_as_the_truth(make_bench: MakeBench) -> None:
+TABLES = (
+    "cyclesoftware.customers", "cyclesoftware.customer_phone_numbers", "cyclis.orders", "autengo.vehicles",
+    "ghs.orders", "ghs.urgent_messages", "syncd.cursors", "syncd.runs", "syncd.rejects", "syncd.drift", "syncd.budgets",
+    "syncd.seen",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("selector", STREAMS)
+async def test_the_mirror_ends_as_the_truth(db: Database, db_url: str, tmp_path: Path, selector: str) -> None:
     loop = asyncio.get_running_loop()
-    stack = AsyncExitStack()
-    bench = await make_bench(extra=EXTRA, **SIZES)
-
-    async def make() -> Bench:
-        await stack.aclose()
-        fresh = await make_bench(extra=EXTRA, **SIZES)
-        cast("dict[str, Any]", fresh.config.sources["cars"].options)["limit"] = 5
-        async with bench.db.transaction() as conn:
-            for table in ("cyclesoftware.customers", "cyclesoftware.customer_phone_numbers", "cyclis.orders",
-                          "autengo.vehicles", "ghs.orders", "ghs.urgent_messages", "syncd.cursors", "syncd.runs",
-                          "syncd.rejects", "syncd.drift", "syncd.budgets", "syncd.seen"):  # fmt: skip
-                await conn.execute(f"DELETE FROM {table}")
-        return fresh
-
     limits = settings(
-        max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, derandomize=True,
+        max_examples=math.ceil(EXAMPLES / len(STREAMS)), stateful_step_count=STEPS, deadline=None, derandomize=True,
         suppress_health_check=list(HealthCheck), print_blob=True,
     )  # fmt: skip
-    await asyncio.to_thread(run_state_machine_as_test, machine(make, loop), settings=limits)
+    async with AsyncExitStack() as stack:
+
+        async def make() -> Bench:
+            await stack.aclose()  # the bench of the example before
+            fresh = await open_bench(stack, db, db_url, tmp_path, extra=EXTRA, **cast("Any", SIZES))
+            cast("dict[str, Any]", fresh.config.sources["cars"].options)["limit"] = 5
+            async with db.connection() as conn:
+                await conn.execute(";".join(f"DELETE FROM {table}" for table in TABLES))
+            return fresh
+
+        await asyncio.to_thread(run_state_machine_as_test, machine(make, loop, selector), settings=limits)
