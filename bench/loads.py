@@ -67,6 +67,7 @@ async def _peer(stage: Stage, upstream: Upstream) -> tuple[float, float, list[Ro
     begin = await stage.wal_position()
     same = await peer.load(stage, upstream.url, url)
     wal = await stage.wal_mb(begin, await stage.wal_position())
+    await stage.execute("DROP DATABASE bench_dlt WITH (FORCE)")  # or autovacuum would clear up after it beside the next
     rows = [
         *_costs(FIRST, "dlt", first, stage.size, "merge by key, CSV, a process per core"),
         *_costs(SAME, "dlt", same, stage.size),
