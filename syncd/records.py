@@ -19,7 +19,7 @@ from msgspec import Raw
 from syncd.errors import BadPayload
 from syncd.rows import KEY_CHARS, Columns, Key, Note, Reject, Row
 from syncd.source import Column, Kind, Table
-from syncd.strict import StrictReader, is_flat
+from syncd.strict import KeyReader, StrictReader, has_plain_key, is_flat
 from syncd.values import INT64, jsonb, masked, mended, plain, read
 
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
@@ -112,6 +112,7 @@ class Parser:
         self._child_fields = {child.field: place for place, child in enumerate(table.children)}
         self._nodes = self._tree()
         self._strict = StrictReader(table, zone) if is_flat(table) else None
+        self._key_reader = KeyReader(table) if has_plain_key(table) else None
         self.recipe = hashlib.blake2b(f"1 {zone.key} {table!r}".encode(), digest_size=16).digest()
 
     def fingerprint(self, record: bytes) -> bytes:
@@ -120,7 +121,7 @@ class Parser:
 
     def key(self, record: bytes) -> Key | None:
         """Return the record's key, or None if it has no usable one. Reads nothing else, so it is cheap."""
-        if self._strict and (key := self._strict.key(record)):
+        if self._key_reader and (key := self._key_reader.key(record)):
             return key
         parsed = self.parse(record)
         return parsed.key if isinstance(parsed, Row) else None
@@ -131,7 +132,7 @@ class Parser:
 
     def keys(self, records: Sequence[bytes]) -> list[Key | None]:
         """Return the key of each record, None for one without a usable key."""
-        if self._strict and records and (found := self._strict.keys(records)):
+        if self._key_reader and records and (found := self._key_reader.keys(records)):
             return list(found)
         return [self.key(record) for record in records]
 
@@ -139,12 +140,7 @@ class Parser:
         """Read records together that are exactly as documented; return the places of those that must be read alone."""
         if self._strict is None or not records:
             return None, list(range(len(records)))
-        if columns := self._strict.read_all(records):
-            return columns, []
-        odd = {place for place, record in enumerate(records) if not self._strict.read_all([record])}
-        good = [record for place, record in enumerate(records) if place not in odd]
-        columns = self._strict.read_all(good)
-        return columns, sorted(odd) if columns else list(range(len(records)))
+        return self._strict.read_all(records)
 
     def child(self, place: int) -> "Parser":
         """Return the parser of the child table at that place."""

@@ -27,14 +27,44 @@ _TYPES: dict[Kind, Any] = {
     Kind.BIGINT: _Int64 | None,
     Kind.BOOLEAN: bool | None,
     Kind.NUMERIC: Raw,
+    Kind.UUID: Raw,
+    Kind.JSON: Raw,
     Kind.DATE: str | None,
     Kind.TIMESTAMP: str | None,
 }
 _REFUSALS = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
 _NOTHING: frozenset[str] = frozenset()
 _NO_ROWS = Columns(())
-DAYS_CACHED = NUMBERS_CACHED = 10_000
+DAYS_CACHED = VALUES_CACHED = 10_000
 _new_row: Callable[[type[Row], tuple[Any, ...]], Row] = tuple.__new__  # a third of the time of Row(…)
+
+
+class KeyReader:
+    """Reads nothing of a record but its key, which must be a plain member for each key column."""
+
+    def __init__(self, table: Table) -> None:
+        columns = [column for name in table.key for column in table.columns if column.name == name]
+        fields = [(column.name, _KEYS[column.kind]) for column in columns]
+        rename = {column.name: str(column.path[0]) for column in columns}
+        struct = msgspec.defstruct("Key", fields, rename=rename, gc=False)
+        self._decode = msgspec.json.Decoder(struct).decode
+        self._decode_all = msgspec.json.Decoder(list[struct]).decode  # type: ignore[valid-type]
+
+    def key(self, record: bytes) -> Key | None:
+        """Return the record's key, or None if it is not as documented."""
+        try:
+            return None if b"\\u0000" in record else astuple(self._decode(record))
+        except _REFUSALS:
+            return None
+
+    def keys(self, records: Sequence[bytes]) -> list[Key] | None:
+        """Return the keys of records, or None if that of any is not as documented."""
+        array = _array(records)
+        try:
+            found = self._decode_all(array)
+        except _REFUSALS:
+            return None
+        return list(map(astuple, found)) if len(found) == len(records) and b"\\u0000" not in array else None
 
 
 class StrictReader:
@@ -42,10 +72,13 @@ class StrictReader:
 
     def __init__(self, table: Table, zone: ZoneInfo) -> None:
         self._width = len(table.columns)
-        self._keys = len(table.key)
-        self._said = [str(column.path[0]) for column in table.columns[: self._keys]]
+        names = [column.name for column in table.columns]
+        self._key_at = [names.index(name) for name in table.key]
+        self._said = [str(column.path[0]) for column in table.columns[: len(table.key)]]
         readers: dict[Kind, Callable[[Any], Any]] = {
-            Kind.NUMERIC: _number,
+            Kind.NUMERIC: lambda raw: _number(bytes(raw)),
+            Kind.UUID: _raw(Kind.UUID),
+            Kind.JSON: _raw(Kind.JSON),
             Kind.DATE: _date(zone),
             Kind.TIMESTAMP: _Times(zone).read,
         }
@@ -54,43 +87,41 @@ class StrictReader:
         self.struct = self._struct(table)
         self._decode = msgspec.json.Decoder(self.struct).decode
         self._decode_all = msgspec.json.Decoder(list[self.struct]).decode  # type: ignore[name-defined]
-        keys = [(column.name, _KEYS[column.kind]) for column in table.columns[: self._keys]]
-        rename = dict(zip(table.key, self._said, strict=True))
-        key_struct = msgspec.defstruct("Key", keys, rename=rename, gc=False)
-        self._decode_key = msgspec.json.Decoder(key_struct).decode
-        self._decode_keys = msgspec.json.Decoder(list[key_struct]).decode  # type: ignore[valid-type]
 
     def _struct(self, table: Table) -> type[msgspec.Struct]:
-        fields: list[tuple[str, Any]] = [
-            (column.name, _KEYS[column.kind] if column.name in table.key else _TYPES[column.kind])
-            for column in table.columns
-        ]
+        fields: list[Any] = []
         rename = {column.name: str(column.path[0]) for column in table.columns}
+        for column in table.columns:
+            kind = _KEYS[column.kind] if column.name in table.key else _TYPES[column.kind]
+            missing = Raw(b"null") if kind is Raw else None
+            fields.append((column.name, kind, missing) if column.optional else (column.name, kind))
         for child, reader in zip(table.children, self._children, strict=True):
             fields.append((f"children_{child.field}", list[reader.struct]))  # type: ignore[name-defined]
             rename[f"children_{child.field}"] = child.field
-        return msgspec.defstruct(table.name, fields, rename=rename, forbid_unknown_fields=True, frozen=True, gc=False)
+        return msgspec.defstruct(
+            table.name, fields, rename=rename, forbid_unknown_fields=True, frozen=True, gc=False, kw_only=True
+        )
 
-    def key(self, record: bytes) -> Key | None:
-        """Return the record's key, or None if it is not as documented; reads nothing else."""
+    def read_all(self, records: Sequence[bytes]) -> tuple[Columns | None, list[int]]:
+        """Read records together: return their values as columns, and the places of those that are not as documented."""
+        if columns := self._together(records):
+            return columns, []
+        for is_good in (self._is_decoded, lambda record: self._together([record]) is not None):
+            odd = [place for place, record in enumerate(records) if not is_good(record)]
+            good = [record for place, record in enumerate(records) if place not in set(odd)]
+            if good and (columns := self._together(good)):
+                return columns, odd
+        return None, list(range(len(records)))
+
+    def _is_decoded(self, record: bytes) -> bool:
         try:
-            return None if b"\\u0000" in record else astuple(self._decode_key(record))
+            return b"\\u0000" not in record and self._decode(record) is not None
         except _REFUSALS:
-            return None
+            return False
 
-    def keys(self, records: Sequence[bytes]) -> list[Key] | None:
-        """Return the keys of records, or None if that of any is not as documented."""
+    def _together(self, records: Sequence[bytes]) -> Columns | None:
         array = _array(records)
-        try:
-            found = self._decode_keys(array)
-        except _REFUSALS:
-            return None
-        return list(map(astuple, found)) if len(found) == len(records) and b"\\u0000" not in array else None
-
-    def read_all(self, records: Sequence[bytes]) -> Columns | None:
-        """Return the values of records as columns, or None if anything about any of them is not as documented."""
-        array = _array(records)
-        if b"\\u0000" in array:
+        if b"\\u0000" in array:  # decodes, but PostgreSQL has no place for it
             return None
         try:
             decoded = self._decode_all(array)
@@ -107,7 +138,7 @@ class StrictReader:
         arrays, values = values[self._width :], values[: self._width]
         for place, text in self._texts:
             values[place] = [None if value is None else text(value) for value in values[place]]
-        keys = values[: self._keys]
+        keys = [values[place] for place in self._key_at]
         if inherited:
             same = all(list(own) == parents for own, parents in zip(keys, inherited, strict=False))
             if not same or len(set(zip(*keys, strict=True))) < len(rows):
@@ -146,7 +177,7 @@ class StrictReader:
             told = zip(self._said, values, parent, strict=False)
             extra = msgspec.json.encode({name: said for name, said, part in told if said != part}).decode()
             values = parent + values[len(parent) :]
-        key = values[: self._keys]
+        key = tuple(values[place] for place in self._key_at)
         if not arrays:
             return _new_row(Row, (key, values, extra, _NOTHING, (), ()))
         children = []
@@ -162,16 +193,22 @@ def _array(records: Sequence[bytes]) -> bytes:
     return b"[" + b",".join(records) + b"]"
 
 
+def has_plain_key(table: Table) -> bool:
+    """Say whether each part of the key is a plain member of a record."""
+    return all(len(column.path) == 1 and column.kind in _KEYS for column in table.columns if column.name in table.key)
+
+
 def is_flat(table: Table) -> bool:
-    """Say whether a table can be read strictly: key columns first, every column a plain member of a simple type."""
+    """Say whether a table can be read strictly: every column a plain member of a known type; children: keys first."""
     return (
-        tuple(column.name for column in table.columns[: len(table.key)]) == table.key
-        and all(
-            len(column.path) == 1 and column.kind in (_KEYS if column.name in table.key else _TYPES)
-            for column in table.columns
-        )
-        and all(is_flat(child.table) for child in table.children)
+        has_plain_key(table)
+        and all(len(column.path) == 1 and column.kind in _TYPES for column in table.columns)
+        and all(is_flat(child.table) and _keys_first(child.table) for child in table.children)
     )
+
+
+def _keys_first(table: Table) -> bool:
+    return tuple(column.name for column in table.columns[: len(table.key)]) == table.key
 
 
 class _OddError(ValueError):
@@ -185,14 +222,14 @@ def _fitting(reading: tuple[Any, bool]) -> Any:
     return value
 
 
-@lru_cache(NUMBERS_CACHED)
-def _number_of(text: bytes) -> Decimal | None:
+@lru_cache(VALUES_CACHED)
+def _number(text: bytes) -> Decimal | None:
     number: Decimal | None = _fitting(read(text, Kind.NUMERIC, UTC_ZONE))
     return number
 
 
-def _number(raw: Raw) -> Decimal | None:
-    return _number_of(bytes(raw))
+def _raw(kind: Kind) -> Callable[[Raw], Any]:
+    return lambda raw: _fitting(read(bytes(raw), kind, UTC_ZONE))
 
 
 def _date(zone: ZoneInfo) -> Callable[[str], Any]:
