@@ -21,6 +21,7 @@ from syncd.sync import Order, Syncer
 from tests import echo
 from tests.command import WallClock, started, syncd, until
 from tests.conftest import Bench, MakeBench
+from tests.test_cli import free_port
 
 MODES = (
     "json 400", "json 401", "json 403", "json 404", "json 500", "json 200", "json 429", "text 400", "html 200",
@@ -82,9 +83,10 @@ async def test_neither_log_nor_error_nor_database_tells_what_an_upstream_echoes(
 
 async def test_no_command_page_metric_or_process_shows_a_secret(make_bench: MakeBench) -> None:
     bench = await make_bench(time=WallClock(), customers=20)
+    port = free_port()
     path = bench.config_file('[log]\nlevel = "debug"\nformat = "console"\n')
     async with echo.serving(bench) as (upstream, through):
-        path.write_text(through(path.read_text()).replace('listen = "127.0.0.1:0"', 'listen = "127.0.0.1:8799"'))
+        path.write_text(through(path.read_text()).replace('"127.0.0.1:0"', f'"127.0.0.1:{port}"'))
         assert (await syncd("sync", "shop.customers", "--config", path)).code == 0
         upstream.mode, upstream.pad = "json 401", 60
         texts: dict[str, str] = {}
@@ -106,7 +108,7 @@ async def test_no_command_page_metric_or_process_shows_a_secret(make_bench: Make
                 ended = await syncd(*words, "--config", path)
                 assert ended.code == 0, ended
                 texts[" ".join(words)] = ended.out + ended.err
-            async with aiohttp.ClientSession("http://127.0.0.1:8799") as http:
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http:
                 for page in (
                     "/",
                     "/streams/shop/stores",
