@@ -331,9 +331,9 @@ class _Pass:
                 self.started_at = self.started_at or page.requested_at
                 ends = page.whole_walk and page.scope is not None and not self.is_first
                 self.remembers = listing and not (is_last and fresh)
-                await self._commit(page, forget=fresh or page.starts_over, closes=is_last and not ends, withhold=ends)
+                await self._commit(page, forget=fresh or page.starts_over, ends=ends, closes=is_last and not ends)
                 fresh = False
-                if ends:
+                if ends and self.result.outcome != "ok":
                     try:
                         await self._bury(page, page.scope or Scope())
                     except SweepRefused:
@@ -357,12 +357,16 @@ class _Pass:
             )  # fmt: skip
         self.result.outcome = "ok"
 
-    async def _commit(self, page: Page, *, forget: bool, closes: bool, withhold: bool) -> None:
-        """Commit one page; again row by row if PostgreSQL refuses one of its values."""
+    async def _commit(self, page: Page, *, forget: bool, ends: bool, closes: bool) -> None:
+        """Commit one page; again row by row if PostgreSQL refuses one of its values.
+
+        The page that `closes` a walk closes the run; the one that `ends` a full listing only if the listing lacks no
+        row. Else the cursor stays where it is until `_bury` has judged what is missing.
+        """
         try:
-            written = await self._commit_once(page, forget=forget, closes=closes, withhold=withhold, careful=False)
+            written, closes = await self._commit_once(page, forget=forget, ends=ends, closes=closes, careful=False)
         except mirror.ROW_FAULTS:
-            written = await self._commit_once(page, forget=forget, closes=closes, withhold=withhold, careful=True)
+            written, closes = await self._commit_once(page, forget=forget, ends=ends, closes=closes, careful=True)
         self.result.counts.add(written)
         self.result.pages += 1
         self.result.expected = page.total or self.result.expected
@@ -370,7 +374,9 @@ class _Pass:
         if closes:
             self.result.outcome = "ok"
 
-    async def _commit_once(self, page: Page, *, forget: bool, closes: bool, withhold: bool, careful: bool) -> Counts:
+    async def _commit_once(
+        self, page: Page, *, forget: bool, ends: bool, closes: bool, careful: bool
+    ) -> tuple[Counts, bool]:
         run, source, now = self.run, self.run.source, self.syncer.clock()
         riders = {name: self.syncer.target(source, name) for name, records in page.riders.items() if records}
         database = self.syncer.database
@@ -396,12 +402,23 @@ class _Pass:
                 rode = await mirror.write_page(conn, target, source, page.riders[name], now=now, careful=careful)
                 await ledger.save_rejects(conn, run, name, rode.rejects, now=now)
                 await ledger.save_drift(conn, source, name, rode.notes, now=now)
+            self.keys = written.keys
+            if ends and not await self._missing(conn, page.scope or Scope(), limit=1):
+                closes = True
+                if self.remembers:
+                    await mirror.forget_seen(conn, source, run.stream)
             await ledger.record_page(
-                conn, run, written.counts, self.upstream.spent, cursor=None if withhold else page.cursor, now=now,
-                expected=page.total, notes=self.upstream.notes, outcome="ok" if closes else None,
+                conn, run, written.counts, self.upstream.spent, cursor=None if ends and not closes else page.cursor,
+                now=now, expected=page.total, notes=self.upstream.notes, outcome="ok" if closes else None,
             )  # fmt: skip
-        self.keys = written.keys
-        return written.counts
+        return written.counts, closes
+
+    async def _missing(self, conn: asyncpg.Connection, scope: Scope, *, limit: int) -> list[Key]:
+        """Return at most `limit` keys of rows in scope that the whole listing did not hold."""
+        return await mirror.missing(
+            conn, self.target, self.run.source, self.run.stream if self.remembers else "", scope,
+            [] if self.remembers else self.keys, not_after=self.started_at or self.run.started_at, limit=limit,
+        )  # fmt: skip
 
     async def _bury_page(
         self, conn: asyncpg.Connection, page: Page, scope: Scope, written: Written, now: datetime
@@ -429,11 +446,7 @@ class _Pass:
         async with self.syncer.database.transaction() as conn:
             alive = await mirror.count_alive(conn, self.target, source, scope)
             allowed = alive if not guarded else max(BREAKER_ROWS, int(alive * BREAKER_SHARE))
-            gone = await mirror.missing(
-                conn, self.target, source, run.stream if self.remembers else "", scope,
-                [] if self.remembers else self.keys,
-                not_after=self.started_at or run.started_at, limit=allowed + 1,
-            )  # fmt: skip
+            gone = await self._missing(conn, scope, limit=allowed + 1)
             unnamed = await ledger.count_unnamed(conn, source, run.stream, since=self.started_at or run.started_at)
         if gone and unnamed and not self.stream.confirm and not self.order.accept_deletions:
             raise SweepRefused(
