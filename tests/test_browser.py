@@ -29,6 +29,7 @@ pytestmark = pytest.mark.skipif(
 LONGEST_MS = 20_000
 """Within this the page shows what happened; it looks every 5 s at least, and the machine may be busy."""
 PHONE = {"width": 360, "height": 740}
+DESK = {"width": 1280, "height": 900}
 OWN_HEADS = "document.querySelectorAll('h1').length"
 
 
@@ -130,7 +131,7 @@ async def test_a_run_is_followed_without_a_reload(chrome: Browser, live: Bench) 
         seen = (
             "Number(document.querySelector(\"[id='s-shop.customers'] .c-last\").textContent.match(/([\\d,]+) rows/)[1])"
         )
-        await until(lambda: page.evaluate(f"{seen} >= 40"))
+        await until(lambda: page.evaluate(f"{seen} >= 20"))
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         live.sandbox.faults.clear()
@@ -281,28 +282,25 @@ async def test_a_phone_never_scrolls_sideways(chrome: Browser, live: Bench) -> N
                 assert cut == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_nothing_keeps_anybody_out(chrome: Browser, live: Bench, scheme: Any) -> None:
-    await make_up_day(live, live.time.now())
+@pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", DESK), ("light", PHONE)])
+async def test_nothing_keeps_anybody_out(chrome: Browser, live: Bench, scheme: Any, viewport: Any) -> None:
     live.sandbox.faults.add("missing-key", api="cyclesoftware", stream="customers", times=1)
     live.sandbox.faults.add("unknown-field", api="cyclesoftware", stream="customers", times=1)
     live.sandbox.faults.add("scope-revoked", api="cyclesoftware", stream="stores")
-    for selector in ("shop.customers", "shop.stores", "cars.vehicles"):
+    for selector in ("shop.customers", "shop.stores", "cars.makes"):
         await live.sync(selector)
     async with serving(live) as url:
-        for path in ("", "streams/shop/customers", "streams/shop/stores", "streams/x/y"):
-            for viewport in ({"width": 1280, "height": 900}, PHONE):
-                async with tab(chrome, f"{url}{path}", color_scheme=scheme, viewport=viewport) as found:
-                    page = found.page
-                    await page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-                    judged = await page.evaluate(f"{AXE_SCRIPT}; axe.run({{resultTypes: ['violations', 'passes']}})")
-                    faults = [
-                        (one["id"], node["html"], node["failureSummary"])
-                        for one in judged["violations"]
-                        for node in one["nodes"]
-                    ]
-                    assert faults == []
-                    assert "color-contrast" in {one["id"] for one in judged["passes"]}
+        for path in ("?q=s", "streams/shop/customers", "streams/shop/stores", "streams/x/y"):
+            async with tab(chrome, f"{url}{path}", color_scheme=scheme, viewport=viewport) as found:
+                await found.page.evaluate("document.querySelectorAll('details').forEach((one, n) => one.open = !n)")
+                judged = await found.page.evaluate(f"{AXE_SCRIPT}; axe.run({{resultTypes: ['violations', 'passes']}})")
+                faults = [
+                    (one["id"], node["html"], node["failureSummary"])
+                    for one in judged["violations"]
+                    for node in one["nodes"]
+                ]
+                assert faults == []
+                assert "color-contrast" in {one["id"] for one in judged["passes"]}
 
 
 async def test_the_colours_follow_the_reader(chrome: Browser, live: Bench) -> None:
