@@ -148,9 +148,11 @@ class Database:
             self._idle.append(conn)
 
     def drop_idle(self) -> None:
-        """Drop the connections that nobody uses: after an outage they are dead."""
+        """Drop the connections that nobody uses: after an outage they are dead, or still take no writes."""
         while self._idle:
             self._idle.pop().terminate()
+        if not self._held:
+            self._drop_lock_connection()
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.Connection]:

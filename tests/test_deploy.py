@@ -216,7 +216,7 @@ def test_the_container_is_built_from_what_it_needs(tmp_path: Path) -> None:
     assert built.returncode == 0, built.stderr
     [wheel] = (tmp_path / "out").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        assert {"syncd/cli.py", "syncd/migrations/versions/0001_syncd.py"} <= set(archive.namelist())
+        assert {"syncd/daemon.py", "syncd/migrations/versions/0001_syncd.py"} <= set(archive.namelist())
 
 
 def test_the_container_runs_in_a_second_stage_without_root_and_says_whether_it_lives() -> None:
