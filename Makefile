@@ -6,6 +6,7 @@
 #   make majors            a part of the suite on every other PostgreSQL at hand: the system's, the older one in .venv
 #   make soak              at random what the tests do one by one, and 5,000 examples of the model; MINUTES=20 SEED=1
 #   make bench             what syncd costs, beside a floor and dlt (docs/performance.md); ARGS="loads --size 20000"
+#   make plans             how the cookbook's questions are answered on 1,000,000 rows; ARGS="--rows 100000"
 #   make lint types        style, import contracts, types
 #   make lock              pin the dependencies of pyproject.toml anew; ARGS=--upgrade for newer ones
 #   make clean             remove all that these made (the demo's data is in ~/.local/state/syncd-demo)
@@ -23,7 +24,7 @@ ON_EVERY_MAJOR := $(addprefix tests/test_,migrations.py source_cyclis.py crashes
 MINUTES ?= 20
 SEED ?= 1
 
-.PHONY: demo test majors soak bench lint types lock clean
+.PHONY: demo test majors soak bench plans lint types lock clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -45,6 +46,9 @@ soak: $(READY)
 
 bench: $(READY)
 	@$(RUN) bench $(ARGS)
+
+plans: $(READY)
+	@$(RUN) tests.plans $(ARGS)
 
 lint: $(READY)
 	@$(RUN) ruff check --quiet .

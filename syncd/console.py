@@ -114,7 +114,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: s
         numeric = bool(values) and all(_is_number(value) for value in values)
         table.add_column(escape(name), justify="right" if numeric else "left", overflow="fold", no_wrap=place == 0)
     for row in rows:
-        table.add_row(*map(_cell, row))
+        table.add_row(*map(_cell, row, columns))
     return table
 
 
@@ -126,14 +126,14 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) or type(value).__name__ == "Decimal"
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, column: str = "") -> str:
     match value:
         case None:
             return ""
         case bool():
             return str(value).lower()
         case int():
-            return f"{value:,}"
+            return f"{value}" if column.endswith("_id") else f"{value:,}"
         case Decimal():
             return f"{value:f}"
         case datetime():

@@ -89,18 +89,20 @@ async def page(bench: Bench) -> str:
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     heads = list(heads)
-    lines = [heads, ["---"] * len(heads), *([_cell(value) for value in row] for row in rows)]
+    lines = [heads, ["---"] * len(heads), *(list(map(_cell, row, heads)) for row in rows)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, column: str) -> str:
     match value:
         case None:
             return ""
         case bool():
             return "yes" if value else "no"
-        case int() | Decimal():
-            return f"{value:,}"
+        case int():
+            return f"{value}" if column.endswith("_id") else f"{value:,}"
+        case Decimal():
+            return f"{value:,f}"
         case datetime():
             return f"{value:%Y-%m-%d %H:%M}"
         case timedelta():

@@ -107,7 +107,11 @@ FILL = {
                timestamptz '2019-11-22' + interval '10 years' * (g::float8 / $n) AS end_lease_date,
                timestamptz '2016-11-22' + interval '10 years' * (g::float8 / $n) AS create_timestamp,
                md5('cyclist' || 1 + g % ($n / 5))::uuid AS cyclist_id,
-               md5('company' || 1 + g % ($n / 5) % 500)::uuid AS company_id
+               md5('company' || 1 + g % ($n / 5) % 500)::uuid AS company_id,
+               'order' AS type, 'City Bike' AS bike_type, 'Unisex' AS bike_frame_type, '55' AS bike_size,
+               'Yellow' AS bike_color, true AS insurance, true AS maintenance, 300 AS maintenance_budget,
+               'CC12345' AS cost_center, 'EM12345' AS employee_id, 'cyclist' AS cyclist_type,
+               'company' AS company_type, decode(md5('order' || g), 'hex') AS _hash
         FROM generate_series(1, $n) AS g
     """,
     "autengo.vehicles": """
@@ -156,6 +160,7 @@ class Plan:
 
 async def fill(conn: asyncpg.Connection, rows: int) -> None:
     """Fill the mirror; the large tables get that many rows."""
+    await conn.execute("SET synchronous_commit = on")  # VACUUM knows a row as visible to all once its commit is flushed
     for table, query in FILL.items():
         kinds = dict(
             await conn.fetch(

@@ -1,5 +1,7 @@
 """The data dictionary says what a migrated database says."""
 
+import re
+
 from syncd.database import Database
 from tests import schema
 
@@ -45,3 +47,14 @@ async def test_every_relation_leads_from_a_column_to_a_table_that_there_is(db: D
         for column in columns
         if f"{place}.{column}" not in found
     ] == []
+
+
+async def test_the_relations_that_the_page_on_metabase_names_are_those_of_the_dictionary(db: Database) -> None:
+    async with db.connection() as conn:
+        told = await schema.read(conn)
+    known = {(column.name, place.name, column.leads_to) for place in told.of("reporting") for column in place.columns}
+    page = (schema.DOCS / "metabase.md").read_text()
+    lines = re.findall(r"^\| `(\w+)` of (.+?) \| `(\w+)\.\w+` \|$", page, flags=re.MULTILINE)
+    named = {(column, view, to) for column, views, to in lines for view in re.findall(r"`(\w+)`", views)}
+    assert len(named) >= 15
+    assert named - known == set()

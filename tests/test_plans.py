@@ -1,0 +1,18 @@
+"""No question of the cookbook reads a large table from end to end; `make plans` shows the same on 1,000,000 rows."""
+
+from syncd.database import Database
+from syncd.reports import questions
+from tests import plans
+
+ROWS = 20_000
+
+
+async def test_no_question_reads_a_large_table_whole(db: Database) -> None:
+    async with db.connection() as conn:
+        await plans.fill(conn, ROWS)
+        found = await plans.plans(conn)
+        assert len(found) == len(questions())
+        assert {one.name: set(one.too_much) for one in found if one.too_much} == {}
+        await conn.execute("DROP INDEX autengo.vehicles_at_hand")
+        blind = await plans.plan(conn, questions()["cars_longest_in_stock"])
+    assert blind.too_much == {"autengo.vehicles"}, "the plans are seen"
