@@ -19,7 +19,7 @@ READY := .venv/ready
 PIP_TOOLS := pip-tools==7.6.2
 
 # what speaks to PostgreSQL in every way: DDL, COPY, merge, locks, kills
-ON_EVERY_MAJOR := $(addprefix tests/test_,migrations.py source_cyclis.py crashes.py)
+ON_EVERY_MAJOR := $(addprefix tests/test_,migrations.py cookbook.py reporting.py source_cyclis.py crashes.py)
 
 MINUTES ?= 20
 SEED ?= 1
