@@ -267,6 +267,10 @@ async def measure(stage: Stage, *, accounts: int = ACCOUNTS, seconds: float = SE
             tell("delay p50", late[len(late) // 2], "s", "start of a run after it was due")
             tell("delay p99", late[int(len(late) * 0.99)], "s", f"worst {late[-1]:.2f} s of {len(late)} streams")
             tell("starts in the busiest 5 s", busiest(runs), "/s")
+            used_s = cpu_s(daemon.pid)
+            scraped = await asyncio.to_thread(_fetch, f"{daemon.url}metrics")
+            note = f"{len(scraped) / 2**20:.1f} MB of text; the runs meanwhile included"
+            tell("CPU of a look at /metrics", cpu_s(daemon.pid) - used_s, "s", note)
             await conn.close()
             await embedded.stop(stage.server.data_dir)
             await asyncio.sleep(AWAY_S)
