@@ -16,7 +16,7 @@ MEASURES = {
     "idle": "bench.idle_tick",
     "memory": "bench.memory",
     "start": "bench.start_up",
-    "budget": "bench.budget_simulation",
+    "budgets": "bench.budget_simulation",
     "accounts": "bench.many_accounts",
 }
 """Names on the command line, and the module whose `measure(stage)` returns the rows."""

@@ -3,21 +3,18 @@
 Processes with a purse each (the real one, on PostgreSQL) share one account at a Gatekeeper. The clock is virtual; 20 to
 400 ms pass on the wire each way. Live ticks go on beside every backfill.
 
-    python -m bench.budget_simulation
+    python -m bench budgets
 """
 
 import asyncio
 import random
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from bench import table
 from bench.gatekeeper import DayKind, Gatekeeper, MinuteKind, Says
-from bench.stage import Stage, staged
+from bench.stage import Stage
 from bench.table import Row
 from bench.virtual_time import TimedDatabase, VirtualTime
 from syncd import budget
@@ -251,22 +248,17 @@ async def measure(stage: Stage) -> list[Row]:
             await simulate(world, scenario.hours, *scenario.actors)
         finally:
             await database.close()
-        spent = f"{len(world.sent['backfill'])} requests of backfill, {len(world.sent['live'])} of live ticks"
+        sent = f"{len(world.sent['backfill'])} backfill, {len(world.sent['live'])} live"
         rows += [
-            Row(ITEM, scenario.name, "use of the day", 100 * world.used(), "%", spent),
-            Row(ITEM, scenario.name, "use of the minute", 100 * world.paced(), "%"),
+            Row(
+                ITEM,
+                scenario.name,
+                "use of what it may",
+                100 * world.used(),
+                "%",
+                f"{100 * world.paced():.1f} % of its minutes; {sent}",
+            ),
             Row(ITEM, scenario.name, "refusals (429)", len(world.server.refused), ""),
             Row(ITEM, scenario.name, "live lag p99", world.lag_p99(), "s", f"wire included; {world.skipped} skipped"),
         ]
     return rows
-
-
-async def main() -> None:
-    """Run this benchmark alone."""
-    with tempfile.TemporaryDirectory(prefix="syncd-bench-", ignore_cleanup_errors=True) as folder:
-        async with staged(Path(folder), size=1, big=1, peer=False) as stage:
-            table.print_table(await measure(stage), table.limits(), stage.machine())
-
-
-if __name__ == "__main__":
-    asyncio.run(main())

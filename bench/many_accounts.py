@@ -3,15 +3,13 @@
 The daemon is a process of its own, as users start it; so is the upstream (`bench.standin`). The mirror begins as it is
 after a first load: one account is loaded, the others are copies of it, and all are due at random within one interval.
 
-    python -m bench.many_accounts --accounts 1000 --seconds 60
+    python -m bench accounts
 """
 
-import argparse
 import asyncio
 import json
 import os
 import re
-import tempfile
 import time
 import urllib.request
 from collections import Counter
@@ -24,8 +22,7 @@ from typing import Any, cast
 
 import asyncpg
 
-from bench import table
-from bench.stage import Stage, python, staged
+from bench.stage import Stage, python
 from bench.standin import STREAMS
 from bench.table import Row
 from syncd import embedded
@@ -252,18 +249,13 @@ async def measure(stage: Stage, *, accounts: int = ACCOUNTS, seconds: float = SE
             runs = await started(conn, began)
             late = delays(runs, due)
             tell(
-                "runs",
-                len(runs) / seconds,
-                "/s",
-                f"{len(STREAMS)} streams every {EVERY_S:.0f} s, {seconds:.0f} s measured",
+                "runs", len(runs) / seconds, "/s", f"{len(STREAMS)} streams every {EVERY_S:.0f} s; {seconds:.0f} s long"
             )
             tell("CPU of the daemon", share * 100, "% of a core")
             tell("CPU of a run", share * seconds / max(1, len(runs)) * 1000, "ms", "daemon, all it does included")
             tell("CPU of PostgreSQL", servers / seconds * 100, "% of a core", "daemon's connections")
             tell("memory", memory_mb(daemon.pid), "MB", f"peak {memory_mb(daemon.pid, 'VmHWM'):.0f} MB")
-            tell(
-                "connections", watch.connections, "", "to PostgreSQL, most at once; the pool holds 10 and one for locks"
-            )
+            tell("connections", watch.connections, "", "to PostgreSQL, at most: a pool of 10 and one for locks")
             tell("delay p50", late[len(late) // 2], "s", "start of a run after it was due")
             tell("delay p99", late[int(len(late) * 0.99)], "s", f"worst {late[-1]:.2f} s of {len(late)} streams")
             tell("starts in the busiest 5 s", busiest(runs), "/s")
@@ -285,19 +277,3 @@ async def measure(stage: Stage, *, accounts: int = ACCOUNTS, seconds: float = SE
             tell("CPU in the 30 s after it", probe.share() * 100, "% of a core")
         await conn.close()
     return rows
-
-
-async def main() -> None:
-    """Run this benchmark alone."""
-    parser = argparse.ArgumentParser(prog="python -m bench.many_accounts", description=__doc__)
-    parser.add_argument("--accounts", type=int, default=ACCOUNTS)
-    parser.add_argument("--seconds", type=float, default=SECONDS)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="syncd-bench-", ignore_cleanup_errors=True) as folder:
-        async with staged(Path(folder), size=1, big=1, peer=False) as stage:
-            rows = await measure(stage, accounts=given.accounts, seconds=given.seconds)
-            table.print_table(rows, table.limits(), stage.machine())
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
