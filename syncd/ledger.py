@@ -92,13 +92,15 @@ WHERE source = $1 AND stream = $2 AND lane = $3 AND outcome = 'running'
 """
 
 # What the scheduler and the status go by is kept for ever: the newest good run of each kind, and the first live one.
+# LIMIT keeps the planner from reading all runs to answer for a thousand of them.
 _PRUNE_RUNS = """
 DELETE FROM syncd.runs WHERE run_id IN (
   SELECT run_id FROM syncd.runs r WHERE started_at < $1 AND outcome <> 'running' AND (outcome <> 'ok' OR (
-    EXISTS (SELECT FROM syncd.runs n WHERE n.source = r.source AND n.stream = r.stream AND n.kind = r.kind
-            AND n.run_id > r.run_id AND n.outcome = 'ok')
-    AND (kind <> 'live' OR EXISTS (SELECT FROM syncd.runs o WHERE o.source = r.source AND o.stream = r.stream
-                                   AND o.kind = 'live' AND o.run_id < r.run_id AND o.outcome = 'ok'))))
+    run_id < (SELECT n.run_id FROM syncd.runs n WHERE n.source = r.source AND n.stream = r.stream AND n.kind = r.kind
+              AND n.outcome = 'ok' ORDER BY n.run_id DESC LIMIT 1)
+    AND (kind <> 'live' OR run_id > (
+         SELECT o.run_id FROM syncd.runs o WHERE o.source = r.source AND o.stream = r.stream AND o.kind = 'live'
+         AND o.outcome = 'ok' ORDER BY o.run_id LIMIT 1))))
   ORDER BY started_at LIMIT $2
 )
 """
