@@ -661,7 +661,6 @@ VIEWS: dict[str, tuple[str, tuple[tuple[str, str], ...], str]] = {
 # that is too long for it would keep its row out.
 INDEXES = (
     "CREATE INDEX customers_by_created ON cyclesoftware.customers USING brin (datetime_created)",
-    "CREATE INDEX customers_by_email ON cyclesoftware.customers USING hash (lower(NULLIF(btrim(email), ''))) WHERE _deleted_at IS NULL",
     "CREATE INDEX stock_items_in_stock ON cyclesoftware.stock_items (stocked_at) WHERE _deleted_at IS NULL AND is_sold_to_customer IS NOT TRUE",
     "CREATE INDEX sales_orders_by_month ON cyclesoftware.sales_orders (((date_trunc('month', datetime_created AT TIME ZONE 'Europe/Amsterdam'))::date)) WHERE _deleted_at IS NULL",
     "CREATE INDEX cyclists_by_email ON cyclis.cyclists USING hash (lower(NULLIF(btrim(email), ''))) WHERE _deleted_at IS NULL",

@@ -21,7 +21,6 @@ from syncd.paging import Resume, Slice, walk_offsets
 from syncd.records import Parser, column, elements, envelope, scalar
 from syncd.source import (
     ALIVE,
-    EMAIL,
     Answer,
     Auth,
     Child,
@@ -92,10 +91,7 @@ CUSTOMERS = Table(
         column("datetime_created", TIMESTAMP, "When it was created, if known; sent in local time", optional=True),
     ),
     children=(Child(field="phone_numbers", table=PHONE_NUMBERS),),
-    indexes=(
-        Index(name="customers_by_created", on=("datetime_created",), where=None, using="brin"),
-        Index(name="customers_by_email", on=(EMAIL,), using="hash"),
-    ),
+    indexes=(Index(name="customers_by_created", on=("datetime_created",), where=None, using="brin"),),
 )
 
 
