@@ -55,8 +55,11 @@ async def test_the_reader_reads_every_table_also_of_later_migrations(owned: Clus
         await owner.execute("CREATE SCHEMA later; CREATE TABLE later.things (n int);CREATE VIEW later.seen AS SELECT 1")
         tables = await owner.fetch(
             "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE tableowner = 'syncd'"
+            " UNION SELECT format('%I.%I', schemaname, viewname) FROM pg_views WHERE viewowner = 'syncd'"
         )
-        assert {"syncd.runs", "cyclesoftware.customers", "later.things"} <= {row["name"] for row in tables}
+        assert {"syncd.runs", "cyclesoftware.customers", "reporting.freshness", "later.things"} <= {
+            row["name"] for row in tables
+        }
         for row in tables:
             await reader.fetch(f"SELECT * FROM {row['name']} LIMIT 1")
         await reader.fetch("SELECT * FROM later.seen")
