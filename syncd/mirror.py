@@ -26,6 +26,11 @@ ROW_FAULTS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError, 
 
 _SQL_TYPE = {kind: "text" if kind is Kind.SHA256 else str(kind) for kind in Kind}
 _SEPARATOR = "\x1f"
+_WAYS = ("hashjoin", "material", "memoize", "mergejoin", "seqscan")
+_BY_KEY = ", ".join(f"set_config('enable_{way}', 'off', true)" for way in _WAYS)
+_BY_TABLE = ", ".join(f"set_config('enable_{way}', 'on', true)" for way in _WAYS) + (
+    ", set_config('enable_nestloop', 'off', true)"
+)
 _NOT_SEEN_SINCE = "(t._changed_at <= {0} OR t._changed_at > {0} + interval '7 days')"
 """A row that changed a week after a listing began was written by a clock that was wrong: no listing takes so long."""
 
@@ -148,10 +153,14 @@ def target(table: Table, parser: Parser) -> Target:
 
 
 async def lock_tables(conn: asyncpg.Connection, source: str, targets: Iterable[Target]) -> None:
-    """Hold other writers of the same source's tables off until the transaction ends; always in the same order."""
+    """Hold other writers of the same source's tables off until the transaction ends; always in the same order.
+
+    Until then rows are looked up by key only. PostgreSQL keeps the plan of a statement: one that was best while the
+    table was small would read it from end to end for each page of a first load.
+    """
     numbers = [lock_number("table", source, name) for name in sorted(target.name for target in targets)]
     with tally.waiting_for_lock(source):
-        await conn.execute("SELECT pg_advisory_xact_lock(number) FROM unnest($1::bigint[]) AS number", numbers)
+        await conn.execute(f"SELECT pg_advisory_xact_lock(number), {_BY_KEY} FROM unnest($1::bigint[]) number", numbers)
 
 
 def lock_number(*words: str) -> int:
@@ -480,12 +489,12 @@ async def missing(
     """Return at most `limit` keys of alive rows in scope that neither the remembered pages nor `keys` held.
 
     Rows changed after `not_after`, or after the first remembered page was requested, are left out: somebody saw them
-    alive since. For the rest of the transaction no nested loop is planned.
+    alive since. For the rest of the transaction tables are read from end to end.
     """
     where, values = _in_scope(target, scope, 4 + len(target.table.key))
     own = ", ".join(f"t.{_quoted(key)}" for key in target.table.key)
     # right after a first load there are no statistics: the planner would compare every row with every key
-    await conn.execute("SET LOCAL enable_nestloop = off")
+    await conn.execute(f"SELECT {_BY_TABLE}")
     found = await conn.fetch(
         "WITH seen AS MATERIALIZED ("
         "  SELECT unnest(keys) AS h FROM syncd.seen WHERE source = $1 AND stream = $2"

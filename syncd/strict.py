@@ -4,11 +4,12 @@ One compiled decoder checks names, types, ranges and keys of a whole record at o
 it refuses, and `syncd.records` then reads that record field by field; both give the same row where both give one.
 """
 
+import contextlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, time, timedelta, timezone
-from decimal import Decimal
 from functools import lru_cache
-from itertools import chain, repeat
+from itertools import chain, compress, repeat
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -32,7 +33,11 @@ _TYPES: dict[Kind, Any] = {
     Kind.DATE: str | None,
     Kind.TIMESTAMP: str | None,
 }
-_REFUSALS = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
+_REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_ODD: Any = object()
+"""Stands for a value that is not as documented."""
+_NUL = b"\\u0000"
+"""Decodes, but PostgreSQL has no place for it."""
 _NOTHING: frozenset[str] = frozenset()
 _NO_ROWS = Columns(())
 DAYS_CACHED = VALUES_CACHED = 10_000
@@ -53,7 +58,7 @@ class KeyReader:
     def key(self, record: bytes) -> Key | None:
         """Return the record's key, or None if it is not as documented."""
         try:
-            return None if b"\\u0000" in record else astuple(self._decode(record))
+            return None if _NUL in record else astuple(self._decode(record))
         except _REFUSALS:
             return None
 
@@ -64,7 +69,7 @@ class KeyReader:
             found = self._decode_all(array)
         except _REFUSALS:
             return None
-        return list(map(astuple, found)) if len(found) == len(records) and b"\\u0000" not in array else None
+        return list(map(astuple, found)) if len(found) == len(records) and _NUL not in array else None
 
 
 class StrictReader:
@@ -104,63 +109,66 @@ class StrictReader:
 
     def read_all(self, records: Sequence[bytes]) -> tuple[Columns | None, list[int]]:
         """Read records together: return their values as columns, and the places of those that are not as documented."""
-        if columns := self._together(records):
-            return columns, []
-        for is_good in (self._is_decoded, lambda record: self._together([record]) is not None):
-            odd = [place for place, record in enumerate(records) if not is_good(record)]
-            good = [record for place, record in enumerate(records) if place not in set(odd)]
-            if good and (columns := self._together(good)):
-                return columns, odd
-        return None, list(range(len(records)))
+        decoded = self._decoded(records)
+        places = [place for place, row in enumerate(decoded) if row is not None]
+        if not places:
+            return None, list(range(len(records)))
+        columns, odd = self._columns([decoded[place] for place in places])
+        good = [at not in odd for at in range(len(places))]
+        taken = set(compress(places, good))
+        if odd:
+            columns = _compressed(columns, good)
+        return columns if taken else None, [place for place in range(len(records)) if place not in taken]
 
-    def _is_decoded(self, record: bytes) -> bool:
-        try:
-            return b"\\u0000" not in record and self._decode(record) is not None
-        except _REFUSALS:
-            return False
-
-    def _together(self, records: Sequence[bytes]) -> Columns | None:
+    def _decoded(self, records: Sequence[bytes]) -> Sequence[Any]:
+        """Decode records, all at once if they are as documented, else one by one: None for each that is not."""
         array = _array(records)
-        if b"\\u0000" in array:  # decodes, but PostgreSQL has no place for it
-            return None
+        with contextlib.suppress(*_REFUSALS):
+            decoded = self._decode_all(array) if _NUL not in array else ()
+            if len(decoded) == len(records):
+                return decoded
+        return [self._decoded_one(record) for record in records]
+
+    def _decoded_one(self, record: bytes) -> Any:
         try:
-            decoded = self._decode_all(array)
-            return self._columns(decoded) if len(decoded) == len(records) > 0 else None
+            return self._decode(record) if _NUL not in record else None
         except _REFUSALS:
             return None
 
-    def _columns(self, rows: Sequence[msgspec.Struct], inherited: Sequence[list[Any]] = ()) -> Columns | None:
-        """Turn rows into columns, of which the first must be as `inherited` from their parents; None if they are not.
+    def _columns(self, rows: Sequence[msgspec.Struct], inherited: Sequence[list[Any]] = ()) -> tuple[Columns, set[int]]:
+        """Turn rows into columns, of which the first must be as `inherited` from their parents.
 
-        Works on whole columns, because a loop over rows costs ten times as much.
+        Also return the places of odd rows. Works on whole columns, because a loop over rows costs ten times as much.
         """
         values: list[Sequence[Any]] = list(zip(*map(astuple, rows), strict=True))
         arrays, values = values[self._width :], values[: self._width]
+        odd: set[int] = set()
         for place, text in self._texts:
-            values[place] = [None if value is None else text(value) for value in values[place]]
+            values[place] = column = [None if value is None else text(value) for value in values[place]]
+            if _ODD in column:
+                odd.update(at for at, value in enumerate(column) if value is _ODD)
         keys = [values[place] for place in self._key_at]
-        if inherited:
-            same = all(list(own) == parents for own, parents in zip(keys, inherited, strict=False))
-            if not same or len(set(zip(*keys, strict=True))) < len(rows):
-                return None
+        for own, parents in zip(keys, inherited, strict=False):
+            if list(own) != parents:
+                odd.update(at for at, (part, parent) in enumerate(zip(own, parents, strict=True)) if part != parent)
+        if inherited and len(set(zip(*keys, strict=True))) < len(rows):
+            odd.update(_twice(list(zip(*keys, strict=True))))
         children = []
         for reader, array in zip(self._children, arrays, strict=True):
             counts = list(map(len, array))
-            parents = [list(chain.from_iterable(map(repeat, key, counts))) for key in keys]
-            columns = reader._columns(list(chain.from_iterable(array)), parents) if any(counts) else _NO_ROWS  # noqa: SLF001  (a reader of its own kind)
-            if columns is None:
-                return None
+            parents_keys = [list(chain.from_iterable(map(repeat, key, counts))) for key in keys]
+            elements = list(chain.from_iterable(array))
+            columns, odd_elements = reader._columns(elements, parents_keys) if elements else (_NO_ROWS, ())  # noqa: SLF001  (a reader of its own kind)
+            if odd_elements:
+                owners = list(chain.from_iterable(map(repeat, range(len(rows)), counts)))
+                odd.update(owners[at] for at in odd_elements)
             children.append((columns, counts))
-        return Columns(values, children)
+        return Columns(values, children), odd
 
     def read(self, record: bytes) -> Row | None:
         """Return the record's values, or None if anything about it is not as documented."""
-        if b"\\u0000" in record:  # decodes, but PostgreSQL has no place for it
-            return None
-        try:
-            return self._row(astuple(self._decode(record)), ())
-        except _REFUSALS:
-            return None
+        decoded = self._decoded_one(record)
+        return None if decoded is None else self._row(astuple(decoded), ())
 
     def _row(self, values: tuple[Any, ...], parent: Key) -> Row | None:
         arrays = ()
@@ -171,6 +179,8 @@ class StrictReader:
             for place, text in self._texts:
                 if edited[place] is not None:
                     edited[place] = text(edited[place])
+                    if edited[place] is _ODD:
+                        return None
             values = tuple(edited)
         extra = None
         if parent and values[: len(parent)] != parent:
@@ -187,6 +197,21 @@ class StrictReader:
                 return None
             children.append(rows)
         return _new_row(Row, (key, values, extra, _NOTHING, tuple(children), ()))
+
+
+def _compressed(columns: Columns, keep: Sequence[bool]) -> Columns:
+    """Return the rows that are to be kept, with their child rows."""
+    children = [
+        (_compressed(rows, list(chain.from_iterable(map(repeat, keep, counts)))), list(compress(counts, keep)))
+        for rows, counts in columns.children
+    ]
+    return Columns([list(compress(column, keep)) for column in columns.values], children)
+
+
+def _twice(keys: Sequence[Key]) -> set[int]:
+    """Return the places of keys that stand in more than one."""
+    counted = Counter(keys)
+    return {place for place, key in enumerate(keys) if counted[key] > 1}
 
 
 def _array(records: Sequence[bytes]) -> bytes:
@@ -211,21 +236,14 @@ def _keys_first(table: Table) -> bool:
     return tuple(column.name for column in table.columns[: len(table.key)]) == table.key
 
 
-class _OddError(ValueError):
-    """A value is not as documented."""
-
-
 def _fitting(reading: tuple[Any, bool]) -> Any:
     value, fits = reading
-    if not fits:
-        raise _OddError
-    return value
+    return value if fits else _ODD
 
 
 @lru_cache(VALUES_CACHED)
-def _number(text: bytes) -> Decimal | None:
-    number: Decimal | None = _fitting(read(text, Kind.NUMERIC, UTC_ZONE))
-    return number
+def _number(text: bytes) -> Any:
+    return _fitting(read(text, Kind.NUMERIC, UTC_ZONE))
 
 
 def _raw(kind: Kind) -> Callable[[Raw], Any]:
@@ -245,9 +263,11 @@ class _Times:
 
     def read(self, text: str) -> Any:
         if len(text) == 19 and text[4] == "-" and text[10] in " T" and text[13] == ":":
-            offset = self._offset(text[:10])
-            if offset is not None:
-                return datetime.fromisoformat(text).replace(tzinfo=offset)
+            try:
+                if offset := self._offset(text[:10]):
+                    return datetime.fromisoformat(text).replace(tzinfo=offset)
+            except (ValueError, OverflowError):
+                return _ODD
         return _fitting(read_timestamp(text, self._zone))
 
     def _offset(self, day: str) -> timezone | None:
