@@ -12,7 +12,8 @@ def microseconds(moment: datetime) -> int:
     A statement takes it like the datetime itself. Worth it where one instant goes into thousands of rows: the driver
     spends four times as long on a datetime as on all else in a short row.
     """
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def written(moment: datetime | int) -> tuple[int]:

@@ -118,8 +118,9 @@ async def _replay(database: Database, syncer: "Syncer", entry: asyncpg.Record) -
         record = row["record"].encode()
         if isinstance(target.parser.parse(record), Reject):
             return False
+        read = mirror.read_page(target, [record])
         written = await mirror.write_page(
-            conn, target, source, [record], now=syncer.clock(), not_after=row["last_seen_at"], careful=True
+            conn, target, source, read, now=syncer.clock(), not_after=row["last_seen_at"], careful=True
         )
         if written.rejects:
             return False

@@ -98,7 +98,7 @@ class Target:
         self.select_differing = (
             f"SELECT k._place, t._changed_at FROM unnest({self.arrays(2)}, ${len(keys) + 2}::bytea[])"
             f" WITH ORDINALITY AS k({names}, _hash, _place) LEFT JOIN {self.name} t ON t.source = $1 AND {joined}"
-            " WHERE t._hash IS DISTINCT FROM k._hash"
+            " WHERE t._hash IS DISTINCT FROM k._hash ORDER BY k._place"
         )
         parents = f" AND t.{_quoted(keys[0])} = ANY($2::{self._types[keys[0]]}[])" if len(keys) > 1 else ""
         self.select_family = f"SELECT {own}, t._deleted_at IS NULL FROM {self.name} t WHERE t.source = $1{parents}"
@@ -169,40 +169,80 @@ def lock_number(*words: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """The records of a page as far as they can be read without the database.
+
+    `settled` holds one record per key: the last one wins. `columns` are the rows of all settled records but the `odd`
+    ones, by their places, if they were read together; None if not.
+    """
+
+    seen: int
+    settled: Mapping[Key, bytes]
+    fingerprints: Sequence[bytes]
+    rejects: Sequence[tuple[Reject, bytes]]
+    columns: Columns | None
+    odd: Sequence[int]
+
+    def columns_of(self, keys: Container[Key]) -> tuple[Columns | None, set[Key]]:
+        """Return the rows of these keys that were read together, and those of the keys whose record is odd."""
+        settled, odd = list(self.settled), set(self.odd)
+        alone = {settled[place] for place in odd}
+        together = [key in keys for place, key in enumerate(settled) if place not in odd]
+        if self.columns is None or all(together):
+            return self.columns, alone
+        return self.columns.kept(together) if any(together) else None, alone
+
+
+def read_page(
+    target: Target, records: Sequence[bytes], *, keys: Sequence[Key | None] | None = None, whole: bool = False
+) -> Read:
+    """Read keys and fingerprints of records, with `whole` also their values: worth it where most of them are new.
+
+    `keys` are those of the records, if the walk has read them already.
+    """
+    parser = target.parser
+    settled: dict[Key, bytes] = {}
+    rejects = []
+    for record, key in zip(records, keys or parser.keys(records), strict=True):
+        if key is not None:
+            settled[key] = record
+        elif isinstance(parsed := parser.parse(record), Reject):
+            rejects.append((parsed, parser.fingerprint(record)))
+    columns, odd = parser.columns(list(settled.values())) if whole else (None, [])
+    return Read(
+        seen=len(records), settled=settled, fingerprints=parser.fingerprints(settled.values()), rejects=rejects,
+        columns=columns, odd=odd,
+    )  # fmt: skip
+
+
 async def write_page(
     conn: asyncpg.Connection,
     target: Target,
     source: str,
-    records: Sequence[bytes],
+    read: Read,
     *,
     now: datetime,
     not_after: datetime | None = None,
-    keys: Sequence[Key | None] | None = None,
     careful: bool = False,
 ) -> Written:
     """Write the records of one page and return what came of them.
 
-    `keys` are those of the records, if the walk has read them already. The last of several records with one key wins.
     `not_after` protects rows that were changed later than that instant (a backfill must not undo what a live run
-    fetched after it). `careful` writes row by row, so that one row that
-    PostgreSQL refuses becomes a reject instead of costing the page.
+    fetched after it). `careful` writes row by row, so that one row that PostgreSQL refuses becomes a reject instead of
+    costing the page.
     """
-    parser = target.parser
-    written = Written(Counts(seen=len(records)))
-    settled: dict[Key, bytes] = {}
-    for record, key in zip(records, keys or parser.keys(records), strict=True):
-        if key is None:
-            _reject(written, parser, record)
-        else:
-            settled[key] = record
-    written.keys = list(settled)
-    new, old = await _differing(conn, target, source, settled, not_after)
+    parser, settled = target.parser, read.settled
+    written = Written(Counts(seen=read.seen, rejected=len(read.rejects)), list(settled), list(read.rejects))
+    new, old = await _differing(conn, target, source, read, not_after)
     if new and not careful:
-        columns, odd = parser.columns([settled[key] for key in new])
-        alone = {key: new[key] for key in [list(new)[place] for place in odd]}
+        if not read.columns:
+            read = read_page(target, [settled[key] for key in new], keys=list(new), whole=True)
+        columns, alone = read.columns_of(new)
         fingerprints = [fingerprint for key, fingerprint in new.items() if key not in alone]
         if columns and await _copied(conn, target, source, columns, fingerprints, now=now):
-            written.counts.inserted, new = len(fingerprints), alone
+            written.counts.inserted = len(fingerprints)
+            new = {key: new[key] for key in new if key in alone}
     rows: list[tuple[Row, bytes]] = []
     for key, fingerprint in (new | old).items():
         row = parser.parse(settled[key])
@@ -210,7 +250,8 @@ async def write_page(
             rows.append((row, fingerprint))
             written.notes.extend(row.notes)
         else:
-            _reject(written, parser, settled[key])
+            written.rejects.append((row, fingerprint))
+            written.counts.rejected += 1
     for chunk in [[pair] for pair in rows] if careful else [rows] if rows else []:
         try:
             async with _savepoint(conn, careful):
@@ -225,13 +266,6 @@ async def write_page(
         written.counts.inserted += inserted
         written.counts.updated += len(updated)
     return written
-
-
-def _reject(written: Written, parser: Parser, record: bytes) -> None:
-    parsed = parser.parse(record)
-    if isinstance(parsed, Reject):
-        written.rejects.append((parsed, parser.fingerprint(record)))
-        written.counts.rejected += 1
 
 
 class _savepoint:  # noqa: N801  (reads as a function)
@@ -250,15 +284,17 @@ class _savepoint:  # noqa: N801  (reads as a function)
 
 
 async def _differing(
-    conn: asyncpg.Connection, target: Target, source: str, settled: Mapping[Key, bytes], not_after: datetime | None
+    conn: asyncpg.Connection, target: Target, source: str, read: Read, not_after: datetime | None
 ) -> tuple[dict[Key, bytes], dict[Key, bytes]]:
-    """Return the fingerprints that are not stored, by key: those of new keys, and those of keys the mirror holds."""
+    """Return the fingerprints that are not stored, by key: those of new keys, and those of keys the mirror holds.
+
+    In the order of the page.
+    """
     new: dict[Key, bytes] = {}
     old: dict[Key, bytes] = {}
-    if settled:
-        keys = list(settled)
-        fingerprints = target.parser.fingerprints(settled.values())
-        columns = map(list, zip(*keys, strict=True))
+    if read.settled:
+        keys, fingerprints = list(read.settled), read.fingerprints
+        columns = target.key_columns(keys)
         for place, changed_at in await conn.fetch(target.select_differing, source, *columns, fingerprints):
             if changed_at is None:
                 new[keys[place - 1]] = fingerprints[place - 1]

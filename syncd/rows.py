@@ -1,6 +1,7 @@
 """What becomes of a record: a Row, or a Reject; and a Note of each sign of drift met on the way. Types only."""
 
 from collections.abc import Sequence
+from itertools import chain, compress, repeat
 from typing import Any, Literal, NamedTuple
 
 Key = tuple[Any, ...]
@@ -42,6 +43,14 @@ class Columns(NamedTuple):
 
     values: Sequence[Sequence[Any]]
     children: Sequence[tuple["Columns", Sequence[int]]] = ()
+
+    def kept(self, keep: Sequence[bool]) -> "Columns":
+        """Return the rows that are to be kept, with their child rows."""
+        children = [
+            (rows.kept(list(chain.from_iterable(map(repeat, keep, counts)))), list(compress(counts, keep)))
+            for rows, counts in self.children
+        ]
+        return Columns([list(compress(column, keep)) for column in self.values], children)
 
 
 class Reject(NamedTuple):

@@ -117,7 +117,7 @@ class StrictReader:
         good = [at not in odd for at in range(len(places))]
         taken = set(compress(places, good))
         if odd:
-            columns = _compressed(columns, good)
+            columns = columns.kept(good)
         return columns if taken else None, [place for place in range(len(records)) if place not in taken]
 
     def _decoded(self, records: Sequence[bytes]) -> Sequence[Any]:
@@ -197,15 +197,6 @@ class StrictReader:
                 return None
             children.append(rows)
         return _new_row(Row, (key, values, extra, _NOTHING, tuple(children), ()))
-
-
-def _compressed(columns: Columns, keep: Sequence[bool]) -> Columns:
-    """Return the rows that are to be kept, with their child rows."""
-    children = [
-        (_compressed(rows, list(chain.from_iterable(map(repeat, keep, counts)))), list(compress(counts, keep)))
-        for rows, counts in columns.children
-    ]
-    return Columns([list(compress(column, keep)) for column in columns.values], children)
 
 
 def _twice(keys: Sequence[Key]) -> set[int]:

@@ -34,7 +34,7 @@ from syncd.errors import (
     Throttled,
 )
 from syncd.ledger import Clock, Run, Sleep, Spent
-from syncd.mirror import Counts, Target, Written
+from syncd.mirror import Counts, Read, Target, Written
 from syncd.records import Parser
 from syncd.rows import Key
 from syncd.source import Lane, Page, RunKind, Scope, Source, Stream, Walk
@@ -305,6 +305,7 @@ class _Pass:
         self.started_at: datetime | None = None
         self.remembers = False
         self.is_first = False
+        self.brings_new = False
         self.keys: list[Key] = []
 
     async def go(self) -> None:
@@ -326,12 +327,12 @@ class _Pass:
                 self.is_first = not await mirror.holds_any(conn, self.target, self.run.source)
         listing = listing and not self.is_first
         fresh = not (cursor or {}).get("pass")
-        async with _ahead(self.stream.walk(self.walk), self.order.stop) as pages:
-            async for page, is_last in pages:
+        async with _ahead(self.stream.walk(self.walk), self._read, self.order.stop) as pages:
+            async for page, read, is_last in pages:
                 self.started_at = self.started_at or page.requested_at
                 ends = page.whole_walk and page.scope is not None and not self.is_first
                 self.remembers = listing and not (is_last and fresh)
-                await self._commit(page, forget=fresh or page.starts_over, ends=ends, closes=is_last and not ends)
+                await self._commit(page, read, forget=fresh or page.starts_over, ends=ends, closes=is_last and not ends)
                 fresh = False
                 if ends and self.result.outcome != "ok":
                     try:
@@ -357,16 +358,22 @@ class _Pass:
             )  # fmt: skip
         self.result.outcome = "ok"
 
-    async def _commit(self, page: Page, *, forget: bool, ends: bool, closes: bool) -> None:
+    def _read(self, page: Page) -> Read:
+        """Read a page that is not committed yet; with all values if the page before it was new to the mirror."""
+        return mirror.read_page(self.target, page.records, keys=page.keys, whole=self.is_first or self.brings_new)
+
+    async def _commit(self, page: Page, read: Read, *, forget: bool, ends: bool, closes: bool) -> None:
         """Commit one page; again row by row if PostgreSQL refuses one of its values.
 
         The page that `closes` a walk closes the run; the one that `ends` a full listing only if the listing lacks no
         row. Else the cursor stays where it is until `_bury` has judged what is missing.
         """
         try:
-            written, closes = await self._commit_once(page, forget=forget, ends=ends, closes=closes, careful=False)
+            written, closes = await self._commit_once(
+                page, read, forget=forget, ends=ends, closes=closes, careful=False
+            )
         except mirror.ROW_FAULTS:
-            written, closes = await self._commit_once(page, forget=forget, ends=ends, closes=closes, careful=True)
+            written, closes = await self._commit_once(page, read, forget=forget, ends=ends, closes=closes, careful=True)
         self.result.counts.add(written)
         self.result.pages += 1
         self.result.expected = page.total or self.result.expected
@@ -375,7 +382,7 @@ class _Pass:
             self.result.outcome = "ok"
 
     async def _commit_once(
-        self, page: Page, *, forget: bool, ends: bool, closes: bool, careful: bool
+        self, page: Page, read: Read, *, forget: bool, ends: bool, closes: bool, careful: bool
     ) -> tuple[Counts, bool]:
         run, source, now = self.run, self.run.source, self.syncer.clock()
         riders = {name: self.syncer.target(source, name) for name, records in page.riders.items() if records}
@@ -387,7 +394,7 @@ class _Pass:
             if forget and self.remembers:
                 await mirror.forget_seen(conn, source, run.stream)
             written = await mirror.write_page(
-                conn, self.target, source, page.records, keys=page.keys, now=now, careful=careful,
+                conn, self.target, source, read, now=now, careful=careful,
                 not_after=page.requested_at if run.kind == "backfill" else None,
             )  # fmt: skip
             if page.scope and not page.whole_walk:
@@ -399,10 +406,12 @@ class _Pass:
             await ledger.save_rejects(conn, run, run.stream, written.rejects, now=now)
             await ledger.save_drift(conn, source, run.stream, written.notes, now=now)
             for name, target in riders.items():
-                rode = await mirror.write_page(conn, target, source, page.riders[name], now=now, careful=careful)
+                riding = mirror.read_page(target, page.riders[name])
+                rode = await mirror.write_page(conn, target, source, riding, now=now, careful=careful)
                 await ledger.save_rejects(conn, run, name, rode.rejects, now=now)
                 await ledger.save_drift(conn, source, name, rode.notes, now=now)
             self.keys = written.keys
+            self.brings_new = written.counts.inserted > written.counts.seen / 2
             if ends and not await self._missing(conn, page.scope or Scope(), limit=1):
                 closes = True
                 if self.remembers:
@@ -464,10 +473,11 @@ class _Pass:
         if guarded and _is_too_many(len(gone), alive, empty=empty):
             raise _refusal(run, len(gone), alive)
         confirmed, returned = await self._confirmed(gone)
+        back = mirror.read_page(self.target, returned)
         now = self.syncer.clock()
         async with self.syncer.database.transaction() as conn:
             await mirror.lock_tables(conn, source, [self.target])
-            written = await mirror.write_page(conn, self.target, source, returned, now=now)
+            written = await mirror.write_page(conn, self.target, source, back, now=now)
             deleted = await mirror.bury(conn, self.target, source, confirmed, now=now, not_after=self.started_at)
             await mirror.forget_seen(conn, source, run.stream)
             counts = written.counts
@@ -525,35 +535,47 @@ def _refusal(run: Run, gone: int, alive: int) -> SweepRefused:
     )
 
 
+_Ahead = tuple[Page, Read]
+
+
 @contextlib.asynccontextmanager
-async def _ahead(pages: AsyncIterator[Page], stop: asyncio.Event) -> AsyncIterator[AsyncIterator[tuple[Page, bool]]]:
-    """Fetch one page ahead; yield each page with whether it is known to be the last. Ends early once `stop` is set."""
+async def _ahead(
+    pages: AsyncIterator[Page], read: Callable[[Page], Read], stop: asyncio.Event
+) -> AsyncIterator[AsyncIterator[tuple[Page, Read, bool]]]:
+    """Fetch and read one page ahead: while PostgreSQL writes a page, this process reads the next one.
+
+    Yields each page with what was read of it, and whether it is known to be the last. Ends early once `stop` is set.
+    """
     fetching: set[asyncio.Task[Any]] = set()
+
+    async def following_page() -> _Ahead | None:
+        page = await anext(pages, None)
+        return None if page is None else (page, read(page))
 
     def over(task: asyncio.Task[Any]) -> None:
         fetching.discard(task)
         if not task.cancelled():
             task.exception()  # heard: a run that ended before it came to this page has its own error
 
-    def fetch() -> asyncio.Task[Page | None]:
-        task = asyncio.ensure_future(_next(pages))
+    def fetch() -> asyncio.Task[_Ahead | None]:
+        task = asyncio.ensure_future(following_page())
         fetching.add(task)
         task.add_done_callback(over)
         return task
 
-    async def walk() -> AsyncIterator[tuple[Page, bool]]:
-        page = await _unless(stop, fetch())
-        while page is not None:
+    async def walk() -> AsyncIterator[tuple[Page, Read, bool]]:
+        ahead = await _unless(stop, fetch())
+        while ahead is not None:
             following = fetch()
             await asyncio.sleep(0)  # a walk that ends without another request ends now
-            yield (
-                page,
+            is_last = (
                 following.done()
                 and not following.cancelled()
                 and following.exception() is None
-                and (following.result() is None),
+                and following.result() is None
             )
-            page = await _unless(stop, following)
+            yield (*ahead, is_last)
+            ahead = await _unless(stop, following)
 
     walking = walk()
     try:
@@ -566,11 +588,7 @@ async def _ahead(pages: AsyncIterator[Page], stop: asyncio.Event) -> AsyncIterat
         await pages.aclose()  # type: ignore[attr-defined]
 
 
-async def _next(pages: AsyncIterator[Page]) -> Page | None:
-    return await anext(pages, None)
-
-
-async def _unless(stop: asyncio.Event, task: asyncio.Task[Page | None]) -> Page | None:
+async def _unless(stop: asyncio.Event, task: asyncio.Task[_Ahead | None]) -> _Ahead | None:
     """Wait for the next page, or return None as soon as the run is to stop."""
     stopping = asyncio.ensure_future(stop.wait())
     try:

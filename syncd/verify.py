@@ -224,8 +224,9 @@ class _Comparison:
                 keys = [member.key for row in rows.values() for member in row.children[place] or ()]
                 if keys:
                     await mirror.forget_hashes(conn, child, self.source, keys)
+            read = mirror.read_page(self.target, records)
             await mirror.write_page(
-                conn, self.target, self.source, records, now=self.syncer.clock(), not_after=page.requested_at
+                conn, self.target, self.source, read, now=self.syncer.clock(), not_after=page.requested_at
             )
 
 

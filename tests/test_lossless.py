@@ -122,7 +122,7 @@ async def test_every_record_can_be_given_back(db: Database, name: str, data: st.
     record = _keyed(table, data.draw(_values(tuple(some), 0)))
     target = mirror.target(table, Parser(table, ZONE))
     async with db.transaction() as conn:
-        written = await mirror.write_page(conn, target, "s", [_sent(record)], now=NOW)
+        written = await mirror.write_page(conn, target, "s", mirror.read_page(target, [_sent(record)]), now=NOW)
         assert written.counts.inserted == 1, written.rejects
         key = written.keys[0]
         rows = await conn.fetch(target.select_rows, "s", *([part] for part in key))
@@ -156,7 +156,7 @@ async def test_every_child_element_can_be_given_back(db: Database, numbers: Any)
     record = {"customer_id": next(_numbers), "phone_numbers": numbers}
     target = mirror.target(table, Parser(table, ZONE))
     async with db.transaction() as conn:
-        await mirror.write_page(conn, target, "s", [_sent(record)], now=NOW)
+        await mirror.write_page(conn, target, "s", mirror.read_page(target, [_sent(record)]), now=NOW)
         parent = await conn.fetchrow(target.select_rows, "s", [record["customer_id"]])
         rows = await conn.fetch(
             f"SELECT * FROM {target.children[0].name} WHERE customer_id = $1", record["customer_id"]
