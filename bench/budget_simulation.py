@@ -3,7 +3,7 @@
 Processes with a purse each (the real one, on PostgreSQL) share one account at a Gatekeeper. The clock is virtual; 20 to
 400 ms pass on the wire each way. Live ticks go on beside every backfill.
 
-    python -m bench budgets
+    python -m bench budget
 """
 
 import asyncio

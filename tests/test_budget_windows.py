@@ -1,6 +1,6 @@
 """The budget as processes share it on PostgreSQL, in simulated time: nothing burnt, whatever windows the server keeps.
 
-`python -m bench budgets` runs longer days and prints what was used.
+`python -m bench budget` runs longer days and prints what was used.
 """
 
 import asyncio
