@@ -32,6 +32,11 @@ class SyncdError(Exception):
         super().__init__(message)
         self.hint = hint
 
+    @property
+    def whole(self) -> str:
+        """What failed and the mending step, as sentences."""
+        return f"{str(self).rstrip('.')}. {self.hint}" if self.hint else str(self)
+
     def at(self, place: str) -> Self:
         """Name the source and stream in the message, unless it does so already; return the error itself."""
         if not str(self).startswith(place.partition(".")[0]):

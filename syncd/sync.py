@@ -216,7 +216,7 @@ class Syncer:
             if result.outcome != "ok":
                 await ledger.close_run(
                     self.database, run, outcome=result.outcome, spent=result.spent, now=now,
-                    error=" ".join(filter(None, (str(error), error.hint))) if error else None,
+                    error=error.whole if error else None,
                     error_kind=type(error).__name__ if error else None, notes=upstream.notes,
                 )  # fmt: skip
             await self.account(run.source).purse.flush()
