@@ -414,8 +414,7 @@ class _Pass:
             self.brings_new = written.counts.inserted > written.counts.seen / 2
             if ends and not await self._missing(conn, page.scope or Scope(), limit=1):
                 closes = True
-                if self.remembers:
-                    await mirror.forget_seen(conn, source, run.stream)
+                await mirror.forget_seen(conn, source, run.stream)
             await ledger.record_page(
                 conn, run, written.counts, self.upstream.spent, cursor=None if ends and not closes else page.cursor,
                 now=now, expected=page.total, notes=self.upstream.notes, outcome="ok" if closes else None,

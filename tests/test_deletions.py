@@ -492,3 +492,17 @@ async def test_a_stream_that_is_never_listed_in_full_remembers_no_keys(make_benc
     bench.time.pass_by(minutes=1)
     assert (await synced(bench, "shop.sales_orders")).pages > 2
     assert not await bench.fetch("SELECT FROM syncd.seen")
+
+
+async def test_what_a_stopped_listing_remembered_is_forgotten_by_one_that_fits_a_page(bench: Bench) -> None:
+    await synced(bench, "lease.dealers")
+    stop = asyncio.Event()
+    bench.sandbox.faults.add("linked-pages", api="cyclis", stream="dealers", rows=15)
+    bench.time.pass_by(minutes=30)
+    stopped = await bench.sync("lease.dealers", stop=stop, progress=lambda _result: stop.set())
+    assert stopped.outcome == "aborted"
+    assert await bench.fetch("SELECT FROM syncd.seen")
+    bench.sandbox.faults.clear()
+    bench.time.pass_by(minutes=30)
+    assert (await synced(bench, "lease.dealers")).pages == 1
+    assert not await bench.fetch("SELECT FROM syncd.seen")
