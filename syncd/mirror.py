@@ -6,7 +6,7 @@ straight into their table; changed ones go into one UPDATE per page.
 """
 
 import hashlib
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, repeat
@@ -225,9 +225,11 @@ async def write_page(
     now: datetime,
     not_after: datetime | None = None,
     careful: bool = False,
+    sent: Callable[[], None] = lambda: None,
 ) -> Written:
     """Write the records of one page and return what came of them.
 
+    `sent` is called when PostgreSQL has got new rows and is at work on them: this process has time for something else.
     `not_after` protects rows that were changed later than that instant (a backfill must not undo what a live run
     fetched after it). `careful` writes row by row, so that one row that PostgreSQL refuses becomes a reject instead of
     costing the page.
@@ -240,7 +242,7 @@ async def write_page(
             read = read_page(target, [settled[key] for key in new], keys=list(new), whole=True)
         columns, alone = read.columns_of(new)
         fingerprints = [fingerprint for key, fingerprint in new.items() if key not in alone]
-        if columns and await _copied(conn, target, source, columns, fingerprints, now=now):
+        if columns and await _copied(conn, target, source, columns, fingerprints, now=now, sent=sent):
             written.counts.inserted = len(fingerprints)
             new = {key: new[key] for key in new if key in alone}
     rows: list[tuple[Row, bytes]] = []
@@ -311,11 +313,12 @@ async def _copied(
     fingerprints: Sequence[bytes],
     *,
     now: datetime,
+    sent: Callable[[], None],
 ) -> bool:
     """Copy rows of new keys; False, with nothing written, if child rows are there although their parents are not."""
     try:
         async with _savepoint(conn, bool(target.children)):
-            await _copy_columns(conn, target, source, columns, fingerprints, now=now)
+            await _copy_columns(conn, target, source, columns, fingerprints, now=now, sent=sent)
     except asyncpg.UniqueViolationError:
         if not target.children:
             raise
@@ -331,6 +334,7 @@ async def _copy_columns(
     fingerprints: Sequence[bytes],
     *,
     now: datetime,
+    sent: Callable[[], None],
 ) -> None:
     """Copy rows of new keys, with their child rows, straight into their tables."""
     at = microseconds(now)
@@ -341,12 +345,21 @@ async def _copy_columns(
         target.table.name,
         schema_name=target.table.schema,
         columns=target.copy_columns,
-        records=zip(repeat(source), *columns.values, repeat(at), repeat(at), gone, repeat(None), fingerprints),
+        records=chain(
+            zip(repeat(source), *columns.values, repeat(at), repeat(at), gone, repeat(None), fingerprints),
+            _calling(sent),
+        ),
     )
     for child, (rows, counts) in zip(target.children, columns.children, strict=True):
         if rows.values:
             inherited = list(chain.from_iterable(map(repeat, fingerprints, counts)))
-            await _copy_columns(conn, child, source, rows, inherited, now=now)
+            await _copy_columns(conn, child, source, rows, inherited, now=now, sent=sent)
+
+
+def _calling(sent: Callable[[], None]) -> Iterator[Any]:
+    """Yield nothing, but tell of the end of what comes before it."""
+    sent()
+    yield from ()
 
 
 async def _write_rows(

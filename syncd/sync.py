@@ -11,7 +11,7 @@ While one page is committed the next is already on the wire, in order, never mor
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -306,6 +306,8 @@ class _Pass:
         self.remembers = False
         self.is_first = False
         self.brings_new = False
+        self.is_free = asyncio.Event()
+        self.is_free.set()
         self.keys: list[Key] = []
 
     async def go(self) -> None:
@@ -358,8 +360,9 @@ class _Pass:
             )  # fmt: skip
         self.result.outcome = "ok"
 
-    def _read(self, page: Page) -> Read:
-        """Read a page that is not committed yet; with all values if the page before it was new to the mirror."""
+    async def _read(self, page: Page) -> Read:
+        """Read a page ahead, with all values if the page before it was new to the mirror."""
+        await self.is_free.wait()
         return mirror.read_page(self.target, page.records, keys=page.keys, whole=self.is_first or self.brings_new)
 
     async def _commit(self, page: Page, read: Read, *, forget: bool, ends: bool, closes: bool) -> None:
@@ -394,7 +397,7 @@ class _Pass:
             if forget and self.remembers:
                 await mirror.forget_seen(conn, source, run.stream)
             written = await mirror.write_page(
-                conn, self.target, source, read, now=now, careful=careful,
+                conn, self.target, source, read, now=now, careful=careful, sent=self.is_free.set,
                 not_after=page.requested_at if run.kind == "backfill" else None,
             )  # fmt: skip
             if page.scope and not page.whole_walk:
@@ -539,7 +542,7 @@ _Ahead = tuple[Page, Read]
 
 @contextlib.asynccontextmanager
 async def _ahead(
-    pages: AsyncIterator[Page], read: Callable[[Page], Read], stop: asyncio.Event
+    pages: AsyncIterator[Page], read: Callable[[Page], Awaitable[Read]], stop: asyncio.Event
 ) -> AsyncIterator[AsyncIterator[tuple[Page, Read, bool]]]:
     """Fetch and read one page ahead: while PostgreSQL writes a page, this process reads the next one.
 
@@ -549,7 +552,7 @@ async def _ahead(
 
     async def following_page() -> _Ahead | None:
         page = await anext(pages, None)
-        return None if page is None else (page, read(page))
+        return None if page is None else (page, await read(page))
 
     def over(task: asyncio.Task[Any]) -> None:
         fetching.discard(task)

@@ -46,7 +46,8 @@ async def test_a_dry_run_tells_requests_shares_of_the_quota_rows_and_time(shop: 
     customers, orders, together = costs["customers"], costs["sales_orders"], costs["*"]
     assert (customers["rows"], customers["page_rows"], customers["requests"]) == (250, 20, 14)
     assert customers["quota_days"] == pytest.approx(14 / LANE_A_DAY)
-    assert 14 / LANE_A_DAY < customers["today_share"] < 14 / (LANE_A_DAY - 2 * spent)
+    # what was charged within half a second of an answer may count twice for a while: the lane holds less, never more
+    assert 14 / LANE_A_DAY < customers["today_share"] <= 14 / (LANE_A_DAY - 2 * spent - 2)
     assert 0 < orders["requests"] < 100, "its first window is empty, which says nothing of the others"
     assert together["requests"] == customers["requests"] + orders["requests"]
     assert together["quota_days"] == pytest.approx(customers["quota_days"] + orders["quota_days"])
