@@ -33,6 +33,7 @@ STREAMS = {
     "cars.vehicles": ("autengo", "vehicles"),
     "parts.orders": ("ghs", "orders"),
 }
+ALL = 1_000_000
 CHANGED = {"customers": "name", "orders": "state", "vehicles": "description"}
 FAULTS = (
     "error-500", "gateway-504", "html-200", "error-in-200", "truncated-body", "rate-limited", "auth-expired",
