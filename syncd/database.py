@@ -142,9 +142,11 @@ class Database:
             return await self._connect()
 
     def _give_back(self, conn: asyncpg.Connection) -> None:
+        if conn.is_closed():
+            return
         if conn.is_in_transaction():  # left in the middle of something
             conn.terminate()
-        elif not conn.is_closed():
+        else:
             self._idle.append(conn)
 
     def drop_idle(self) -> None:

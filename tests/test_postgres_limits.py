@@ -103,3 +103,19 @@ async def test_the_daemon_keeps_history_for_as_long_as_the_configuration_says(
 
         await until(pruned)
     assert [row[0] for row in await bench.fetch("SELECT reason FROM syncd.rejects ORDER BY 1")] == ["1 day", "10 days"]
+
+
+async def test_a_statement_that_was_cut_short_costs_nobody_else_a_connection(db: database.Database) -> None:
+    async def sleep() -> None:
+        async with db.connection() as conn:
+            await conn.execute("SELECT pg_sleep(60)")
+
+    sleeping = asyncio.ensure_future(sleep())
+    async with db.connection() as conn:
+        while not await conn.fetchval("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%'"):
+            pass
+    sleeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sleeping
+    async with db.connection() as one, db.connection() as other:
+        assert (await one.fetchval("SELECT 1"), await other.fetchval("SELECT 2")) == (1, 2)
