@@ -160,12 +160,12 @@ def machine(  # noqa: C901  (a class of rules inside, so that they share the loo
             live = await self.bench.sync(selector)
             assert (live.outcome, live.error) == ("ok", None)
             if not self.believed:
-                found = await truth.differences(self.bench, selector)
+                found = await truth.differences(self.bench, selector, shown=ALL)
                 unseen = [told for told in found if not told.endswith("it is gone upstream")]
                 assert not unseen, truth.told(unseen)
             sweep = await self.bench.sync(selector, kind="sweep", accept_deletions=True)
             assert (sweep.outcome, sweep.error) == ("ok", None)
-            found = await truth.differences(self.bench, selector)
+            found = await truth.differences(self.bench, selector, shown=ALL)
             assert not found, truth.told(found)
 
     return Machine
