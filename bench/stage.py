@@ -125,10 +125,13 @@ class Stage:
         await self.as_superuser("CHECKPOINT")
 
     async def wal_position(self) -> str:
-        """Return how far the WAL is written."""
+        """Return how far the WAL goes; up to there it is in its files, also where commits do not wait for that."""
         conn = await asyncpg.connect(**self.server.connect_arguments)
         try:
-            return str(await conn.fetchval("SELECT pg_current_wal_insert_lsn()::text"))
+            position = await conn.fetchval("SELECT pg_current_wal_insert_lsn()::text")
+            await conn.execute("SET synchronous_commit = on")
+            await conn.execute("SELECT pg_logical_emit_message(true, 'bench', '')")
+            return str(position)
         finally:
             await conn.close()
 
