@@ -244,6 +244,7 @@ async def write_page(
         fingerprints = [fingerprint for key, fingerprint in new.items() if key not in alone]
         if columns and await _copied(conn, target, source, columns, fingerprints, now=now, sent=sent):
             written.counts.inserted = len(fingerprints)
+            written.notes.extend(note for _, note in columns.notes)
             new = {key: new[key] for key in new if key in alone}
     rows: list[tuple[Row, bytes]] = []
     for key, fingerprint in (new | old).items():
@@ -338,17 +339,16 @@ async def _copy_columns(
 ) -> None:
     """Copy rows of new keys, with their child rows, straight into their tables."""
     at = microseconds(now)
-    gone: Iterable[int | None] = repeat(None)
+    kept: dict[str, Iterable[Any]] = {"_first_seen_at": repeat(at), "_changed_at": repeat(at), "_hash": fingerprints}
     if target.deleted_at is not None:
-        gone = [at if flag else None for flag in columns.values[target.deleted_at]]
+        kept["_deleted_at"] = [at if flag else None for flag in columns.values[target.deleted_at]]
+    if columns.extras:
+        kept["_extra"] = columns.extras
     await conn.copy_records_to_table(
         target.table.name,
         schema_name=target.table.schema,
-        columns=target.copy_columns,
-        records=chain(
-            zip(repeat(source), *columns.values, repeat(at), repeat(at), gone, repeat(None), fingerprints),
-            _calling(sent),
-        ),
+        columns=["source", *target.columns, *kept],
+        records=chain(zip(repeat(source), *columns.values, *kept.values()), _calling(sent)),
     )
     for child, (rows, counts) in zip(target.children, columns.children, strict=True):
         if rows.values:

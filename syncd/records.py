@@ -137,7 +137,7 @@ class Parser:
         return [self.key(record) for record in records]
 
     def columns(self, records: Sequence[bytes]) -> tuple[Columns | None, list[int]]:
-        """Read records together that are exactly as documented; return the places of those that must be read alone."""
+        """Read records together as columns; return the places of those that must be read alone."""
         if self._strict is None or not records:
             return None, list(range(len(records)))
         return self._strict.read_all(records)

@@ -1,7 +1,7 @@
 """What becomes of a record: a Row, or a Reject; and a Note of each sign of drift met on the way. Types only."""
 
 from collections.abc import Sequence
-from itertools import chain, compress, repeat
+from itertools import accumulate, chain, compress, repeat
 from typing import Any, Literal, NamedTuple
 
 Key = tuple[Any, ...]
@@ -37,12 +37,16 @@ class Row(NamedTuple):
 class Columns(NamedTuple):
     """Rows of a table, read together and kept as columns: `values` holds one sequence per column of the table.
 
-    Nothing about these rows is odd: no `_extra`, no absent field, no drift. `children` has one entry per child table:
-    the rows of all parents, one parent after the other, and how many each parent has.
+    `children` has one entry per child table: the rows of all parents, one parent after the other, and how many each
+    parent has. `extras` holds each row's `_extra`, or nothing if no row has one; `notes` the signs of drift with the
+    place of the row, those of child rows among their parent's. Missing fields and arrays are null and empty: such rows
+    must be new to the mirror, where nothing is stored that they would have to keep.
     """
 
     values: Sequence[Sequence[Any]]
     children: Sequence[tuple["Columns", Sequence[int]]] = ()
+    extras: Sequence[str | None] = ()
+    notes: Sequence[tuple[int, Note]] = ()
 
     def kept(self, keep: Sequence[bool]) -> "Columns":
         """Return the rows that are to be kept, with their child rows."""
@@ -50,7 +54,13 @@ class Columns(NamedTuple):
             (rows.kept(list(chain.from_iterable(map(repeat, keep, counts)))), list(compress(counts, keep)))
             for rows, counts in self.children
         ]
-        return Columns([list(compress(column, keep)) for column in self.values], children)
+        places = [place - 1 for place in accumulate(keep)]
+        return Columns(
+            [list(compress(column, keep)) for column in self.values],
+            children,
+            list(compress(self.extras, keep)),
+            [(places[at], note) for at, note in self.notes if keep[at]],
+        )
 
 
 class Reject(NamedTuple):

@@ -14,10 +14,10 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import UNSET, Meta, Raw, UnsetType
 from msgspec.structs import astuple
 
-from syncd.rows import KEY_CHARS, Columns, Key, Row
+from syncd.rows import KEY_CHARS, Columns, Key, Note, Row
 from syncd.source import Kind, Table
 from syncd.values import read, read_date, read_timestamp
 
@@ -73,13 +73,17 @@ class KeyReader:
 
 
 class StrictReader:
-    """Reads the records of one flat table, its flat child tables included."""
+    """Reads the records of one flat table, its flat child tables included.
 
-    def __init__(self, table: Table, zone: ZoneInfo) -> None:
-        self._width = len(table.columns)
+    Of a child table the first `inherited` columns are the parent's key.
+    """
+
+    def __init__(self, table: Table, zone: ZoneInfo, inherited: int = 0) -> None:
         names = [column.name for column in table.columns]
+        self._fields = [str(column.path[0]) for column in table.columns] + [child.field for child in table.children]
+        self._width = len(names)
+        self._inherited = inherited
         self._key_at = [names.index(name) for name in table.key]
-        self._said = [str(column.path[0]) for column in table.columns[: len(table.key)]]
         readers: dict[Kind, Callable[[Any], Any]] = {
             Kind.NUMERIC: lambda raw: _number(bytes(raw)),
             Kind.UUID: _raw(Kind.UUID),
@@ -88,27 +92,37 @@ class StrictReader:
             Kind.TIMESTAMP: _Times(zone).read,
         }
         self._texts = [(i, readers[column.kind]) for i, column in enumerate(table.columns) if column.kind in readers]
-        self._children = [StrictReader(child.table, zone) for child in table.children]
-        self.struct = self._struct(table)
-        self._decode = msgspec.json.Decoder(self.struct).decode
-        self._decode_all = msgspec.json.Decoder(list[self.struct]).decode  # type: ignore[name-defined]
+        self._children = [StrictReader(child.table, zone, len(table.key)) for child in table.children]
+        self.whole: Any = self._struct(table, [child.whole for child in self._children])
+        self.gappy: Any = self._struct(table, [child.gappy for child in self._children], missing=UNSET)
+        self._decode = msgspec.json.Decoder(self.whole).decode
+        self._decode_gappy = msgspec.json.Decoder(self.gappy).decode
+        self._decode_all = msgspec.json.Decoder(list[self.whole]).decode  # type: ignore[name-defined]
+        self._decode_all_gappy = msgspec.json.Decoder(list[self.gappy]).decode  # type: ignore[name-defined]
 
-    def _struct(self, table: Table) -> type[msgspec.Struct]:
+    def _struct(self, table: Table, children: Sequence[Any], missing: Any = msgspec.NODEFAULT) -> Any:
+        """Return the type of a record; `missing` stands for what a record lacks, but its own key."""
         fields: list[Any] = []
-        rename = {column.name: str(column.path[0]) for column in table.columns}
+        own_key = table.key[self._inherited :]
         for column in table.columns:
             kind = _KEYS[column.kind] if column.name in table.key else _TYPES[column.kind]
-            missing = Raw(b"null") if kind is Raw else None
-            fields.append((column.name, kind, missing) if column.optional else (column.name, kind))
-        for child, reader in zip(table.children, self._children, strict=True):
-            fields.append((f"children_{child.field}", list[reader.struct]))  # type: ignore[name-defined]
-            rename[f"children_{child.field}"] = child.field
+            optional = Raw(b"null") if kind is Raw else None
+            default = optional if column.optional else msgspec.NODEFAULT if column.name in own_key else missing
+            fields.append((column.name, kind, msgspec.field(default=default)))
+        fields += [
+            (f"children_{child.field}", list[struct], msgspec.field(default=missing))  # type: ignore[valid-type]
+            for child, struct in zip(table.children, children, strict=True)
+        ]
+        rename = {name: said for (name, _, _), said in zip(fields, self._fields, strict=True)}
         return msgspec.defstruct(
             table.name, fields, rename=rename, forbid_unknown_fields=True, frozen=True, gc=False, kw_only=True
         )
 
     def read_all(self, records: Sequence[bytes]) -> tuple[Columns | None, list[int]]:
-        """Read records together: return their values as columns, and the places of those that are not as documented."""
+        """Read records together: return their values as columns, and the places of those that must be read alone.
+
+        A record may lack fields, and an element may name another parent than the one it came with.
+        """
         decoded = self._decoded(records)
         places = [place for place, row in enumerate(decoded) if row is not None]
         if not places:
@@ -121,53 +135,50 @@ class StrictReader:
         return columns if taken else None, [place for place in range(len(records)) if place not in taken]
 
     def _decoded(self, records: Sequence[bytes]) -> Sequence[Any]:
-        """Decode records, all at once if they are as documented, else one by one: None for each that is not."""
+        """Decode records, all at once if that is possible, else one by one: None for each that must be read alone."""
         array = _array(records)
-        with contextlib.suppress(*_REFUSALS):
-            decoded = self._decode_all(array) if _NUL not in array else ()
-            if len(decoded) == len(records):
-                return decoded
-        return [self._decoded_one(record) for record in records]
-
-    def _decoded_one(self, record: bytes) -> Any:
-        try:
-            return self._decode(record) if _NUL not in record else None
-        except _REFUSALS:
-            return None
+        if _NUL not in array:
+            for decode_all in (self._decode_all, self._decode_all_gappy):
+                with contextlib.suppress(*_REFUSALS):
+                    if len(decoded := decode_all(array)) == len(records):
+                        return decoded
+        return [_attempt(self._decode_gappy, record) for record in records]
 
     def _columns(self, rows: Sequence[msgspec.Struct], inherited: Sequence[list[Any]] = ()) -> tuple[Columns, set[int]]:
-        """Turn rows into columns, of which the first must be as `inherited` from their parents.
+        """Turn rows into columns; the first take the values of their parents, given as columns in `inherited`.
 
         Also return the places of odd rows. Works on whole columns, because a loop over rows costs ten times as much.
         """
         values: list[Sequence[Any]] = list(zip(*map(astuple, rows), strict=True))
+        notes = _fill(values, self._fields) if type(rows[0]) is self.gappy else []
         arrays, values = values[self._width :], values[: self._width]
         odd: set[int] = set()
         for place, text in self._texts:
             values[place] = column = [None if value is None else text(value) for value in values[place]]
             if _ODD in column:
                 odd.update(at for at, value in enumerate(column) if value is _ODD)
+        extras = _contradictions(values, inherited, self._fields)
+        values[: len(inherited)] = inherited
         keys = [values[place] for place in self._key_at]
-        for own, parents in zip(keys, inherited, strict=False):
-            if list(own) != parents:
-                odd.update(at for at, (part, parent) in enumerate(zip(own, parents, strict=True)) if part != parent)
         if inherited and len(set(zip(*keys, strict=True))) < len(rows):
             odd.update(_twice(list(zip(*keys, strict=True))))
-        children = []
+        children: list[tuple[Columns, list[int]]] = []
         for reader, array in zip(self._children, arrays, strict=True):
-            counts = list(map(len, array))
+            counts = [0 if elements is None else len(elements) for elements in array]
             parents_keys = [list(chain.from_iterable(map(repeat, key, counts))) for key in keys]
-            elements = list(chain.from_iterable(array))
+            elements = list(chain.from_iterable(filter(None, array)))
             columns, odd_elements = reader._columns(elements, parents_keys) if elements else (_NO_ROWS, ())  # noqa: SLF001  (a reader of its own kind)
-            if odd_elements:
+            if odd_elements or columns.notes:
                 owners = list(chain.from_iterable(map(repeat, range(len(rows)), counts)))
                 odd.update(owners[at] for at in odd_elements)
+                field = self._fields[self._width + len(children)]
+                notes += [(owners[at], note._replace(field=f"{field}[].{note.field}")) for at, note in columns.notes]
             children.append((columns, counts))
-        return Columns(values, children), odd
+        return Columns(values, children, extras, notes), odd
 
     def read(self, record: bytes) -> Row | None:
         """Return the record's values, or None if anything about it is not as documented."""
-        decoded = self._decoded_one(record)
+        decoded = _attempt(self._decode, record)
         return None if decoded is None else self._row(astuple(decoded), ())
 
     def _row(self, values: tuple[Any, ...], parent: Key) -> Row | None:
@@ -184,19 +195,50 @@ class StrictReader:
             values = tuple(edited)
         extra = None
         if parent and values[: len(parent)] != parent:
-            told = zip(self._said, values, parent, strict=False)
+            told = zip(self._fields, values, parent, strict=False)
             extra = msgspec.json.encode({name: said for name, said, part in told if said != part}).decode()
             values = parent + values[len(parent) :]
         key = tuple(values[place] for place in self._key_at)
         if not arrays:
             return _new_row(Row, (key, values, extra, _NOTHING, (), ()))
-        children = []
+        children: list[tuple[Columns, list[int]]] = []
         for reader, array in zip(self._children, arrays, strict=True):
             rows = [reader._row(astuple(element), key) for element in array]  # noqa: SLF001  (a reader of its own kind)
             if None in rows or len({row[0] for row in rows if row}) != len(rows):
                 return None
             children.append(rows)
         return _new_row(Row, (key, values, extra, _NOTHING, tuple(children), ()))
+
+
+def _attempt(decode: Callable[[bytes], Any], record: bytes) -> Any:
+    try:
+        return decode(record) if _NUL not in record else None
+    except _REFUSALS:
+        return None
+
+
+def _fill(columns: list[Sequence[Any]], fields: Sequence[str]) -> list[tuple[int, Note]]:
+    """Put None where a field is missing, and return a note of each, with its row's place."""
+    notes = []
+    for place, field in enumerate(fields):
+        if UnsetType in set(map(type, columns[place])):
+            notes += [(at, Note(field, "vanished")) for at, value in enumerate(columns[place]) if value is UNSET]
+            columns[place] = [None if value is UNSET else value for value in columns[place]]
+    return notes
+
+
+def _contradictions(
+    values: Sequence[Sequence[Any]], inherited: Sequence[Sequence[Any]], fields: Sequence[str]
+) -> list[str | None]:
+    """Return as `_extra` what rows say of their parents' key where it is not so; nothing if it always is."""
+    told: dict[int, dict[str, Any]] = {}
+    for own, parents, field in zip(values, inherited, fields, strict=False):
+        if list(own) != parents:
+            for at, (part, parent) in enumerate(zip(own, parents, strict=True)):
+                if part is not None and part != parent:
+                    told.setdefault(at, {})[field] = part
+    encode = msgspec.json.encode
+    return [encode(told[at]).decode() if at in told else None for at in range(len(values[0]))] if told else []
 
 
 def _twice(keys: Sequence[Key]) -> set[int]:

@@ -224,6 +224,58 @@ def test_strict_and_lenient_reading_agree(record: dict[str, Any], number: int) -
             assert [(r.key, r.values, r.extra) for r in one or ()] == [(r.key, r.values, r.extra) for r in other or ()]
 
 
+gappy_numbers = st.lists(
+    st.fixed_dictionaries(
+        {"phone_number_id": st.sampled_from(["mob", "tel", "714253"])},
+        optional={"customer_id": st.integers(1, 3), "phone_number": texts, "name": texts},
+    ),
+    max_size=3,
+    unique_by=lambda number: number["phone_number_id"],
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_records_read_together_and_alone_agree(data: st.DataObject) -> None:
+    """Fields missing here and there, and elements that name another parent, let a record be read with others."""
+    table = TABLES["cyclesoftware.customers"]
+    parser = Parser(table, ZONE)
+    names = [column.name for column in table.columns if column.kind is Kind.TEXT]
+    records = [
+        _sent({"customer_id": number} | dict.fromkeys(present, "x") | told)
+        for number, (present, told) in enumerate(
+            data.draw(
+                st.lists(
+                    st.tuples(
+                        st.lists(st.sampled_from(names)),
+                        st.fixed_dictionaries({}, optional={"phone_numbers": gappy_numbers, "email": st.just("\0")}),
+                    ),
+                    min_size=1,
+                    max_size=6,
+                )
+            ),
+            1,
+        )
+    ]
+    columns, odd = parser.columns(records)
+    assert odd == [place for place, record in enumerate(records) if b"\\u0000" in record]
+    slow = [parser._slow_row(record, ()) for place, record in enumerate(records) if place not in odd]
+    if columns is None:
+        assert not slow
+        return
+    ((child, counts),) = columns.children
+    numbers = iter(zip(zip(*child.values, strict=True), child.extras or itertools.repeat(None), strict=False))
+    extras = columns.extras or itertools.repeat(None)
+    for place, (row, values, extra, count) in enumerate(
+        zip(slow, zip(*columns.values, strict=True), extras, counts, strict=False)
+    ):
+        assert isinstance(row, Row)
+        assert (values, extra) == (row.values, row.extra)
+        assert [next(numbers) for _ in range(count)] == [(r.values, r.extra) for r in row.children[0] or ()]
+        assert Counter(note for at, note in columns.notes if at == place) == Counter(row.notes)
+    assert len(slow) == len(counts)
+
+
 @pytest.mark.parametrize(
     "record",
     [b"{}", b"null", b"[]", b'"x"', b"1", b'{"customer_id": null}', b'{"customer_id": ""}', b'{"customer_id": "x"}',
