@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain, repeat
+from itertools import chain, compress, repeat
 from typing import Any
 
 import asyncpg
@@ -173,33 +173,39 @@ def lock_number(*words: str) -> int:
 class Read:
     """The records of a page as far as they can be read without the database.
 
-    `settled` holds one record per key: the last one wins. `columns` are the rows of all settled records but the `odd`
-    ones, by their places, if they were read together; None if not.
+    `settled` holds one record per key: the last one wins. `columns` are the rows of the keys in `together`; the other
+    records have not been read any further than their key.
     """
 
     seen: int
     settled: Mapping[Key, bytes]
-    fingerprints: Sequence[bytes]
+    fingerprints: Mapping[Key, bytes]
     rejects: Sequence[tuple[Reject, bytes]]
-    columns: Columns | None
-    odd: Sequence[int]
+    columns: Columns | None = None
+    together: Sequence[Key] = ()
 
-    def columns_of(self, keys: Container[Key]) -> tuple[Columns | None, set[Key]]:
-        """Return the rows of these keys that were read together, and those of the keys whose record is odd."""
-        settled, odd = list(self.settled), set(self.odd)
-        alone = {settled[place] for place in odd}
-        together = [key in keys for place, key in enumerate(settled) if place not in odd]
-        if self.columns is None or all(together):
-            return self.columns, alone
-        return self.columns.kept(together) if any(together) else None, alone
+    def columns_of(self, keys: Container[Key]) -> tuple[Columns | None, Sequence[Key]]:
+        """Return those rows that were read together and whose key is one of these, with their keys."""
+        wanted = [key in keys for key in self.together]
+        if self.columns is None or not any(wanted):
+            return None, ()
+        if all(wanted):
+            return self.columns, self.together
+        return self.columns.kept(wanted), list(compress(self.together, wanted))
 
 
 def read_page(
-    target: Target, records: Sequence[bytes], *, keys: Sequence[Key | None] | None = None, whole: bool = False
+    target: Target,
+    records: Sequence[bytes],
+    *,
+    keys: Sequence[Key | None] | None = None,
+    whole: bool = False,
+    known: Container[Key] = (),
 ) -> Read:
-    """Read keys and fingerprints of records, with `whole` also their values: worth it where most of them are new.
+    """Read keys and fingerprints of records, with `whole` also the values of all but those with `known` keys.
 
-    `keys` are those of the records, if the walk has read them already.
+    That is worth it where most of them are new to the mirror. `keys` are those of the records, if the walk has read
+    them already.
     """
     parser = target.parser
     settled: dict[Key, bytes] = {}
@@ -209,10 +215,16 @@ def read_page(
             settled[key] = record
         elif isinstance(parsed := parser.parse(record), Reject):
             rejects.append((parsed, parser.fingerprint(record)))
-    columns, odd = parser.columns(list(settled.values())) if whole else (None, [])
+    fingerprints = dict(zip(settled, parser.fingerprints(settled.values()), strict=True))
+    columns, together = None, []
+    if whole:
+        together = [key for key in settled if key not in known]
+        columns, odd = parser.columns([settled[key] for key in together])
+        for place in reversed(odd):
+            del together[place]
     return Read(
-        seen=len(records), settled=settled, fingerprints=parser.fingerprints(settled.values()), rejects=rejects,
-        columns=columns, odd=odd,
+        seen=len(records), settled=settled, fingerprints=fingerprints, rejects=rejects, columns=columns,
+        together=together,
     )  # fmt: skip
 
 
@@ -225,27 +237,38 @@ async def write_page(
     now: datetime,
     not_after: datetime | None = None,
     careful: bool = False,
+    unseen: bool = False,
     sent: Callable[[], None] = lambda: None,
 ) -> Written:
     """Write the records of one page and return what came of them.
 
-    `sent` is called when PostgreSQL has got new rows and is at work on them: this process has time for something else.
+    `unseen` says that the rows that were read together are most likely new: they are not looked up first. `sent` is
+    called when PostgreSQL has got new rows and is at work on them: this process has time for something else.
     `not_after` protects rows that were changed later than that instant (a backfill must not undo what a live run
     fetched after it). `careful` writes row by row, so that one row that PostgreSQL refuses becomes a reject instead of
     costing the page.
     """
     parser, settled = target.parser, read.settled
     written = Written(Counts(seen=read.seen, rejected=len(read.rejects)), list(settled), list(read.rejects))
-    new, old = await _differing(conn, target, source, read, not_after)
+    fingerprints = read.fingerprints
+
+    async def copied(columns: Columns | None, keys: Sequence[Key]) -> bool:
+        given = [fingerprints[key] for key in keys]
+        if careful or not columns or not await _copied(conn, target, source, columns, given, now=now, sent=sent):
+            return False
+        written.counts.inserted += len(keys)
+        written.notes.extend(note for _, note in columns.notes)
+        return True
+
+    if unseen and await copied(read.columns, read.together):
+        fingerprints = _without(fingerprints, read.together)
+    new, old = await _differing(conn, target, source, fingerprints, not_after)
     if new and not careful:
         if not read.columns:
             read = read_page(target, [settled[key] for key in new], keys=list(new), whole=True)
-        columns, alone = read.columns_of(new)
-        fingerprints = [fingerprint for key, fingerprint in new.items() if key not in alone]
-        if columns and await _copied(conn, target, source, columns, fingerprints, now=now, sent=sent):
-            written.counts.inserted = len(fingerprints)
-            written.notes.extend(note for _, note in columns.notes)
-            new = {key: new[key] for key in new if key in alone}
+        columns, together = read.columns_of(new)
+        if await copied(columns, together):
+            new = _without(new, together)
     rows: list[tuple[Row, bytes]] = []
     for key, fingerprint in (new | old).items():
         row = parser.parse(settled[key])
@@ -286,8 +309,17 @@ class _savepoint:  # noqa: N801  (reads as a function)
             await (self._transaction.rollback() if kind else self._transaction.commit())
 
 
+def _without(fingerprints: Mapping[Key, bytes], keys: Collection[Key]) -> dict[Key, bytes]:
+    left = set(fingerprints).difference(keys)
+    return {key: fingerprints[key] for key in fingerprints if key in left} if left else {}
+
+
 async def _differing(
-    conn: asyncpg.Connection, target: Target, source: str, read: Read, not_after: datetime | None
+    conn: asyncpg.Connection,
+    target: Target,
+    source: str,
+    fingerprints: Mapping[Key, bytes],
+    not_after: datetime | None,
 ) -> tuple[dict[Key, bytes], dict[Key, bytes]]:
     """Return the fingerprints that are not stored, by key: those of new keys, and those of keys the mirror holds.
 
@@ -295,14 +327,13 @@ async def _differing(
     """
     new: dict[Key, bytes] = {}
     old: dict[Key, bytes] = {}
-    if read.settled:
-        keys, fingerprints = list(read.settled), read.fingerprints
-        columns = target.key_columns(keys)
-        for place, changed_at in await conn.fetch(target.select_differing, source, *columns, fingerprints):
+    if fingerprints:
+        keys, given = list(fingerprints), list(fingerprints.values())
+        for place, changed_at in await conn.fetch(target.select_differing, source, *target.key_columns(keys), given):
             if changed_at is None:
-                new[keys[place - 1]] = fingerprints[place - 1]
+                new[keys[place - 1]] = given[place - 1]
             elif not_after is None or changed_at <= not_after:
-                old[keys[place - 1]] = fingerprints[place - 1]
+                old[keys[place - 1]] = given[place - 1]
     return new, old
 
 
@@ -316,13 +347,11 @@ async def _copied(
     now: datetime,
     sent: Callable[[], None],
 ) -> bool:
-    """Copy rows of new keys; False, with nothing written, if child rows are there although their parents are not."""
+    """Copy rows of new keys; False, with nothing written, if one of them is there, or child rows are."""
     try:
-        async with _savepoint(conn, bool(target.children)):
+        async with _savepoint(conn, wanted=True):
             await _copy_columns(conn, target, source, columns, fingerprints, now=now, sent=sent)
     except asyncpg.UniqueViolationError:
-        if not target.children:
-            raise
         return False
     return True
 

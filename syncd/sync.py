@@ -11,7 +11,7 @@ While one page is committed the next is already on the wire, in order, never mor
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -309,6 +309,7 @@ class _Pass:
         self.is_free = asyncio.Event()
         self.is_free.set()
         self.keys: list[Key] = []
+        self.read_before: Container[Key] = ()
 
     async def go(self) -> None:
         """Commit page after page; at the end bury what is gone and close the run."""
@@ -361,9 +362,16 @@ class _Pass:
         self.result.outcome = "ok"
 
     async def _read(self, page: Page) -> Read:
-        """Read a page ahead, with all values if the page before it was new to the mirror."""
+        """Read a page ahead, with all values if the page before it was new to the mirror.
+
+        Pages overlap: what the page before held is no news.
+        """
         await self.is_free.wait()
-        return mirror.read_page(self.target, page.records, keys=page.keys, whole=self.is_first or self.brings_new)
+        read = mirror.read_page(
+            self.target, page.records, keys=page.keys, whole=self.is_first or self.brings_new, known=self.read_before
+        )
+        self.read_before = read.settled
+        return read
 
     async def _commit(self, page: Page, read: Read, *, forget: bool, ends: bool, closes: bool) -> None:
         """Commit one page; again row by row if PostgreSQL refuses one of its values.
@@ -397,7 +405,7 @@ class _Pass:
             if forget and self.remembers:
                 await mirror.forget_seen(conn, source, run.stream)
             written = await mirror.write_page(
-                conn, self.target, source, read, now=now, careful=careful, sent=self.is_free.set,
+                conn, self.target, source, read, now=now, careful=careful, unseen=self.is_first, sent=self.is_free.set,
                 not_after=page.requested_at if run.kind == "backfill" else None,
             )  # fmt: skip
             if page.scope and not page.whole_walk:
