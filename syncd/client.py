@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import gzip
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -112,7 +112,7 @@ class Account:
         headers: Mapping[str, str],
         *,
         charged_at: float,
-    ) -> _Try:
+    ) -> Answer:
         """Send one charged request once, without judging the answer; raises aiohttp's errors and TimeoutError."""
         query = f"?{urlencode(list(params), quote_via=quote, safe='')}" if params else ""
         sent_at = self.clock()
@@ -138,9 +138,9 @@ class Account:
         await self.purse.observe(
             budget.read_headers(answer.headers, answer.status, sent_at=charged_at, received_at=received_at.timestamp())
         )
-        return _Try(answer, self._reason(answer))
+        return answer
 
-    def _reason(self, answer: Answer) -> str:
+    def reason(self, answer: Answer) -> str:
         """Return the vendor's error text, without secrets that it echoes.
 
         The body is masked and not the text, for that is cut: half a secret would not be known as one.
@@ -212,9 +212,16 @@ class Account:
             _log.info("stream_resumed", source=name, stream=stream)
 
 
+async def _at_once() -> None:
+    pass
+
+
 @dataclass(slots=True)
 class RunUpstream:
-    """An account as one run sees it; implements `syncd.source.Upstream` and counts what the run costs."""
+    """An account as one run sees it; implements `syncd.source.Upstream` and counts what the run costs.
+
+    `turn` is awaited with an answer in hand: until then nobody reads it.
+    """
 
     account: Account
     stream: str
@@ -225,6 +232,7 @@ class RunUpstream:
     notes: list[str] = field(default_factory=list)
     hears: Callable[[Answer], None] = lambda _answer: None
     is_answered: bool = False
+    turn: Callable[[], Awaitable[None]] = _at_once
 
     @property
     def spent(self) -> Spent:
@@ -284,12 +292,14 @@ class RunUpstream:
                     charge = await self.account.purse.charge(self.lane, patience_s=PATIENCE_S[self.lane])
                     self.waited_s += charge.waited_s
                     self.requests += 1
-                    tried = await self.account.send(method, path, params, json, headers, charged_at=charge.at)
+                    answer = await self.account.send(method, path, params, json, headers, charged_at=charge.at)
             except (aiohttp.ClientError, TimeoutError, OSError, EOFError, zlib.error) as error:
                 tally.answered(self.account.settings.name, None)
                 fault: UpstreamError = _transport_fault(what, error)
             else:
-                status = tried.answer.status
+                await self.turn()
+                tried = _Try(answer, self.account.reason(answer))
+                status = answer.status
                 if status == 401 and signed and not logged_in_again:
                     logged_in_again = True
                     if self.account.refused():
@@ -301,7 +311,7 @@ class RunUpstream:
                         continue
                 found = _fault(what, tried)
                 if found is None:
-                    return tried.answer
+                    return answer
                 fault = found
             await self._pause(fault, attempt)
             attempt += 1

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator,
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, compress, repeat
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -20,6 +21,7 @@ from syncd.instant import microseconds
 from syncd.records import Parser
 from syncd.rows import Columns, Key, Note, Reject, Row
 from syncd.source import Kind, Scope, Table
+from syncd.turns import Turns
 
 ROW_FAULTS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError, OverflowError)
 """What PostgreSQL or the driver raise when one value of one row is to blame."""
@@ -173,8 +175,9 @@ def lock_number(*words: str) -> int:
 class Read:
     """The records of a page as far as they can be read without the database.
 
-    `settled` holds one record per key: the last one wins. `columns` are the rows of the keys in `together`; the other
-    records have not been read any further than their key.
+    `settled` holds one record per key: the last one wins; `fingerprints` those of all but the records that the page
+    before has brought already. `columns` are the rows of the keys in `together`; the other records have not been read
+    any further than their key.
     """
 
     seen: int
@@ -200,12 +203,12 @@ def read_page(
     *,
     keys: Sequence[Key | None] | None = None,
     whole: bool = False,
-    known: Container[Key] = (),
+    before: Mapping[Key, bytes] = MappingProxyType({}),
 ) -> Read:
-    """Read keys and fingerprints of records, with `whole` also the values of all but those with `known` keys.
+    """Read keys and fingerprints of records, with `whole` also their values: worth it where most of them are new.
 
-    That is worth it where most of them are new to the mirror. `keys` are those of the records, if the walk has read
-    them already.
+    `keys` are those of the records, if the walk has read them already. `before` are the fingerprints of the page before
+    this one: pages overlap, and what that page has brought is not written again.
     """
     parser = target.parser
     settled: dict[Key, bytes] = {}
@@ -216,9 +219,12 @@ def read_page(
         elif isinstance(parsed := parser.parse(record), Reject):
             rejects.append((parsed, parser.fingerprint(record)))
     fingerprints = dict(zip(settled, parser.fingerprints(settled.values()), strict=True))
+    for key in fingerprints.keys() & before.keys():
+        if fingerprints[key] == before[key]:
+            del fingerprints[key]
     columns, together = None, []
     if whole:
-        together = [key for key in settled if key not in known]
+        together = [key for key in fingerprints if key not in before]
         columns, odd = parser.columns([settled[key] for key in together])
         for place in reversed(odd):
             del together[place]
@@ -238,23 +244,22 @@ async def write_page(
     not_after: datetime | None = None,
     careful: bool = False,
     unseen: bool = False,
-    sent: Callable[[], None] = lambda: None,
+    turns: Turns | None = None,
 ) -> Written:
     """Write the records of one page and return what came of them.
 
-    `unseen` says that the rows that were read together are most likely new: they are not looked up first. `sent` is
-    called when PostgreSQL has got new rows and is at work on them: this process has time for something else.
-    `not_after` protects rows that were changed later than that instant (a backfill must not undo what a live run
-    fetched after it). `careful` writes row by row, so that one row that PostgreSQL refuses becomes a reject instead of
-    costing the page.
+    `unseen` says that the rows that were read together are most likely new: they are not looked up first. `turns`
+    hears when PostgreSQL is at work and this process is not. `not_after` protects rows that were changed later than
+    that instant (a backfill must not undo what a live run fetched after it). `careful` writes row by row, so that one
+    row that PostgreSQL refuses becomes a reject instead of costing the page.
     """
     parser, settled = target.parser, read.settled
     written = Written(Counts(seen=read.seen, rejected=len(read.rejects)), list(settled), list(read.rejects))
-    fingerprints = read.fingerprints
+    fingerprints, turns = read.fingerprints, turns or Turns()
 
     async def copied(columns: Columns | None, keys: Sequence[Key]) -> bool:
         given = [fingerprints[key] for key in keys]
-        if careful or not columns or not await _copied(conn, target, source, columns, given, now=now, sent=sent):
+        if careful or not columns or not await _copied(conn, target, source, columns, given, now=now, turns=turns):
             return False
         written.counts.inserted += len(keys)
         written.notes.extend(note for _, note in columns.notes)
@@ -262,7 +267,7 @@ async def write_page(
 
     if unseen and await copied(read.columns, read.together):
         fingerprints = _without(fingerprints, read.together)
-    new, old = await _differing(conn, target, source, fingerprints, not_after)
+    new, old = await _differing(conn, target, source, fingerprints, not_after, turns)
     if new and not careful:
         if not read.columns:
             read = read_page(target, [settled[key] for key in new], keys=list(new), whole=True)
@@ -320,6 +325,7 @@ async def _differing(
     source: str,
     fingerprints: Mapping[Key, bytes],
     not_after: datetime | None,
+    turns: Turns,
 ) -> tuple[dict[Key, bytes], dict[Key, bytes]]:
     """Return the fingerprints that are not stored, by key: those of new keys, and those of keys the mirror holds.
 
@@ -329,7 +335,11 @@ async def _differing(
     old: dict[Key, bytes] = {}
     if fingerprints:
         keys, given = list(fingerprints), list(fingerprints.values())
-        for place, changed_at in await conn.fetch(target.select_differing, source, *target.key_columns(keys), given):
+        columns = target.key_columns(keys)
+        turns.sent()
+        differing = await conn.fetch(target.select_differing, source, *columns, given)
+        turns.back()
+        for place, changed_at in differing:
             if changed_at is None:
                 new[keys[place - 1]] = given[place - 1]
             elif not_after is None or changed_at <= not_after:
@@ -345,12 +355,12 @@ async def _copied(
     fingerprints: Sequence[bytes],
     *,
     now: datetime,
-    sent: Callable[[], None],
+    turns: Turns,
 ) -> bool:
     """Copy rows of new keys; False, with nothing written, if one of them is there, or child rows are."""
     try:
         async with _savepoint(conn, wanted=True):
-            await _copy_columns(conn, target, source, columns, fingerprints, now=now, sent=sent)
+            await _copy_columns(conn, target, source, columns, fingerprints, now=now, turns=turns)
     except asyncpg.UniqueViolationError:
         return False
     return True
@@ -364,7 +374,7 @@ async def _copy_columns(
     fingerprints: Sequence[bytes],
     *,
     now: datetime,
-    sent: Callable[[], None],
+    turns: Turns,
 ) -> None:
     """Copy rows of new keys, with their child rows, straight into their tables."""
     at = microseconds(now)
@@ -377,17 +387,18 @@ async def _copy_columns(
         target.table.name,
         schema_name=target.table.schema,
         columns=["source", *target.columns, *kept],
-        records=chain(zip(repeat(source), *columns.values, *kept.values()), _calling(sent)),
+        records=chain(zip(repeat(source), *columns.values, *kept.values()), _calling(turns.sent)),
     )
+    turns.back()
     for child, (rows, counts) in zip(target.children, columns.children, strict=True):
         if rows.values:
             inherited = list(chain.from_iterable(map(repeat, fingerprints, counts)))
-            await _copy_columns(conn, child, source, rows, inherited, now=now, sent=sent)
+            await _copy_columns(conn, child, source, rows, inherited, now=now, turns=turns)
 
 
-def _calling(sent: Callable[[], None]) -> Iterator[Any]:
-    """Yield nothing, but tell of the end of what comes before it."""
-    sent()
+def _calling(function: Callable[[], None]) -> Iterator[Any]:
+    """Yield nothing, but call at the end of what comes before it."""
+    function()
     yield from ()
 
 

@@ -11,7 +11,7 @@ While one page is committed the next is already on the wire, in order, never mor
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -38,6 +38,7 @@ from syncd.mirror import Counts, Read, Target, Written
 from syncd.records import Parser
 from syncd.rows import Key
 from syncd.source import Lane, Page, RunKind, Scope, Source, Stream, Walk
+from syncd.turns import Turns
 
 BREAKER_SHARE = 0.2
 BREAKER_ROWS = 10
@@ -306,10 +307,10 @@ class _Pass:
         self.remembers = False
         self.is_first = False
         self.brings_new = False
-        self.is_free = asyncio.Event()
-        self.is_free.set()
+        self.turns = Turns()
         self.keys: list[Key] = []
-        self.read_before: Container[Key] = ()
+        self.before: Mapping[Key, bytes] = {}
+        upstream.turn = self.turns.reading
 
     async def go(self) -> None:
         """Commit page after page; at the end bury what is gone and close the run."""
@@ -362,15 +363,12 @@ class _Pass:
         self.result.outcome = "ok"
 
     async def _read(self, page: Page) -> Read:
-        """Read a page ahead, with all values if the page before it was new to the mirror.
-
-        Pages overlap: what the page before held is no news.
-        """
-        await self.is_free.wait()
+        """Read a page ahead, with all values if the page before it was new to the mirror."""
+        await self.turns.reading()
         read = mirror.read_page(
-            self.target, page.records, keys=page.keys, whole=self.is_first or self.brings_new, known=self.read_before
+            self.target, page.records, keys=page.keys, whole=self.is_first or self.brings_new, before=self.before
         )
-        self.read_before = read.settled
+        self.before = read.fingerprints
         return read
 
     async def _commit(self, page: Page, read: Read, *, forget: bool, ends: bool, closes: bool) -> None:
@@ -379,12 +377,15 @@ class _Pass:
         The page that `closes` a walk closes the run; the one that `ends` a full listing only if the listing lacks no
         row. Else the cursor stays where it is until `_bury` has judged what is missing.
         """
-        try:
-            written, closes = await self._commit_once(
-                page, read, forget=forget, ends=ends, closes=closes, careful=False
-            )
-        except mirror.ROW_FAULTS:
-            written, closes = await self._commit_once(page, read, forget=forget, ends=ends, closes=closes, careful=True)
+        with self.turns.writing():
+            try:
+                written, closes = await self._commit_once(
+                    page, read, forget=forget, ends=ends, closes=closes, careful=False
+                )
+            except mirror.ROW_FAULTS:
+                written, closes = await self._commit_once(
+                    page, read, forget=forget, ends=ends, closes=closes, careful=True
+                )
         self.result.counts.add(written)
         self.result.pages += 1
         self.result.expected = page.total or self.result.expected
@@ -405,7 +406,7 @@ class _Pass:
             if forget and self.remembers:
                 await mirror.forget_seen(conn, source, run.stream)
             written = await mirror.write_page(
-                conn, self.target, source, read, now=now, careful=careful, unseen=self.is_first, sent=self.is_free.set,
+                conn, self.target, source, read, now=now, careful=careful, unseen=self.is_first, turns=self.turns,
                 not_after=page.requested_at if run.kind == "backfill" else None,
             )  # fmt: skip
             if page.scope and not page.whole_walk:
@@ -430,6 +431,7 @@ class _Pass:
                 conn, run, written.counts, self.upstream.spent, cursor=None if ends and not closes else page.cursor,
                 now=now, expected=page.total, notes=self.upstream.notes, outcome="ok" if closes else None,
             )  # fmt: skip
+            self.turns.sent()
         return written.counts, closes
 
     async def _missing(self, conn: asyncpg.Connection, scope: Scope, *, limit: int) -> list[Key]:
