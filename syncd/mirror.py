@@ -211,23 +211,23 @@ def read_page(
     this one: pages overlap, and what that page has brought is not written again.
     """
     parser = target.parser
-    settled: dict[Key, bytes] = {}
+    places: dict[Key, int] = {}
     rejects = []
-    for record, key in zip(records, keys or parser.keys(records), strict=True):
+    for place, key in enumerate(keys or parser.keys(records)):
         if key is not None:
-            settled[key] = record
-        elif isinstance(parsed := parser.parse(record), Reject):
-            rejects.append((parsed, parser.fingerprint(record)))
+            places[key] = place
+        elif isinstance(parsed := parser.parse(records[place]), Reject):
+            rejects.append((parsed, parser.fingerprint(records[place])))
+    settled = {key: records[place] for key, place in places.items()}
     fingerprints = dict(zip(settled, parser.fingerprints(settled.values()), strict=True))
     for key in fingerprints.keys() & before.keys():
         if fingerprints[key] == before[key]:
             del fingerprints[key]
-    columns, together = None, []
+    columns, together = None, list[Key]()
     if whole:
-        together = [key for key in fingerprints if key not in before]
-        columns, odd = parser.columns([settled[key] for key in together])
-        for place in reversed(odd):
-            del together[place]
+        key_at = {places[key]: key for key in fingerprints if key not in before}
+        columns, read = parser.columns(records, list(key_at))
+        together = [key_at[place] for place in read]
     return Read(
         seen=len(records), settled=settled, fingerprints=fingerprints, rejects=rejects, columns=columns,
         together=together,

@@ -40,13 +40,21 @@ def envelope(body: bytes) -> dict[str, bytes]:
     return dict(_last[1])
 
 
-def elements(raw: bytes | None, name: str) -> list[bytes]:
+class Elements(list[bytes]):
+    """The elements of a JSON array, with the array itself: to decode them together it need not be joined again."""
+
+    def __init__(self, found: Iterable[Raw], array: bytes) -> None:
+        super().__init__(map(bytes, found))
+        self.array = array
+
+
+def elements(raw: bytes | None, name: str) -> Elements:
     """Split a JSON array into its elements, each as sent; `name` is the array's, for the error.
 
     Raises BadPayload if it is missing or no array.
     """
     try:
-        return [bytes(element) for element in _decoded(_ARRAY, raw or b"")]
+        return Elements(*_sound(_ARRAY, raw or b""))
     except (msgspec.MsgspecError, RecursionError):
         got = "nothing" if raw is None else _kind_of(raw)
         raise BadPayload(f"expected an array in `{name}`, got {got}") from None
@@ -55,14 +63,22 @@ def elements(raw: bytes | None, name: str) -> list[bytes]:
 _last: list[Any] = [b"", {}]
 
 
-def _decoded(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
-    """Decode one level of JSON; text that is unsound (NaN, lone surrogates, bad UTF-8) is mended first."""
+def _sound(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> tuple[Any, bytes]:
+    """Decode one level of JSON; text that is unsound (NaN, lone surrogates, bad UTF-8) is mended first.
+
+    Also return the text that was decoded.
+    """
     try:
         if not body.isascii():
             body.decode()
-        return decoder.decode(body)
+        return decoder.decode(body), body
     except (UnicodeDecodeError, msgspec.MsgspecError):
-        return decoder.decode(mended(body))
+        body = mended(body)
+        return decoder.decode(body), body
+
+
+def _decoded(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
+    return _sound(decoder, body)[0]
 
 
 def scalar(raw: bytes | None) -> Any:
@@ -114,10 +130,13 @@ class Parser:
         self._strict = StrictReader(table, zone) if is_flat(table) else None
         self._key_reader = KeyReader(table) if has_plain_key(table) else None
         self.recipe = hashlib.blake2b(f"1 {zone.key} {table!r}".encode(), digest_size=16).digest()
+        self._blank = hashlib.blake2b(digest_size=16, person=self.recipe)
 
     def fingerprint(self, record: bytes) -> bytes:
         """Return the 16-byte fingerprint of a record as sent: equal ones give equal rows."""
-        return hashlib.blake2b(record, digest_size=16, person=self.recipe).digest()
+        digest = self._blank.copy()
+        digest.update(record)
+        return digest.digest()
 
     def key(self, record: bytes) -> Key | None:
         """Return the record's key, or None if it has no usable one. Reads nothing else, so it is cheap."""
@@ -128,19 +147,19 @@ class Parser:
 
     def fingerprints(self, records: Iterable[bytes]) -> list[bytes]:
         """Return the fingerprint of each record."""
-        return [hashlib.blake2b(record, digest_size=16, person=self.recipe).digest() for record in records]
+        return list(map(self.fingerprint, records))
 
     def keys(self, records: Sequence[bytes]) -> list[Key | None]:
         """Return the key of each record, None for one without a usable key."""
-        if self._key_reader and records and (found := self._key_reader.keys(records)):
+        if self._key_reader and records and (found := self._key_reader.keys(_array(records), len(records))):
             return list(found)
         return [self.key(record) for record in records]
 
-    def columns(self, records: Sequence[bytes]) -> tuple[Columns | None, list[int]]:
-        """Read records together as columns; return the places of those that must be read alone."""
-        if self._strict is None or not records:
-            return None, list(range(len(records)))
-        return self._strict.read_all(records)
+    def columns(self, records: Sequence[bytes], places: Sequence[int]) -> tuple[Columns | None, list[int]]:
+        """Read the records at these places together as columns; return the places of those that were."""
+        if self._strict is None or not places:
+            return None, []
+        return self._strict.read_all(records, _array(records), places)
 
     def child(self, place: int) -> "Parser":
         """Return the parser of the child table at that place."""
@@ -312,6 +331,10 @@ class Parser:
                 node = node.setdefault(step, {})
             node[column.path[-1]] = index
         return root
+
+
+def _array(records: Sequence[bytes]) -> bytes:
+    return records.array if isinstance(records, Elements) else b"[" + b",".join(records) + b"]"
 
 
 def _digest(raw: bytes) -> bytes:

@@ -37,10 +37,11 @@ class Row(NamedTuple):
 class Columns(NamedTuple):
     """Rows of a table, read together and kept as columns: `values` holds one sequence per column of the table.
 
-    `children` has one entry per child table: the rows of all parents, one parent after the other, and how many each
-    parent has. `extras` holds each row's `_extra`, or nothing if no row has one; `notes` the signs of drift with the
-    place of the row, those of child rows among their parent's. Missing fields and arrays are null and empty: such rows
-    must be new to the mirror, where nothing is stored that they would have to keep.
+    Instants are as PostgreSQL counts them. `children` has one entry per child table: the rows of all parents, one
+    parent after the other, and how many each parent has. `extras` holds each row's `_extra`, or nothing if no row has
+    one; `notes` the signs of drift with the place of the row, those of child rows among their parent's. Missing fields
+    and arrays are null and empty: such rows must be new to the mirror, where nothing is stored that they would have to
+    keep.
     """
 
     values: Sequence[Sequence[Any]]

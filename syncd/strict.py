@@ -17,6 +17,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 from msgspec.structs import astuple
 
+from syncd.instant import microseconds
 from syncd.rows import KEY_CHARS, Columns, Key, Note, Row
 from syncd.source import Kind, Table
 from syncd.values import read, read_date, read_timestamp
@@ -62,14 +63,13 @@ class KeyReader:
         except _REFUSALS:
             return None
 
-    def keys(self, records: Sequence[bytes]) -> list[Key] | None:
-        """Return the keys of records, or None if that of any is not as documented."""
-        array = _array(records)
+    def keys(self, array: bytes, count: int) -> list[Key] | None:
+        """Return the keys of an array of so many records, or None if that of any is not as documented."""
         try:
             found = self._decode_all(array)
         except _REFUSALS:
             return None
-        return list(map(astuple, found)) if len(found) == len(records) and _NUL not in array else None
+        return list(map(astuple, found)) if len(found) == count and _NUL not in array else None
 
 
 class StrictReader:
@@ -84,14 +84,17 @@ class StrictReader:
         self._width = len(names)
         self._inherited = inherited
         self._key_at = [names.index(name) for name in table.key]
+        times = _Times(zone)
         readers: dict[Kind, Callable[[Any], Any]] = {
             Kind.NUMERIC: lambda raw: _number(bytes(raw)),
             Kind.UUID: _raw(Kind.UUID),
             Kind.JSON: _raw(Kind.JSON),
             Kind.DATE: _date(zone),
-            Kind.TIMESTAMP: _Times(zone).read,
+            Kind.TIMESTAMP: times.read,
         }
         self._texts = [(i, readers[column.kind]) for i, column in enumerate(table.columns) if column.kind in readers]
+        readers[Kind.TIMESTAMP] = times.count
+        self._column_texts = [(i, readers[table.columns[i].kind]) for i, _ in self._texts]
         self._children = [StrictReader(child.table, zone, len(table.key)) for child in table.children]
         self.whole: Any = self._struct(table, [child.whole for child in self._children])
         self.gappy: Any = self._struct(table, [child.gappy for child in self._children], missing=UNSET)
@@ -118,31 +121,34 @@ class StrictReader:
             table.name, fields, rename=rename, forbid_unknown_fields=True, frozen=True, gc=False, kw_only=True
         )
 
-    def read_all(self, records: Sequence[bytes]) -> tuple[Columns | None, list[int]]:
-        """Read records together: return their values as columns, and the places of those that must be read alone.
+    def read_all(
+        self, records: Sequence[bytes], array: bytes, places: Sequence[int]
+    ) -> tuple[Columns | None, list[int]]:
+        """Read the records at these places together: return their values as columns, and the places of those.
 
-        A record may lack fields, and an element may name another parent than the one it came with.
+        `array` holds all the records. One may lack fields, and an element may name another parent than the one it came
+        with; any other that is not as documented is left out: it must be read alone.
         """
-        decoded = self._decoded(records)
-        places = [place for place, row in enumerate(decoded) if row is not None]
-        if not places:
-            return None, list(range(len(records)))
-        columns, odd = self._columns([decoded[place] for place in places])
+        decoded = self._decoded(records, array, places)
+        if None in decoded:
+            places = [place for place, row in zip(places, decoded, strict=True) if row is not None]
+            decoded = [row for row in decoded if row is not None]
+        if not decoded:
+            return None, []
+        columns, odd = self._columns(decoded)
+        if not odd:
+            return columns, list(places)
         good = [at not in odd for at in range(len(places))]
-        taken = set(compress(places, good))
-        if odd:
-            columns = columns.kept(good)
-        return columns if taken else None, [place for place in range(len(records)) if place not in taken]
+        return columns.kept(good) if any(good) else None, list(compress(places, good))
 
-    def _decoded(self, records: Sequence[bytes]) -> Sequence[Any]:
+    def _decoded(self, records: Sequence[bytes], array: bytes, places: Sequence[int]) -> list[Any]:
         """Decode records, all at once if that is possible, else one by one: None for each that must be read alone."""
-        array = _array(records)
         if _NUL not in array:
             for decode_all in (self._decode_all, self._decode_all_gappy):
                 with contextlib.suppress(*_REFUSALS):
                     if len(decoded := decode_all(array)) == len(records):
-                        return decoded
-        return [_attempt(self._decode_gappy, record) for record in records]
+                        return [decoded[place] for place in places]
+        return [_attempt(self._decode_gappy, records[place]) for place in places]
 
     def _columns(self, rows: Sequence[msgspec.Struct], inherited: Sequence[list[Any]] = ()) -> tuple[Columns, set[int]]:
         """Turn rows into columns; the first take the values of their parents, given as columns in `inherited`.
@@ -153,7 +159,7 @@ class StrictReader:
         notes = _fill(values, self._fields) if type(rows[0]) is self.gappy else []
         arrays, values = values[self._width :], values[: self._width]
         odd: set[int] = set()
-        for place, text in self._texts:
+        for place, text in self._column_texts:
             values[place] = column = [None if value is None else text(value) for value in values[place]]
             if _ODD in column:
                 odd.update(at for at, value in enumerate(column) if value is _ODD)
@@ -247,10 +253,6 @@ def _twice(keys: Sequence[Key]) -> set[int]:
     return {place for place, key in enumerate(keys) if counted[key] > 1}
 
 
-def _array(records: Sequence[bytes]) -> bytes:
-    return b"[" + b",".join(records) + b"]"
-
-
 def has_plain_key(table: Table) -> bool:
     """Say whether each part of the key is a plain member of a record."""
     return all(len(column.path) == 1 and column.kind in _KEYS for column in table.columns if column.name in table.key)
@@ -293,15 +295,35 @@ class _Times:
     def __init__(self, zone: ZoneInfo) -> None:
         self._zone = zone
         self._offsets: dict[str, timezone | None] = {}
+        self._midnights: dict[str, int] = {}
 
     def read(self, text: str) -> Any:
-        if len(text) == 19 and text[4] == "-" and text[10] in " T" and text[13] == ":":
+        """Return an instant."""
+        if len(text) == 19 and text[4] == "-" and text[10] in " T" and text[13] == text[16] == ":":
             try:
                 if offset := self._offset(text[:10]):
                     return datetime.fromisoformat(text).replace(tzinfo=offset)
             except (ValueError, OverflowError):
                 return _ODD
         return _fitting(read_timestamp(text, self._zone))
+
+    def count(self, text: str) -> Any:
+        """Return an instant as PostgreSQL counts it; days and minutes that were seen before are not read again."""
+        midnight, minutes, seconds = text[:10], text[11:16], text[16:]
+        try:
+            if text[10] in " T":
+                return self._midnights[midnight] + _MINUTES[minutes] + _SECONDS[seconds]
+        except (KeyError, IndexError):
+            pass
+        moment = self.read(text)
+        if moment is _ODD:
+            return _ODD
+        counted = microseconds(moment)
+        if seconds in _SECONDS and minutes in _MINUTES and self._offsets.get(midnight):
+            if len(self._midnights) >= DAYS_CACHED:
+                self._midnights.clear()
+            self._midnights[midnight] = counted - _MINUTES[minutes] - _SECONDS[seconds]
+        return counted
 
     def _offset(self, day: str) -> timezone | None:
         """Return the offset of the zone on a day, None if the clocks are changed on it."""
@@ -315,5 +337,7 @@ class _Times:
         return self._offsets[day]
 
 
+_MINUTES = {f"{at // 60:02d}:{at % 60:02d}": at * 60_000_000 for at in range(24 * 60)}
+_SECONDS = {f":{at:02d}": at * 1_000_000 for at in range(60)}
 NOON = timedelta(hours=12)
 UTC_ZONE = ZoneInfo("UTC")
