@@ -358,10 +358,11 @@ async def _copied(
     turns: Turns,
 ) -> bool:
     """Copy rows of new keys; False, with nothing written, if one of them is there, or child rows are."""
+    await conn.execute("SAVEPOINT copied")
     try:
-        async with _savepoint(conn, wanted=True):
-            await _copy_columns(conn, target, source, columns, fingerprints, now=now, turns=turns)
+        await _copy_columns(conn, target, source, columns, fingerprints, now=now, turns=turns)
     except asyncpg.UniqueViolationError:
+        await conn.execute("ROLLBACK TO SAVEPOINT copied")
         return False
     return True
 
