@@ -177,11 +177,15 @@ def _retention(table: Table) -> Retention:
     kept = Retention(
         runs_s=table.take("runs", duration, Retention.runs_s),
         rejects_s=table.take("rejects", duration, Retention.rejects_s),
-        history_s=table.take("history", duration, Retention.history_s),
+        history_s=table.take("history", _duration_or_forever, Retention.history_s),
         changes_s=table.take("changes", duration, Retention.changes_s),
     )
     table.close()
     return kept
+
+
+def _duration_or_forever(value: object) -> float | None:
+    return None if value == "forever" else duration(value)
 
 
 def _sources(table: Table, registry: Mapping[str, SourceSpec]) -> dict[str, SourceConfig]:
