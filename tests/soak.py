@@ -5,8 +5,9 @@
 The sandbox lives in this process; it keeps changing and misbehaving. Real `syncd` processes sync, sweep, backfill and
 serve on a private PostgreSQL (fsync on); they are killed, and so is the server. Every half a minute all comes to a
 rest: one clean sync and one full one, both accepting deletions, must end with 0, the whole mirror must equal the truth,
-every version of every row must have been kept and told of, and what stands in schema syncd must add up. The first thing that is wrong ends the soak with 1, the seed and the last
-deeds. The seed gives the same deeds again, but not at the same instants: the clock is the real one.
+every version of every row must have been kept and told of, and what stands in schema syncd must add up. The first thing
+that is wrong ends the soak with 1, the seed and the last deeds. The seed gives the same deeds again, but not at the
+same instants: the clock is the real one.
 """
 
 import argparse
