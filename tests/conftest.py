@@ -119,6 +119,7 @@ class Bench:
     time: Time
     folder: Path
     keeps: bool = False
+    past: tuple[Any, ...] = field(default=(), repr=False)
 
     async def sync(self, selector: str, kind: Any = "live", **order: Any) -> Result:
         """Run one stream, named `source.stream`, once."""

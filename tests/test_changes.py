@@ -43,7 +43,7 @@ async def newest(bench: Bench) -> int:
 
 
 def first_customer(bench: Bench) -> dict[str, Any]:
-    return cast("dict[str, Any]", bench.sandbox.truth("cyclesoftware", "customers")[0])
+    return bench.sandbox.truth("cyclesoftware", "customers")[0]
 
 
 # --- What is told -----------------------------------------------------------------------------------------------------

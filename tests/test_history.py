@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import asyncpg
 import pytest
@@ -38,7 +38,7 @@ TOLD_TODAY = {
 
 
 def first_customer(bench: Bench) -> dict[str, Any]:
-    return cast("dict[str, Any]", bench.sandbox.truth("cyclesoftware", "customers")[0])
+    return bench.sandbox.truth("cyclesoftware", "customers")[0]
 
 
 def rename(bench: Bench, name: str, *, number: str | None = None) -> int:
