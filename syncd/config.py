@@ -177,9 +177,15 @@ def _retention(table: Table) -> Retention:
     kept = Retention(
         runs_s=table.take("runs", duration, Retention.runs_s),
         rejects_s=table.take("rejects", duration, Retention.rejects_s),
+        history_s=table.take("history", _duration_or_forever, Retention.history_s),
+        changes_s=table.take("changes", duration, Retention.changes_s),
     )
     table.close()
     return kept
+
+
+def _duration_or_forever(value: object) -> float | None:
+    return None if value == "forever" else duration(value)
 
 
 def _sources(table: Table, registry: Mapping[str, SourceSpec]) -> dict[str, SourceConfig]:
@@ -222,6 +228,8 @@ def _source(table: Table, name: str, registry: Mapping[str, SourceSpec]) -> Sour
 
 def _stream(table: Table, spec: StreamSpec) -> StreamConfig:
     enabled = table.take("enabled", boolean, default=True)
+    history = table.take("history", boolean, default=False)
+    changes = table.take("changes", boolean, default=False)
     every_s = table.take("every", duration, None)
     cron = table.take("cron", lambda value: parse_cron(text(value)), None)
     if "every" in table.raw and "cron" in table.raw:
@@ -238,6 +246,8 @@ def _stream(table: Table, spec: StreamSpec) -> StreamConfig:
     return StreamConfig(
         name=spec.name,
         enabled=enabled,
+        history=history,
+        changes=changes,
         every_s=spec.every_s if every_s is None and cron is None else every_s,
         cron=cron,
         sweep_s=sweep_s,

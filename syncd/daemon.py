@@ -303,11 +303,15 @@ class _Daemon:
     async def _prune(self) -> None:
         """Delete what is older than the configuration keeps, in small statements."""
         now, kept = utc_now(), self._config.retention
-        runs_before, rejects_before = now - timedelta(seconds=kept.runs_s), now - timedelta(seconds=kept.rejects_s)
+        ages = {"runs": kept.runs_s, "rejects": kept.rejects_s, "changes": kept.changes_s, "versions": kept.history_s}
+        before = {name: now - timedelta(seconds=age_s) for name, age_s in ages.items() if age_s is not None}
         with self._telling("prune_failed"):
-            runs, rejects = await ledger.prune(self._open(), runs_before=runs_before, rejects_before=rejects_before)
-            if runs or rejects:
-                _log.info("history_pruned", runs=runs, rejects=rejects)
+            pruned = await ledger.prune(self._open(), before)
+            if any(pruned.values()):
+                _log.info(
+                    "history_pruned", runs=pruned["runs"], rejects=pruned["rejects"], changes=pruned["changes"],
+                    versions=pruned.get("versions", 0),
+                )  # fmt: skip
 
     async def _tell(self) -> None:
         """Tell systemd how the streams stand; by the way, notice a database that went away while nothing ran."""

@@ -14,10 +14,10 @@ EVENTS: Final[Mapping[str, str]] = {
     "daemon_task_failed": "A task of the daemon met a bug of ours; the daemon goes on. Please report it.",
     "database_lost": "The database cannot be reached; runs are held back until it is there again. Once per outage.",
     "database_recovered": "The database answers again after `down_s` seconds; what was missed runs now.",
-    "history_pruned": "Finished runs and rejects older than `[retention]` allows were deleted.",
+    "history_pruned": "What is older than `[retention]` allows was deleted: runs, rejects, changes, versions of rows.",
     "notify_failed": "A message to the service manager was lost; harmless, unless it goes on.",
     "page_failed": "A page of the web server met a bug of ours; its reader saw only that. Please report it.",
-    "prune_failed": "Old runs and rejects could not be deleted; tried again within the hour.",
+    "prune_failed": "What is older than `[retention]` allows could not be deleted; tried again within the hour.",
     "request_retried": "A passing fault (transport, 5xx, 429) met one request; it is sent again after a wait.",
     "run_crashed": "A run met a bug of ours and ended as failed; nothing half-done was committed. Please report it.",
     "run_finished": "A run ended: the one line that every run has, with its outcome and counts. A warning if it "

@@ -109,6 +109,27 @@ _PRUNE_REJECTS = """
 DELETE FROM syncd.rejects WHERE reject_id IN (SELECT reject_id FROM syncd.rejects WHERE last_seen_at < $1 LIMIT $2)
 """
 
+# From the first on, without a gap, and never the last one: it gives the next its number.
+_PRUNE_CHANGES = """
+DELETE FROM syncd.changes WHERE id IN (
+  SELECT id FROM (
+    SELECT id, bool_and(changed_at < $1) OVER (ORDER BY id) AS is_old
+    FROM (SELECT id, changed_at FROM syncd.changes ORDER BY id LIMIT $2) AS oldest
+  ) AS judged WHERE is_old
+) AND id < (SELECT max(id) FROM syncd.changes)
+"""
+
+_PRUNE = {"runs": _PRUNE_RUNS, "rejects": _PRUNE_REJECTS, "changes": _PRUNE_CHANGES}
+
+_HISTORY_TABLES = """
+SELECT format('%I.%I', 'history', relname) AS name FROM pg_class
+WHERE relnamespace = 'history'::regnamespace AND relkind = 'r' ORDER BY relname
+"""
+
+_PRUNE_VERSIONS = """
+DELETE FROM {0} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {0} WHERE valid_to < $1 ORDER BY valid_to LIMIT $2))
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Spent:
@@ -176,18 +197,26 @@ async def recover(database: Database, *, now: datetime) -> int:
     return recovered
 
 
-async def prune(database: Database, *, runs_before: datetime, rejects_before: datetime) -> tuple[int, int]:
-    """Delete older runs and rejects, in many small statements; return how many of each."""
-    deleted = [0, 0]
-    for place, (query, before) in enumerate(((_PRUNE_RUNS, runs_before), (_PRUNE_REJECTS, rejects_before))):
+async def prune(database: Database, before: Mapping[str, datetime]) -> dict[str, int]:
+    """Delete what is older than these instants, in many small statements; return how many of each.
+
+    The names are `runs`, `rejects`, `changes` and `versions` (of rows, by when they ended).
+    """
+    queries = [(name, query) for name, query in _PRUNE.items() if name in before]
+    if "versions" in before:
+        async with database.connection() as conn:
+            tables = [row["name"] for row in await conn.fetch(_HISTORY_TABLES)]
+        queries += [("versions", _PRUNE_VERSIONS.format(name)) for name in tables]
+    deleted = dict.fromkeys(before, 0)
+    for name, query in queries:
         for _ in range(PRUNE_BATCHES):
             async with database.connection() as conn:
-                status = await conn.execute(query, before, PRUNE_BATCH)
+                status = await conn.execute(query, before[name], PRUNE_BATCH)
             count = int(status.rpartition(" ")[2])
-            deleted[place] += count
+            deleted[name] += count
             if count < PRUNE_BATCH:
                 break
-    return deleted[0], deleted[1]
+    return deleted
 
 
 async def _holder(database: Database, source: str, stream: str, lane: Lane, now: datetime) -> str:

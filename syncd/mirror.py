@@ -16,7 +16,9 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from syncd import tally
+from syncd import history, tally
+from syncd.history import Kept, Recorder
+from syncd.history import quoted as _quoted
 from syncd.instant import microseconds
 from syncd.records import Parser
 from syncd.rows import Columns, Key, Note, Reject, Row
@@ -26,6 +28,7 @@ from syncd.turns import Turns
 ROW_FAULTS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError, OverflowError)
 """What PostgreSQL or the driver raise when one value of one row is to blame."""
 
+NOTHING = Kept()
 _SQL_TYPE = {kind: "text" if kind is Kind.SHA256 else str(kind) for kind in Kind}
 _SEPARATOR = "\x1f"
 _WAYS = ("hashjoin", "material", "memoize", "mergejoin", "seqscan")
@@ -74,7 +77,7 @@ class Written:
 class Target:
     """One table of the mirror with its parser, its statements and its child tables; made once per source."""
 
-    def __init__(self, table: Table, parser: Parser, children: Sequence["Target"] = ()) -> None:
+    def __init__(self, table: Table, parser: Parser, children: Sequence["Target"] = (), kept: Kept = NOTHING) -> None:
         self.table = table
         self.parser = parser
         self.children = tuple(children)
@@ -83,6 +86,7 @@ class Target:
         self.deleted_at = self.columns.index(table.deleted) if table.deleted else None
         self.json_columns = frozenset(column.name for column in table.columns if column.kind is Kind.JSON)
         self._types = {column.name: _SQL_TYPE[column.kind] for column in table.columns}
+        self.recorder = Recorder(table, kept, self._types)
         keys = table.key
         names = ", ".join(map(_quoted, keys))
         own = ", ".join(f"t.{_quoted(key)}" for key in keys)
@@ -104,13 +108,14 @@ class Target:
         )
         parents = f" AND t.{_quoted(keys[0])} = ANY($2::{self._types[keys[0]]}[])" if len(keys) > 1 else ""
         self.select_family = f"SELECT {own}, t._deleted_at IS NULL FROM {self.name} t WHERE t.source = $1{parents}"
-        self.update = self._update_sql(joined)
+        self.update = self.recorder.keeping(self._update_sql(joined), own)
         not_after = f"${len(keys) + 3}"
-        self.bury = (
-            f"UPDATE {self.name} t SET _deleted_at = $2, _changed_at = $2, _hash = NULL"
+        self.bury = self.recorder.keeping(
+            f"UPDATE {self.name} t SET _deleted_at = $2, _changed_at = {self.recorder.stamp('$2')}, _hash = NULL"
             f" FROM unnest({self.arrays(3)}) AS k({names})"
             f" WHERE t.source = $1 AND {joined} AND t._deleted_at IS NULL"
-            f" AND ({not_after}::timestamptz IS NULL OR {_NOT_SEEN_SINCE.format(not_after)}) RETURNING {own}"
+            f" AND ({not_after}::timestamptz IS NULL OR {_NOT_SEEN_SINCE.format(not_after)})",
+            own,
         )
         self.forget = (
             f"UPDATE {self.name} t SET _hash = NULL"
@@ -127,12 +132,11 @@ class Target:
             f"t.{_quoted(column)} IS DISTINCT FROM k.{_quoted(column)}" for column in [*content, "_extra"]
         )
         return (
-            f"UPDATE {self.name} t SET {sets}_changed_at = $2,"
+            f"UPDATE {self.name} t SET {sets}_changed_at = {self.recorder.stamp('$2')},"
             " _deleted_at = CASE WHEN k._gone THEN coalesce(t._deleted_at, $2) END"
             f" FROM unnest({arrays}) AS k({', '.join(map(_quoted, given))})"
             f" WHERE t.source = $1 AND {joined}"
             f" AND (k._touched OR {differs} OR k._gone = (t._deleted_at IS NULL))"
-            f" RETURNING {', '.join(f't.{_quoted(key)}' for key in self.table.key)}"
         )
 
     def arrays(self, first: int) -> str:
@@ -143,26 +147,58 @@ class Target:
         """Return keys as one list per key column, as statements take them."""
         return list(map(list, zip(*keys, strict=True))) if keys else [[] for _ in self.table.key]
 
+    @property
+    def history(self) -> str:
+        """The table of schema `history` that holds the rows' old versions, whether or not any are kept now."""
+        return self.recorder.history
+
     def gone(self, row: Row) -> bool:
         """Say whether the upstream itself flags the row as deleted."""
         return self.deleted_at is not None and row.values[self.deleted_at] is True
 
 
-def target(table: Table, parser: Parser) -> Target:
+def target(table: Table, parser: Parser, kept: Kept = NOTHING) -> Target:
     """Return the target of a table, its child tables included."""
-    children = [Target(child.table, parser.child(place)) for place, child in enumerate(table.children)]
-    return Target(table, parser, children)
+    children = [Target(child.table, parser.child(place), kept=kept) for place, child in enumerate(table.children)]
+    return Target(table, parser, children, kept)
 
 
-async def lock_tables(conn: asyncpg.Connection, source: str, targets: Iterable[Target]) -> None:
+async def lock_tables(
+    conn: asyncpg.Connection, source: str, targets: Collection[Target], *, run_id: int | None = None
+) -> None:
     """Hold other writers of the same source's tables off until the transaction ends; always in the same order.
 
     Until then rows are looked up by key only. PostgreSQL keeps the plan of a statement: one that was best while the
     table was small would read it from end to end for each page of a first load.
     """
     numbers = [lock_number("table", source, name) for name in sorted(target.name for target in targets)]
+    tells = run_id is not None and any(target.recorder.kept.changes for target in targets)
+    settings = f"{_BY_KEY}, set_config('{history.RUN}', '{run_id}', true)" if tells else _BY_KEY
     with tally.waiting_for_lock(source):
-        await conn.execute(f"SELECT pg_advisory_xact_lock(number), {_BY_KEY} FROM unnest($1::bigint[]) number", numbers)
+        await conn.execute(
+            f"SELECT pg_advisory_xact_lock(number), {settings} FROM unnest($1::bigint[]) number", numbers
+        )
+
+
+async def take_line(conn: asyncpg.Connection, target: Target, source: str) -> None:
+    """Before changes that are told of: let no other transaction tell of any until this one ends.
+
+    Who waits here holds its tables already, and who holds the line waits for no table: there is no deadlock.
+    """
+    if target.recorder.kept.changes:
+        with tally.waiting_for_lock(source):
+            await conn.execute(history.TAKE_LINE, lock_number(history.FEED), f"{source}.{target.recorder.kept.stream}")
+
+
+async def _tell_new(
+    conn: asyncpg.Connection, target: Target, source: str, columns: Sequence[Sequence[Any]], *, now: datetime
+) -> None:
+    """Tell of rows just copied, given as columns; one that came as a tombstone never was there."""
+    keys = [columns[target.columns.index(name)] for name in target.table.key]
+    if target.deleted_at is not None:
+        alive = [flag is not True for flag in columns[target.deleted_at]]
+        keys = [list(compress(column, alive)) for column in keys]
+    await conn.execute(target.recorder.tell_new, source, now, *map(list, keys))
 
 
 def lock_number(*words: str) -> int:
@@ -255,27 +291,18 @@ async def write_page(
     """
     parser, settled = target.parser, read.settled
     written = Written(Counts(seen=read.seen, rejected=len(read.rejects)), list(settled), list(read.rejects))
-    fingerprints, turns = read.fingerprints, turns or Turns()
-
-    async def copied(columns: Columns | None, keys: Sequence[Key]) -> bool:
-        given = [fingerprints[key] for key in keys]
-        if careful or not columns or not await _copied(conn, target, source, columns, given, now=now, turns=turns):
-            return False
-        written.counts.inserted += len(keys)
-        written.notes.extend(note for _, note in columns.notes)
-        return True
-
-    if unseen and await copied(read.columns, read.together):
-        fingerprints = _without(fingerprints, read.together)
-    new, old = await _differing(conn, target, source, fingerprints, not_after, turns)
+    left, turns = read.fingerprints, turns or Turns()
+    if unseen and not careful:
+        left = await _copy_new(conn, target, source, read, left, written, now=now, turns=turns)
+    new, old = await _differing(conn, target, source, left, not_after, turns)
     if new and not careful:
         if not read.columns:
             read = read_page(target, [settled[key] for key in new], keys=list(new), whole=True)
-        columns, together = read.columns_of(new)
-        if await copied(columns, together):
-            new = _without(new, together)
+        new = await _copy_new(conn, target, source, read, new, written, now=now, turns=turns)
+    if new or old:
+        await take_line(conn, target, source)
     rows: list[tuple[Row, bytes]] = []
-    for key, fingerprint in (new | old).items():
+    for key, fingerprint in {**new, **old}.items():
         row = parser.parse(settled[key])
         if isinstance(row, Row):
             rows.append((row, fingerprint))
@@ -314,11 +341,6 @@ class _savepoint:  # noqa: N801  (reads as a function)
             await (self._transaction.rollback() if kind else self._transaction.commit())
 
 
-def _without(fingerprints: Mapping[Key, bytes], keys: Collection[Key]) -> dict[Key, bytes]:
-    left = set(fingerprints).difference(keys)
-    return {key: fingerprints[key] for key in fingerprints if key in left} if left else {}
-
-
 async def _differing(
     conn: asyncpg.Connection,
     target: Target,
@@ -326,7 +348,7 @@ async def _differing(
     fingerprints: Mapping[Key, bytes],
     not_after: datetime | None,
     turns: Turns,
-) -> tuple[dict[Key, bytes], dict[Key, bytes]]:
+) -> tuple[Mapping[Key, bytes], Mapping[Key, bytes]]:
     """Return the fingerprints that are not stored, by key: those of new keys, and those of keys the mirror holds.
 
     In the order of the page.
@@ -347,24 +369,35 @@ async def _differing(
     return new, old
 
 
-async def _copied(
+async def _copy_new(
     conn: asyncpg.Connection,
     target: Target,
     source: str,
-    columns: Columns,
-    fingerprints: Sequence[bytes],
+    read: Read,
+    wanted: Mapping[Key, bytes],
+    written: Written,
     *,
     now: datetime,
     turns: Turns,
-) -> bool:
-    """Copy rows of new keys; False, with nothing written, if one of them is there, or child rows are."""
+) -> Mapping[Key, bytes]:
+    """Copy those of the wanted rows that were read together, as rows of new keys; return the fingerprints left over.
+
+    Nothing is written if one of them is in the mirror after all, or child rows of one are.
+    """
+    columns, keys = read.columns_of(wanted)
+    if columns is None:
+        return wanted
+    await take_line(conn, target, source)
     await conn.execute("SAVEPOINT copied")
     try:
-        await _copy_columns(conn, target, source, columns, fingerprints, now=now, turns=turns)
+        await _copy_columns(conn, target, source, columns, [wanted[key] for key in keys], now=now, turns=turns)
     except asyncpg.UniqueViolationError:
         await conn.execute("ROLLBACK TO SAVEPOINT copied")
-        return False
-    return True
+        return wanted
+    written.counts.inserted += len(keys)
+    written.notes.extend(note for _, note in columns.notes)
+    copied = set(keys)
+    return {key: fingerprint for key, fingerprint in wanted.items() if key not in copied}
 
 
 async def _copy_columns(
@@ -391,6 +424,8 @@ async def _copy_columns(
         records=chain(zip(repeat(source), *columns.values, *kept.values()), _calling(turns.sent)),
     )
     turns.back()
+    if target.recorder.kept.changes:
+        await _tell_new(conn, target, source, columns.values, now=now)
     for child, (rows, counts) in zip(target.children, columns.children, strict=True):
         if rows.values:
             inherited = list(chain.from_iterable(map(repeat, fingerprints, counts)))
@@ -429,6 +464,8 @@ async def _write_rows(
                 for row, fingerprint in new
             ],
         )
+        if target.recorder.kept.changes:
+            await _tell_new(conn, target, source, list(zip(*(row.values for row, _ in new), strict=True)), now=now)
     updated: list[Key] = []
     if old:
         given = [
@@ -521,6 +558,7 @@ async def bury(
     """
     if not keys:
         return 0
+    await take_line(conn, target, source)
     found = await conn.fetch(target.bury, source, now, *map(list, zip(*keys, strict=True)), not_after)
     buried = {tuple(row) for row in found}
     for child in target.children:
@@ -603,7 +641,3 @@ def _in_scope(target: Target, scope: Scope, place: int) -> tuple[str, list[list[
         return "", []
     kind = next(_SQL_TYPE[column.kind] for column in target.table.columns if column.name == scope.column)
     return f" AND t.{_quoted(scope.column)} = ANY(${place}::{kind}[])", [list(scope.values)]
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -121,10 +121,12 @@ class Log:
 
 @dataclass(frozen=True, kw_only=True)
 class Retention:
-    """How long finished runs and settled rejects are kept."""
+    """How long finished runs, settled rejects, old versions of rows (None: for ever) and told changes are kept."""
 
     runs_s: float = 90 * 86_400.0
     rejects_s: float = 365 * 86_400.0
+    history_s: float | None = None
+    changes_s: float = 30 * 86_400.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,11 +135,14 @@ class StreamConfig:
 
     At most one of `every_s` and `cron` is set; `cron` is in UTC, its weekdays written as names. `lookup` holds every
     lookup name of the stream (empty for other streams) with its keys as texts, without duplicates, in the file's order;
-    `queries` holds the SQL of those that were given as `<name>_query`, under `<name>`.
+    `queries` holds the SQL of those that were given as `<name>_query`, under `<name>`. `history` keeps old versions of
+    rows, `changes` tells of every change in `syncd.changes`.
     """
 
     name: str
     enabled: bool = True
+    history: bool = False
+    changes: bool = False
     every_s: float | None = None
     cron: str | None = None
     sweep_s: float | None = None

@@ -33,6 +33,7 @@ from syncd.errors import (
     SyncdError,
     Throttled,
 )
+from syncd.history import Kept
 from syncd.ledger import Clock, Run, Sleep, Spent
 from syncd.mirror import Counts, Read, Target, Written
 from syncd.records import Parser
@@ -170,7 +171,9 @@ class Syncer:
             kind, settings = self.source(source)
             zone = ZoneInfo(str(settings.options.get("zone", "UTC")))
             table = kind.stream(stream).table
-            self._targets[source, stream] = mirror.target(table, Parser(table, zone))
+            wanted = settings.streams[stream]
+            kept = Kept(stream=stream, history=wanted.history, changes=wanted.changes)
+            self._targets[source, stream] = mirror.target(table, Parser(table, zone), kept)
         return self._targets[source, stream]
 
     async def run(self, source: str, stream: str, order: Order) -> Result:
@@ -402,7 +405,7 @@ class _Pass:
         brings = page.records or riders or page.scope
         async with database.transaction() if brings or self.remembers else database.connection() as conn:
             if brings:
-                await mirror.lock_tables(conn, source, [self.target, *riders.values()])
+                await mirror.lock_tables(conn, source, [self.target, *riders.values()], run_id=run.run_id)
             if forget and self.remembers:
                 await mirror.forget_seen(conn, source, run.stream)
             written = await mirror.write_page(
@@ -488,7 +491,7 @@ class _Pass:
         back = mirror.read_page(self.target, returned)
         now = self.syncer.clock()
         async with self.syncer.database.transaction() as conn:
-            await mirror.lock_tables(conn, source, [self.target])
+            await mirror.lock_tables(conn, source, [self.target], run_id=run.run_id)
             written = await mirror.write_page(conn, self.target, source, back, now=now)
             deleted = await mirror.bury(conn, self.target, source, confirmed, now=now, not_after=self.started_at)
             await mirror.forget_seen(conn, source, run.stream)

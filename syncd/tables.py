@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.types import TypeEngine
 
+from syncd.history import SCHEMA as HISTORY
+from syncd.history import table_name as history_name
 from syncd.source import Column, Kind, Source, Table
 
 _TYPES: dict[Kind, TypeEngine[Any]] = {
@@ -26,14 +28,14 @@ _TYPES: dict[Kind, TypeEngine[Any]] = {
 
 
 def metadata(sources: Iterable[Source]) -> sa.MetaData:
-    """Return the metadata of schema `syncd` and of every source's schema."""
+    """Return the metadata of the schemas `syncd` and `history` and of every source's schema."""
     meta = sa.MetaData()
     _state(meta)
     for source in sources:
         for stream in source.streams:
-            add_mirror_table(meta, stream.table)
-            for child in stream.table.children:
-                add_mirror_table(meta, child.table)
+            for table in (stream.table, *(child.table for child in stream.table.children)):
+                add_mirror_table(meta, table)
+                add_history_table(meta, table)
     return meta
 
 
@@ -43,26 +45,10 @@ def add_mirror_table(meta: sa.MetaData, table: Table) -> sa.Table:
     return sa.Table(
         table.name,
         meta,
-        sa.Column("source", sa.Text(), primary_key=True, comment="Configured name of the source"),
-        *(
-            sa.Column(
-                column.name,
-                _TYPES[column.kind],
-                primary_key=column.name in table.key,
-                autoincrement=False,
-                nullable=column.name not in table.key,
-                comment=column.comment,
-            )
-            for column in _key_first(table)
-        ),
+        *_fields(table),
         sa.Column("_first_seen_at", time, nullable=False, comment="When syncd first saw this row"),
         sa.Column("_changed_at", time, nullable=False, comment="When the mirrored content last changed"),
-        sa.Column("_deleted_at", time, comment="When the row was found gone upstream; null while it exists there"),
-        sa.Column(
-            "_extra",
-            pg.JSONB(),
-            comment="Fields without a column and values that do not fit theirs, under their upstream names, as sent",
-        ),
+        *_state_of_row(),
         sa.Column("_hash", sa.LargeBinary(), comment="Fingerprint of the content as sent; null forces a comparison"),
         *(
             sa.Index(
@@ -76,6 +62,60 @@ def add_mirror_table(meta: sa.MetaData, table: Table) -> sa.Table:
         schema=table.schema,
         comment=table.comment,
     )
+
+
+def add_history_table(meta: sa.MetaData, table: Table) -> sa.Table:
+    """Add the table that holds the old versions of a mirror table's rows."""
+    time = sa.DateTime(timezone=True)
+    name = history_name(table)
+    return sa.Table(
+        name,
+        meta,
+        *_fields(table),
+        *_state_of_row(),
+        sa.Column(
+            "valid_from",
+            time,
+            primary_key=True,
+            comment="When syncd wrote this version to the mirror; the _changed_at that the row had",
+        ),
+        sa.Column("valid_to", time, nullable=False, comment="When it wrote the next one, or buried the row"),
+        sa.Index(f"{name}_by_end", "valid_to"),
+        schema=HISTORY,
+        comment=f"Old versions of the rows of {table.schema}.{table.name}",
+    )
+
+
+def _fields(table: Table) -> list[sa.Column[Any]]:
+    """Return `source` and the upstream's fields, the key first."""
+    fields = (
+        sa.Column(
+            column.name,
+            _TYPES[column.kind],
+            primary_key=column.name in table.key,
+            autoincrement=False,
+            nullable=column.name not in table.key,
+            comment=column.comment,
+        )
+        for column in _key_first(table)
+    )
+    return [sa.Column("source", sa.Text(), primary_key=True, comment="Configured name of the source"), *fields]
+
+
+def _state_of_row() -> list[sa.Column[Any]]:
+    """Return what a row says of itself beside the upstream's fields."""
+    return [
+        sa.Column(
+            "_deleted_at",
+            sa.DateTime(timezone=True),
+            comment="When the row was found gone upstream; null while it exists there",
+        ),
+        sa.Column(
+            "_extra",
+            pg.JSONB(),
+            comment="Fields without a column and values that do not fit theirs, under their upstream names, as sent",
+        ),
+    ]
 
 
 def _key_first(table: Table) -> list[Column]:
@@ -181,6 +221,44 @@ def _state(meta: sa.MetaData) -> None:
         sa.Column("updated_at", time, nullable=False, comment="When a request was last charged or an answer heeded"),
         schema="syncd",
         comment="What each source may still request; shared by all processes",
+    )
+    sa.Table(
+        "changes",
+        meta,
+        sa.Column(
+            "id",
+            number,
+            primary_key=True,
+            autoincrement=False,
+            comment="Number of the change: 1, 2, 3, … without a gap, in the order in which they were committed",
+        ),
+        sa.Column("source", text, nullable=False, comment="Configured name of the source"),
+        sa.Column("stream", text, nullable=False, comment="Name of the stream"),
+        sa.Column(
+            "table_name",
+            text,
+            nullable=False,
+            comment="Table of the row, with its schema; a child row bears that of its own table",
+        ),
+        sa.Column("key", pg.JSONB(), nullable=False, comment="Key of the row by column, without source"),
+        sa.Column(
+            "operation",
+            text,
+            nullable=False,
+            comment="insert: the row is there (again); update: it changed; delete: it was found gone upstream",
+        ),
+        sa.Column(
+            "changed",
+            pg.ARRAY(text),
+            comment="Names of the columns that an update changed, _extra among them; empty if only child rows did;"
+            " null for insert and delete",
+        ),
+        sa.Column("changed_at", time, nullable=False, comment="When the row was written; its _changed_at"),
+        sa.Column("run_id", number, comment="The run that wrote it; null for what a command mended"),
+        sa.CheckConstraint("operation IN ('insert', 'update', 'delete')", name="changes_operation"),
+        schema="syncd",
+        comment="Every change of a row, of streams with changes = true, in the order of the commits: follow it with"
+        " syncd.changes_since",
     )
     sa.Table(
         "seen",

@@ -4,8 +4,9 @@ Plain Python over the vendors' own records; knows no table, no view and no SQL. 
 question's name.
 """
 
+import itertools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
@@ -14,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from syncd.sandbox import Sandbox
 from syncd.sandbox.world import KEYS
+from tests.past import PLACES, STREAMS, Moment
 
 Record = dict[str, Any]
 Row = tuple[Any, ...]
@@ -25,15 +27,32 @@ OPEN_LEAD = {"open", "noticed", "accepted"}
 
 
 class Truth:
-    """What the four upstreams hold at an instant, in the words that the questions use."""
+    """What the four upstreams hold at an instant, in the words that the questions use.
 
-    def __init__(self, sandbox: Sandbox, now: datetime) -> None:
+    `past` is what the mirror saw earlier; such a moment as a Truth of its own is made with the records that it `held`.
+    """
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        now: datetime,
+        *,
+        past: Sequence[Moment] = (),
+        held: Mapping[tuple[str, str], list[Record]] | None = None,
+    ) -> None:
         self.sandbox = sandbox
         self.now = now
+        self.past = [Truth(sandbox, moment.at, held=moment.records) for moment in past]
+        self.held = held or {}
         self.today = now.astimezone(AMSTERDAM).date()
 
     def records(self, api: str, stream: str) -> list[Record]:
-        return self.sandbox.truth(api, stream)
+        return self.held.get((api, stream)) or self.sandbox.truth(api, stream)
+
+    @property
+    def times(self) -> list["Truth"]:
+        """All that the mirror saw, this last."""
+        return [*self.past, self]
 
     @cached_property
     def stores(self) -> dict[str, str]:
@@ -175,6 +194,20 @@ def stock_by_brand(truth: Truth) -> list[Row]:
         for brand, bikes in _by(truth.bikes, "brand_name").items()
     ]
     return sorted(rows, key=lambda row: (-row[2], row[0]))[:TOP]
+
+
+def stock_on_a_day(truth: Truth) -> list[Row]:
+    day = datetime(2026, 10, 1, tzinfo=AMSTERDAM)
+    [*_, then] = [seen for seen in truth.times if seen.now <= day]
+    rows = [
+        (
+            store, brand, sum(bike["for_sale"] for bike in bikes),
+            sum(bike["for_sale"] and bool(bike["sales_order_id"]) for bike in bikes),
+            _euros(bikes, "purchase_price_cents"),
+        )
+        for (store, brand), bikes in _by(then.bikes, "store_name", "brand_name").items()
+    ]  # fmt: skip
+    return sorted(rows, key=lambda row: (-row[4], row[0], row[1]))[:TOP]
 
 
 def stock_by_age(truth: Truth) -> list[Row]:
@@ -378,6 +411,26 @@ def lease_quotes_waiting(truth: Truth) -> list[Row]:
     ]  # fmt: skip
 
 
+def lease_time_in_quote(truth: Truth) -> list[Row]:
+    days: dict[str, list[int]] = defaultdict(list)
+    for order in _of_months(truth, truth.leases, 24):
+        states = [
+            (seen.now, next(o["state"] for o in seen.leases if o["name"] == order["name"])) for seen in truth.times
+        ]
+        waits = [
+            (until - since).days
+            for (since, state), (until, _) in itertools.pairwise(states)
+            if state in {"quote", "quote_sent", "quote_to_review"}
+        ]
+        if waits and order["state"] not in {"quote", "quote_sent", "quote_to_review"}:
+            days[order["bike_brand"]].append(sum(waits))
+    rows = [
+        (brand, len(found), _rounded(Decimal(sum(found)) / len(found), 0), Decimal(max(found)))
+        for brand, found in days.items()
+    ]
+    return sorted(rows, key=lambda row: (-row[1], row[0]))[:TOP]
+
+
 def lease_bikes_to_order(truth: Truth) -> list[Row]:
     rows = [
         (brand, model, len(orders), min(order["created_at"] for order in orders))
@@ -423,6 +476,21 @@ def cars_longest_in_stock(truth: Truth) -> list[Row]:
         )
         for car in sorted(truth.inventory, key=lambda car: (car["added_at"], car["sellingId"]))[:TOP]
     ]  # fmt: skip
+
+
+def cars_price_changes(truth: Truth) -> list[Row]:
+    rows = []
+    for earlier, later in itertools.pairwise(truth.times):
+        before = {car["sellingId"]: car["yard"] for car in earlier.inventory}
+        rows += [
+            (
+                car["sellingId"], car["makeName"], car["modelName"], later.today, car["yard"],
+                car["yard"] - before[car["sellingId"]],
+            )
+            for car in later.inventory
+            if before[car["sellingId"]] != car["yard"]
+        ]  # fmt: skip
+    return sorted(rows, key=lambda row: (-row[3].toordinal(), row[0]))[:TOP]
 
 
 def cars_by_make(truth: Truth) -> list[Row]:
@@ -575,7 +643,14 @@ def sync_work(truth: Truth) -> list[Row]:
         held = {stream: len(truth.records(api, stream)) for stream in KEYS[api].keys() - UNCOUNTED}
         held |= {"products": len(truth.parts)} if api == "ghs" else {}
         runs = len(KEYS[api].keys() - {"customer_phone_numbers"})
-        rows.append((source, runs, 0, requests[api], sum(held.values()), 0, 0))
+        new = sum(count for stream, count in held.items() if f"{source}.{stream}" not in STREAMS)
+        changed = sum(
+            record not in truth.past[-1].records(*place)
+            for place in PLACES
+            if place[0] == api
+            for record in truth.records(*place)
+        )
+        rows.append((source, runs, 0, requests[api], new, changed, 0))
     return rows
 
 

@@ -22,6 +22,7 @@ from syncd.database import Database
 from syncd.sandbox import Address, Sandbox, config_text, serve
 from syncd.sources import registry, specs
 from syncd.sync import Order, Result, Syncer
+from tests.kept import keeping
 
 SERVER_SETTINGS = {
     "autovacuum": "off",  # its worker belongs to the superuser, and would keep a database from being dropped
@@ -117,6 +118,8 @@ class Bench:
     db_url: str
     time: Time
     folder: Path
+    keeps: bool = False
+    past: tuple[Any, ...] = field(default=(), repr=False)
 
     async def sync(self, selector: str, kind: Any = "live", **order: Any) -> Result:
         """Run one stream, named `source.stream`, once."""
@@ -135,9 +138,10 @@ class Bench:
     def config_file(self, extra: str = "") -> Path:
         """Write a configuration for another process, and return its path."""
         path = self.folder / "config.toml"
+        text = config_text(self.sandbox, self.address)
         path.write_text(
             f'[database]\nurl = "{self.db_url}"\n[http]\nlisten = "127.0.0.1:0"\n'
-            + config_text(self.sandbox, self.address)
+            + (keeping(text) if self.keeps else text)
             + extra
         )
         path.chmod(0o600)
@@ -155,11 +159,13 @@ async def open_bench(
     *,
     extra: str = "",
     lines: Mapping[str, str] | None = None,
+    keeps: bool = False,
     **options: Any,
 ) -> Bench:
     """Open a bench on a database until the stack ends.
 
     `options` go to the Sandbox; `lines` are TOML by type of source, added to its table, `extra` is added at the end.
+    With `keeps` every stream keeps its history and tells of its changes.
     """
     time = options.pop("time", None) or Time()
     sandbox = Sandbox(now=time.now, **options)
@@ -168,14 +174,15 @@ async def open_bench(
     for kind, line in (lines or {}).items():
         text = text.replace(f'type = "{kind}"\n', f'type = "{kind}"\n{line}\n')
     path = folder / "bench.toml"
-    path.write_text(f'[database]\nurl = "{db_url}"\n{text}{extra}')
+    text = f'[database]\nurl = "{db_url}"\n{text}{extra}'
+    path.write_text(keeping(text) if keeps else text)
     path.chmod(0o600)
     settings = configuration.load(path, specs())
     http = await stack.enter_async_context(http_session())
     syncer = Syncer(settings, registry(), db, http, clock=time.now, sleep=time.sleep, jitter=lambda: 0.0)
     return Bench(
         sandbox=sandbox, address=address, config=settings, syncer=syncer, db=db, db_url=db_url, time=time,
-        folder=folder,
+        folder=folder, keeps=keeps,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from syncd import config as configuration
 from syncd import database, embedded, log
 from syncd.reports import Question, answer, questions
 from tests.conftest import SERVER_SETTINGS, Bench, database_url, open_bench
+from tests.past import live_through
 
 PAGE = Path(__file__).parent.parent / "docs" / "cookbook.md"
 SHOWN = 10
@@ -34,7 +35,8 @@ Every query stands on schema `reporting` ([what is in it](schema.md)); paste it 
 answer: `syncd report` lists the questions, `syncd report stock_by_store` answers one, `--format csv`, `json` or
 `parquet` makes a file of it.
 
-The answers below are those on the seed of the simulated upstreams, with 22 November 2026, 9:00 UTC, as now. The tests
+The answers below are those on the seed of the simulated upstreams, with 22 November 2026, 9:00 UTC, as now; questions
+about the past need `history = true` ([how it works](history.md)), and see what syncd saw since 14 September. The tests
 compare them with what the simulated upstreams hold, computed in Python without any SQL (`tests/answers.py`). Ages and
 ranges such as “the last twelve months” count from `reporting.now()`: that is now, unless the session says
 `SET reporting.now = '2026-06-30'`. With several accounts of one type add `source` to a query where it matters.
@@ -43,7 +45,7 @@ ranges such as “the last twelve months” count from `reporting.now()`: that i
 
 @asynccontextmanager
 async def opened_mirror(server: embedded.Server, folder: Path) -> AsyncIterator[Bench]:
-    """Open a bench whose mirror holds the whole seed."""
+    """Open a bench whose mirror holds the whole seed, and something of what was before."""
     admin = await asyncpg.connect(**server.connect_arguments)
     name = f"cookbook_{id(folder):x}"
     await admin.execute(f"CREATE DATABASE {name}")
@@ -53,7 +55,8 @@ async def opened_mirror(server: embedded.Server, folder: Path) -> AsyncIterator[
             opened = await database.connect(configuration.Database(url=configuration.Secret(url), data_dir=folder))
             stack.push_async_callback(opened.close)
             await database.migrate(opened)
-            bench = await open_bench(stack, opened, url, folder)
+            bench = await open_bench(stack, opened, url, folder, keeps=True)
+            bench.past = await live_through(bench)
             for source in bench.config.sources.values():
                 for stream in source.streams:
                     result = await bench.sync(f"{source.name}.{stream}")

@@ -5,8 +5,9 @@
 The sandbox lives in this process; it keeps changing and misbehaving. Real `syncd` processes sync, sweep, backfill and
 serve on a private PostgreSQL (fsync on); they are killed, and so is the server. Every half a minute all comes to a
 rest: one clean sync and one full one, both accepting deletions, must end with 0, the whole mirror must equal the truth,
-and what stands in schema syncd must add up. The first thing that is wrong ends the soak with 1, the seed and the last
-deeds. The seed gives the same deeds again, but not at the same instants: the clock is the real one.
+every version of every row must have been kept and told of, and what stands in schema syncd must add up. The first thing
+that is wrong ends the soak with 1, the seed and the last deeds. The seed gives the same deeds again, but not at the
+same instants: the clock is the real one.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from syncd.sandbox.limits import Window
 from syncd.sources import registry, specs
 from tests.command import WallClock
 from tests.conftest import Bench
+from tests.kept import Watch, keeping
 from tests.soak_processes import Processes
 from tests.soak_tally import Tally, WrongError
 from tests.soak_world import Upstreams
@@ -86,7 +88,7 @@ def config_of(sandbox: Sandbox, address: Address, data_dir: Path) -> str:
             lines = 'every = "2s"\n' + ('sweep = "15s"\n' if stream.sweep_s is not None else "")
             lines += "window = 1000\n" if (name, stream.name) == ("parts", "orders") else ""
             text = text.replace(header, header + lines) if header in text else f"{text}{header}{lines}"
-    return f'[database]\nurl = "embedded"\ndata_dir = "{data_dir}"\n[http]\nlisten = "127.0.0.1:0"\n{text}'
+    return keeping(f'[database]\nurl = "embedded"\ndata_dir = "{data_dir}"\n[http]\nlisten = "127.0.0.1:0"\n{text}')
 
 
 class Soak:
@@ -100,6 +102,7 @@ class Soak:
         self.config = folder / "config.toml"
         self.upstreams = Upstreams(self.sandbox, self.dice, self.tally)
         self.processes = Processes(self.config, self.dice, self.tally)
+        self.watch: Watch | None = None
         self.rests = self.compared = self.requests = 0
         self.outcomes: dict[str, int] = {}
 
@@ -170,6 +173,9 @@ class Soak:
         await self.processes.clean("sync", "--full", "--accept-deletions")
         self.none_of("differences", await differences(bench, shown=sys.maxsize))
         self.compared += bench.compared
+        self.watch = self.watch or Watch(bench.db)
+        self.watch.db = bench.db
+        self.none_of("versions or changes that are wrong", await self.watch.faults())
         for what, query in INVARIANTS.items():
             self.none_of(what, [str(dict(row)) for row in await bench.fetch(query)])
         rows = await bench.fetch("SELECT kind, outcome, count(*) AS n FROM syncd.runs GROUP BY 1, 2 ORDER BY 1, 2")

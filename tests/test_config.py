@@ -193,7 +193,7 @@ def test_the_example_shows_every_option_of_every_source() -> None:
         for name, stream in spec.streams.items():
             expected = {"every", *stream.options} | ({"sweep"} if stream.sweep_s else set())
             expected |= {key for lookup in stream.lookup for key in (lookup, f"{lookup}_query")}
-            assert set(source["streams"][name]) - {"enabled"} == expected
+            assert set(source["streams"][name]) - {"enabled", "history", "changes"} == expected
 
 
 def test_the_defaults_in_the_example_are_the_defaults(tmp_path: Path) -> None:
@@ -247,6 +247,8 @@ def test_values_of_the_file_replace_the_defaults(load_text: Load) -> None:
         cron = "*/5 6-22 * * 1-5"
         sweep = "1d"
         enabled = false
+        history = true
+        changes = true
         [sources.shop.streams.stock]
         barcodes = [8717231204726, "03505002", "03505002"]
         article_ids_query = "SELECT 1"
@@ -267,6 +269,8 @@ def test_values_of_the_file_replace_the_defaults(load_text: Load) -> None:
         level = "debug"
         [retention]
         runs = "30d"
+        history = "730d"
+        changes = "2d"
         """
     )
     shop = config.sources["shop"]
@@ -280,8 +284,9 @@ def test_values_of_the_file_replace_the_defaults(load_text: Load) -> None:
     }
     assert (shop.options["stores"], shop.options["countries"]) == ((1, 2), ("be",))
     assert shop.streams["customers"] == StreamConfig(
-        name="customers", enabled=False, cron="*/5 6-22 * * mon,tue,wed,thu,fri", sweep_s=86_400
-    )
+        name="customers", enabled=False, cron="*/5 6-22 * * mon,tue,wed,thu,fri", sweep_s=86_400, history=True,
+        changes=True,
+    )  # fmt: skip
     assert shop.streams["stock"].lookup["barcodes"] == ("8717231204726", "03505002")
     assert shop.streams["stock"].queries == {"article_ids": "SELECT 1"}
     assert shop.budget == BudgetConfig(per_minute=300, per_day=10_000, live_reserve=0.5, backfill_share=0.4)
@@ -291,7 +296,7 @@ def test_values_of_the_file_replace_the_defaults(load_text: Load) -> None:
     assert config.sources["lease"].streams["orders"].options == {"company_ids": (7,)}
     assert config.http is None
     assert (config.log.format, config.log.level) == ("json", "debug")
-    assert config.retention == configuration.Retention(runs_s=30 * 86_400)
+    assert config.retention == configuration.Retention(runs_s=30 * 86_400, history_s=730 * 86_400, changes_s=2 * 86_400)
 
 
 @pytest.mark.parametrize(
@@ -464,6 +469,9 @@ WRONG = [
     ("[log]\nformat = 'xml'\n", ["log.format: expected one of auto, json, console, found text 'xml'"]),
     ("[log]\nlevel = ['info']\n", ["log.level: expected one of debug, info, warning, error, found a list"]),
     ("[retention]\nrejects = 365\n", ["retention.rejects: expected a duration"]),
+    ("[retention]\nhistory = 'ever'\n", ["retention.history: expected a duration"]),
+    (CUSTOMERS + "history = 'yes'\n", ["history: expected true or false, found text 'yes'"]),
+    (CUSTOMERS + "changes = 1\n", ["changes: expected true or false"]),
     # sources
     ("[sources.'a b']\ntype = 'ghs'\nbase_url='https://x'\n", ["sources.'a b': a source's name starts with a letter"]),
     ("[sources.1a]\ntype = 'x'\n", ["sources.1a: a source's name starts with a letter"]),
@@ -580,6 +588,8 @@ KNOWN_KEYS = {
         "every",
         "cron",
         "enabled",
+        "history",
+        "changes",
         "barcodes",
         "barcodes_query",
         "article_ids",

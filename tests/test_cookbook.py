@@ -33,7 +33,7 @@ def test_there_are_questions_enough_on_everything() -> None:
 @pytest.mark.parametrize("name", QUESTIONS)
 async def test_the_answer_is_what_the_upstreams_records_say(mirror: Bench, name: str) -> None:
     _, rows = await cookbook.answered(mirror, QUESTIONS[name])
-    expected = answers.of(name)(answers.Truth(mirror.sandbox, mirror.time.now()))
+    expected = answers.of(name)(answers.Truth(mirror.sandbox, mirror.time.now(), past=mirror.past))
     assert expected, "a question without an answer proves nothing"
     assert [tuple(map(plain, row)) for row in rows] == expected
 

@@ -25,12 +25,14 @@ from syncd.ledger import stream_lock
 from syncd.sync import Order, Result
 from tests.conftest import Bench, MakeBench, Time, open_bench
 from tests.crashing import POINTS
+from tests.kept import Watch
 from tests.truth import NAMES, differences, told
 
 ROOT = Path(__file__).parent.parent
 CUSTOMERS = 30
 PAGE = 10
 STREAM = "shop.customers"
+WATCHED = ("cyclesoftware.customers", "cyclesoftware.customer_phone_numbers")
 
 
 class RealTime(Time):
@@ -58,8 +60,11 @@ async def crashed(bench: Bench, point: str, times: int, *words: str) -> int:
 
 
 async def changed_world(make_bench: MakeBench) -> Bench:
-    """Return a bench with a mirror of customers who have all changed since, and as many new ones, in that order."""
-    bench = await make_bench(customers=CUSTOMERS, page_size=PAGE, time=RealTime())
+    """Return a bench with a mirror of customers who have all changed since, and as many new ones, in that order.
+
+    Its streams keep their history and tell of their changes.
+    """
+    bench = await make_bench(customers=CUSTOMERS, page_size=PAGE, time=RealTime(), keeps=True)
     assert (await bench.sync(STREAM)).outcome == "ok"
     world = bench.sandbox.world
     for key in list(world["cyclesoftware", "customers"].keys()):
@@ -116,9 +121,14 @@ CRASHES = [
 @pytest.mark.parametrize("crash", CRASHES, ids=lambda crash: f"{crash.point} {crash.times}")
 async def test_a_killed_run_leaves_whole_pages_and_the_next_one_goes_on(make_bench: MakeBench, crash: Crash) -> None:
     bench = await changed_world(make_bench)
+    watch = Watch(bench.db, WATCHED)
+    await watch.look()
     assert await crashed(bench, crash.point, crash.times, "sync", STREAM) == -signal.SIGKILL
 
     count = await committed(bench)
+    wrong = await watch.faults()
+    assert not wrong, told(wrong)
+    assert watch.versions >= min(count, CUSTOMERS), "a row that changed is parted from what it was"
     first, dead = await runs(bench)
     assert (first["outcome"], dead["outcome"]) == ("ok", "running")
     assert abs(dead["pages"] - crash.pages) <= 1, "it died somewhere else"
@@ -136,6 +146,8 @@ async def test_a_killed_run_leaves_whole_pages_and_the_next_one_goes_on(make_ben
     found = await differences(bench)
     assert [line for line in found if line.startswith("cyclesoftware.customer")] == [], told(found)
     assert len(await bench.rows("cyclesoftware.customers", "true")) == 2 * CUSTOMERS
+    wrong = await watch.faults()
+    assert not wrong, told(wrong)
 
 
 def test_every_point_of_the_driver_is_used() -> None:
@@ -241,9 +253,11 @@ async def own_bench(own_server: OwnServer, tmp_path: Path) -> AsyncIterator[Benc
     async with AsyncExitStack() as stack:
         async with own_server.db.connection() as conn:
             await conn.execute(
-                "TRUNCATE cyclesoftware.customers, cyclesoftware.customer_phone_numbers, syncd.runs, syncd.cursors"
+                "TRUNCATE cyclesoftware.customers, cyclesoftware.customer_phone_numbers,"
+                " history.cyclesoftware_customers, history.cyclesoftware_customer_phone_numbers,"
+                " syncd.changes, syncd.runs, syncd.cursors"
             )
-        yield await open_bench(stack, own_server.db, "embedded", tmp_path, customers=1500, page_size=200)
+        yield await open_bench(stack, own_server.db, "embedded", tmp_path, customers=1500, page_size=200, keeps=True)
 
 
 @pytest.mark.parametrize("kind", ["live", "sweep"])
@@ -258,6 +272,8 @@ async def test_a_database_that_is_killed_under_a_run_costs_nothing(
             bench.sandbox.world.change("cyclesoftware", "customers", key)
         bench.time.pass_by(days=1)
     pages: list[int] = []
+    watch = Watch(bench.db, WATCHED)
+    await watch.look()
 
     def killed(result: Result) -> None:
         pages.append(result.pages)
@@ -277,6 +293,9 @@ async def test_a_database_that_is_killed_under_a_run_costs_nothing(
     found = await differences(bench, STREAM)
     assert not found, told(found)
     assert len(await bench.rows("cyclesoftware.customers")) == len(bench.sandbox.truth("cyclesoftware", "customers"))
+    wrong = await watch.faults()
+    assert not wrong, told(wrong)
+    assert (watch.versions > 0) == (kind == "sweep")
 
 
 def _postmaster(server: OwnServer) -> int:

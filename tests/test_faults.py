@@ -2,7 +2,7 @@
 
 Each cell: a clean load, changes, the fault once and then for good (in live runs, and in sweeps where that differs),
 then a clean run; nothing may be buried wrongly on the way, no run may be `ok` that lost something, the run's
-record names what happened, and at the end the mirror equals the truth.
+record names what happened, and at the end the mirror equals the truth, and every state of a row was kept.
 """
 
 import re
@@ -25,6 +25,7 @@ from syncd.sandbox.faults import KINDS, Stage
 from syncd.sources import registry
 from syncd.sync import Result, Syncer
 from tests.conftest import Bench, database_url, open_bench
+from tests.kept import Watch
 from tests.truth import NAMES, differences, told, wrongly_buried
 
 OK = frozenset({"ok"})
@@ -322,11 +323,12 @@ async def bench(shared: tuple[Database, str, Path]) -> AsyncIterator[Bench]:
     async with db.connection() as conn:
         tables = await conn.fetch(
             "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables"
-            " WHERE schemaname IN ('syncd', 'cyclesoftware', 'cyclis', 'autengo', 'ghs') AND tablename <> 'migrations'"
+            " WHERE schemaname IN ('syncd', 'history', 'cyclesoftware', 'cyclis', 'autengo', 'ghs')"
+            " AND tablename <> 'migrations'"
         )
         await conn.execute(";".join(f"DELETE FROM {row['name']}" for row in tables))
     async with AsyncExitStack() as stack:
-        yield await open_bench(stack, db, url, folder, extra=EXTRA, lines=LINES, page_size=PAGE, **SIZES)
+        yield await open_bench(stack, db, url, folder, extra=EXTRA, lines=LINES, page_size=PAGE, keeps=True, **SIZES)
 
 
 def change(bench: Bench, selector: str, *, ties: bool, rest: dict[str, float]) -> None:
@@ -371,6 +373,8 @@ class _Cell:
         declared = registry()[self.api].stream(self.stream)
         self.has_sweep = declared.sweep_s is not None
         self.struck = 0
+        tables = (declared.table, *(child.table for child in declared.table.children))
+        self.watch = Watch(bench.db, [f"{table.schema}.{table.name}" for table in tables])
 
     async def run(self) -> None:
         await self.clean("live")
@@ -395,6 +399,10 @@ class _Cell:
             await self.clean("sweep")
             await self.equals()
         assert bool(self.struck) == self.fault.strikes, "the fault never struck: this cell proves nothing"
+        wrong = await self.watch.faults()
+        assert not wrong, told(wrong)
+        # the orders that change first are older than what was asked for, and so new to the mirror
+        assert self.watch.versions or self.runs == "shop.sales_orders", "nothing was kept: this cell proves nothing"
 
     def change(self) -> None:
         rest = {"minutes": 1.0} if self.fault.rest == AT_ONCE else {"minutes": 20.0}
@@ -405,6 +413,7 @@ class _Cell:
         for selector in (*NEEDS.get(self.runs, ()), self.runs):
             result = await self.bench.sync(selector, "live" if selector != self.runs else kind)
             assert result.outcome == "ok", (selector, result.error)
+        await self.watch.look()
 
     async def equals(self) -> None:
         found = await differences(self.bench, self.runs)
@@ -422,6 +431,7 @@ class _Cell:
             hits = self.bench.sandbox.faults.hits(self.fault.name) - before
             self.bench.sandbox.faults.clear()
             self.struck += hits
+            await self.watch.look()
             assert result.outcome in allowed, (kind, times, result.outcome, result.error)
             await self.is_told(result, hits)
             if not self.fault.buries:

@@ -1,5 +1,7 @@
 """Whatever happens between upstream, network and process: after a rest and one clean pass the mirror is the truth.
 
+And on the way there every state of a row that was seen is a version of it, and the change feed tells of each.
+
 A state machine lets upstream changes, runs, sweeps, faults and crashes follow each other in any order.
 """
 
@@ -21,6 +23,7 @@ from syncd.database import Database
 from syncd.sync import Order, Result
 from tests import truth
 from tests.conftest import Bench, open_bench
+from tests.kept import Watch
 
 EXAMPLES = int(os.environ.get("SYNCD_MODEL_EXAMPLES", "300"))
 """Of all streams together."""
@@ -32,6 +35,12 @@ STREAMS = {
     "lease.orders": ("cyclis", "orders"),
     "cars.vehicles": ("autengo", "vehicles"),
     "parts.orders": ("ghs", "orders"),
+}
+WATCHED = {
+    "shop.customers": ("cyclesoftware.customers", "cyclesoftware.customer_phone_numbers"),
+    "lease.orders": ("cyclis.orders",),
+    "cars.vehicles": ("autengo.vehicles",),
+    "parts.orders": ("ghs.orders", "ghs.urgent_messages"),
 }
 ALL = 1_000_000
 CHANGED = {"customers": "name", "orders": "state", "vehicles": "description"}
@@ -80,12 +89,14 @@ def machine(  # noqa: C901  (a class of rules inside, so that they share the loo
         bench: Bench
         graveyard: list[dict[str, Any]]
         believed: bool
+        watch: Watch
 
         @initialize()
         def begin(self) -> None:
             self.bench = on_loop(_made(make))
             self.graveyard = []
             self.believed = False
+            self.watch = Watch(self.bench.db, WATCHED[selector])
 
         def records(self) -> list[dict[str, Any]]:
             return sorted(self.bench.sandbox.truth(api, stream), key=repr)
@@ -127,6 +138,7 @@ def machine(  # noqa: C901  (a class of rules inside, so that they share the loo
         @rule(kind=st.sampled_from(["live", "live", "sweep"]))
         def run(self, kind: str) -> None:
             on_loop(self.bench.sync(selector, kind=kind))
+            on_loop(self.watch.look())
 
         @rule(name=st.sampled_from(FAULTS), times=st.sampled_from([1, 2, 30]), kind=st.sampled_from(["live", "sweep"]))
         def run_with_fault(self, name: str, times: int, kind: str) -> None:
@@ -136,6 +148,7 @@ def machine(  # noqa: C901  (a class of rules inside, so that they share the loo
             except ValueError:
                 return  # not a misbehaviour of this API
             on_loop(self.bench.sync(selector, kind=kind))
+            on_loop(self.watch.look())
             faults.clear()
             self.believed |= name in BELIEVED
 
@@ -143,12 +156,14 @@ def machine(  # noqa: C901  (a class of rules inside, so that they share the loo
         def crash(self, pages: int, kind: str) -> None:
             """The run ends for good after some pages, with the next request under way."""
             on_loop(_crashed(self.bench, selector, kind, pages))
+            on_loop(self.watch.look())
 
         @rule()
         def backfill(self) -> None:
             if api in ("cyclesoftware", "autengo"):
                 since = self.bench.time.now() - timedelta(days=400)
                 on_loop(self.bench.sync(selector, kind="backfill", since=since))
+                on_loop(self.watch.look())
 
         def teardown(self) -> None:
             if hasattr(self, "bench"):
@@ -167,6 +182,8 @@ def machine(  # noqa: C901  (a class of rules inside, so that they share the loo
             assert (sweep.outcome, sweep.error) == ("ok", None)
             found = await truth.differences(self.bench, selector, shown=ALL)
             assert not found, truth.told(found)
+            wrong = await self.watch.faults()
+            assert not wrong, truth.told(wrong)
 
     return Machine
 
@@ -195,7 +212,10 @@ async def _crashed(bench: Bench, selector: str, kind: str, pages: int) -> None:
 
 TABLES = (
     "cyclesoftware.customers", "cyclesoftware.customer_phone_numbers", "cyclis.orders", "autengo.vehicles",
-    "ghs.orders", "ghs.urgent_messages", "syncd.cursors", "syncd.runs", "syncd.rejects", "syncd.drift", "syncd.budgets",
+    "ghs.orders", "ghs.urgent_messages", "history.cyclesoftware_customers",
+    "history.cyclesoftware_customer_phone_numbers", "history.cyclis_orders", "history.autengo_vehicles",
+    "history.ghs_orders", "history.ghs_urgent_messages", "syncd.changes", "syncd.cursors",
+    "syncd.runs", "syncd.rejects", "syncd.drift", "syncd.budgets",
     "syncd.seen",
 )  # fmt: skip
 
@@ -211,7 +231,7 @@ async def test_the_mirror_ends_as_the_truth(db: Database, db_url: str, tmp_path:
 
         async def make() -> Bench:
             await stack.aclose()  # the bench of the example before
-            fresh = await open_bench(stack, db, db_url, tmp_path, extra=EXTRA, **cast("Any", SIZES))
+            fresh = await open_bench(stack, db, db_url, tmp_path, extra=EXTRA, keeps=True, **cast("Any", SIZES))
             cast("dict[str, Any]", fresh.config.sources["cars"].options)["limit"] = 5
             async with db.connection() as conn:
                 await conn.execute(";".join(f"DELETE FROM {table}" for table in TABLES))

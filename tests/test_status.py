@@ -466,13 +466,13 @@ async def test_old_runs_and_rejects_are_pruned_but_not_what_the_schedule_goes_by
             " last_seen_at) VALUES ('shop', 'customers', 'no key', '{}', $1, 1, $2, $3)",
             fingerprint, then, seen_at,
         )  # fmt: skip
-    cutoff = now - timedelta(days=50)
-    assert await ledger.prune(bench.db, runs_before=cutoff, rejects_before=cutoff) == (3, 1)
+    before = dict.fromkeys(("runs", "rejects"), now - timedelta(days=50))
+    assert await ledger.prune(bench.db, before) == {"runs": 3, "rejects": 1}
     left = await bench.fetch("SELECT kind, outcome, started_at FROM syncd.runs ORDER BY run_id")
     days = [(row["kind"], row["outcome"], (row["started_at"] - then).days) for row in left]
     assert days == [("live", "ok", 1), ("sweep", "ok", 3), ("live", "ok", 4), ("live", "failed", 100)]
     assert [row["fingerprint"] for row in await bench.fetch("SELECT fingerprint FROM syncd.rejects")] == [b"new"]
-    assert await ledger.prune(bench.db, runs_before=cutoff, rejects_before=cutoff) == (0, 0)
+    assert await ledger.prune(bench.db, before) == {"runs": 0, "rejects": 0}
 
 
 async def test_histories_give_a_starting_scheduler_what_it_must_know(bench: Bench) -> None:
