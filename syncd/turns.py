@@ -42,6 +42,7 @@ class Turns:
         """Wait for a reader's turn. Who reads for long asks for it again now and then."""
         for _ in range(_STEPS):
             await asyncio.sleep(0)
-        await self._free.wait()
+        while not self._free.is_set():
+            await self._free.wait()
         if self._is_writing:
             self._free.clear()
