@@ -4,11 +4,12 @@ import argparse
 import asyncio
 import importlib
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench import table
-from bench.stage import BIG, CUSTOMERS, staged
+from bench.stage import ACCOUNTS, BIG, CUSTOMERS, staged
 from bench.table import Row
 
 MEASURES = {
@@ -22,14 +23,18 @@ MEASURES = {
 """Names on the command line, and the module whose `measure(stage)` returns the rows."""
 
 
-async def run(names: Sequence[str], *, size: int, big: int, peer: bool) -> tuple[list[Row], dict[str, object]]:
+async def run(names: Sequence[str], **wishes: int) -> tuple[list[Row], dict[str, object]]:
     """Run the named benchmarks one after another and return their rows, and the machine that gave them."""
     rows: list[Row] = []
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="syncd-bench-", ignore_cleanup_errors=True) as folder:
-        async with staged(Path(folder), size=size, big=big, peer=peer) as stage:
+        async with staged(Path(folder), **wishes) as stage:
             for name in names:
+                began_name = time.monotonic()
                 rows += await importlib.import_module(MEASURES[name]).measure(stage)
-            return rows, stage.machine()
+                stage.tell(f"{name} took {time.monotonic() - began_name:.0f} s")
+            minutes, seconds = divmod(round(time.monotonic() - began), 60)
+            return rows, {**stage.machine(), "took": f"{minutes} min {seconds} s"}
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -38,15 +43,15 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which; default all: {', '.join(MEASURES)}")
     parser.add_argument("--size", type=int, default=CUSTOMERS, help="customers of the big loads [%(default)s]")
     parser.add_argument("--big", type=int, default=BIG, help="customers of the memory's big load [%(default)s]")
+    parser.add_argument("--accounts", type=int, default=ACCOUNTS, help="accounts in one daemon [%(default)s]")
     parser.add_argument("--no-peer", action="store_true", help="leave dlt out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this Markdown file")
     given = parser.parse_args(words)
     if unknown := set(given.names) - set(MEASURES):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are: {', '.join(MEASURES)}")
-    rows, machine = asyncio.run(
-        run(given.names or list(MEASURES), size=given.size, big=given.big, peer=not given.no_peer)
-    )
+    wishes = {"size": given.size, "big": given.big, "accounts": given.accounts, "peer": not given.no_peer}
+    rows, machine = asyncio.run(run(given.names or list(MEASURES), **wishes))
     known = table.limits()
     table.print_table(rows, known, machine)
     if given.json:

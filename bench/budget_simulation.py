@@ -237,6 +237,7 @@ def scenarios() -> list[Scenario]:
 
 async def measure(stage: Stage) -> list[Row]:
     """Run every scenario; those of several days begin at noon, so that the upstream's days are not ours by chance."""
+    stage.tell("budgets in simulated time")
     url = await stage.database("budgets")
     # the simulation is no test of the disk
     await stage.execute("ALTER DATABASE budgets SET synchronous_commit = off")

@@ -28,12 +28,12 @@ from bench.table import Row
 from syncd import embedded
 
 ITEM = "many accounts"
-ACCOUNTS = 1000
 EVERY_S = 300.0
 DELAY_S = 0.1
 """What the upstream takes for an answer."""
-SECONDS = 60.0
+WATCHED_S = 45.0
 AWAY_S = 10.0
+AFTER_S = 20.0
 TABLES = tuple(f"cyclis.{stream}" for stream in STREAMS)
 TICKS_S = os.sysconf("SC_CLK_TCK")
 
@@ -67,7 +67,7 @@ async def seed(conn: asyncpg.Connection, accounts: int, *, overdue: bool = False
         "INSERT INTO syncd.runs"
         " (source, stream, kind, lane, started_at, finished_at, outcome, requests, pages, host, pid)"
         " SELECT 'account' || lpad(n::text, 5, '0'), s, 'live', 'live', t, t, 'ok', 1, 1, 'bench', 1"
-        " FROM (SELECT n, s, now() + interval '30 s' - (random() * $3 + $4) * interval '1 s' AS t"
+        " FROM (SELECT n, s, now() + interval '15 s' - (random() * $3 + $4) * interval '1 s' AS t"
         "       FROM generate_series(0, $1::int - 1) AS n, unnest($2::text[]) AS s) AS ran",
         accounts, list(STREAMS), EVERY_S, 3600.0 if overdue else 0.0,
     )  # fmt: skip
@@ -217,11 +217,13 @@ class Watch:
             await asyncio.sleep(0.5)
 
 
-async def measure(stage: Stage, *, accounts: int = ACCOUNTS, seconds: float = SECONDS) -> list[Row]:
+async def measure(stage: Stage) -> list[Row]:
     """Load, copy, tick for a while, take PostgreSQL away and bring it back; return what it cost."""
+    accounts, seconds = stage.accounts, WATCHED_S
+    subject = f"{accounts:,} accounts"
+    stage.tell(subject)
     url = await stage.database("many")
     config = stage.folder / "many.toml"
-    subject = f"{accounts:,} accounts"
     async with upstream() as port:
         config.write_text(config_text(url, port, 1))
         config.chmod(0o600)
@@ -269,11 +271,11 @@ async def measure(stage: Stage, *, accounts: int = ACCOUNTS, seconds: float = SE
             await embedded.ensure(stage.server.data_dir)
             conn = await asyncpg.connect(url)
             began, probe = time.time(), Probe(daemon.pid)
-            await watch.go_on(conn, 30)
+            await watch.go_on(conn, AFTER_S)
             runs = await started(conn, began)
             tell(
                 "starts in the busiest 5 s after an outage", busiest(runs), "/s", f"PostgreSQL away for {AWAY_S:.0f} s"
             )
-            tell("CPU in the 30 s after it", probe.share() * 100, "% of a core")
+            tell(f"CPU in the {AFTER_S:.0f} s after it", probe.share() * 100, "% of a core")
         await conn.close()
     return rows

@@ -21,7 +21,8 @@ from syncd.config import Secret
 from syncd.embedded.cluster import SUPERUSER
 
 CUSTOMERS = 200_000
-BIG = 1_000_000
+BIG = 2_000_000
+ACCOUNTS = 1_000
 _TEMPLATE = "bench_template"
 _RECORD = re.compile(r"len \(rec/tot\): +\d+/ +(\d+),")
 _BLOCK = re.compile(r"rel \d+/\d+/(\d+)")
@@ -46,7 +47,7 @@ class Took:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Where benchmarks run: `folder` is theirs, `size` and `big` are how many customers are loaded.
+    """Where benchmarks run: `folder` is theirs, `size` and `big` are how many customers are loaded; `accounts` tick.
 
     `peer` is false where the peer is left out; of what is done `repeats` times, the best counts.
     """
@@ -55,12 +56,13 @@ class Stage:
     server: embedded.Server
     size: int = CUSTOMERS
     big: int = BIG
+    accounts: int = ACCOUNTS
     peer: bool = True
     repeats: int = 2
 
     def tell(self, what: str) -> None:
-        """Say what comes now: some of it takes a minute."""
-        print(f"{what} …", file=sys.stderr, flush=True)
+        """Say what comes now, or what it took: some of it takes minutes."""
+        print(what, file=sys.stderr, flush=True)
 
     @property
     def log(self) -> Path:
@@ -182,11 +184,11 @@ class Stage:
 
 
 @asynccontextmanager
-async def staged(folder: Path, *, size: int, big: int, peer: bool) -> AsyncIterator[Stage]:
-    """Start the server in an empty folder until the block ends."""
+async def staged(folder: Path, **wishes: Any) -> AsyncIterator[Stage]:
+    """Start the server in an empty folder until the block ends; `wishes` are those of a Stage."""
     server = await embedded.ensure(folder / "data")
     try:
-        yield Stage(folder=folder, server=server, size=size, big=big, peer=peer)
+        yield Stage(folder=folder, server=server, **wishes)
     finally:
         await embedded.stop(folder / "data")
 

@@ -1,10 +1,10 @@
 """The stand-in upstream: a CycleSoftware account in a process of its own, its pages rendered before they are asked for.
 
-    python -m bench.upstream CUSTOMERS [STRIDE…]
+    python -m bench.upstream CUSTOMERS PHONED_EVERY [STRIDE…]
 
 Prints its port once all pages at the strides are rendered; pages elsewhere are rendered when they are asked for. Its
-records are those of the sandbox, with about 2.5 phone numbers each. Nothing changes, but for one request of the
-bench's own, after which every CHANGED_EVERYth customer is another one.
+records are those of the sandbox; every PHONED_EVERYth customer has phone numbers, 2.5 of them on average. Nothing
+changes, but for one request of the bench's own, after which every CHANGED_EVERYth customer is another one.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import zlib
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
-from email.utils import formatdate
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -26,6 +26,7 @@ import msgspec
 
 from bench.stage import python
 from syncd.sandbox import Sandbox
+from syncd.sandbox.limits import Limits, Window
 
 PAGE = 1_000
 OVERLAPPED = PAGE - 1
@@ -41,15 +42,15 @@ _PLACE = 7_654_321
 GZIP = 31
 """As zlib names the format."""
 _FASTEST = 1  # what nginx gives unless told otherwise
-_DAY_S = 86_400
-_LIMIT = 100_000_000
+_LIMITS = Limits(per_minute=1_000_000, per_day=100_000_000)
+"""Counted as the vendor does, but never in the way."""
 _READY_S = 300.0
 
 
 class Pages:
     """The customers of the account, rendered page by page."""
 
-    def __init__(self, customers: int) -> None:
+    def __init__(self, customers: int, phoned_every: int = 1) -> None:
         self._customers = customers
         self._changed = False
         self._rendered: dict[int, bytes] = {}
@@ -64,7 +65,7 @@ class Pages:
             )
         }
         truth = sandbox.truth("cyclesoftware", "customers")[-self._profiles :]  # without the documented samples
-        records = [_record_of(record, place) for place, record in enumerate(truth)]
+        records = [_record_of(record, place, phoned=place % phoned_every == 0) for place, record in enumerate(truth)]
         self._templates = [_template(record) for record in records]
         self._others = [_template(_other(record, place)) for place, record in enumerate(records)]
 
@@ -95,24 +96,27 @@ class Pages:
         return str(FIRST_ID + place).encode().join(template)
 
 
-def _record_of(record: dict[str, Any], place: int) -> dict[str, Any]:
+def _record_of(record: dict[str, Any], place: int, *, phoned: bool) -> dict[str, Any]:
     """Return a record of the sandbox under the number that stands for all; two of five get a phone number more."""
     own = record["customer_id"]
+    email = record["email"].replace(str(own), str(_PLACE))
+    if not phoned:
+        return {**record, "customer_id": _PLACE, "email": email, "phone_numbers": []}
     numbers = [
         {**each, "customer_id": _PLACE if each["customer_id"] == own else each["customer_id"]}
         for each in record["phone_numbers"]
     ]
     if place % 5 < 2:
         numbers.append({**numbers[0], "phone_number_id": "900001", "name": "Extra 2"})
-    email = record["email"].replace(str(own), str(_PLACE))
     return {**record, "customer_id": _PLACE, "email": email, "phone_numbers": numbers}
 
 
 def _other(record: dict[str, Any], place: int) -> dict[str, Any]:
     """Return the record as some clerk left it: another street, and of every second one another number."""
-    first, *rest = record["phone_numbers"]
-    changed = {**first, "phone_number": "06-01234567"} if place // CHANGED_EVERY % 2 == 0 else first
-    return {**record, "street": "Nieuwe Dreef", "phone_numbers": [changed, *rest]}
+    numbers = record["phone_numbers"]
+    if numbers and place // CHANGED_EVERY % 2 == 0:
+        numbers = [{**numbers[0], "phone_number": "06-01234567"}, *numbers[1:]]
+    return {**record, "street": "Nieuwe Dreef", "phone_numbers": numbers}
 
 
 def _template(record: dict[str, Any]) -> list[bytes]:
@@ -133,8 +137,9 @@ class _Server(asyncio.Protocol):
     """One connection: answers GET after GET, as fast as bytes can be written."""
 
     requests = 0
+    window = Window(_LIMITS)
 
-    def __init__(self, pages: Pages, strides: list[int]) -> None:
+    def __init__(self, pages: Pages, strides: Iterable[int]) -> None:
         self._pages = pages
         self._strides = strides
         self._received = b""
@@ -159,6 +164,7 @@ class _Server(asyncio.Protocol):
         if path.startswith("/bench/"):
             return _response(str(_Server.requests).encode(), gzipped=False)
         _Server.requests += 1
+        self.window.spend(datetime.now(UTC))
         body = self._body(path, query)
         if body is None:
             return _response(b'{"error":true,"error_message":"Not Found"}', gzipped=False, status=b"404 Not Found")
@@ -175,18 +181,16 @@ class _Server(asyncio.Protocol):
 
 
 def _response(body: bytes, *, gzipped: bool, status: bytes = b"200 OK") -> bytes:
-    now = time.time()
-    left = _LIMIT - _Server.requests
-    head = (
-        f"Date: {formatdate(now, usegmt=True)}\r\n"
-        "Content-Type: application/json; charset=utf-8\r\n"
-        f"{'Content-Encoding: gzip' if gzipped else 'Vary: Accept-Encoding'}\r\n"
-        f"Content-Length: {len(body)}\r\n"
-        f"X-RateLimit-Minutely-Limit: {_LIMIT}\r\nX-RateLimit-Minutely-Remaining: {left}\r\n"
-        f"X-RateLimit-Daily-Limit: {_LIMIT}\r\nX-RateLimit-Daily-Remaining: {left}\r\n"
-        f"X-RateLimit-Daily-Reset: {int(now // _DAY_S + 1) * _DAY_S}\r\n\r\n"
-    )
-    return b"HTTP/1.1 " + status + b"\r\n" + head.encode() + body
+    now = datetime.now(UTC)
+    headers = {
+        "Date": format_datetime(now, usegmt=True),
+        "Content-Type": "application/json; charset=utf-8",
+        "Content-Length": len(body),
+        **({"Content-Encoding": "gzip"} if gzipped else {}),
+        **_Server.window.headers(now),
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return b"HTTP/1.1 " + status + b"\r\n" + head.encode() + b"\r\n" + body
 
 
 # --- The bench's side -------------------------------------------------------------------------------------------------
@@ -219,9 +223,11 @@ class Upstream:
 
 
 @contextlib.asynccontextmanager
-async def served(customers: int, strides: Iterable[int] = (OVERLAPPED,)) -> AsyncIterator[Upstream]:
+async def served(
+    customers: int, strides: Iterable[int] = (OVERLAPPED,), *, phoned_every: int = 1
+) -> AsyncIterator[Upstream]:
     """Start a stand-in with so many customers until the block ends."""
-    words = [str(customers), *map(str, strides)]
+    words = [str(customers), str(phoned_every), *map(str, strides)]
     process = await asyncio.create_subprocess_exec(
         *python("-m", "bench.upstream", *words), stdout=subprocess.PIPE, stdin=subprocess.PIPE
     )
@@ -235,8 +241,8 @@ async def served(customers: int, strides: Iterable[int] = (OVERLAPPED,)) -> Asyn
         await process.wait()
 
 
-async def _serve(customers: int, strides: list[int]) -> None:
-    pages = Pages(customers)
+async def _serve(customers: int, phoned_every: int, *strides: int) -> None:
+    pages = Pages(customers, phoned_every)
     pages.render(strides)
     server = await asyncio.get_running_loop().create_server(lambda: _Server(pages, strides), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
@@ -250,4 +256,4 @@ def _end_with_the_bench() -> None:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_the_bench, daemon=True).start()
-    asyncio.run(_serve(int(sys.argv[1]), [int(word) for word in sys.argv[2:]]))
+    asyncio.run(_serve(*map(int, sys.argv[1:])))

@@ -53,6 +53,7 @@ CATCH_UP_S = 1.0  # a paced lane that woke up late catches up this much
 DAY_S = 86_400.0
 LONGEST_DAY_S = 26 * 3600.0  # the autumn day has 25 hours; a Reset further away is garbage
 DAY_GUARD_S = 5.0  # our day begins this much after the server's, for clocks that differ
+RESET_SLACK_S = 2.0  # a Reset counts from a Date of whole seconds: told twice it differs by less than this
 DAY_DOUBT_S = 3 * 3600.0  # a day found spent this early may be yesterday's; the vendors' zones differ by less
 PART_S = 1200.0  # a backfill of many days begins this much later each day: 1.4 %
 DAY_PARTS = 73  # leaves 24 h after the part's end
@@ -547,6 +548,8 @@ def _believe_limits(state: State, seen: Observation, now: float) -> State:
         return state
     if seen.day_reset_at > _day_ends_at(state) + DAY_S / 2:  # the server's day has begun before ours
         return _begin_day(state, seen.sent_at, seen.day_reset_at)
+    if abs(seen.day_reset_at - (state.day_ends_at or 0.0)) < RESET_SLACK_S:
+        return state  # it would be news with every answer
     return replace(state, day_ends_at=seen.day_reset_at)
 
 

@@ -21,7 +21,7 @@ from syncd.config import BudgetConfig
 from syncd.database import Database
 from syncd.duration import spoken
 from syncd.errors import LockHeld, RunFenced, Throttled
-from syncd.mirror import Counts, lock_number
+from syncd.mirror import Condition, Counts, lock_number
 from syncd.rows import Note, Reject
 from syncd.source import Cursor, Lane
 
@@ -43,7 +43,7 @@ WITH page AS (
     rows_expected = coalesce($9, rows_expected), budget_wait_s = $10,
     outcome = coalesce($11, outcome), finished_at = CASE WHEN $11::text IS NULL THEN NULL ELSE $12::timestamptz END,
     notes = coalesce($13::jsonb, notes)
-  WHERE run_id = $1 AND outcome = 'running'
+  WHERE run_id = $1 AND outcome = 'running' AND {condition}
   RETURNING source, stream
 ), saved AS (
   INSERT INTO syncd.cursors (source, stream, kind, cursor, updated_at)
@@ -53,6 +53,7 @@ WITH page AS (
 )
 SELECT count(*) FROM page
 """
+RECORD_PARAMETERS = 15
 
 _CLOSE_RUN = """
 UPDATE syncd.runs SET outcome = $2, finished_at = $3, error = $4, error_kind = $5, requests = $6, budget_wait_s = $7,
@@ -246,22 +247,26 @@ async def record_page(
     expected: int | None = None,
     notes: Sequence[str] = (),
     outcome: str | None = None,
-) -> None:
+    only_if: Condition | None = None,
+) -> bool:
     """Add a page to its run and save its cursor, inside the page's transaction; `outcome` closes the run with it.
 
-    One statement: a page that brought nothing needs no transaction around it. Raises RunFenced if the run was declared
+    One statement: a page that brought nothing needs no transaction around it. Returns False, with nothing recorded, if
+    `only_if` does not hold; its parameters come from RECORD_PARAMETERS + 1 on. Raises RunFenced if the run was declared
     dead meanwhile: the caller's transaction must then roll back.
     """
+    condition, values = only_if or ("true", ())
     recorded = await conn.fetchval(
-        _RECORD_PAGE, run.run_id, spent.requests, counts.seen, counts.inserted, counts.updated, counts.unchanged,
-        counts.deleted, counts.rejected, expected, spent.budget_wait_s, outcome, now, _notes(notes), run.cursor_kind,
-        None if cursor is None else msgspec.json.encode(cursor).decode(),
+        _RECORD_PAGE.format(condition=condition), run.run_id, spent.requests, counts.seen, counts.inserted,
+        counts.updated, counts.unchanged, counts.deleted, counts.rejected, expected, spent.budget_wait_s, outcome, now,
+        _notes(notes), run.cursor_kind, None if cursor is None else msgspec.json.encode(cursor).decode(), *values,
     )  # fmt: skip
-    if not recorded:
+    if not recorded and only_if is None:
         raise RunFenced(
             f"{run.source}.{run.stream}: run {run.run_id} was declared dead by another process",
             hint="Nothing is lost: that process goes on from the last committed page.",
         )
+    return bool(recorded)
 
 
 async def forget_pass(conn: asyncpg.Connection, run: Run) -> None:

@@ -36,6 +36,8 @@ _BY_KEY = ", ".join(f"set_config('enable_{way}', 'off', true)" for way in _WAYS)
 _BY_TABLE = ", ".join(f"set_config('enable_{way}', 'on', true)" for way in _WAYS) + (
     ", set_config('enable_nestloop', 'off', true)"
 )
+Condition = tuple[str, Sequence[Any]]
+"""Part of a statement that is true or not, and the values of its parameters."""
 _NOT_SEEN_SINCE = "(t._changed_at <= {0} OR t._changed_at > {0} + interval '7 days')"
 """A row that changed a week after a listing began was written by a clock that was wrong: no listing takes so long."""
 
@@ -634,6 +636,26 @@ async def missing(
         source, stream, not_after, *target.key_columns(keys), *values,
     )  # fmt: skip
     return [tuple(row) for row in found]
+
+
+def as_listed(target: Target, source: str, stream: str, scope: Scope, read: Read, *, first: int) -> Condition:
+    """Return what holds if a whole listing, read in one page, changes nothing; its parameters begin at `$first`.
+
+    Each record is stored as it was sent, no row in scope is alive beside them, and no listing left remembered keys
+    behind. Sets are compared, because a join may be planned as a nested loop where there are no statistics.
+    """
+    width = len(target.table.key)
+    names = ", ".join(map(_quoted, target.table.key))
+    listed = f"FROM unnest({target.arrays(first + 2)}, ${first + 2 + width}::bytea[]) AS t({names}, _hash)"
+    stored = f"FROM {target.name} t WHERE t.source = ${first}"
+    where, values = _in_scope(target, scope, first + 3 + width)
+    condition = (
+        f"NOT EXISTS (SELECT {names}, _hash {listed} EXCEPT SELECT {names}, _hash {stored})"
+        f" AND NOT EXISTS (SELECT {names} {stored} AND t._deleted_at IS NULL{where} EXCEPT SELECT {names} {listed})"
+        f" AND NOT EXISTS (SELECT FROM syncd.seen WHERE source = ${first} AND stream = ${first + 1})"
+    )
+    keys = target.key_columns(read.fingerprints)
+    return condition, (source, stream, *keys, list(read.fingerprints.values()), *values)
 
 
 def _in_scope(target: Target, scope: Scope, place: int) -> tuple[str, list[list[Any]]]:

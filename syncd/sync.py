@@ -399,6 +399,8 @@ class _Pass:
     async def _commit_once(
         self, page: Page, read: Read, *, forget: bool, ends: bool, closes: bool, careful: bool
     ) -> tuple[Counts, bool]:
+        if ends and (unchanged := await self._commit_unchanged(page, read)):
+            return unchanged, True
         run, source, now = self.run, self.run.source, self.syncer.clock()
         riders = {name: self.syncer.target(source, name) for name, records in page.riders.items() if records}
         database = self.syncer.database
@@ -436,6 +438,25 @@ class _Pass:
             )  # fmt: skip
             self.turns.sent()
         return written.counts, closes
+
+    async def _commit_unchanged(self, page: Page, read: Read) -> Counts | None:
+        """Commit a whole listing of one page that changes nothing, in one statement; None if there is more to do.
+
+        It needs no lock of the table, to which it writes nothing: whoever is writing there now comes after it.
+        """
+        if self.remembers or read.rejects or any(page.riders.values()) or len(read.fingerprints) < len(read.settled):
+            return None
+        counts = Counts(seen=read.seen)
+        unchanged = mirror.as_listed(
+            self.target, self.run.source, self.run.stream, page.scope or Scope(), read,
+            first=ledger.RECORD_PARAMETERS + 1,
+        )  # fmt: skip
+        async with self.syncer.database.connection() as conn:
+            recorded = await ledger.record_page(
+                conn, self.run, counts, self.upstream.spent, cursor=page.cursor, now=self.syncer.clock(),
+                expected=page.total, notes=self.upstream.notes, outcome="ok", only_if=unchanged,
+            )  # fmt: skip
+        return counts if recorded else None
 
     async def _missing(self, conn: asyncpg.Connection, scope: Scope, *, limit: int) -> list[Key]:
         """Return at most `limit` keys of rows in scope that the whole listing did not hold."""

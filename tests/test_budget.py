@@ -378,6 +378,19 @@ def test_the_servers_day_may_begin_before_ours() -> None:
     assert (shown.day_remaining, shown.day_used_live, shown.day_reset_at) == (999, 1, NOON + 25 * 3600)
 
 
+def test_a_reset_told_by_a_date_of_whole_seconds_is_no_news_with_every_answer() -> None:
+    state = EMPTY
+    told = set()
+    for sent_at in (NOON + 0.1, NOON + 300.9, NOON + 600.5):
+        state, _ = acquire(state, Policy(), sent_at, "live")
+        headers = {"Date": http_date(sent_at), "X-RateLimit-Daily-Reset": str(int(MIDNIGHT))}
+        said = read_headers(headers, 200, sent_at=sent_at, received_at=sent_at + 0.05)
+        state = observe(state, Policy(), said, sent_at + 0.05)
+        told.add(summary(state, Policy(), sent_at + 0.05).day_reset_at)
+    assert len(told) == 1
+    assert 0 <= told.pop() - MIDNIGHT < budget.RESET_SLACK_S
+
+
 def test_somebody_elses_spending_of_the_day_is_believed_and_so_is_its_return() -> None:
     state, policy, now = EMPTY, Policy(), NOON
     for remaining, expected in ((9000, 9000), (2001, 2001), (1000, 1000), (9000, 9000)):

@@ -13,10 +13,12 @@ from typing import Any
 import aiohttp
 import pytest
 import yaml
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from syncd import tally
 from syncd.mirror import lock_number
+from syncd.web import metrics
 from tests.conftest import Bench, MakeBench
 from tests.test_daemon import Now, count, until, write
 from tests.test_daemon import serving as daemon_serving
@@ -145,6 +147,26 @@ async def test_names_carry_their_units_and_labels_are_few(bench: Bench, site: Si
     series = sum(len(family.samples) for family in families)
     streams = len({sample.labels.get("stream") for family in families for sample in family.samples})
     assert series < 100 * streams
+
+
+async def test_many_metrics_are_written_by_turns_with_others(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "LINES_AT_ONCE", 100)
+    status = await reader_of(bench).status()
+    streams = [replace(one, source=f"{one.source}{number}") for number in range(30) for one in status.streams]
+    turns = 0
+
+    async def go_on() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(go_on())
+    text = (await metrics.text(replace(status, streams=streams), metrics.Totals(since=status.at))).decode()
+    others.cancel()
+    states = [line for line in text.splitlines() if line.startswith("syncd_stream_state{")]
+    assert len(states) == 8 * len(streams) == len(set(states))
+    assert turns > len(text.splitlines()) / 100 > 150
 
 
 def test_a_status_that_nobody_defined_makes_no_label_of_its_own() -> None:

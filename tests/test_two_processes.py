@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from syncd.mirror import lock_number
 from syncd.sandbox.credentials import CREDENTIALS
 from tests.command import WallClock, started, syncd, until
 from tests.conftest import Bench, MakeBench
@@ -165,3 +166,16 @@ async def test_no_secret_is_ever_told(shop: Bench, tmp_path: Path) -> None:
 def test_the_secrets_that_are_looked_for_are_those_of_the_sandbox() -> None:
     assert len(secrets()) == 7
     assert all(len(secret) > 8 for secret in secrets().values())
+
+
+async def test_a_list_in_which_nothing_changed_waits_for_no_writer(shop: Bench) -> None:
+    stores = len(shop.sandbox.truth("cyclesoftware", "stores"))
+    await shop.sync("shop.stores")
+    async with shop.db.transaction() as other:
+        number = lock_number("table", "shop", shop.syncer.target("shop", "stores").name)
+        await other.execute("SELECT pg_advisory_xact_lock($1)", number)
+        async with asyncio.timeout(20):
+            result = await shop.sync("shop.stores")
+    assert (result.outcome, result.counts.unchanged) == ("ok", stores)
+    _, run = await shop.fetch("SELECT outcome, pages, rows_seen, rows_unchanged FROM syncd.runs ORDER BY run_id")
+    assert tuple(run) == ("ok", 1, stores, stores)

@@ -25,23 +25,27 @@ Purse = tuple[budget.State, budget.Policy]
 
 _RUN_COLUMNS: Final = ", ".join(RunStatus.__struct_fields__)
 
-# Newest run, newest judged run and newest good run of each kind: index runs_by_stream gives each at its first rows.
-_RUNS: Final = f"""
-SELECT w.source, w.stream, r.role, {", ".join(f"r.{name}" for name in RunStatus.__struct_fields__)}
-FROM unnest($1::text[], $2::text[]) AS w(source, stream)
+# Index runs_by_stream gives each of these at its first rows.
+_NEWEST: Final = f"""
+SELECT w.source, w.stream, r.* FROM unnest($1::text[], $2::text[]) AS w(source, stream)
 CROSS JOIN (VALUES ('live'), ('sweep'), ('backfill')) AS k(kind)
 CROSS JOIN LATERAL (
-  (SELECT 'newest' AS role, {_RUN_COLUMNS} FROM syncd.runs
-   WHERE source = w.source AND stream = w.stream AND kind = k.kind ORDER BY run_id DESC LIMIT 1)
-  UNION ALL
-  (SELECT 'judged', {_RUN_COLUMNS} FROM syncd.runs
-   WHERE source = w.source AND stream = w.stream AND kind = k.kind
-     AND (outcome IN ('ok', 'failed', 'throttled') OR error_kind = 'Killed') ORDER BY run_id DESC LIMIT 1)
-  UNION ALL
-  (SELECT 'ok', {_RUN_COLUMNS} FROM syncd.runs
-   WHERE source = w.source AND stream = w.stream AND kind = k.kind AND outcome = 'ok' ORDER BY run_id DESC LIMIT 1)
+  SELECT {_RUN_COLUMNS} FROM syncd.runs
+  WHERE source = w.source AND stream = w.stream AND kind = k.kind ORDER BY run_id DESC LIMIT 1
 ) AS r
 """  # noqa: S608  (names of columns, from the Struct above)
+
+_EARLIER: Final = f"""
+SELECT w.source, w.stream, r.role, r.* FROM unnest($1::text[], $2::text[], $3::text[]) AS w(source, stream, kind)
+CROSS JOIN LATERAL (
+  (SELECT {_RUN_COLUMNS}, 'judged' AS role FROM syncd.runs
+   WHERE source = w.source AND stream = w.stream AND kind = w.kind
+     AND (outcome IN ('ok', 'failed', 'throttled') OR error_kind = 'Killed') ORDER BY run_id DESC LIMIT 1)
+  UNION ALL
+  (SELECT {_RUN_COLUMNS}, 'ok' FROM syncd.runs
+   WHERE source = w.source AND stream = w.stream AND kind = w.kind AND outcome = 'ok' ORDER BY run_id DESC LIMIT 1)
+) AS r
+"""  # noqa: S608  (as above)
 
 STREAM_RUNS: Final = f"""
 SELECT {_RUN_COLUMNS} FROM syncd.runs WHERE source = $1 AND stream = $2 ORDER BY run_id DESC LIMIT $3
@@ -88,9 +92,7 @@ class Facts:
             await conn.execute(f"SET LOCAL statement_timeout = {QUERY_TIMEOUT_S * 1000:.0f}")
             # locks first: a run that ends meanwhile is then seen as running, not as dead
             facts.locks = {row[0] for row in await conn.fetch(_HELD_LOCKS)}
-            for row in await conn.fetch(_RUNS, *columns(pairs)):
-                run = run_of(row)
-                facts.runs.setdefault((row["source"], row["stream"]), {})[row["role"], run.kind] = run
+            await facts._read_runs(conn, pairs)
             for row in await conn.fetch("SELECT source, stream, kind, cursor, updated_at FROM syncd.cursors"):
                 cursor = msgspec.json.decode(row["cursor"]), row["updated_at"]
                 facts.cursors.setdefault((row["source"], row["stream"]), {})[row["kind"]] = cursor
@@ -102,6 +104,22 @@ class Facts:
                     fields.append(Drift(**{name: row[name] for name in Drift.__struct_fields__}))
             facts.budgets = {row["source"]: row for row in await conn.fetch("SELECT * FROM syncd.budgets")}
         return facts
+
+    async def _read_runs(self, conn: asyncpg.Connection, pairs: Sequence[Pair]) -> None:
+        """Read of each kind the newest run, the newest that is judged and the newest good one: mostly the same."""
+        bad = []
+        for row in await conn.fetch(_NEWEST, *columns(pairs)):
+            source, stream, run = row[0], row[1], run_of(row)
+            known = self.runs.setdefault((source, stream), {})
+            known["newest", run.kind] = run
+            if run.outcome == "ok":
+                known["judged", run.kind] = known["ok", run.kind] = run
+            else:
+                bad.append((source, stream, run.kind))
+        if bad:
+            for row in await conn.fetch(_EARLIER, *map(list, zip(*bad, strict=True))):
+                run = run_of(row)
+                self.runs[row["source"], row["stream"]][row["role"], run.kind] = run
 
     def run(self, pair: Pair, role: str, kind: str) -> RunStatus | None:
         """Return the newest, newest judged or newest good run of a kind."""
@@ -131,13 +149,8 @@ class Facts:
     ) -> StreamStatus:
         """Put together how one stream stands."""
         running, dead = self.open_run(pair, "live", "sweep")
-        last = _newest(self.run(pair, "judged", "live"), self.judged_sweep(pair))
-        ok = self.run(pair, "ok", "live")
-        state, why = judge(
-            settings, running=running if not dead else None, dead=dead, live=self.run(pair, "judged", "live"), ok=ok,
-            now=now,
-        )  # fmt: skip
-        sweep = self.judged_sweep(pair)
+        live, sweep, ok = self.run(pair, "judged", "live"), self.judged_sweep(pair), self.run(pair, "ok", "live")
+        state, why = judge(settings, running=None if dead else running, dead=dead, live=live, ok=ok, now=now)
         if not why and sweep and sweep.outcome != "ok":
             why = f"the last sweep {sweep.outcome}: {sweep.error or sweep.error_kind or 'no reason was told'}"
         cursor = self.cursors.get(pair, {}).get("live")
@@ -146,13 +159,13 @@ class Facts:
             source=pair[0],
             stream=pair[1],
             state=state,
-            why=log.mask(why),
+            why=log.mask(why) if why else "",
             schedule=schedule_words(settings),
             table=table,
             cursor=cursor[0] if cursor else None,
             cursor_words=cursor_words(cursor[0] if cursor else None, zone),
             rows=rows,
-            last_run=last,
+            last_run=_newest(live, sweep),
             running=None if dead else running,
             last_sweep=sweep,
             last_ok_at=ok.started_at if ok else None,
@@ -203,7 +216,9 @@ def columns(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:
 def run_of(row: asyncpg.Record) -> RunStatus:
     """Read a row of syncd.runs; its error is masked once more."""
     values = {name: row[name] for name in RunStatus.__struct_fields__}
-    return RunStatus(**values | {"error": log.mask(row["error"]) if row["error"] else None})
+    if values["error"]:
+        values["error"] = log.mask(values["error"])
+    return RunStatus(**values)
 
 
 def _newest(*runs: RunStatus | None) -> RunStatus | None:

@@ -1,6 +1,7 @@
 """States, schedules and cursors in words: pure decisions about what was read."""
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -50,8 +51,13 @@ def is_sweep_refused(stream: StreamStatus) -> bool:
 
 def schedule_words(settings: StreamConfig) -> str:
     """Say when a stream runs."""
-    words = f"cron {settings.cron} (UTC)" if settings.cron else f"every {spoken(settings.every_s or 0)}"
-    return words + (f", sweep every {spoken(settings.sweep_s)}" if settings.sweep_s else "")
+    return _schedule_words(settings.cron, settings.every_s, settings.sweep_s)
+
+
+@lru_cache
+def _schedule_words(cron: str | None, every_s: float | None, sweep_s: float | None) -> str:
+    words = f"cron {cron} (UTC)" if cron else f"every {spoken(every_s or 0)}"
+    return words + (f", sweep every {spoken(sweep_s)}" if sweep_s else "")
 
 
 _CURSOR_WORDS: Final = {

@@ -201,7 +201,8 @@ class _Routes:
             await self._totals.update(self._reader.database())
         except DatabaseError:
             status = None
-        return web.Response(body=metrics.text(status, self._totals), headers={"Content-Type": metrics.CONTENT_TYPE})
+        text = await metrics.text(status, self._totals)
+        return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
 
     async def api_status(self, _request: web.Request) -> web.Response:
         """Show the status as `syncd status --json` does."""

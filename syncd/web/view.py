@@ -42,7 +42,7 @@ class Choice:
         """Say whether a stream is asked for."""
         if self.state and stream.state != self.state:
             return False
-        return self.text.casefold() in f"{stream.name} {source.type}".casefold()
+        return not self.text or self.text.casefold() in f"{stream.name} {source.type}".casefold()
 
 
 @dataclass(frozen=True, kw_only=True)
