@@ -224,7 +224,13 @@ def _process(status: Status | None) -> Iterator[Metric]:
     )
     for pair in dict.fromkeys([*pairs, *tally.skipped]):
         skipped.add_metric(pair, tally.skipped[pair])
-    yield from (responses, locks, skipped)
+    callbacks = CounterMetricFamily(
+        "syncd_callbacks", "Callbacks by what became of them; no source: to an address that there is not",
+        labels=["source", "result"],
+    )  # fmt: skip
+    for became, count in tally.callbacks.items():
+        callbacks.add_metric(became, count)
+    yield from (responses, locks, skipped, callbacks)
     for name, words, counted in (
         ("syncd_runs_waiting", "Runs that are due and wait for a seat", tally.waiting),
         ("syncd_runs_under_way", "Runs that have a seat", tally.under_way),
