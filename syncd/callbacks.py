@@ -109,11 +109,8 @@ async def register(path: Path | None, source: str, *, replace: bool) -> int:
                 hint=f"Write callback_url in [sources.{source}]: where the vendor reaches this machine. See {PAGE}.",
             )
         base, found = str(options["callback_url"]), await desk.found()
-        if (
-            found.url
-            and found.is_ours
-            and found.url == registration.address(base, source, registration.secret_of(found.url))
-        ):
+        wanted = found.url and registration.address(base, source, registration.secret_of(found.url))
+        if found.is_ours and found.url == wanted:
             await desk.settle(found.digest)
             console.say(f"{source}: our address is registered already; nothing was changed")
             return 0
