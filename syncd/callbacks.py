@@ -136,16 +136,19 @@ async def _put(desk: _Desk, base: str, *, clears: bool) -> None:
     await registration.add(desk.database, source, digest, now=utc_now())
     if clears:
         await desk.clear()
+    refused: SyncdError | None = None
     try:
         await desk.register(url)
-    except SyncdError as error:
+    except SyncdError as error:  # or the answer was lost, and a second try refused
+        refused = error
+    found = await desk.found()
+    if refused and (found.is_ours is None or found.url != url):
         if clears:
-            error.hint = f"{error.hint} The address before was cleared: none is registered now.".strip()
-        raise
-    now_there = await desk.found()
-    if now_there.is_ours is not None and now_there.url != url:
+            refused.hint = f"{refused.hint} The address before was cleared.".strip()
+        raise refused
+    if found.is_ours is not None and found.url != url:
         raise SyncdError(
-            f"{source}: the upstream took the address, but says that {now_there.words} is registered",
+            f"{source}: the upstream took the address, but what it says is registered is {found.words}",
             hint="Is callbacks_field right? Look again: syncd callbacks status",
         )
     await desk.settle(digest)

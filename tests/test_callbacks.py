@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from syncd import calls, registration
+from syncd import calls, ledger, registration
+from syncd.errors import RunFenced
+from syncd.mirror import Counts
 from syncd.receiver import BODY_MAX_BYTES
 from syncd.sandbox import CREDENTIALS
 from syncd.sandbox.callbacks import FLOOD, GARBAGE, body_of
@@ -372,8 +375,6 @@ async def test_one_order_that_may_not_be_read_pauses_no_stream(line: Line) -> No
 
 
 async def test_the_end_comes_in_time_with_callbacks_waiting(line: Line) -> None:
-    import signal
-
     await line.register()
     line.bench.sandbox.latency_s = 0.3
     async with daemon_of(line) as process:
@@ -385,6 +386,84 @@ async def test_the_end_comes_in_time_with_callbacks_waiting(line: Line) -> None:
     assert {run["outcome"] for run in await line.runs()} <= {"ok", "aborted"}
 
 
+async def test_a_stream_that_another_process_reads_is_asked_when_that_is_over(line: Line) -> None:
+    await line.register()
+    now = line.bench.time.now()
+    async with daemon_of(line) as process:
+        await ledger.open_run(
+            line.bench.db, "lease", "orders", kind="live", lane="live", cursor_kind="live", now=now
+        )  # fmt: skip
+        key = line.change()
+        await until(_true(lambda: process.events("run_skipped")))
+        assert line.asked("/orders/{uuid}") == 0
+        await line.bench.db.unlock(ledger.stream_lock("lease", "orders", "live"))
+        await until(_equal(line.state_of, key, "quote_called"))
+    dead = (await line.runs("outcome = 'aborted'"))[0]
+    assert (dead["kind"], dead["error_kind"]) == ("live", "Killed")
+
+
+async def test_a_run_of_callbacks_that_lost_its_lock_commits_nothing_more(line: Line) -> None:
+    """The fence holds both ways: the next run of the stream declares it dead, whatever its kind."""
+    db, now = line.bench.db, line.bench.time.now()
+    for before, after in (("callback", "live"), ("sweep", "callback")):
+        opened = []
+        for kind in (before, after):
+            run = await ledger.open_run(
+                db, "lease", "orders", kind=kind, lane="live", cursor_kind=kind, now=now
+            )  # fmt: skip
+            opened.append(run)
+            await db.unlock(ledger.stream_lock("lease", "orders", kind))
+        with pytest.raises(RunFenced):
+            async with db.transaction() as conn:
+                await ledger.record_page(conn, opened[0], Counts(), ledger.Spent(1, 0.0), cursor=None, now=now)
+
+
+async def test_a_reload_switches_callbacks_off_at_once_and_on_after_a_restart(line: Line) -> None:
+    url = await line.register()
+    async with daemon_of(line) as process, aiohttp.ClientSession() as http:
+        assert (await http.post(url, data=b"{}", headers=JSON)).status == 400
+        line.write("callbacks = false")
+        process.process.send_signal(signal.SIGHUP)
+        await until(_true(lambda: process.events("config_reloaded")))
+        assert (await http.post(url, data=b"{}", headers=JSON)).status == 404
+    async with spawned(line.path, "off") as process:
+        await until(_true(lambda: process.events("daemon_started")))
+        line.write()
+        process.process.send_signal(signal.SIGHUP)
+        (late,) = await until(_true(lambda: process.events("config_needs_restart")))
+        assert late["key"] == "callbacks"
+        assert process.events("callbacks_listening") == []
+
+
+async def test_no_secret_stands_in_log_metrics_or_database(line: Line) -> None:
+    url = await line.register()
+    secret = registration.secret_of(url)
+    async with daemon_of(line) as process, aiohttp.ClientSession() as http:
+        line.change()
+        for kind in ("garbage", "form", "stranger"):
+            line.upstream.attack(kind)
+        await line.answered("stranger")
+        await until(_more_runs(line, "kind = 'callback'", 1))
+        page = process.events("daemon_started")[0]["url"]
+        shown = ""
+        for place in ("", "metrics", "api/status", "streams/lease/orders"):
+            async with http.get(page + place) as answer:
+                shown += await answer.text()
+        assert (await http.post(f"{page}callbacks/lease/{secret}", data=b"{}", headers=JSON)).status == 404
+        refused = process.events("callback_refused")
+        log = process.log.read_text()
+    assert [(event["reason"], event["count"]) for event in refused] == [("wrong form", 1), ("wrong content type", 1)]
+    for sample in (
+        'syncd_callbacks_total{result="accepted",source="lease"} 1.0',
+        f'syncd_callbacks_total{{result="refused: wrong form",source="lease"}} {len(GARBAGE)}.0',
+        'syncd_callbacks_total{result="unknown address",source=""} 1.0',
+    ):
+        assert sample in shown
+    kept = "".join(map(repr, await line.bench.fetch("SELECT to_jsonb(c) FROM syncd.callbacks c")))
+    assert registration.digest_of(secret).hex() in kept
+    assert secret[:20] not in shown + log + kept
+
+
 # --- The command ------------------------------------------------------------------------------------------------------
 
 
@@ -394,6 +473,15 @@ async def test_registering_twice_changes_nothing(line: Line) -> None:
     assert (again.code, line.upstream.url) == (0, url)
     assert "registered already" in again.out
     assert line.bench.sandbox.requests[-1].method == "GET"
+
+
+async def test_an_answer_that_is_lost_on_the_way_is_no_failure(line: Line) -> None:
+    line.bench.sandbox.faults.add("truncated-body", api="cyclis", times=1, after=1)
+    url = await line.register()
+    posted = [entry for entry in line.bench.sandbox.requests if entry.method == "POST"]
+    assert [entry.status for entry in posted] == [200, 400]
+    assert registration.secret_of(url)
+    assert (await line.command("status", "lease", "--json")).json["ours"] is True
 
 
 async def test_the_address_is_shown_without_its_secret(line: Line) -> None:
