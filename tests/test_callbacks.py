@@ -5,28 +5,37 @@ import contextlib
 import json
 import signal
 import socket
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syncd import calls, ledger, registration
+from syncd import config as configuration
+from syncd.client import http_session
 from syncd.errors import RunFenced
 from syncd.mirror import Counts
 from syncd.receiver import BODY_MAX_BYTES
 from syncd.sandbox import CREDENTIALS
 from syncd.sandbox.callbacks import FLOOD, GARBAGE, body_of
-from syncd.sources import registry
+from syncd.schedule import History
+from syncd.sources import registry, specs
+from syncd.sync import Syncer, utc_now
+from syncd.timetable import Timetable
 from tests.command import Ended, WallClock, syncd
 from tests.conftest import Bench, MakeBench
 from tests.test_daemon import Process, serving, spawned, until
 
 ORDERS = 'every = "1h"\nsweep = "7d"'
+ORDERS_PAIR = ("lease", "orders")
 JSON = {"Content-Type": "application/json"}
 
 
@@ -190,17 +199,57 @@ async def test_the_status_tells_what_the_last_callback_led_to(line: Line) -> Non
     assert shown.code == 0
 
 
-async def test_a_tick_that_falls_due_during_a_fetch_is_not_lost(line: Line) -> None:
-    """A poll every second goes on although a fetch for a callback hangs at the upstream for longer."""
-    await line.register()
-    async with daemon_of(line, line.write(name="often.toml", orders='every = "1s"')):
-        await until(_more_runs(line, "kind = 'live'", 2))
-        line.bench.sandbox.latency_s = 2.5
-        line.change()
+@contextlib.asynccontextmanager
+async def planned(line: Line) -> AsyncIterator[tuple[Timetable, Callable[[], Any]]]:
+    """Yield a timetable in this process, of which no poll is due, and what makes that of the orders fall due now."""
+    settings = configuration.load(line.path, specs())
+    scheduler = AsyncIOScheduler(timezone=UTC)
+    async with http_session() as http:
+        syncer = Syncer(settings, registry(), line.bench.db, http)
+        history = {ORDERS_PAIR: History(ok_at=utc_now())}
+        timetable = Timetable(syncer, scheduler, history, on_outage=lambda error: pytest.fail(str(error)))
+        scheduler.start()
+        try:
+            timetable.plan()
+            (job,) = scheduler.get_jobs()
+            yield timetable, lambda: job.modify(next_run_time=utc_now())
+        finally:
+            await timetable.close(grace_s=5)
+            scheduler.shutdown(wait=False)
+
+
+async def test_a_poll_that_falls_due_during_a_fetch_follows_it(line: Line) -> None:
+    key = line.change()
+    async with planned(line) as (timetable, poll):
+        line.bench.sandbox.latency_s = 1.0
+        assert timetable.hear(ORDERS_PAIR, (uuid.UUID(key),)) == "accepted"
+        await until(_running(line, "callback"))
+        poll()
         await until(_more_runs(line, "kind = 'callback'", 1))
         line.bench.sandbox.latency_s = 0.0
-        polled = len(await line.runs("kind = 'live'"))
-        await until(_more_runs(line, "kind = 'live'", polled + 1))
+        await until(_more_runs(line, "kind = 'live'", 2))
+    assert await line.state_of(key) == "quote_called"
+
+
+async def test_a_fetch_waits_for_a_poll_that_is_under_way(line: Line) -> None:
+    async with planned(line) as (timetable, poll):
+        line.bench.sandbox.latency_s = 1.0
+        poll()
+        await until(_running(line, "live"))
+        key = line.change()
+        said = [timetable.hear(ORDERS_PAIR, (uuid.UUID(key),)) for _ in range(2)]
+        await until(_more_runs(line, "kind = 'callback'", 1))
+    assert said == ["accepted", "repeated"]
+    _, poll_run, fetch = await line.runs()
+    assert (poll_run["kind"], fetch["kind"], fetch["started_at"] >= poll_run["finished_at"]) == (
+        "live",
+        "callback",
+        True,
+    )
+
+
+def _running(line: Line, kind: str) -> Callable[[], Awaitable[Any]]:
+    return lambda: line.runs(f"outcome = 'running' AND kind = '{kind}'")
 
 
 def _more_runs(line: Line, where: str, count: int) -> Callable[[], Awaitable[bool]]:
