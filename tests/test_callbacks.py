@@ -200,14 +200,14 @@ async def test_the_status_tells_what_the_last_callback_led_to(line: Line) -> Non
 
 
 @contextlib.asynccontextmanager
-async def planned(line: Line) -> AsyncIterator[tuple[Timetable, Callable[[], Any]]]:
+async def planned(line: Line, history: History | None = None) -> AsyncIterator[tuple[Timetable, Callable[[], Any]]]:
     """Yield a timetable in this process, of which no poll is due, and what makes that of the orders fall due now."""
     settings = configuration.load(line.path, specs())
     scheduler = AsyncIOScheduler(timezone=UTC)
     async with http_session() as http:
         syncer = Syncer(settings, registry(), line.bench.db, http)
-        history = {ORDERS_PAIR: History(ok_at=utc_now())}
-        timetable = Timetable(syncer, scheduler, history, on_outage=lambda error: pytest.fail(str(error)))
+        histories = {ORDERS_PAIR: history or History(ok_at=utc_now())}
+        timetable = Timetable(syncer, scheduler, histories, on_outage=lambda error: pytest.fail(str(error)))
         scheduler.start()
         try:
             timetable.plan()
@@ -246,6 +246,24 @@ async def test_a_fetch_waits_for_a_poll_that_is_under_way(line: Line) -> None:
         "callback",
         True,
     )
+
+
+async def test_what_is_told_while_the_database_is_away_is_fetched_when_it_is_back(line: Line) -> None:
+    key = line.change()
+    async with planned(line) as (timetable, _poll):
+        timetable.pause()
+        assert timetable.hear(ORDERS_PAIR, (uuid.UUID(key),)) == "accepted"
+        assert line.asked("/orders/{uuid}") == 0
+        timetable.resume()
+        await until(_equal(line.state_of, key, "quote_called"))
+    assert [run["kind"] for run in await line.runs()] == ["live", "callback"]
+
+
+async def test_a_stream_that_was_never_read_is_left_to_its_first_poll(line: Line) -> None:
+    key = line.change()
+    async with planned(line, History()) as (timetable, _poll):
+        said = timetable.hear(ORDERS_PAIR, (uuid.UUID(key),))
+    assert (said, line.asked("/orders/{uuid}")) == ("left to poll", 0)
 
 
 def _running(line: Line, kind: str) -> Callable[[], Awaitable[Any]]:

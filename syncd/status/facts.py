@@ -29,7 +29,7 @@ _RUN_COLUMNS: Final = ", ".join(RunStatus.__struct_fields__)
 _RUNS: Final = f"""
 SELECT w.source, w.stream, r.role, {", ".join(f"r.{name}" for name in RunStatus.__struct_fields__)}
 FROM unnest($1::text[], $2::text[]) AS w(source, stream)
-CROSS JOIN (VALUES ('live'), ('sweep'), ('backfill'), ('callback')) AS k(kind)
+CROSS JOIN (VALUES ('live'), ('sweep'), ('backfill')) AS k(kind)
 CROSS JOIN LATERAL (
   (SELECT 'newest' AS role, {_RUN_COLUMNS} FROM syncd.runs
    WHERE source = w.source AND stream = w.stream AND kind = k.kind ORDER BY run_id DESC LIMIT 1)
