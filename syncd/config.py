@@ -35,6 +35,7 @@ from syncd.duration import format_duration
 from syncd.errors import ConfigError
 from syncd.secret import Secret
 from syncd.settings import (
+    CALLBACK_LISTEN,
     REQUIRED,
     BudgetConfig,
     Config,
@@ -108,10 +109,12 @@ def load(
     path = find(path, environ, Path.cwd())
     reading = Reading(folder=path.absolute().parent, environ=environ, resolve_secrets=resolve_secrets)
     root = Table(reading, (), read_toml(path))
+    http, callback_listen = _http(root.table("http"))
     config = Config(
         path=path,
         database=_database(root.table("database")),
-        http=_http(root.table("http")),
+        http=http,
+        callback_listen=callback_listen,
         sources=_sources(root.table("sources"), registry),
         log=_log(root.table("log")),
         retention=_retention(root.table("retention")),
@@ -150,11 +153,13 @@ def _default_data_dir(reading: Reading) -> Path:
     return (xdg if xdg.is_absolute() else reading.home() / ".local" / "state") / "syncd"
 
 
-def _http(table: Table) -> Http | None:
-    default: Http | None = Http()
-    http = table.take("listen", _listen, default)
+def _http(table: Table) -> tuple[Http | None, Http | None]:
+    status_page: Http | None = Http()
+    callbacks: Http | None = CALLBACK_LISTEN
+    status_page = table.take("listen", _listen, status_page)
+    callbacks = table.take("callback_listen", _listen, callbacks)
     table.close()
-    return http
+    return status_page, callbacks
 
 
 def _listen(value: object) -> Http | None:
@@ -297,6 +302,7 @@ def _option(spec: OptionSpec, reading: Reading) -> Callable[[object], object]:
         "duration": duration,
         "secret": reading.secret,
         "zone": zone,
+        "url": lambda value: parse_base_url(text(value)),
         "list[str]": list_of(text),
         "list[int]": list_of(integer),
     }

@@ -15,12 +15,14 @@ from typing import Any, Final
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from syncd import client, database, embedded, ledger, log, status, web
+from syncd import client, database, embedded, ledger, log, receiver, status, web
 from syncd import config as configuration
 from syncd.config import Config
 from syncd.database import Database
 from syncd.errors import DatabaseError, DatabaseUnavailable, SyncdError
 from syncd.notify import Notifier
+from syncd.receiver import Receiver
+from syncd.rows import Key
 from syncd.sources import registry
 from syncd.sync import Syncer, utc_now
 from syncd.timetable import JOB_RULES, Timetable
@@ -95,6 +97,10 @@ class _Daemon:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._beat_at = time.monotonic()
         self._reload_again = False
+        self._receiver = Receiver(
+            registry(), config=lambda: self._config, database=self._open, hear=self._hear, clock=utc_now
+        )
+        self._listens = bool(receiver.sources(config))
         self.reader = status.StatusReader(
             registry(),
             config=lambda: self._config,
@@ -126,6 +132,7 @@ class _Daemon:
             stack.push_async_callback(self._timetable.close, grace_s=DRAIN_S)
             self._timetable.plan()
             self._keep_house()
+            await stack.enter_async_context(self._listening())
             self._notifier.send("READY=1", "STATUS=started")
             _log.info("daemon_started", version=status.syncd_version(), url=url, database=self._open().shown,
                       streams=len(configuration.select(self._config, [])), pid=os.getpid())  # fmt: skip
@@ -141,6 +148,18 @@ class _Daemon:
         if not self._stop.is_set():
             _log.info("daemon_stopping", signal=why)
             self._stop.set()
+
+    @contextlib.asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        """Listen for callbacks, if any source has them."""
+        where = self._config.callback_listen if self._listens else None
+        async with receiver.listening(self._receiver, where) as address:
+            if address:
+                _log.info("callbacks_listening", address=address, sources=receiver.sources(self._config))
+            yield
+
+    def _hear(self, pair: status.Pair, key: Key) -> str:
+        return self._timetable.hear(pair, key) if self._timetable else "left to poll"
 
     def is_alive(self) -> bool:
         """Say whether the scheduler has ticked lately (or has not begun to)."""
@@ -256,9 +275,11 @@ class _Daemon:
         _protect(new)
         if self._logs and new.log != old.log:
             log.configure(new.log.format, new.log.level)
-        for key in ("database", "http"):
-            if getattr(new, key) != getattr(old, key):
-                _log.warning("config_needs_restart", key=key, hint="This part of the change counts after a restart.")
+        late = [key for key in ("database", "http", "callback_listen") if getattr(new, key) != getattr(old, key)]
+        if receiver.sources(new) and not self._listens:
+            late.append("callbacks")
+        for key in late:
+            _log.warning("config_needs_restart", key=key, hint="This part of the change counts after a restart.")
         await timetable.reconfigure(new, grace_s=DRAIN_S)
         self._config = new
         self.reader.forget()

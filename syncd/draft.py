@@ -28,6 +28,7 @@ HEAD: Final = """\
 HOUSE: Final = """
 [http]
 listen = "127.0.0.1:8787"            # status page, /metrics, /healthz, /readyz; "off" for none
+# callback_listen = "127.0.0.1:8789" # callbacks, and nothing else, if a source has callbacks = true
 
 [log]
 # format = "auto"                    # json under systemd and in pipes, console on a terminal; or "json", "console"
@@ -107,7 +108,7 @@ def _unset(key: str, option: OptionSpec) -> str:
     """Return an option that was not given, commented out, with its default."""
     value = option.default
     if value is None:
-        return _line(f"# {key}", '"…"', option.comment)
+        return _line(f"# {key}", quoted("https://sync.example.com") if option.kind == "url" else '"…"', option.comment)
     if option.kind == "duration" and isinstance(value, int | float):
         return _line(f"# {key}", quoted(format_duration(value)), option.comment)
     return _line(f"# {key}", json.dumps(value, ensure_ascii=False), option.comment)

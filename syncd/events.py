@@ -4,6 +4,12 @@ from collections.abc import Mapping
 from typing import Final
 
 EVENTS: Final[Mapping[str, str]] = {
+    "callback_crashed": "A callback met a bug of ours; the polling run finds what it told of. Please report it.",
+    "callback_refused": "A callback was turned away for `reason`. Once an hour for each reason; `count` is how many "
+    "since the last line.",
+    "callbacks_left_to_poll": "Callbacks about a stream lead to nothing until its next good poll: it was never read, "
+    "it fails, or what they named could not be fetched. Once.",
+    "callbacks_listening": "Callbacks are listened for at `address`; a proxy of yours brings them there.",
     "clock_set_back": "The wall clock of this machine was set back; the runs that wait for it are planned anew.",
     "config_needs_restart": "A reload took the rest of the configuration; the part under `key` counts after a restart.",
     "config_refused": "A reload found a wrong configuration; the daemon goes on with the one that it had.",

@@ -21,7 +21,7 @@ from syncd.secret import Secret
 REQUIRED: Final = object()
 """The default of an option that has none."""
 
-Kind = Literal["str", "int", "float", "bool", "duration", "secret", "zone", "list[str]", "list[int]"]
+Kind = Literal["str", "int", "float", "bool", "duration", "secret", "zone", "url", "list[str]", "list[int]"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,10 +105,14 @@ class Database:
 
 @dataclass(frozen=True, kw_only=True)
 class Http:
-    """Where the status page listens; port 0 is any free one."""
+    """Where something listens, by default the status page; port 0 is any free one."""
 
     host: str = "127.0.0.1"  # DESIGN section 7
     port: int = 8787
+
+
+CALLBACK_LISTEN: Final = Http(port=8789)
+"""Where callbacks are listened for by default: on a port of their own, so that the status page stays at home."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +179,7 @@ class Config:
     database: Database
     http: Http | None
     sources: Mapping[str, SourceConfig]
+    callback_listen: Http | None = CALLBACK_LISTEN
     log: Log = Log()
     retention: Retention = Retention()
 

@@ -3,8 +3,9 @@
 Types only. One file in `syncd/sources/` fills them in for one API; the engine knows nothing else about that API.
 
     Source ── Auth                  how requests are signed, and when a login is due
-       └───── Stream ── Table       where its rows go (and Child tables)
-                 └───── walk(Walk)  an async generator of Pages: one page is committed in one transaction
+       ├───── Stream ── Table       where its rows go (and Child tables)
+       │         └───── walk(Walk)  an async generator of Pages: one page is committed in one transaction
+       └───── Callbacks             where the API tells us of changes, if it does
 """
 
 import re
@@ -15,6 +16,7 @@ from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 from syncd.config import OptionSpec
+from syncd.errors import SyncdError
 
 Cursor = dict[str, Any]
 """Where to resume: a small JSON object that only the stream's own walk understands.
@@ -23,7 +25,7 @@ One member is known to the engine: while a pass is under way its resume point st
 the last page has no such member.
 """
 
-RunKind = Literal["live", "sweep", "backfill"]
+RunKind = Literal["live", "sweep", "backfill", "callback"]
 Lane = Literal["live", "backfill"]
 
 
@@ -195,7 +197,8 @@ class Upstream(Protocol):
 class Walk:
     """All that a walk may know: the account, its options, where to resume, which keys to ask for.
 
-    kind       live: what is new since the cursor; sweep: everything; backfill: from `since` to `until`
+    kind       live: what is new since the cursor; sweep: everything; backfill: from `since` to `until`;
+               callback: the records whose keys are `named`, and no scope: what is not there proves nothing
     cursor     the stored cursor of this kind of run, or None for the first time
     options    the source's options with secrets wrapped; `stream_options` those of this stream
     lookup     keys to look up, by option name (e.g. {"barcodes": [...]}), queries already resolved
@@ -215,6 +218,7 @@ class Walk:
     since: datetime | None = None
     until: datetime | None = None
     base_url: str = ""
+    named: Sequence[tuple[Any, ...]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,6 +279,41 @@ class Auth(Protocol):
         ...
 
 
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Callbacks:
+    """How an API tells of changes: it calls one address of ours, which it was given once.
+
+    A source that has them takes CALLBACK_OPTIONS, too. What a call says is a hint to ask, and never data.
+
+    stream      the stream whose records are named; its walk knows the kind `callback`
+    named       reads the key of the record that a body names, None if it tells of something else; raises BadPayload
+                for a body of any other form
+    registered  asks which address the API calls, None for none; raises CannotTell where it does not say
+    register    gives it an address; `clear` takes away whichever it has
+    """
+
+    stream: str
+    named: Callable[[bytes], tuple[Any, ...] | None]
+    registered: Callable[[Upstream, Options], Awaitable[str | None]]
+    register: Callable[[Upstream, Options, str], Awaitable[None]]
+    clear: Callable[[Upstream, Options], Awaitable[None]]
+
+
+class CannotTell(SyncdError):
+    """The API does not say which address it calls."""
+
+
+CALLBACK_OPTIONS: Mapping[str, OptionSpec] = {
+    "callbacks": OptionSpec(kind="bool", default=False, comment="listen for callbacks, too (docs/callbacks.md)"),
+    "callback_url": OptionSpec(
+        kind="url", default=None, comment="public address under which the vendor reaches http.callback_listen"
+    ),
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """One API: its options, its streams in the order in which a first sync should walk them, its ways.
@@ -295,6 +334,7 @@ class Source:
     fault_of: Callable[[Answer], str | None]
     headers: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda _options: {}
     zone: str = "UTC"
+    callbacks: Callbacks | None = None
 
     def stream(self, name: str) -> Stream:
         """Return the stream of that name; raises KeyError."""

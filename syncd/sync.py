@@ -11,7 +11,7 @@ While one page is committed the next is already on the wire, in order, never mor
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -85,7 +85,7 @@ def utc_now() -> datetime:
 
 @dataclass(kw_only=True)
 class Order:
-    """What a run is asked to do beyond its stream: kind, range, whether a mass burial is accepted, when to stop.
+    """What a run is asked to do beyond its stream: kind, range or keys, whether mass burials are accepted, its stop.
 
     `stop` ends the run at the next page boundary; `progress` hears of every committed page.
     """
@@ -93,6 +93,7 @@ class Order:
     kind: RunKind = "live"
     since: datetime | None = None
     until: datetime | None = None
+    named: Sequence[Key] = ()
     accept_deletions: bool = False
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     progress: Progress = lambda _result: None
@@ -291,6 +292,7 @@ class Syncer:
             mirrored=mirrored,
             since=order.since,
             until=order.until,
+            named=order.named,
         )
 
 

@@ -147,7 +147,7 @@ def _state(meta: sa.MetaData) -> None:
         sa.Column("run_id", number, sa.Identity(always=True), primary_key=True, comment="Number of the run"),
         sa.Column("source", text, nullable=False, comment="Configured name of the source"),
         sa.Column("stream", text, nullable=False, comment="Name of the stream"),
-        sa.Column("kind", text, nullable=False, comment="live, sweep, backfill or verify"),
+        sa.Column("kind", text, nullable=False, comment="live, sweep, backfill, verify or callback"),
         sa.Column("lane", text, nullable=False, comment="Budget lane: live or backfill"),
         sa.Column("started_at", time, nullable=False, comment="When the run began"),
         sa.Column("finished_at", time, comment="When it ended; null while it is running"),
@@ -259,6 +259,18 @@ def _state(meta: sa.MetaData) -> None:
         schema="syncd",
         comment="Every change of a row, of streams with changes = true, in the order of the commits: follow it with"
         " syncd.changes_since",
+    )
+    sa.Table(
+        "callbacks",
+        meta,
+        sa.Column("source", text, primary_key=True, comment="Configured name of the source"),
+        sa.Column("digest", sa.LargeBinary(), primary_key=True, comment="SHA-256 of the secret part of the address"),
+        sa.Column("made_at", time, nullable=False, comment="When syncd made it up"),
+        sa.Column("registered_at", time, comment="When the upstream took it; null while that is not known"),
+        sa.Column("heard_at", time, comment="When the last callback came here"),
+        sa.Column("heard", text, comment="What became of it, e.g. accepted, repeated, refused: too large"),
+        schema="syncd",
+        comment="Addresses at which callbacks of a source are accepted, known by a digest only",
     )
     sa.Table(
         "seen",

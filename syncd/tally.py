@@ -21,6 +21,8 @@ skipped: Final[Counter[tuple[str, str]]] = Counter()
 """Runs by source and stream that did not begin because another process was at it."""
 waiting: Final[Counter[str]] = Counter()
 """Runs by source that are due and wait for a seat."""
+callbacks: Final[Counter[tuple[str, str]]] = Counter()
+"""Callbacks by source and what became of them; those for an address that there is not have the source ""."""
 under_way: Final[Counter[str]] = Counter()
 """Runs by source that have a seat."""
 

@@ -6,6 +6,7 @@ starts a task of ours and returns, so that runs can be drained. Decides nothing 
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -17,8 +18,10 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from syncd import log, schedule, tally
+from syncd.calls import Calls
 from syncd.config import Config, StreamConfig, is_off
 from syncd.errors import DatabaseError, DatabaseUnavailable, LockHeld, RunFenced
+from syncd.rows import Key
 from syncd.schedule import History
 from syncd.source import RunKind
 from syncd.status import Pair
@@ -31,6 +34,8 @@ RUNS_AT_ONCE_PER_SOURCE: Final = 3
 """Of these for one source: a source that hangs leaves seats to the others."""
 CANCEL_S: Final = 2.0
 """A run that was cancelled closes its row in syncd.runs within this."""
+LOCKED_S: Final = 5.0
+"""A record that a callback named is asked for so much later if another process is at its stream."""
 JOB_RULES: Final = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1, "replace_existing": True}
 
 _log = log.get(__name__)
@@ -38,8 +43,13 @@ _log = log.get(__name__)
 
 @dataclass(kw_only=True)
 class _UnderWay:
-    """A task of ours, the event that ends its run at the next page, and whether it got a seat yet."""
+    """A task of ours, the event that ends its run at the next page, and whether it got a seat yet.
 
+    `named` are the records that it asks for because of callbacks; `is_due` if the poll fell due meanwhile.
+    """
+
+    named: tuple[Key, ...] = ()
+    is_due: bool = False
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     is_seated: bool = False
     task: asyncio.Task[None] | None = None
@@ -68,6 +78,9 @@ class Timetable:
         self._missed: set[Pair] = set()
         self._held: set[Pair] = set()
         self._locked_out: set[Pair] = set()
+        self._calls: dict[Pair, Calls] = {}
+        self._call_timers: dict[Pair, asyncio.TimerHandle] = {}
+        self._left_to_poll: set[Pair] = set()
         self._planned: dict[Pair, StreamConfig] = {}
 
     # --- Planning
@@ -134,6 +147,8 @@ class Timetable:
 
     async def _tick(self, pair: Pair) -> None:
         """Start a run of a stream, unless one is under way (then the next tick will do) or runs are held back."""
+        if pair in self._under_way:
+            self._under_way[pair].is_due = bool(self._under_way[pair].named)
         if self._is_closed or pair in self._under_way or pair[0] in self._closed_sources:
             return
         if self._is_paused:
@@ -143,11 +158,17 @@ class Timetable:
         if is_probing or self._is_held(pair):
             self._held.add(pair)
             return
-        work = self._under_way[pair] = _UnderWay()
+        self._begin(pair, _UnderWay())
+
+    def _begin(self, pair: Pair, work: _UnderWay) -> None:
+        self._under_way[pair] = work
         work.task = asyncio.create_task(self._work(pair, work))
 
     async def _work(self, pair: Pair, work: _UnderWay) -> None:
-        """Run a stream once, and sweep it if that is due; then set its next run if it failed or was idle."""
+        """Run a stream once, and sweep it if that is due; then set its next run if it failed or was idle.
+
+        A fetch for callbacks leaves the stream's rhythm as it is.
+        """
         seats = self._source_seats.setdefault(pair[0], asyncio.Semaphore(RUNS_AT_ONCE_PER_SOURCE))
         try:
             async with contextlib.AsyncExitStack() as stack:
@@ -159,15 +180,25 @@ class Timetable:
                 if self._is_held(pair):  # the source went down while this one waited for its seat
                     self._held.add(pair)
                 else:
-                    await self._attempt_all(pair, work.stop)
+                    await self._attempt_all(pair, work)
         except Exception:  # noqa: BLE001  a bug of ours must not end the daemon, and must be told
             _log.exception("run_crashed", source=pair[0], stream=pair[1])
         finally:
             del self._under_way[pair]
-        self._settle(pair)
+        if not work.named:
+            self._settle(pair)
+        if work.is_due:
+            await self._tick(pair)
+        self._answer(pair)
 
-    async def _attempt_all(self, pair: Pair, stop: asyncio.Event) -> None:
-        """Run a stream, and sweep it if that went well and is due."""
+    async def _attempt_all(self, pair: Pair, work: _UnderWay) -> None:
+        """Fetch what callbacks named; or run a stream, and sweep it if that went well and is due."""
+        stop = work.stop
+        if work.named:
+            await self._attempt(pair, "callback", stop, work.named)
+            return
+        if pair in self._calls:
+            self._calls[pair].settle()  # what was told before this run begins, it will find
         await self._attempt(pair, "live", stop)
         sweep_s = self._syncer.config.sources[pair[0]].streams[pair[1]].sweep_s
         history = self._history(pair)
@@ -197,7 +228,7 @@ class Timetable:
         now, at = self._syncer.clock(), self._probe_at(pair[0])
         return at is not None and now < at <= now + timedelta(seconds=schedule.PROBE_S)
 
-    async def _attempt(self, pair: Pair, kind: RunKind, stop: asyncio.Event) -> None:
+    async def _attempt(self, pair: Pair, kind: RunKind, stop: asyncio.Event, named: tuple[Key, ...] = ()) -> None:
         """Run a stream once and note how it ended."""
         if stop.is_set():
             return
@@ -206,12 +237,14 @@ class Timetable:
             return
         started_at = self._syncer.clock()
         try:
-            result = await self._syncer.run(*pair, Order(kind=kind, stop=stop))
+            result = await self._syncer.run(*pair, Order(kind=kind, named=named, stop=stop))
         except LockHeld as error:
             tally.skipped[pair] += 1
             if pair not in self._locked_out:  # once, however long the other one holds it
                 self._locked_out.add(pair)
                 _log.info("run_skipped", source=pair[0], stream=pair[1], kind=kind, reason=str(error))
+            if named:
+                self._calls[pair].put_off(named, time.monotonic() + LOCKED_S)
             return
         except RunFenced:  # told by run_finished
             return
@@ -223,10 +256,68 @@ class Timetable:
             _log.warning("run_refused", source=pair[0], stream=pair[1], kind=kind, error=str(error), hint=error.hint)
             result = Result(*pair, kind, outcome="failed", error=error)
         self._locked_out.discard(pair)
+        if kind == "callback":
+            if result.outcome in ("failed", "throttled"):
+                self._leave_to_poll(pair)
+            return
+        if kind == "live" and result.outcome == "ok":
+            self._left_to_poll.discard(pair)
         self._histories[pair] = _noted(self._history(pair), result, started_at, self._syncer.clock())
 
     def _history(self, pair: Pair) -> History:
         return self._histories.get(pair, History())
+
+    # --- Callbacks
+
+    def hear(self, pair: Pair, key: Key) -> str:
+        """Fetch a record soon that a callback named; return in a word or two what becomes of it."""
+        if pair not in self._planned:
+            return "ignored"
+        is_new = self._calls.setdefault(pair, Calls()).hear(key, time.monotonic())
+        self._answer(pair)
+        return "left to poll" if pair in self._left_to_poll else "accepted" if is_new else "repeated"
+
+    def _answer(self, pair: Pair) -> None:
+        """Begin what the callbacks about a stream ask for, as soon as it may be.
+
+        Whatever keeps it from beginning now calls this again when it is over. A stream that was never read whole, that
+        fails, or whose source is down, is asked by its polls only.
+        """
+        calls = self._calls.get(pair)
+        if calls is None or self._is_closed or self._is_paused or pair in self._under_way:
+            return
+        if pair[0] in self._closed_sources:
+            return
+        if pair not in self._planned:
+            calls.settle()
+            return
+        history = self._history(pair)
+        if pair in self._left_to_poll or history.ok_at is None or history.failures or self._probe_at(pair[0]):
+            self._leave_to_poll(pair)
+            return
+        if pair in self._call_timers:
+            self._call_timers.pop(pair).cancel()
+        match calls.step(time.monotonic()):
+            case None:
+                pass
+            case "poll":
+                self._begin(pair, _UnderWay())
+            case float() as wait_s:
+                timer = asyncio.get_running_loop().call_later(wait_s, self._answer, pair)
+                self._call_timers[pair] = timer
+            case named:
+                self._begin(pair, _UnderWay(named=named))
+
+    def _leave_to_poll(self, pair: Pair) -> None:
+        """Fetch nothing more for callbacks until a poll went well; told once."""
+        self._calls[pair].settle()
+        if pair not in self._left_to_poll:
+            self._left_to_poll.add(pair)
+            _log.info("callbacks_left_to_poll", source=pair[0], stream=pair[1])
+
+    def _answer_all(self) -> None:
+        for pair in list(self._calls):
+            self._answer(pair)
 
     # --- Holding back
 
@@ -242,6 +333,7 @@ class Timetable:
         for pair in missed:
             every_s = schedule.interval_s(self._planned[pair], now)
             self._move(pair, now + timedelta(seconds=schedule.spread_s(".".join(pair), every_s, len(missed))))
+        self._answer_all()
 
     async def reconfigure(self, config: Config, *, grace_s: float) -> None:
         """Take a new configuration: runs of sources that changed end first, at a page, and go on under the new one."""
@@ -257,10 +349,13 @@ class Timetable:
                 self.plan(anew=changed)
         finally:
             self._closed_sources -= changed
+        self._answer_all()
 
     async def close(self, *, grace_s: float) -> None:
         """Start nothing more, and end every run at its page boundary; cancel what has not ended after `grace_s`."""
         self._is_closed = True
+        for timer in self._call_timers.values():
+            timer.cancel()
         await self._drain(list(self._under_way), grace_s)
 
     async def _drain(self, pairs: Collection[Pair], grace_s: float) -> None:

@@ -21,10 +21,13 @@ from tests.command import Ended, WallClock, started, syncd, until
 from tests.conftest import Bench, MakeBench, database_url
 
 COMMANDS = [
-    "demo", "init", "check", "migrate", "run", "sync", "backfill", "status", "rejects", "cursor", "verify", "sandbox",
-    "sql", "report", "export", "completion",
+    "demo", "init", "check", "migrate", "run", "sync", "backfill", "status", "rejects", "cursor", "verify", "callbacks",
+    "sandbox", "sql", "report", "export", "completion",
 ]  # fmt: skip
-SUBCOMMANDS = ["rejects list", "rejects show", "rejects replay", "cursor show", "cursor set", "cursor reset"]
+SUBCOMMANDS = [
+    "rejects list", "rejects show", "rejects replay", "cursor show", "cursor set", "cursor reset",
+    "callbacks register", "callbacks clear", "callbacks status",
+]  # fmt: skip
 HELD_S = 3.0
 """Latency of the sandbox that keeps a run under way while something else happens, also on a busy machine."""
 HEAVY = ("sqlalchemy", "alembic", "aiohttp", "apscheduler", "jinja2")
@@ -58,7 +61,7 @@ def test_help_of_a_command_fits_a_terminal_and_tells_of_the_configuration(words:
     text = help_of(words)
     assert "\b" not in text
     assert max(map(len, text.splitlines())) <= 80
-    if words not in ("rejects", "cursor", "completion"):
+    if words not in ("rejects", "cursor", "callbacks", "completion"):
         assert "--config FILE" in text
     assert re.search(rf"^Examples:\n  .*syncd {words.partition(' ')[0]}", text, re.MULTILINE)
 

@@ -251,7 +251,9 @@ def test_commands_options_types_and_faults_are_proposed(with_sources: Path, tmp_
     assert proposed("syncd init --type c", with_sources) == ["cyclesoftware", "cyclis"]
     assert proposed("syncd sandbox --fault gateway", with_sources) == ["gateway-504"]
     other = tmp_path / "other.toml"
-    other.write_text('[sources.zaak]\ntype = "ghs"\n')
+    other.write_text('[sources.zaak]\ntype = "ghs"\n[sources.fietsen]\ntype = "cyclis"\n')
+    assert proposed("syncd callbacks reg", with_sources) == ["register"]
+    assert proposed(f"syncd callbacks register --config {other} ", with_sources) == ["fietsen"]
     assert proposed(f"syncd verify --config {other} zaak.p", with_sources) == ["zaak.products"]
     for wrong in ("no TOML [", "sources = 1", '[sources]\nshop = 1\n[sources.x]\ntype = "?"'):
         other.write_text(wrong)

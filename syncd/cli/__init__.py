@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import click
 
-from syncd.cli import ending, mending, reading, runs, service, tools
+from syncd.cli import callbacks, ending, mending, reading, runs, service, tools
 from syncd.cli.form import COMPLETE_VARIABLE, Group
 
 __all__ = ["cli", "main"]
@@ -50,8 +50,8 @@ def cli() -> None:
 
 for _command in (
     service.demo, service.init, service.check, service.migrate, service.run, runs.sync, runs.backfill, runs.status,
-    mending.rejects, mending.cursor, mending.verify, tools.sandbox, tools.sql, reading.report, reading.export,
-    tools.completion,
+    mending.rejects, mending.cursor, mending.verify, callbacks.callbacks, tools.sandbox, tools.sql, reading.report,
+    reading.export, tools.completion,
 ):  # fmt: skip
     cli.add_command(_command)
 

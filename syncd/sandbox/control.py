@@ -1,4 +1,4 @@
-"""The sandbox's own paths, for other processes: the truth, changes, faults, and the log of requests.
+"""The sandbox's own paths, for other processes: the truth, changes, faults, callbacks, and the log of requests.
 
 Owns `/_sandbox/`; no vendor knows it, and it asks for no credentials.
 """
@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from syncd.sandbox.callbacks import HOSTILE
 from syncd.sandbox.faults import KINDS, parse_fault
 from syncd.sandbox.sandbox import Sandbox
 from syncd.sandbox.world import KEYS
@@ -76,8 +77,26 @@ def routes(sandbox: Sandbox) -> list[web.RouteDef]:
         web.delete(f"{PREFIX}/faults/{{name}}", remove_faults),
         web.post(f"{PREFIX}/evolve", _checked(evolve)),
         web.get(f"{PREFIX}/requests", requests),
+        *_callback_routes(sandbox),
         web.post(f"{PREFIX}/put", _checked(put)),
         web.post(f"{PREFIX}/delete", _checked(delete)),
+    ]
+
+
+def _callback_routes(sandbox: Sandbox) -> list[web.RouteDef]:
+    async def list_callbacks(_request: web.Request) -> web.Response:
+        calls = sandbox.callbacks
+        sent = [{"kind": call.kind, "status": call.status} for call in calls.sent]
+        return _json({"registered": calls.url, "sent": sent, "waiting": calls.waiting, "known": HOSTILE})
+
+    async def send_callback(request: web.Request) -> web.Response:
+        given = await request.json()
+        sandbox.callbacks.attack(given["kind"], times=int(given.get("times", 1)))
+        return _json({"ok": True})
+
+    return [
+        web.get(f"{PREFIX}/callbacks", list_callbacks),
+        web.post(f"{PREFIX}/callbacks", _checked(send_callback)),
     ]
 
 

@@ -1,13 +1,15 @@
-"""Cyclis' endpoints: an API-TOKEN header and JSON:API lists without paging.
+"""Cyclis' endpoints: an API-TOKEN header, JSON:API lists without paging, and the one address that is called back.
 
-Owns the form of its answers. A fault that limits the page size splits lists into pages with `links.next`: that is not
-documented, but JSON:API's way, should Cyclis ever do it.
+Owns the form of its answers; `callbacks.py` does the calling. A fault that limits the page size splits lists into pages
+with `links.next`: that is not documented, but JSON:API's way, should Cyclis ever do it.
 """
 
+import json
 from typing import Any
 from urllib.parse import urlencode
 
 from syncd.sandbox.answer import Answer, Ask, Route, decoded
+from syncd.sandbox.callbacks import Callbacks
 from syncd.sandbox.credentials import CREDENTIALS
 from syncd.sandbox.world import World
 
@@ -21,12 +23,22 @@ class Cyclis:
     prefix = "/cyclis"
     gzips = False
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, callbacks: Callbacks) -> None:
         self._world = world
+        self._callbacks = callbacks
 
     def routes(self) -> list[Route]:
         """Return all endpoints."""
-        return [Route(method="GET", path=f"/{stream}", stream=stream, handler=self._list) for stream in STREAMS]
+        lists = [Route(method="GET", path=f"/{stream}", stream=stream, handler=self._list) for stream in STREAMS]
+        registration = {"GET": self._registered, "POST": self._register, "DELETE": self._clear}
+        return [
+            *lists,
+            Route(method="GET", path="/orders/{uuid}", stream="orders", handler=self._order),
+            *(
+                Route(method=method, path="/callbacks", stream="callbacks", handler=handler)
+                for method, handler in registration.items()
+            ),
+        ]
 
     def refusal(self, ask: Ask) -> Answer | None:
         """Return the 401 for a wrong token, or None if it is right."""
@@ -64,6 +76,32 @@ class Cyclis:
         if ask.stream == "cyclists" and (email := ask.query.get("filter[email]")) is not None:
             rows = [row for row in rows if str(decoded(row)["attributes"]["email"]).lower() == email.lower()]
         return self._paged(ask, rows)
+
+    def _order(self, ask: Ask) -> Answer:
+        key = ask.params["uuid"].lower()
+        if key not in self._world[self.name, "orders"] or not self._world.visible(self.name, "orders", [key]):
+            return self.error(404, "There is no such order")
+        return Answer(body={"data": self._world[self.name, "orders"].raw(key)}, rows_at=("data",))
+
+    def _registered(self, _ask: Ask) -> Answer:
+        if not self._callbacks.tells:
+            return self.error(404, "Not Found")
+        url = self._callbacks.url
+        return Answer(body={"data": {"type": "callback", "attributes": {"url": url}} if url else None})
+
+    def _register(self, ask: Ask) -> Answer:
+        try:
+            url = json.loads(ask.body)["url"]
+        except (ValueError, KeyError, TypeError):
+            return self.error(400, "The body names no url")
+        if self._callbacks.url:
+            return self.error(400, "A callback URL is active; clear it first")
+        self._callbacks.url = str(url)
+        return Answer(body={})
+
+    def _clear(self, _ask: Ask) -> Answer:
+        self._callbacks.url = None
+        return Answer(body={})
 
     def _paged(self, ask: Ask, rows: list[Any]) -> Answer:
         size = ask.page_limit

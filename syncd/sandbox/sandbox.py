@@ -13,6 +13,7 @@ from aiohttp import web
 from syncd.sandbox import faults_data, faults_limits, faults_paging, faults_wire
 from syncd.sandbox.answer import Api, LogEntry
 from syncd.sandbox.autengo import Autengo
+from syncd.sandbox.callbacks import Callbacks
 from syncd.sandbox.collection import Key, Record
 from syncd.sandbox.cyclesoftware import CycleSoftware
 from syncd.sandbox.cyclis import Cyclis
@@ -57,9 +58,10 @@ class Sandbox:
         self.faults = Faults()
         self.requests: deque[LogEntry] = deque(maxlen=LOG_SIZE)
         self.world = World(seed=seed, sizes=Sizes(customers=customers, **sizes), now=self.now, zones=dict(zones or {}))
+        self.callbacks = Callbacks(self.world)
         self.apis: list[Api] = [
             CycleSoftware(self.world, page_size=page_size),
-            Cyclis(self.world),
+            Cyclis(self.world, self.callbacks),
             Autengo(self.world),
             Ghs(self.world),
         ]

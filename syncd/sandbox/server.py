@@ -145,6 +145,7 @@ async def serve(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> Asy
         site = web.TCPSite(runner, host, port)
         await site.start()
         taken: Any = runner.addresses[0]
-        yield Address(url=f"http://{host}:{taken[1]}")
+        async with sandbox.callbacks.delivering():
+            yield Address(url=f"http://{host}:{taken[1]}")
     finally:
         await runner.cleanup()

@@ -97,6 +97,7 @@ class World:
         self.anchor = ANCHOR
         while self.anchor > now():
             self.anchor -= timedelta(days=365)
+        self.on_change: Callable[[str, str, Key], None] = lambda _api, _stream, _key: None
         self.revoked: set[str] = set()  # ids of Cyclis companies that were taken from the key
         self.cancelled = Collection(
             KEYS["cyclesoftware"]["sales_orders"]
@@ -213,6 +214,7 @@ class World:
         key = self[api, stream].put(record, at.timestamp(), first=first)
         if stream == "stock_items":
             _module_of(api).place_in_stock(self, record, at.timestamp())
+        self.on_change(api, stream, key)
         return key
 
     def _leave_stock(self, key: Key) -> None:
@@ -240,6 +242,7 @@ class World:
         record = self[api, stream].remove(key)
         if stream == "sales_orders":
             self.cancelled.put({**record, "status": "cancelled"}, self.now().timestamp())
+        self.on_change(api, stream, key)
 
     def fresh(self, api: str, stream: str) -> Record:
         """Make a new record of a stream, not yet put."""

@@ -1,36 +1,44 @@
 """Cyclis: bike lease orders, cyclists, companies and dealers that one API key may see.
 
-Owns every fact about this API; `docs/sources/cyclis.md` says which page each rests on. Only ever reads, and never
-touches the callback registration.
+Owns every fact about this API; `docs/sources/cyclis.md` says which page each rests on. Its walks only ever read; the
+one callback address is touched by `CALLBACKS` alone, which only `syncd callbacks` uses.
 """
 
+import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from syncd.config import OptionSpec
-from syncd.errors import BadPayload, NotFound, ScopeMissing, UsageError
+from syncd.errors import BadPayload, BadRequest, NotFound, ScopeMissing, UsageError
 from syncd.records import Parser, column, elements, envelope, scalar
 from syncd.rows import Row
 from syncd.source import (
     ALIVE,
+    CALLBACK_OPTIONS,
     EMAIL,
     Answer,
     Auth,
+    Callbacks,
+    CannotTell,
     Column,
     Cursor,
     Index,
     Kind,
+    Options,
     Page,
     Scope,
     Send,
     Source,
     Stream,
     Table,
+    Upstream,
     Walk,
     month_of,
 )
@@ -314,6 +322,9 @@ async def _walk_orders(walk: Walk) -> AsyncIterator[Page]:
             walk, "orders", lambda started: {"swept_at": started.isoformat()}, by_company=True
         ):
             yield page
+    elif walk.kind == "callback":
+        async for page in _walk_named_orders(walk):
+            yield page
     elif walk.kind == "backfill":
         done = {"since": walk.since.isoformat() if walk.since else None}
         async for piece in _pieces(walk, "orders", _updated_since(walk, walk.since)):
@@ -367,6 +378,25 @@ async def _walk_updated_orders(walk: Walk, cursor: Cursor) -> AsyncIterator[Page
             yield Page(records=[], cursor=done, requested_at=asked_at)
 
 
+async def _walk_named_orders(walk: Walk) -> AsyncIterator[Page]:
+    """Ask for the orders that callbacks named, one by one.
+
+    One that is not to be had gives an empty page and proves nothing: it may be of another company, or not readable yet.
+    """
+    for key in walk.named:
+        records: list[bytes] = []
+        asked_at = walk.now()
+        try:
+            answer = await walk.upstream.request("GET", f"{_path(walk, 'orders')}/{key[0]}")
+        except (NotFound, ScopeMissing, BadRequest):
+            pass
+        else:
+            asked_at, records = answer.sent_at, _records(envelope(answer.body))
+            if [_PARSERS["orders"].key(record) for record in records] != [key]:
+                raise BadPayload("asked for one order by its id, got something else")
+        yield Page(records=records, cursor=None, requested_at=asked_at)
+
+
 async def _mirrored_companies(walk: Walk) -> set[str]:
     """Return the companies that the mirror knows; those of the cyclists where there is no list of companies."""
     found = await walk.mirrored("companies", "id") or await walk.mirrored("cyclists", "company_id")
@@ -398,6 +428,67 @@ def _instant(value: Any) -> datetime:
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
+
+# --- Callbacks --------------------------------------------------------------------------------------------------------
+
+_UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+
+
+def _named(body: bytes) -> tuple[uuid.UUID] | None:
+    """Read the id of the order that a callback names; None for the one about companies, whose form is not known."""
+    try:
+        told = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise BadPayload("expected a JSON object in the callback") from None
+    match told:
+        case {"data": {"type": "orderCallback", "attributes": {"uuid": str(key)}}} if _UUID.fullmatch(key):
+            return (uuid.UUID(key),)
+        case {"data": {"type": str(kind)}} if kind != "orderCallback":
+            return None
+    raise BadPayload("expected `data` with type orderCallback and attributes.uuid in the callback")
+
+
+async def _registered(upstream: Upstream, options: Options) -> str | None:
+    """Ask which address is called; the page documents neither this request nor the form of its answer."""
+    try:
+        answer = await upstream.request("GET", _callbacks_path(options))
+    except (NotFound, ScopeMissing, BadRequest) as error:
+        raise CannotTell(str(error)) from None
+    told = scalar(answer.body)
+    addresses = set(_addresses(told))
+    if len(addresses) == 1:
+        return addresses.pop()
+    if not addresses and isinstance(told, dict) and not told.get("data", told):
+        return None
+    raise CannotTell(f"GET {_callbacks_path(options)} answered something that holds {len(addresses)} addresses")
+
+
+def _addresses(value: Any) -> Iterator[str]:
+    """Yield every address in an answer but JSON:API's own links, whatever its field is called."""
+    match value:
+        case str() if value.lower().startswith(("https://", "http://")):
+            yield value
+        case dict():
+            for name, member in value.items():
+                yield from () if name == "links" else _addresses(member)
+        case list():
+            for member in value:
+                yield from _addresses(member)
+
+
+async def _register(upstream: Upstream, options: Options, url: str) -> None:
+    await upstream.request("POST", _callbacks_path(options), json={str(options["callbacks_field"]): url})
+
+
+async def _clear(upstream: Upstream, options: Options) -> None:
+    await upstream.request("DELETE", _callbacks_path(options))
+
+
+def _callbacks_path(options: Options) -> str:
+    return "/" + str(options["callbacks_path"]).strip("/")
+
+
+CALLBACKS = Callbacks(stream="orders", named=_named, registered=_registered, register=_register, clear=_clear)
 
 # --- The source -------------------------------------------------------------------------------------------------------
 
@@ -449,7 +540,13 @@ SOURCE = Source(
             comment="how far before its cursor a live run asks again, for changes that are committed late",
         ),
         **{f"{stream}_path": _path_option(stream) for stream in ("orders", "cyclists", "dealers", "companies")},
+        **CALLBACK_OPTIONS,
+        "callbacks_path": OptionSpec(
+            kind="str", default="/callbacks", comment="path below base_url where the address is registered"
+        ),
+        "callbacks_field": OptionSpec(kind="str", default="url", comment="field in which it is sent there"),
     },
+    callbacks=CALLBACKS,
     streams=(
         Stream(name="companies", table=COMPANIES, walk=_listing("companies"), every_s=6 * HOUR_S),
         Stream(name="dealers", table=DEALERS, walk=_listing("dealers"), every_s=6 * HOUR_S),

@@ -95,7 +95,7 @@ _FIRST_RUN: Final = "SELECT run_id FROM syncd.runs WHERE started_at >= $1 ORDER 
 
 _STREAM_DAYS: Final = f"""
 SELECT w.source, w.stream, r.* FROM unnest($4::text[], $5::text[]) AS w(source, stream)
-CROSS JOIN (VALUES ('live'), ('sweep'), ('backfill')) AS k(kind)
+CROSS JOIN (VALUES ('live'), ('sweep'), ('backfill'), ('callback')) AS k(kind)
 CROSS JOIN LATERAL (
   SELECT {_AGGREGATES} FROM syncd.runs
   WHERE source = w.source AND stream = w.stream AND kind = k.kind AND run_id >= $6 AND started_at >= $1 GROUP BY slot

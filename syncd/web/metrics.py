@@ -235,6 +235,11 @@ def _process(status: Status | None) -> Iterator[_Family]:
         "counter", "syncd_runs_skipped_total", "Runs not begun because another process was at the stream",
         ("source", "stream"), _counted(pairs, tally.skipped),
     )  # fmt: skip
+    yield _Family(
+        "counter", "syncd_callbacks_total",
+        "Callbacks by what became of them; no source: to an address that there is not", ("source", "result"),
+        _counted((), tally.callbacks),
+    )  # fmt: skip
     for name, words, counted in (
         ("syncd_runs_waiting", "Runs that are due and wait for a seat", tally.waiting),
         ("syncd_runs_under_way", "Runs that have a seat", tally.under_way),

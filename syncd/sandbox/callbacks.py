@@ -1,0 +1,171 @@
+"""The calls that Cyclis makes when an order changes, to the one address that was registered; hostile ones, too.
+
+Owns what is sent and the log of it. Calls only addresses on this machine, whatever is registered.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import aiohttp
+import msgspec
+
+from syncd.sandbox.collection import Key
+from syncd.sandbox.dice import Dice
+from syncd.sandbox.world import World
+
+LOG_SIZE = 5_000
+TIMEOUT_S = 10.0
+JSON_TYPE = "application/json"
+HUGE_BYTES = 1_000_000
+FLOOD = 500
+
+HOSTILE = {
+    "unknown": "an order that there is not",
+    "foreign": "an order of a company that the key does not show",
+    "garbage": "bodies that are not of the documented form",
+    "huge": "a body of a megabyte",
+    "form": "the right body with another content type",
+    "other": "the callback about companies, whose form is not documented",
+    "duplicate": "the same order twice at once",
+    "replay": "every callback that was sent before, once more",
+    "flood": f"{FLOOD} callbacks about orders that there are",
+    "stranger": "a wrong address of the same listener",
+    "early": "an order that can be read only later: put it yourself",
+}
+GARBAGE = (
+    b"", b"null", b"[]", b"{", b"\xff\xfe", b'"orderCallback"', b'{"data": []}', b'{"data": {"type": "orderCallback"}}',
+    b'{"data": {"type": "orderCallback", "attributes": {"uuid": null}}}',
+    b'{"data": {"type": "orderCallback", "attributes": {"uuid": "../cyclists"}}}',
+    b'{"data": {"type": "orderCallback", "attributes": {"uuid": "095be615-a8ad-4c33-8e9c-c7612fbf6c9f?x=1"}}}',
+    b"[" * 4000,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One callback: what it is for, and how it was answered (0: not at all)."""
+
+    kind: str
+    body: bytes
+    content_type: str = JSON_TYPE
+    beside: bool = False  # sent to a wrong address
+    status: int = 0
+
+
+class Callbacks:
+    """The address that is called, the calls that wait, and those that were made."""
+
+    def __init__(self, world: World) -> None:
+        self.url: str | None = None
+        self.tells = True  # whether the address can be asked for, which no document promises
+        self.sent: deque[Call] = deque(maxlen=LOG_SIZE)
+        self.is_muted = False  # changes are not told
+        self._world = world
+        self._queue: deque[Call] = deque()
+        self._wakes = asyncio.Event()
+        self._strangers = 0
+        world.on_change = self._tell
+
+    @property
+    def waiting(self) -> int:
+        """How many calls are still to be made."""
+        return len(self._queue)
+
+    def _tell(self, api: str, stream: str, key: Key) -> None:
+        if (api, stream) == ("cyclis", "orders") and not self.is_muted and self.url:
+            self.send(Call(kind="change", body=body_of(str(key))))
+
+    def send(self, *calls: Call) -> None:
+        """Make these calls soon, in order."""
+        self._queue.extend(calls)
+        self._wakes.set()
+
+    def attack(self, kind: str, *, times: int = 1) -> None:
+        """Make hostile calls of one kind, so many times; KeyError for a kind that there is not."""
+        makes: dict[str, Callable[[], list[Call]]] = {
+            "unknown": lambda: [Call(kind=kind, body=body_of(self._stranger()))],
+            "foreign": lambda: [Call(kind=kind, body=body_of(key)) for key in self._foreign()],
+            "garbage": lambda: [Call(kind=kind, body=body) for body in GARBAGE],
+            "huge": lambda: [Call(kind=kind, body=body_of(self._order()) + b" " * HUGE_BYTES)],
+            "form": lambda: [Call(kind=kind, body=body_of(self._order()), content_type="text/plain")],
+            "other": lambda: [Call(kind=kind, body=body_of(self._stranger(), "companyCallback"))],
+            "duplicate": lambda: [Call(kind=kind, body=body_of(self._order()))] * 2,
+            "replay": lambda: [Call(kind=kind, body=call.body) for call in self.sent if call.kind == "change"],
+            "flood": lambda: [Call(kind=kind, body=body_of(self._order(place))) for place in range(FLOOD)],
+            "stranger": lambda: [Call(kind=kind, body=body_of(self._order()), beside=True)],
+            "early": lambda: [Call(kind=kind, body=body_of(self._stranger()))],
+        }
+        make = makes[kind]
+        for _ in range(times):
+            self.send(*make())
+
+    def _order(self, place: int = 0) -> str:
+        keys = self._world.visible("cyclis", "orders")
+        return str(keys[place % len(keys)])
+
+    def _foreign(self) -> list[str]:
+        keys, visible = self._world["cyclis", "orders"].keys(), set(self._world.visible("cyclis", "orders"))
+        return [str(key) for key in keys if key not in visible]
+
+    def _stranger(self) -> str:
+        self._strangers += 1
+        return str(UUID(Dice(self._world.seed, "stranger", self._strangers).uuid()))
+
+    @contextlib.asynccontextmanager
+    async def delivering(self) -> AsyncIterator[None]:
+        """Make the calls while the block lasts."""
+        self._wakes = asyncio.Event()
+        if self._queue:
+            self._wakes.set()
+        task = asyncio.create_task(self._deliver())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _deliver(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+        async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as http:
+            while True:
+                await self._wakes.wait()
+                self._wakes.clear()
+                while self._queue:
+                    call = self._queue[0]
+                    status = await self._call(http, call)
+                    self.sent.append(
+                        Call(kind=call.kind, body=call.body, content_type=call.content_type, status=status)
+                    )
+                    self._queue.popleft()
+
+    async def _call(self, http: aiohttp.ClientSession, call: Call) -> int:
+        url = self.url
+        if url is None or not _is_here(url):
+            return 0
+        try:
+            async with http.post(
+                url + ("x" if call.beside else ""), data=call.body, headers={"Content-Type": call.content_type},
+                allow_redirects=False,
+            ) as answer:  # fmt: skip
+                return answer.status
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return 0
+
+
+def body_of(key: str, kind: str = "orderCallback") -> bytes:
+    """Return the body of a callback, as documented."""
+    return msgspec.json.encode({"data": {"type": kind, "attributes": {"uuid": key}}})
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
