@@ -22,6 +22,7 @@ from syncd.database import Database
 from syncd.duration import spoken
 from syncd.errors import LockHeld, RunFenced, Throttled
 from syncd.mirror import Counts, lock_number
+from syncd.privacy import Markers
 from syncd.rows import Note, Reject
 from syncd.source import Cursor, Lane
 
@@ -51,7 +52,8 @@ WITH page AS (
   ON CONFLICT (source, stream, kind) DO UPDATE SET cursor = excluded.cursor, updated_at = excluded.updated_at
   WHERE cursors.cursor IS DISTINCT FROM excluded.cursor
 )
-SELECT count(*) FROM page
+SELECT count(*) || '/' || coalesce(max(marker_id), 0) FROM syncd.forgotten WHERE source = (SELECT source FROM page)
+HAVING EXISTS (SELECT FROM page)
 """
 
 _CLOSE_RUN = """
@@ -246,22 +248,40 @@ async def record_page(
     expected: int | None = None,
     notes: Sequence[str] = (),
     outcome: str | None = None,
-) -> None:
+) -> str:
     """Add a page to its run and save its cursor, inside the page's transaction; `outcome` closes the run with it.
 
     One statement: a page that brought nothing needs no transaction around it. Raises RunFenced if the run was declared
-    dead meanwhile: the caller's transaction must then roll back.
+    dead meanwhile: the caller's transaction must then roll back. Returns the generation of the source's markers: those
+    who are forgotten now, for whoever forgets holds the locks of the page's tables until it commits.
     """
-    recorded = await conn.fetchval(
+    generation: str | None = await conn.fetchval(
         _RECORD_PAGE, run.run_id, spent.requests, counts.seen, counts.inserted, counts.updated, counts.unchanged,
         counts.deleted, counts.rejected, expected, spent.budget_wait_s, outcome, now, _notes(notes), run.cursor_kind,
         None if cursor is None else msgspec.json.encode(cursor).decode(),
     )  # fmt: skip
-    if not recorded:
+    if generation is None:
         raise RunFenced(
             f"{run.source}.{run.stream}: run {run.run_id} was declared dead by another process",
             hint="Nothing is lost: that process goes on from the last committed page.",
         )
+    return generation
+
+
+class MarkersChanged(Exception):
+    """Somebody was forgotten since a page was read: the caller's transaction must roll back, the page be read again."""
+
+
+async def read_markers(conn: asyncpg.Connection, source: str) -> Markers:
+    """Read who of a source was forgotten."""
+    rows = await conn.fetch("SELECT marker_id, stream, salt, digest FROM syncd.forgotten WHERE source = $1", source)
+    digests: dict[str, dict[bytes, set[bytes]]] = {}
+    for row in rows:
+        digests.setdefault(row["stream"], {}).setdefault(row["salt"], set()).add(row["digest"])
+    return Markers(
+        generation=f"{len(rows)}/{max((row['marker_id'] for row in rows), default=0)}",
+        digests={stream: {salt: frozenset(held) for salt, held in by.items()} for stream, by in digests.items()},
+    )
 
 
 async def forget_pass(conn: asyncpg.Connection, run: Run) -> None:

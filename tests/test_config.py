@@ -180,9 +180,13 @@ def test_the_example_loads_with_all_four_sources() -> None:
     assert config.database.is_embedded
 
 
+ANY_STREAM = {"enabled", "history", "changes", "exclude", "hash"}
+"""What the example shows at one stream for all."""
+
+
 def test_the_example_shows_every_option_of_every_source() -> None:
     shown = tomllib.loads(uncommented_example())
-    assert set(shown) == {"database", "http", "log", "retention", "sources"}
+    assert set(shown) == {"database", "http", "log", "retention", "privacy", "sources"}
     assert set(shown["sources"]["shop"]["budget"]) == {"per_minute", "per_day", "live_reserve", "backfill_share"}
     specs = sources.specs()
     assert {source["type"] for source in shown["sources"].values()} == set(specs)
@@ -193,7 +197,7 @@ def test_the_example_shows_every_option_of_every_source() -> None:
         for name, stream in spec.streams.items():
             expected = {"every", *stream.options} | ({"sweep"} if stream.sweep_s else set())
             expected |= {key for lookup in stream.lookup for key in (lookup, f"{lookup}_query")}
-            assert set(source["streams"][name]) - {"enabled", "history", "changes"} == expected
+            assert set(source["streams"][name]) - ANY_STREAM == expected
 
 
 def test_the_defaults_in_the_example_are_the_defaults(tmp_path: Path) -> None:
@@ -581,7 +585,7 @@ def test_windows_line_ends_and_byte_order_mark_are_read(tmp_path: Path) -> None:
 
 
 KNOWN_KEYS = {
-    "": ["database", "http", "sources", "log", "retention"],
+    "": ["database", "http", "sources", "log", "retention", "privacy"],
     "[sources.shop]": [*REGISTRY["cyclesoftware"].options, "type", "base_url", "streams", "budget"],
     "[sources.shop.streams]": list(REGISTRY["cyclesoftware"].streams),
     "[sources.shop.streams.stock]": [
@@ -590,6 +594,8 @@ KNOWN_KEYS = {
         "enabled",
         "history",
         "changes",
+        "exclude",
+        "hash",
         "barcodes",
         "barcodes_query",
         "article_ids",
