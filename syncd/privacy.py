@@ -148,10 +148,10 @@ class _Sieve:
         """Return what is left of a record; None if it is no object, of which nothing can be told."""
         return self._object(raw, self._root, fill=True)
 
-    def extra(self, raw: bytes) -> bytes | None:
-        """Return what is left of a stored `_extra`; None if that is nothing."""
-        left = self._object(raw, self._root, fill=False)
-        return None if left == b"{}" else left
+    def stored(self, raw: bytes, array: str | None = None) -> bytes:
+        """Return what is left of a stored `_extra` (of a child row, from `array`), empty if that is nothing."""
+        left = self._object(raw, self._root[array] if array else self._root, fill=False)
+        return b"" if left is None or left == b"{}" else left
 
     def _object(self, raw: bytes, node: _Node, *, fill: bool) -> bytes | None:
         fields = _decoded(_OBJECT, raw)
@@ -319,10 +319,25 @@ class Guard:
             text = msgspec.json.decode(raw, type=str)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             text = raw.decode("utf-8", "replace")
+        hashed = self.hash(text)
+        return raw if hashed == text else msgspec.json.encode(hashed)
+
+    def hash(self, text: str) -> str:
+        """Return the keyed hash of a text."""
         told = text.strip().lower()
         if not told or HASHED.fullmatch(text):
-            return raw
-        return b'"hmac:' + hmac.new(self._hash_key, told.encode(), hashlib.sha256).hexdigest().encode() + b'"'
+            return text
+        return f"hmac:{hmac.new(self._hash_key, told.encode('utf-8', 'replace'), hashlib.sha256).hexdigest()}"
+
+    def left_of(self, record: bytes, *, stored: bool = False) -> bytes:
+        """Return a record without what is left out, and with hashes for what is hashed.
+
+        Of one that is stored, what is left out goes altogether; of one that will be a row it is set to null.
+        """
+        if self.sieve is None:
+            return record
+        left = self.sieve.stored(record) if stored else self.sieve.record(record)
+        return left or _withheld("no object, and fields are excluded or hashed")
 
     def enter(
         self,
@@ -333,15 +348,12 @@ class Guard:
     ) -> Entered:
         """Return what may be read further of records, whose keys are `keys` if these were read already."""
         if self.sieve:
-            records = [
-                self.sieve.record(record) or _withheld("no object, and fields are excluded or hashed")
-                for record in records
-            ]
+            records = [self.left_of(record) for record in records]
         markers = self.forgotten.markers
         if not markers.digests:
             return Entered(records, keys, 0)
         if self._scrub and not markers.digests.keys().isdisjoint(self._table.refers.values()):
-            records = [self._without_person(record, markers) for record in records]
+            records = [self.without_persons(record, markers) for record in records]
         if not self._table.person or self._stream not in markers.digests:
             return Entered(records, keys, 0)
         keys = keys or read_keys(records)
@@ -353,7 +365,7 @@ class Guard:
         ]
         return Entered(told, [key for key, stays in zip(keys, known, strict=True) if stays], known.count(False))
 
-    def _without_person(self, record: bytes, markers: Markers) -> bytes:
+    def without_persons(self, record: bytes, markers: Markers) -> bytes:
         """Return a record that refers to a forgotten person without what is personal; any other as it is."""
         for column in self._table.columns:
             stream = self._table.refers.get(column.name)

@@ -50,8 +50,8 @@ def cli() -> None:
 
 for _command in (
     service.demo, service.init, service.check, service.migrate, service.run, runs.sync, runs.backfill, runs.status,
-    mending.rejects, mending.cursor, mending.verify, tools.sandbox, tools.sql, reading.report, reading.export,
-    tools.completion,
+    mending.rejects, mending.cursor, mending.verify, mending.forget, tools.sandbox, tools.sql, reading.report,
+    reading.export, tools.completion,
 ):  # fmt: skip
     cli.add_command(_command)
 
