@@ -62,10 +62,10 @@ async def erase(
         )
         _count(counts, name, status)
     for _, target in others:
-        await _scrub(conn, source, stream, persons, target, keys, counts)
+        await _scrub(conn, source, stream, persons, target, keys, counts, now=now)
     await _mark(conn, source, stream, keys, now=now)
     await _clear_rejects(conn, source, stream, persons, others, keys, told, counts)
-    await _clear_feed(conn, source, persons, others, keys, counts, now=now)
+    await _clear_feed(conn, source, persons, keys, counts, now=now)
     await _clear_state(conn, source, stream, persons, keys, counts)
     return {name: count for name, count in counts.items() if count}
 
@@ -120,15 +120,24 @@ async def _scrub(
     target: Target,
     keys: Sequence[Any],
     counts: Counts,
+    *,
+    now: datetime,
 ) -> None:
-    """Take what is personal from the rows that refer to these persons."""
+    """Take what is personal from the rows that refer to these persons, and tell of it."""
     table = target.table
+    own = ", ".join(f"'{name}', {quoted(name)}" for name in table.key)
     for refers in (column for column, of in table.refers.items() if of == stream):
         gone = ", ".join(f"{quoted(name)} = NULL" for name in (*_personal(table), "_extra"))
         where = f"WHERE source = $1 AND {quoted(refers)} = ANY({persons.arrays(2)})"
         for _, name in await _places(conn, [target]):
             also = ", _hash = NULL" if name == target.name else ""
-            _count(counts, name, await conn.execute(f"UPDATE {name} SET {gone}{also} {where}", source, keys))
+            scrubbed = await conn.fetch(
+                f"UPDATE {name} SET {gone}{also} {where} RETURNING jsonb_build_object({own})::text", source, keys
+            )
+            counts[name.replace('"', "")] = len(scrubbed)
+            if name == target.name:
+                changed = [*_personal(table), "_extra"]
+                await _tell(conn, source, target, "update", [row[0] for row in scrubbed], changed=changed, now=now)
 
 
 def _personal(table: Table) -> list[str]:
@@ -207,14 +216,7 @@ def _texts(record: str) -> list[str]:
 
 
 async def _clear_feed(
-    conn: asyncpg.Connection,
-    source: str,
-    persons: Target,
-    others: Sequence[tuple[str, Target]],
-    keys: Sequence[Any],
-    counts: Counts,
-    *,
-    now: datetime,
+    conn: asyncpg.Connection, source: str, persons: Target, keys: Sequence[Any], counts: Counts, *, now: datetime
 ) -> None:
     """Take the keys from the change feed, whose numbers must stay, and tell its readers that somebody is gone."""
     for target in (persons, *persons.children):
@@ -224,15 +226,29 @@ async def _clear_feed(
             source, _plain(target), target.table.key[0], [str(key) for key in keys],
         )  # fmt: skip
         _count(counts, "syncd.changes", status)
-    for target in (persons, *(other for _, other in others)):
-        if target.recorder.kept.changes and counts.get(_plain(target)):
-            await mirror.take_line(conn, target, source)
-            await conn.execute(
-                "INSERT INTO syncd.changes (id, source, stream, table_name, key, operation, changed, changed_at)"
-                " SELECT coalesce(max(id), 0) + 1, $1, $2, $3, '{}', $4, $5, $6 FROM syncd.changes",
-                source, target.recorder.kept.stream, _plain(target), "delete" if target is persons else "update",
-                None if target is persons else [*_personal(target.table), "_extra"], now,
-            )  # fmt: skip
+    if counts.get(_plain(persons)):
+        await _tell(conn, source, persons, "delete", ["{}"], changed=None, now=now)
+
+
+async def _tell(
+    conn: asyncpg.Connection,
+    source: str,
+    target: Target,
+    operation: str,
+    keys: Sequence[str],
+    *,
+    changed: Sequence[str] | None,
+    now: datetime,
+) -> None:
+    """Tell of changes in the feed, if the stream has one."""
+    if keys and target.recorder.kept.changes:
+        await mirror.take_line(conn, target, source)
+        await conn.execute(
+            "INSERT INTO syncd.changes (id, source, stream, table_name, key, operation, changed, changed_at)"
+            " SELECT (SELECT coalesce(max(id), 0) FROM syncd.changes) + row_number() OVER (), $1, $2, $3, key, $4, $5,"
+            " $6 FROM unnest($7::jsonb[]) AS key",
+            source, target.recorder.kept.stream, _plain(target), operation, changed, now, keys,
+        )  # fmt: skip
 
 
 def _plain(target: Target) -> str:

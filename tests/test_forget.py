@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from syncd import erasure, ledger, mirror
 from syncd import forget as command
+from syncd import ledger, mirror
 from syncd.errors import UsageError
 from syncd.sources import registry
 from syncd.sync import Order, Result
 from tests.command import WallClock, syncd
 from tests.conftest import Bench, MakeBench
+from tests.forgetting import CANARIES, KEY, canary, erased, leaks
 from tests.test_secrets import everything_stored
 from tests.truth import differences, told
 
@@ -27,32 +28,11 @@ KEPT = "".join(
         "lease.streams.orders",
     )
 )
-KEY = 987_654_321
-CANARIES = ("Zzyzxkanarie", "zzyzx@kanarie.example", "Kanariestraat", "0612345987", "zzyzx-vrij-veld")
-
-
-def canary(bench: Bench, key: int = KEY) -> dict[str, Any]:
-    """Return a customer all of whose personal values can be found again."""
-    record = bench.sandbox.world.fresh("cyclesoftware", "customers") | {
-        "customer_id": key, "name": "Zzyzxkanarie", "email": "zzyzx@kanarie.example", "street": "Kanariestraat",
-        "nickname": "zzyzx-vrij-veld",
-    }  # fmt: skip
-    record["phone_numbers"] = [
-        {"phone_number_id": "mob", "phone_number": "0612345987", "name": "Zzyzxkanarie", "customer_id": key}
-    ]
-    return record
 
 
 async def forget(bench: Bench, place: str, *keys: object, **options: Any) -> int:
     defaults = {"excluded": False, "undo": False, "dry_run": False, "yes": True, "as_json": True}
     return await command.run(bench.config_file(KEPT), place, [str(key) for key in keys], **(defaults | options))
-
-
-async def leaks(bench: Bench, *needles: object) -> list[str]:
-    """Return which of these the database still holds anywhere."""
-    stored = await everything_stored(bench)
-    assert len(stored) > 2_000
-    return [str(needle) for needle in needles if str(needle) in stored]
 
 
 @pytest.fixture
@@ -141,18 +121,6 @@ async def test_verify_says_nothing_of_a_forgotten_person_and_repairs_nothing(sho
 # --- What others do meanwhile -----------------------------------------------------------------------------------------
 
 
-async def erased(bench: Bench, conn: Any, key: int = KEY) -> dict[str, int]:
-    """Erase a customer inside a transaction of the test."""
-    streams = registry()["cyclesoftware"].streams
-    others = [
-        (stream.name, bench.syncer.target("shop", stream.name))
-        for stream in streams
-        if "customers" in stream.table.refers.values()
-    ]
-    persons = bench.syncer.target("shop", "customers")
-    return await erasure.erase(conn, "shop", "customers", persons, others, [key], now=bench.time.now())
-
-
 async def waiting(bench: Bench, count: int = 1) -> None:
     """Wait until so many sessions wait for a lock."""
     async with asyncio.timeout(20):
@@ -176,7 +144,7 @@ async def test_a_page_that_was_read_before_does_not_bring_a_person_back(
         await mirror.lock_tables(conn, "shop", [bench.syncer.target("shop", "customers")])
         running = asyncio.ensure_future(bench.sync(SHOP, kind, **order))
         await waiting(bench)
-        counts = await erased(bench, conn)
+        counts = await erased(bench, conn, SHOP, KEY)
         assert counts.get("cyclesoftware.customers", 0) == is_stored
     result = await running
     assert (result.outcome, result.error) == ("ok", None)
@@ -217,7 +185,7 @@ async def test_a_row_returned_by_its_key_is_not_brought_back_either(make_bench: 
 
     async def confirmed_meanwhile(result: Result) -> None:
         async with bench.db.transaction() as conn:
-            done.append(await erased(bench, conn))
+            done.append(await erased(bench, conn, SHOP, KEY))
 
     forgetting: list[asyncio.Task[None]] = []
 
@@ -293,11 +261,15 @@ async def test_the_feed_keeps_its_numbers_and_tells_that_somebody_is_gone(shop: 
     assert await forget(shop, "shop", KEY) == 0
     after = await shop.fetch("SELECT * FROM syncd.changes ORDER BY id")
     assert [row["id"] for row in after][: len(before)] == [row["id"] for row in before]
-    new = [(row["table_name"], row["operation"], row["key"]) for row in after[len(before) :]]
-    assert ("cyclesoftware.customers", "delete", "{}") in new
-    (order,) = [row for row in after[len(before) :] if row["table_name"] == "cyclesoftware.sales_orders"]
-    assert order["operation"] == "update"
-    assert "customer_id" in order["changed"]
+    new = after[len(before) :]
+    assert [row["id"] for row in new] == list(range(len(before) + 1, len(before) + 1 + len(new)))
+    assert ("cyclesoftware.customers", "delete", "{}") in [
+        (row["table_name"], row["operation"], row["key"]) for row in new
+    ]
+    (order,) = [row for row in new if row["table_name"] == "cyclesoftware.sales_orders"]
+    assert (order["operation"], "customer_id" in order["changed"]) == ("update", True)
+    (row,) = await shop.rows("cyclesoftware.sales_orders", "_changed_at IS NOT NULL AND customer_id IS NULL")
+    assert json.loads(order["key"]) == {"sales_order_id": row["sales_order_id"]}
 
 
 @pytest.mark.parametrize(
