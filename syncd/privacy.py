@@ -83,6 +83,8 @@ def may_withhold(table: Table, name: str, how: Withholding) -> None:
         raise ValueError(f'"{name}" says what is deleted upstream; without it rows would come back to life')
     if column.name in found.table.needed:
         raise ValueError(f'"{name}" is what deletions are found by; without it rows would stay for ever')
+    if column.name in found.table.refers:
+        raise ValueError(f'"{name}" says whose row it is; without it syncd forget would not find the row')
     if how == "hash" and column.kind is not Kind.TEXT:
         raise ValueError(f'"{name}" is of type {column.kind}, only text can be hashed; exclude takes any')
 

@@ -101,8 +101,8 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "Who is forgotten stays forgotten, and what is excluded is nowhere",
         (
-            "All of a person goes in one transaction, or nothing; no run, whenever it read its page, no fault and no command"
-            " brings them back. The whole database is searched for planted values."
+            "All of a person goes in one transaction, or nothing; no run, whenever it read its page, no fault and no"
+            " command brings them back. The whole database is searched for planted values."
         ),
         (
             "test_forget.test_a_person_is_erased_from_everything_and_nobody_else",
