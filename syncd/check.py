@@ -2,21 +2,25 @@
 
 import asyncio
 import contextlib
+import difflib
 import os
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import asyncpg
+
 from syncd import config as configuration
-from syncd import console, database
+from syncd import console, database, erasure
 from syncd.client import http_session
 from syncd.commands import load_config
-from syncd.config import Config
+from syncd.config import Config, StreamConfig
 from syncd.database import Database
 from syncd.errors import DatabaseError, DatabaseUnavailable, SyncdError
 from syncd.ledger import Charge
-from syncd.source import Answer
+from syncd.privacy import place
+from syncd.source import Answer, Table
 from syncd.sources import registry
 from syncd.sync import Order, Syncer, utc_now
 
@@ -85,6 +89,9 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
             found = await _tables(opened)
             for finding in found:
                 yield finding
+            if not missing and not any(finding.state == "failed" for finding in found):
+                for finding in await _withheld(settings, opened):
+                    yield finding
             if any(finding.state == "failed" for finding in found):
                 opened = None
         except DatabaseError as error:
@@ -164,6 +171,44 @@ async def _tables(opened: Database) -> list[Finding]:
 
 def _no_rights(detail: str) -> Finding:
     return Finding(what="rights", state="failed", detail=detail, hint=_OWNER, exit_code=DATABASE)
+
+
+async def _withheld(settings: Config, opened: Database) -> list[Finding]:
+    """Return warnings of fields to be left out or hashed that nobody has seen, and of rows that still hold them."""
+    syncer, found = Syncer(settings, registry(), opened, None), []
+    for source in settings.sources.values():
+        for stream in source.streams.values():
+            if not stream.exclude and not stream.hash:
+                continue
+            name, target = f"{source.name}.{stream.name}", syncer.target(source.name, stream.name)
+            async with opened.connection() as conn:
+                found += await _unseen(conn, source.name, stream, target.table)
+                held = await erasure.count_held(conn, source.name, target)
+            if held:
+                told = ", ".join(f"{count:,} in {table}" for table, count in held.items())
+                detail = f"rows hold what is excluded or hashed now: {told}"
+                hint = f"After a reload of the daemon: syncd forget {name} --excluded"
+                found.append(Finding(what=name, state="warning", detail=detail, hint=hint))
+    return found
+
+
+async def _unseen(conn: asyncpg.Connection, source: str, stream: StreamConfig, table: Table) -> list[Finding]:
+    """Return a warning for each field that has no column and never was met: it may be mistyped."""
+    rows = await conn.fetch("SELECT field FROM syncd.drift WHERE source = $1 AND stream = $2", source, stream.name)
+    met = {row["field"] for row in rows} | {row["field"].rpartition(".")[2] for row in rows}
+    known = [column.name for column in table.columns] + [
+        f"{child.field}.{column.name}" for child in table.children for column in child.table.columns
+    ]
+    found = []
+    for key, names in (("exclude", stream.exclude), ("hash", stream.hash)):
+        for name in names:
+            where = place(table, name)
+            if where.column is None and not where.array and name not in met:
+                near = difflib.get_close_matches(name, [*known, *sorted(met)], n=3, cutoff=0.0)
+                detail = f'{key} names "{name}", which is no column and no field that was ever met'
+                hint = f"It is heeded wherever it appears. The nearest that are known: {', '.join(near)}."
+                found.append(Finding(what=f"{source}.{stream.name}", state="warning", detail=detail, hint=hint))
+    return found
 
 
 class _Nowhere(Database):

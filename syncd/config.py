@@ -44,11 +44,13 @@ from syncd.settings import (
     Kind,
     Log,
     OptionSpec,
+    Privacy,
     Retention,
     SourceConfig,
     SourceSpec,
     StreamConfig,
     StreamSpec,
+    Withholding,
     is_off,
     missing_secrets,
     secrets,
@@ -57,13 +59,16 @@ from syncd.settings import (
 
 __all__ = [
     "REQUIRED", "SOURCE_NAME", "SOURCE_NAME_RULE", "BudgetConfig", "Config", "Database", "Http", "Log", "OptionSpec",
-    "Retention", "Secret", "SourceConfig", "SourceSpec", "StreamConfig", "StreamSpec",
+    "Privacy", "Retention", "Secret", "SourceConfig", "SourceSpec", "StreamConfig", "StreamSpec",
     "find", "is_loopback", "is_off", "load", "missing_secrets", "secrets", "select", "variable",
 ]  # fmt: skip
 
 SYSTEM_PATH: Final = Path("/etc/syncd/config.toml")  # DESIGN section 7
 SOURCE_NAME: Final = r"[A-Za-z][A-Za-z0-9_-]{0,62}"
 SOURCE_NAME_RULE: Final = "a source's name starts with a letter and holds at most 63 letters, digits, _ and -"
+
+HASH_KEY_CHARS: Final = 16  # at least; it is made, not thought up
+NEW_KEY: Final = "openssl rand -hex 32"
 
 
 def find(path: Path | None, environ: Mapping[str, str], cwd: Path) -> Path:
@@ -109,15 +114,18 @@ def load(
     path = find(path, environ, Path.cwd())
     reading = Reading(folder=path.absolute().parent, environ=environ, resolve_secrets=resolve_secrets)
     root = Table(reading, (), read_toml(path))
+    database = _database(root.table("database"))
     http, callback_listen = _http(root.table("http"))
+    sources = _sources(root.table("sources"), registry)
     config = Config(
         path=path,
-        database=_database(root.table("database")),
+        database=database,
         http=http,
         callback_listen=callback_listen,
-        sources=_sources(root.table("sources"), registry),
+        sources=sources,
         log=_log(root.table("log")),
         retention=_retention(root.table("retention")),
+        privacy=_privacy(root.table("privacy"), sources),
     )
     root.close()
     if reading.problems:
@@ -193,6 +201,25 @@ def _duration_or_forever(value: object) -> float | None:
     return None if value == "forever" else duration(value)
 
 
+def _privacy(table: Table, sources: Mapping[str, SourceConfig]) -> Privacy:
+    """Read the key of `hash`, which is needed where any stream has one."""
+    hashing = [f"{source.name}.{name}" for source in sources.values() for name, s in source.streams.items() if s.hash]
+
+    def key(value: object) -> Secret:
+        secret = table.reading.secret(value)
+        if secret.is_resolved and len(secret.reveal()) < HASH_KEY_CHARS:
+            raise ValueError(f"shorter than {HASH_KEY_CHARS} characters, so that it could be guessed; try: {NEW_KEY}")
+        return secret
+
+    if hashing:
+        advice = f'{hashing[0]} has hash; write hash_key = {{ env = "SYNCD_HASH_KEY" }}; for a new one: {NEW_KEY}'
+        hash_key = table.require("hash_key", key, None, advice)
+    else:
+        hash_key = table.take("hash_key", key, None)
+    table.close()
+    return Privacy(hash_key=hash_key)
+
+
 def _sources(table: Table, registry: Mapping[str, SourceSpec]) -> dict[str, SourceConfig]:
     sources = {}
     for name in table.raw:
@@ -247,6 +274,9 @@ def _stream(table: Table, spec: StreamSpec) -> StreamConfig:
     lookup: dict[str, tuple[str, ...]] = {name: table.take(name, list_of(lookup_key), ()) for name in spec.lookup}
     queries = {name: table.take(f"{name}_query", text, "") for name in spec.lookup}
     options = _options(table, spec.options)
+    exclude, hashed = _withheld(table, spec, "exclude"), _withheld(table, spec, "hash")
+    for both in set(exclude) & set(hashed):
+        table.note(("hash",), f'"{both}" stands in exclude too; keep one')
     table.close()
     return StreamConfig(
         name=spec.name,
@@ -259,7 +289,19 @@ def _stream(table: Table, spec: StreamSpec) -> StreamConfig:
         lookup=lookup,
         queries={name: query for name, query in queries.items() if query},
         options=options,
+        exclude=exclude,
+        hash=hashed,
     )
+
+
+def _withheld(table: Table, spec: StreamSpec, how: Withholding) -> tuple[str, ...]:
+    """Read the names of fields that are left out, or hashed."""
+
+    def name(value: object) -> str:
+        spec.may_withhold(text(value), how)
+        return text(value)
+
+    return table.take(how, list_of(name), ())
 
 
 def _budget(table: Table, default: BudgetConfig) -> BudgetConfig:

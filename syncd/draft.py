@@ -37,6 +37,9 @@ listen = "127.0.0.1:8787"            # status page, /metrics, /healthz, /readyz;
 [retention]
 # runs = "90d"                       # how long finished runs stay in syncd.runs
 # rejects = "365d"                   # how long rejects stay in syncd.rejects
+
+[privacy]
+# hash_key = { env = "SYNCD_HASH_KEY" }   # needed where a stream has `hash`; for a new one: openssl rand -hex 32
 """
 
 
@@ -75,7 +78,11 @@ def source(draft: Draft) -> str:
         lines.append(_line("# base_url", quoted(spec.base_url), ""))
     for key, option in spec.options.items():
         lines.append(_line(key, draft.values[key], option.comment) if key in draft.values else _unset(key, option))
-    lines += ["", "# Every stream runs on its default schedule; any may take `enabled = false`, or `cron` for `every`."]
+    lines += [
+        "",
+        "# Every stream runs on its default schedule; any may take `enabled = false`, or `cron` for `every`, and",
+        '# `exclude = ["column"]`, `hash = ["column"]` for what is never to be stored, or only as a keyed hash.',
+    ]
     for stream in spec.streams.values():
         lines += ["", *_stream(table, stream)]
     lines += [

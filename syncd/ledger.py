@@ -22,6 +22,7 @@ from syncd.database import Database
 from syncd.duration import spoken
 from syncd.errors import LockHeld, RunFenced, Throttled
 from syncd.mirror import Condition, Counts, lock_number
+from syncd.privacy import Markers
 from syncd.rows import Note, Reject
 from syncd.source import Cursor, Lane
 
@@ -51,7 +52,8 @@ WITH page AS (
   ON CONFLICT (source, stream, kind) DO UPDATE SET cursor = excluded.cursor, updated_at = excluded.updated_at
   WHERE cursors.cursor IS DISTINCT FROM excluded.cursor
 )
-SELECT count(*) FROM page
+SELECT count(*) || '/' || coalesce(max(marker_id), 0) FROM syncd.forgotten WHERE source = (SELECT source FROM page)
+HAVING EXISTS (SELECT FROM page)
 """
 RECORD_PARAMETERS = 15
 
@@ -248,25 +250,42 @@ async def record_page(
     notes: Sequence[str] = (),
     outcome: str | None = None,
     only_if: Condition | None = None,
-) -> bool:
+) -> str | None:
     """Add a page to its run and save its cursor, inside the page's transaction; `outcome` closes the run with it.
 
-    One statement: a page that brought nothing needs no transaction around it. Returns False, with nothing recorded, if
-    `only_if` does not hold; its parameters come from RECORD_PARAMETERS + 1 on. Raises RunFenced if the run was declared
-    dead meanwhile: the caller's transaction must then roll back.
+    One statement: a page that brought nothing needs no transaction around it. Returns the generation of the source's
+    markers: those who are forgotten now, for whoever forgets holds the locks of the page's tables until it commits.
+    Returns None, with nothing recorded, if `only_if` does not hold; its parameters come from RECORD_PARAMETERS + 1 on.
+    Raises RunFenced if the run was declared dead meanwhile: the caller's transaction must then roll back.
     """
     condition, values = only_if or ("true", ())
-    recorded = await conn.fetchval(
+    generation: str | None = await conn.fetchval(
         _RECORD_PAGE.format(condition=condition), run.run_id, spent.requests, counts.seen, counts.inserted,
         counts.updated, counts.unchanged, counts.deleted, counts.rejected, expected, spent.budget_wait_s, outcome, now,
         _notes(notes), run.cursor_kind, None if cursor is None else msgspec.json.encode(cursor).decode(), *values,
     )  # fmt: skip
-    if not recorded and only_if is None:
+    if generation is None and only_if is None:
         raise RunFenced(
             f"{run.source}.{run.stream}: run {run.run_id} was declared dead by another process",
             hint="Nothing is lost: that process goes on from the last committed page.",
         )
-    return bool(recorded)
+    return generation
+
+
+class MarkersChanged(Exception):
+    """Somebody was forgotten since a page was read: the caller's transaction must roll back, the page be read again."""
+
+
+async def read_markers(conn: asyncpg.Connection, source: str) -> Markers:
+    """Read who of a source was forgotten."""
+    rows = await conn.fetch("SELECT marker_id, stream, salt, digest FROM syncd.forgotten WHERE source = $1", source)
+    digests: dict[str, dict[bytes, set[bytes]]] = {}
+    for row in rows:
+        digests.setdefault(row["stream"], {}).setdefault(row["salt"], set()).add(row["digest"])
+    return Markers(
+        generation=f"{len(rows)}/{max((row['marker_id'] for row in rows), default=0)}",
+        digests={stream: {salt: frozenset(held) for salt, held in by.items()} for stream, by in digests.items()},
+    )
 
 
 async def forget_pass(conn: asyncpg.Connection, run: Run) -> None:

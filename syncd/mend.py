@@ -13,7 +13,6 @@ from syncd.commands import load_config, opened_database
 from syncd.config import Config
 from syncd.database import Database
 from syncd.errors import LockHeld, UsageError
-from syncd.rows import Reject
 from syncd.sources import registry
 
 if TYPE_CHECKING:
@@ -80,7 +79,8 @@ async def show_reject(path: Path | None, reject_id: int, *, as_json: bool) -> in
 async def replay_rejects(path: Path | None, selectors: Sequence[str], *, as_json: bool) -> int:
     """Parse rejects again and commit those that are rows now; each leaves `syncd.rejects` in the same transaction.
 
-    A row that a run has changed since the reject was last met stays as it is.
+    A row that a run has changed since the reject was last met stays as it is; a record of a person who was forgotten
+    leaves without becoming one.
     """
     from syncd.sync import Syncer
 
@@ -115,10 +115,10 @@ async def _replay(database: Database, syncer: "Syncer", entry: asyncpg.Record) -
         )
         if row is None:
             return False
-        record = row["record"].encode()
-        if isinstance(target.parser.parse(record), Reject):
+        await syncer.learn_forgotten(source, conn)
+        read = mirror.read_page(target, [row["record"].encode()])
+        if read.rejects:
             return False
-        read = mirror.read_page(target, [record])
         written = await mirror.write_page(
             conn, target, source, read, now=syncer.clock(), not_after=row["last_seen_at"], careful=True
         )

@@ -7,7 +7,7 @@ straight into their table; changed ones go into one UPDATE per page.
 
 import hashlib
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain, compress, repeat
 from types import MappingProxyType
@@ -20,6 +20,7 @@ from syncd import history, tally
 from syncd.history import Kept, Recorder
 from syncd.history import quoted as _quoted
 from syncd.instant import microseconds
+from syncd.privacy import NO_GENERATION, Guard
 from syncd.records import Parser
 from syncd.rows import Columns, Key, Note, Reject, Row
 from syncd.source import Kind, Scope, Table
@@ -79,9 +80,17 @@ class Written:
 class Target:
     """One table of the mirror with its parser, its statements and its child tables; made once per source."""
 
-    def __init__(self, table: Table, parser: Parser, children: Sequence["Target"] = (), kept: Kept = NOTHING) -> None:
+    def __init__(
+        self,
+        table: Table,
+        parser: Parser,
+        children: Sequence["Target"] = (),
+        kept: Kept = NOTHING,
+        guard: Guard | None = None,
+    ) -> None:
         self.table = table
         self.parser = parser
+        self.guard = guard
         self.children = tuple(children)
         self.name = f"{_quoted(table.schema)}.{_quoted(table.name)}"
         self.columns = parser.names
@@ -141,6 +150,10 @@ class Target:
             f" AND (k._touched OR {differs} OR k._gone = (t._deleted_at IS NULL))"
         )
 
+    def entered(self, records: Sequence[bytes]) -> Sequence[bytes]:
+        """Return what may be read of records as sent."""
+        return self.guard.enter(records, read_keys=self.parser.keys).records if self.guard else records
+
     def arrays(self, first: int) -> str:
         """Return the parameters of a statement that take keys, one array per key column, from `$first` on."""
         return ", ".join(f"${place}::{self._types[key]}[]" for place, key in enumerate(self.table.key, first))
@@ -159,10 +172,10 @@ class Target:
         return self.deleted_at is not None and row.values[self.deleted_at] is True
 
 
-def target(table: Table, parser: Parser, kept: Kept = NOTHING) -> Target:
-    """Return the target of a table, its child tables included."""
+def target(table: Table, parser: Parser, kept: Kept = NOTHING, guard: Guard | None = None) -> Target:
+    """Return the target of a table, its child tables included; its records pass the guard before anything else."""
     children = [Target(child.table, parser.child(place), kept=kept) for place, child in enumerate(table.children)]
-    return Target(table, parser, children, kept)
+    return Target(table, parser, children, kept, guard)
 
 
 async def lock_tables(
@@ -215,7 +228,7 @@ class Read:
 
     `settled` holds one record per key: the last one wins; `fingerprints` those of all but the records that the page
     before has brought already. `columns` are the rows of the keys in `together`; the other records have not been read
-    any further than their key.
+    any further than their key. `generation` says who was known to be forgotten.
     """
 
     seen: int
@@ -224,6 +237,7 @@ class Read:
     rejects: Sequence[tuple[Reject, bytes]]
     columns: Columns | None = None
     together: Sequence[Key] = ()
+    generation: str = NO_GENERATION
 
     def columns_of(self, keys: Container[Key]) -> tuple[Columns | None, Sequence[Key]]:
         """Return those rows that were read together and whose key is one of these, with their keys."""
@@ -243,11 +257,27 @@ def read_page(
     whole: bool = False,
     before: Mapping[Key, bytes] = MappingProxyType({}),
 ) -> Read:
-    """Read keys and fingerprints of records, with `whole` also their values: worth it where most of them are new.
+    """Let records in and read their keys and fingerprints, with `whole` also their values: worth it where most are new.
 
     `keys` are those of the records, if the walk has read them already. `before` are the fingerprints of the page before
-    this one: pages overlap, and what that page has brought is not written again.
+    this one: pages overlap, and what that page has brought is not written again. Every record that is ever written
+    comes in here; those of persons who were forgotten count as unchanged.
     """
+    if target.guard is None:
+        return _read(target, records, keys, whole=whole, before=before)
+    entered = target.guard.enter(records, keys, read_keys=target.parser.keys)
+    read = _read(target, entered.records, entered.keys, whole=whole, before=before)
+    return replace(read, seen=len(records), generation=target.guard.forgotten.markers.generation)
+
+
+def _read(
+    target: Target,
+    records: Sequence[bytes],
+    keys: Sequence[Key | None] | None,
+    *,
+    whole: bool,
+    before: Mapping[Key, bytes] = MappingProxyType({}),
+) -> Read:
     parser = target.parser
     places: dict[Key, int] = {}
     rejects = []
@@ -299,7 +329,7 @@ async def write_page(
     new, old = await _differing(conn, target, source, left, not_after, turns)
     if new and not careful:
         if not read.columns:
-            read = read_page(target, [settled[key] for key in new], keys=list(new), whole=True)
+            read = _read(target, [settled[key] for key in new], list(new), whole=True)
         new = await _copy_new(conn, target, source, read, new, written, now=now, turns=turns)
     if new or old:
         await take_line(conn, target, source)

@@ -6,7 +6,7 @@ Reads no file; `syncd.config` fills these in, and passes the names on.
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -21,6 +21,7 @@ from syncd.secret import Secret
 REQUIRED: Final = object()
 """The default of an option that has none."""
 
+Withholding = Literal["exclude", "hash"]
 Kind = Literal["str", "int", "float", "bool", "duration", "secret", "zone", "url", "list[str]", "list[int]"]
 
 
@@ -46,6 +47,7 @@ class StreamSpec:
 
     `every_s` None: no schedule of its own unless the file gives one. `sweep_s` None: it has no sweep, and `sweep` is
     refused. Each name in `lookup` is accepted as a list of keys and, with `_query` added, as SQL that yields keys.
+    `may_withhold` raises ValueError for a field that may not stand in `exclude`, or in `hash`.
     """
 
     name: str
@@ -53,6 +55,7 @@ class StreamSpec:
     sweep_s: float | None = None
     lookup: tuple[str, ...] = ()
     options: Mapping[str, OptionSpec] = field(default_factory=dict)
+    may_withhold: Callable[[str, Withholding], None] = lambda _name, _how: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,13 +137,28 @@ class Retention:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Privacy:
+    """The key of `hash`, the same for every source, so that what is hashed can still be joined."""
+
+    hash_key: Secret | None = None
+
+    def key(self, environ: Mapping[str, str] = os.environ) -> bytes:
+        """Return the key, read now if it was left unresolved. Raises ConfigError."""
+        if self.hash_key is None:
+            raise ConfigError("privacy.hash_key is missing, though a stream has hash")
+        unread = None if self.hash_key.is_resolved else self.hash_key.ref
+        return (unread.read(environ) if unread else self.hash_key.reveal()).encode()
+
+
+@dataclass(frozen=True, kw_only=True)
 class StreamConfig:
     """One stream as configured; present for every stream of the type, whether or not the file names it.
 
     At most one of `every_s` and `cron` is set; `cron` is in UTC, its weekdays written as names. `lookup` holds every
     lookup name of the stream (empty for other streams) with its keys as texts, without duplicates, in the file's order;
     `queries` holds the SQL of those that were given as `<name>_query`, under `<name>`. `history` keeps old versions of
-    rows, `changes` tells of every change in `syncd.changes`.
+    rows, `changes` tells of every change in `syncd.changes`. `exclude`
+    and `hash` name the fields that are never written, or only as keyed hashes.
     """
 
     name: str
@@ -153,6 +171,8 @@ class StreamConfig:
     lookup: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     queries: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, object] = field(default_factory=dict)
+    exclude: tuple[str, ...] = ()
+    hash: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +202,7 @@ class Config:
     callback_listen: Http | None = CALLBACK_LISTEN
     log: Log = Log()
     retention: Retention = Retention()
+    privacy: Privacy = Privacy()
 
 
 def secrets(config: Config) -> Iterator[tuple[str, Secret]]:
@@ -190,6 +211,8 @@ def secrets(config: Config) -> Iterator[tuple[str, Secret]]:
         yield "database.url", config.database.url
         if config.database.password:
             yield "database.url (password)", config.database.password
+    if config.privacy.hash_key:
+        yield "privacy.hash_key", config.privacy.hash_key
     for source in config.sources.values():
         places = {f"sources.{source.name}": source.options}
         places |= {f"sources.{source.name}.streams.{stream.name}": stream.options for stream in source.streams.values()}

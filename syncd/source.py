@@ -96,6 +96,14 @@ class Table:
 
     `columns` holds the key columns too, in the order of the table. `deleted` names the boolean column by which the
     upstream itself flags a deleted record; such a row is a tombstone for as long as the flag is set.
+
+    personal   columns that hold what is said of a person, or may (free text)
+    person     True if each row is a person, whose one key column `syncd forget` takes
+    refers     by column, the stream of the same source whose person it names: of a forgotten one, such a row keeps
+               neither that column nor its personal ones, nor any field without a column
+    needed     columns on which sweeps and other streams rest: they can be neither left out nor hashed
+
+    The last four say nothing of how a record becomes a row.
     """
 
     schema: str
@@ -106,6 +114,10 @@ class Table:
     deleted: str | None = None
     children: tuple["Child", ...] = ()
     indexes: tuple[Index, ...] = ()
+    personal: tuple[str, ...] = field(default=(), repr=False)
+    person: bool = field(default=False, repr=False)
+    refers: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    needed: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,7 @@ from syncd.errors import (
 from syncd.history import Kept
 from syncd.ledger import Clock, Run, Sleep, Spent
 from syncd.mirror import Counts, Read, Target, Written
+from syncd.privacy import Forgotten, Guard
 from syncd.records import Parser
 from syncd.rows import Key
 from syncd.source import Lane, Page, RunKind, Scope, Source, Stream, Walk
@@ -135,6 +136,7 @@ class Syncer:
         self._jitter = jitter
         self._accounts: dict[str, Account] = {}
         self._targets: dict[tuple[str, str], Target] = {}
+        self._forgotten: dict[str, Forgotten] = {}
 
     def reconfigure(self, config: Config) -> None:
         """Take a new configuration: sources that did not change keep their session and budget."""
@@ -142,6 +144,8 @@ class Syncer:
         for name in changed:
             del self._accounts[name]
             self._targets = {key: target for key, target in self._targets.items() if key[0] != name}
+        if config.privacy != self.config.privacy:
+            self._targets.clear()
         self.config = config
 
     def source(self, name: str) -> tuple[Source, SourceConfig]:
@@ -171,11 +175,23 @@ class Syncer:
         if (source, stream) not in self._targets:
             kind, settings = self.source(source)
             zone = ZoneInfo(str(settings.options.get("zone", "UTC")))
-            table = kind.stream(stream).table
-            wanted = settings.streams[stream]
+            table, wanted = kind.stream(stream).table, settings.streams[stream]
             kept = Kept(stream=stream, history=wanted.history, changes=wanted.changes)
-            self._targets[source, stream] = mirror.target(table, Parser(table, zone), kept)
+            guard = Guard(
+                table, stream, exclude=wanted.exclude, hashed=wanted.hash,
+                hash_key=self.config.privacy.key() if wanted.hash else b"",
+                forgotten=self._forgotten.setdefault(source, Forgotten()),
+            )  # fmt: skip
+            self._targets[source, stream] = mirror.target(table, Parser(table, zone), kept, guard)
         return self._targets[source, stream]
+
+    async def learn_forgotten(self, source: str, conn: asyncpg.Connection | None = None) -> str:
+        """Read anew who of a source was forgotten, for all its records from now on; return the generation."""
+        async with contextlib.AsyncExitStack() as stack:
+            conn = conn or await stack.enter_async_context(self.database.connection())
+            held = self._forgotten.setdefault(source, Forgotten())
+            held.markers = await ledger.read_markers(conn, source)
+        return held.markers.generation
 
     async def run(self, source: str, stream: str, order: Order) -> Result:
         """Run one stream once and return how it ended; every end is also in `syncd.runs` and in the log.
@@ -383,14 +399,20 @@ class _Pass:
         row. Else the cursor stays where it is until `_bury` has judged what is missing.
         """
         with self.turns.writing():
-            try:
-                written, closes = await self._commit_once(
-                    page, read, forget=forget, ends=ends, closes=closes, careful=False
-                )
-            except mirror.ROW_FAULTS:
-                written, closes = await self._commit_once(
-                    page, read, forget=forget, ends=ends, closes=closes, careful=True
-                )
+            careful = False
+            while True:
+                try:
+                    written, closes = await self._commit_once(
+                        page, read, forget=forget, ends=ends, closes=closes, careful=careful
+                    )
+                    break
+                except ledger.MarkersChanged:
+                    await self.syncer.learn_forgotten(self.run.source)
+                    read = mirror.read_page(self.target, page.records, keys=page.keys, whole=bool(read.columns))
+                except mirror.ROW_FAULTS:
+                    if careful:
+                        raise
+                    careful = True
         self.result.counts.add(written)
         self.result.pages += 1
         self.result.expected = page.total or self.result.expected
@@ -434,10 +456,12 @@ class _Pass:
             if ends and not await self._missing(conn, page.scope or Scope(), limit=1):
                 closes = True
                 await mirror.forget_seen(conn, source, run.stream)
-            await ledger.record_page(
+            generation = await ledger.record_page(
                 conn, run, written.counts, self.upstream.spent, cursor=None if ends and not closes else page.cursor,
                 now=now, expected=page.total, notes=self.upstream.notes, outcome="ok" if closes else None,
             )  # fmt: skip
+            if brings and generation != read.generation:
+                raise ledger.MarkersChanged
             self.turns.sent()
         return written.counts, closes
 
@@ -511,6 +535,14 @@ class _Pass:
         if guarded and _is_too_many(len(gone), alive, empty=empty):
             raise _refusal(run, len(gone), alive)
         confirmed, returned = await self._confirmed(gone)
+        while True:
+            try:
+                return await self._bury_once(page, confirmed, returned)
+            except ledger.MarkersChanged:
+                await self.syncer.learn_forgotten(source)
+
+    async def _bury_once(self, page: Page, confirmed: list[Key], returned: list[bytes]) -> None:
+        run, source = self.run, self.run.source
         back = mirror.read_page(self.target, returned)
         now = self.syncer.clock()
         async with self.syncer.database.transaction() as conn:
@@ -520,10 +552,12 @@ class _Pass:
             await mirror.forget_seen(conn, source, run.stream)
             counts = written.counts
             counts.seen, counts.deleted = counts.inserted + counts.updated + counts.rejected, deleted
-            await ledger.record_page(
+            generation = await ledger.record_page(
                 conn, run, counts, self.upstream.spent, cursor=page.cursor, now=now, notes=self.upstream.notes,
                 outcome="ok",
             )  # fmt: skip
+            if generation != back.generation:
+                raise ledger.MarkersChanged
         self.result.counts.add(counts)
         self.result.outcome = "ok"
 

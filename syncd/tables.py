@@ -273,6 +273,19 @@ def _state(meta: sa.MetaData) -> None:
         comment="Addresses at which callbacks of a source are accepted, known by a digest only",
     )
     sa.Table(
+        "forgotten",
+        meta,
+        sa.Column("marker_id", number, sa.Identity(always=True), primary_key=True, comment="Number of the marker"),
+        sa.Column("source", text, nullable=False, comment="Configured name of the source"),
+        sa.Column("stream", text, nullable=False, comment="Stream whose row the person was"),
+        sa.Column("salt", sa.LargeBinary(), nullable=False, comment="Random; the same for all markers of a source"),
+        sa.Column("digest", sa.LargeBinary(), nullable=False, comment="BLAKE2b of stream and key, keyed by the salt"),
+        sa.Column("forgotten_at", time, nullable=False, comment="When syncd forget was asked to"),
+        sa.UniqueConstraint("source", "stream", "digest", name="forgotten_once"),
+        schema="syncd",
+        comment="Persons whom no sync may bring back; holds no key of theirs, but one that is known can be looked up",
+    )
+    sa.Table(
         "seen",
         meta,
         sa.Column("source", text, nullable=False, comment="Configured name of the source"),

@@ -135,13 +135,11 @@ class _Comparison:
     async def _compare_page(self, page: Page) -> None:
         """Add to the verdict which rows of a page differ from what is stored, and commit these if asked."""
         self.started_at = self.started_at or page.requested_at
-        parser = self.target.parser
-        rows = {row.key: row for record in page.records if isinstance(row := parser.parse(record), Row)}
-        self.seen.update(rows)
-        self.shows.counts.seen += len(rows)
-        self.verdict.compared += len(rows)
         async with self.syncer.database.connection() as conn:
-            differing = await self._differing(conn, rows, page.requested_at)
+            rows, differing = await self._judged(conn, page)
+            self.seen.update(rows)
+            self.shows.counts.seen += len(rows)
+            self.verdict.compared += len(rows)
             if self.repair and differing:
                 await self._repair(page, {key: rows[key] for key in differing})
                 left = await self._differing(conn, {key: rows[key] for key in differing}, self.syncer.clock())
@@ -153,6 +151,17 @@ class _Comparison:
                 seen, since = (self.seen, self.started_at) if page.whole_walk else (set(rows), page.requested_at)
                 gone = await self._gone(conn, page.scope, seen, not_after=since)
                 self.verdict.differences += [_difference(self.target, key, [GONE]) for key in gone]
+
+    async def _judged(self, conn: asyncpg.Connection, page: Page) -> tuple[dict[Key, Row], dict[Key, list[Difference]]]:
+        """Return the rows of a page and what differs; judged again if somebody was forgotten meanwhile."""
+        parser, generation = self.target.parser, await self.syncer.learn_forgotten(self.source, conn)
+        while True:
+            records = self.target.entered(page.records)
+            rows = {row.key: row for record in records if isinstance(row := parser.parse(record), Row)}
+            differing = await self._differing(conn, rows, page.requested_at)
+            before, generation = generation, await self.syncer.learn_forgotten(self.source, conn)
+            if generation == before:
+                return rows, differing
 
     async def _differing(
         self, conn: asyncpg.Connection, rows: dict[Key, Row], requested_at: datetime
@@ -216,15 +225,15 @@ class _Comparison:
     async def _repair(self, page: Page, rows: dict[Key, Row]) -> None:
         """Commit the records of some rows again, comparing every value."""
         parser = self.target.parser
-        records = [record for record in page.records if parser.key(record) in rows]
         async with self.syncer.database.transaction() as conn:
             await mirror.lock_tables(conn, self.source, [self.target])
+            await self.syncer.learn_forgotten(self.source, conn)
+            read = mirror.read_page(self.target, [record for record in page.records if parser.key(record) in rows])
             await mirror.forget_hashes(conn, self.target, self.source, list(rows))
             for place, child in enumerate(self.target.children):
                 keys = [member.key for row in rows.values() for member in row.children[place] or ()]
                 if keys:
                     await mirror.forget_hashes(conn, child, self.source, keys)
-            read = mirror.read_page(self.target, records)
             await mirror.write_page(
                 conn, self.target, self.source, read, now=self.syncer.clock(), not_after=page.requested_at
             )

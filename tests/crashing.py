@@ -12,7 +12,7 @@ from typing import Any
 
 import asyncpg
 
-from syncd import client, ledger, sync
+from syncd import client, erasure, ledger, sync
 from syncd.records import Parser
 
 _calls = 0
@@ -80,6 +80,18 @@ def _before_merge(at: int) -> None:
     asyncpg.Connection.fetch = wrapped
 
 
+def _in_erasing(at: int) -> None:
+    """Die before a statement of a transaction that erases a person."""
+    original = erasure.erase
+
+    async def wrapped(conn: Any, *args: Any, **options: Any) -> Any:
+        for name in ("execute", "executemany", "fetch", "fetchval"):
+            _before(asyncpg.Connection, name, at)
+        return await original(conn, *args, **options)
+
+    erasure.erase = wrapped
+
+
 def _term(at: int) -> None:
     _after(sync._Pass, "_commit_once", at, lambda: os.kill(os.getpid(), signal.SIGTERM))
 
@@ -106,6 +118,8 @@ POINTS: dict[str, Callable[[int], None]] = {
     "after the commit": lambda at: _after(sync._Pass, "_commit_once", at),
     "in the drain after SIGTERM": _in_drain,
     "SIGTERM": _term,
+    "while erasing": _in_erasing,
+    "before erasing is committed": lambda at: _after(erasure, "erase", at),
 }
 
 

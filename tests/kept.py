@@ -43,6 +43,14 @@ class Watch:
         self.tables = [TABLES[name] for name in tables]
         self.seen: dict[tuple[str, Key], dict[Any, Row]] = {}
         self.versions = 0
+        self.left_out: set[tuple[str, Key]] = set()
+
+    async def leave_out(self, where: str) -> None:
+        """Judge the rows for which `where` holds no more: what was kept of them is erased."""
+        async with self.db.connection() as conn:
+            for table in self.tables:
+                found = await conn.fetch(f'SELECT * FROM "{table.schema}"."{table.name}" WHERE {where}')
+                self.left_out.update((f"{table.schema}.{table.name}", _key(row, table)) for row in found)
 
     async def look(self) -> None:
         """Remember how the mirror is now."""
@@ -72,10 +80,12 @@ class Watch:
                 told += [f"{place} {key}: versions of a row that is not there" for key in old.keys() - rows.keys()]
                 entries: dict[Key, list[Row]] = {}
                 for entry in feed:
-                    if entry["table_name"] == place:
+                    if entry["table_name"] == place and entry["key"] != "{}":
                         entries.setdefault(_told_key(entry, table), []).append(entry)
                 told += [f"{place} {key}: changes of a row that is not there" for key in entries.keys() - rows.keys()]
                 for key, row in rows.items():
+                    if (place, key) in self.left_out:
+                        continue
                     wrong = _chain(old.get(key, []), row, self.seen.get((place, key), {}), table)
                     wrong += _story(entries.get(key, []), [*old.get(key, []), row], table)
                     told += [f"{place} {key}: {each}" for each in wrong]

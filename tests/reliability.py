@@ -99,6 +99,23 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "Who is forgotten stays forgotten, and what is excluded is nowhere",
+        (
+            "All of a person goes in one transaction, or nothing; no run, whenever it read its page, no fault and no"
+            " command brings them back. The whole database is searched for planted values."
+        ),
+        (
+            "test_forget.test_a_person_is_erased_from_everything_and_nobody_else",
+            "test_forget.test_no_run_brings_a_forgotten_person_back",
+            "test_forget.test_a_page_that_was_read_before_does_not_bring_a_person_back",
+            "test_forget.test_a_page_under_way_is_waited_for_and_then_erased",
+            "test_crashes.test_a_person_is_forgotten_wholly_or_not_at_all",
+            "test_faults.test_no_fault_brings_back_who_was_forgotten",
+            "test_privacy.test_no_way_of_writing_lets_an_excluded_value_in",
+            "test_privacy.test_an_excluded_value_is_nowhere_and_all_else_is_kept",
+        ),
+    ),
+    (
         "No time lies",
         (
             "Local times that come twice or never, clocks that are wrong or jump on either side: live runs find what"

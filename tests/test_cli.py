@@ -21,8 +21,8 @@ from tests.command import Ended, WallClock, started, syncd, until
 from tests.conftest import Bench, MakeBench, database_url
 
 COMMANDS = [
-    "demo", "init", "check", "migrate", "run", "sync", "backfill", "status", "rejects", "cursor", "verify", "callbacks",
-    "sandbox", "sql", "report", "export", "completion",
+    "demo", "init", "check", "migrate", "run", "sync", "backfill", "status", "rejects", "cursor", "verify", "forget",
+    "callbacks", "sandbox", "sql", "report", "export", "completion",
 ]  # fmt: skip
 SUBCOMMANDS = [
     "rejects list", "rejects show", "rejects replay", "cursor show", "cursor set", "cursor reset",

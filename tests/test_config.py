@@ -152,6 +152,7 @@ EXAMPLE_ENVIRON = {
     "AUTENGO_KEY": "s3-hunter",
     "GHS_KEY": "s4-hunter",
     "GHS_PASSWORD": "s5-hunter",
+    "SYNCD_HASH_KEY": "s6-hunter-of-16-signs",
 }
 
 
@@ -180,9 +181,13 @@ def test_the_example_loads_with_all_four_sources() -> None:
     assert config.database.is_embedded
 
 
+ANY_STREAM = {"enabled", "history", "changes", "exclude", "hash"}
+"""What the example shows at one stream for all."""
+
+
 def test_the_example_shows_every_option_of_every_source() -> None:
     shown = tomllib.loads(uncommented_example())
-    assert set(shown) == {"database", "http", "log", "retention", "sources"}
+    assert set(shown) == {"database", "http", "log", "retention", "privacy", "sources"}
     assert set(shown["sources"]["shop"]["budget"]) == {"per_minute", "per_day", "live_reserve", "backfill_share"}
     specs = sources.specs()
     assert {source["type"] for source in shown["sources"].values()} == set(specs)
@@ -193,7 +198,7 @@ def test_the_example_shows_every_option_of_every_source() -> None:
         for name, stream in spec.streams.items():
             expected = {"every", *stream.options} | ({"sweep"} if stream.sweep_s else set())
             expected |= {key for lookup in stream.lookup for key in (lookup, f"{lookup}_query")}
-            assert set(source["streams"][name]) - {"enabled", "history", "changes"} == expected
+            assert set(source["streams"][name]) - ANY_STREAM == expected
 
 
 def test_the_defaults_in_the_example_are_the_defaults(tmp_path: Path) -> None:
@@ -469,6 +474,12 @@ WRONG = [
     ("[log]\nformat = 'xml'\n", ["log.format: expected one of auto, json, console, found text 'xml'"]),
     ("[log]\nlevel = ['info']\n", ["log.level: expected one of debug, info, warning, error, found a list"]),
     ("[retention]\nrejects = 365\n", ["retention.rejects: expected a duration"]),
+    ("[privacy]\nhash_kye = 'x'\n", ["privacy.hash_kye: unknown key", "hash_key"]),
+    ("[privacy]\nhash_key = 'short'\n", ["privacy.hash_key: shorter than 16 characters", "openssl rand -hex 32"]),
+    (CUSTOMERS + "hash = ['email']\n", ["privacy.hash_key: required", "shop.customers has hash", "SYNCD_HASH_KEY"]),
+    (CUSTOMERS + "exclude = 'email'\n", ["streams.customers.exclude: expected a list"]),
+    (CUSTOMERS + "exclude = ['']\n", ["streams.customers.exclude: item 1: expected text"]),
+    (CUSTOMERS + "exclude = ['a']\nhash = ['a']\n", ['customers.hash: "a" stands in exclude too; keep one']),
     ("[retention]\nhistory = 'ever'\n", ["retention.history: expected a duration"]),
     (CUSTOMERS + "history = 'yes'\n", ["history: expected true or false, found text 'yes'"]),
     (CUSTOMERS + "changes = 1\n", ["changes: expected true or false"]),
@@ -581,7 +592,7 @@ def test_windows_line_ends_and_byte_order_mark_are_read(tmp_path: Path) -> None:
 
 
 KNOWN_KEYS = {
-    "": ["database", "http", "sources", "log", "retention"],
+    "": ["database", "http", "sources", "log", "retention", "privacy"],
     "[sources.shop]": [*REGISTRY["cyclesoftware"].options, "type", "base_url", "streams", "budget"],
     "[sources.shop.streams]": list(REGISTRY["cyclesoftware"].streams),
     "[sources.shop.streams.stock]": [
@@ -590,6 +601,8 @@ KNOWN_KEYS = {
         "enabled",
         "history",
         "changes",
+        "exclude",
+        "hash",
         "barcodes",
         "barcodes_query",
         "article_ids",
@@ -944,3 +957,63 @@ def test_a_selector_that_selects_nothing_is_refused(load_text: Load, selector: s
 )
 def test_a_stream_tells_why_it_is_off(stream: StreamConfig, reason: str | None) -> None:
     assert is_off(stream) == reason
+
+
+# --- What may be left out or hashed -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stream", "how", "name", "says"),
+    [
+        ("shop.customers", "exclude", "customer_id", "part of the key"),
+        ("shop.customers", "hash", "customer_id", "part of the key"),
+        ("shop.customers", "exclude", "phone_numbers.phone_number_id", "part of the key"),
+        ("shop.customers", "hash", "discount_percentage", "of type numeric, only text"),
+        ("shop.customers", "hash", "datetime_created", "of type timestamptz"),
+        ("shop.customers", "hash", "phone_numbers", "is a list"),
+        ("shop.stock_items", "exclude", "is_deleted", "deleted upstream"),
+        ("shop.stock", "exclude", "barcode", "deletions are found by"),
+        ("shop.platform_keys", "hash", "key", "write the column: key_sha256"),
+        ("shop.leads", "hash", "email", "write the column: customer_email"),
+        ("shop.leads", "exclude", "customer.email", "write the column: customer_email"),
+        ("shop.leads", "exclude", "customer", "write the columns: customer_address_id, "),
+        ("lease.orders", "hash", "company_id", "deletions are found by"),
+        ("lease.orders", "exclude", "cyclist_id", "says whose row it is"),
+        ("lease.orders", "hash", "create_timestamp", "of type timestamptz"),
+        ("cars.contacts", "exclude", "ID", "write the column: id"),
+        ("cars.contacts", "exclude", "firstName", "write the column: first_name"),
+    ],
+)
+def test_what_can_be_neither_left_out_nor_hashed(stream: str, how: str, name: str, says: str) -> None:
+    types = {"shop": "cyclesoftware", "lease": "cyclis", "cars": "autengo"}
+    source, _, stream = stream.partition(".")
+    spec = sources.specs()[types[source]].streams[stream]
+    with pytest.raises(ValueError, match=re.escape(says)):
+        spec.may_withhold(name, how)  # type: ignore[arg-type]
+
+
+def test_fields_are_left_out_or_hashed_by_name(load_text: Load) -> None:
+    config = load_text(
+        SHOP_WITH_PASSWORD + "[sources.shop.streams.customers]\nexclude = ['iban', 'city', 'iban']\nhash = ['email']\n"
+        "[privacy]\nhash_key = 'a-key-of-some-length'\n"
+    )
+    stream = config.sources["shop"].streams["customers"]
+    assert (stream.exclude, stream.hash) == (("iban", "city"), ("email",))
+    assert config.privacy.key() == b"a-key-of-some-length"
+    assert "a-key-of-some-length" not in repr(config)
+    assert "privacy.hash_key" in dict(configuration.secrets(config))
+
+
+def test_a_hash_key_that_is_missing_is_told_and_read_only_when_it_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(
+        SHOP_WITH_PASSWORD + CUSTOMERS + "hash = ['email']\n[privacy]\nhash_key = { env = 'SYNCD_HASH_KEY' }\n"
+    )
+    path.chmod(0o600)
+    config = load(path, sources.specs(), environ={}, resolve_secrets=False)
+    assert configuration.missing_secrets(config, {}) == [
+        "privacy.hash_key: the environment variable SYNCD_HASH_KEY is not set"
+    ]
+    assert config.privacy.key({"SYNCD_HASH_KEY": "of the environment"}) == b"of the environment"
+    with pytest.raises(ConfigError):
+        config.privacy.key({})

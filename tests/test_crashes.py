@@ -25,6 +25,7 @@ from syncd.ledger import stream_lock
 from syncd.sync import Order, Result
 from tests.conftest import Bench, MakeBench, Time, open_bench
 from tests.crashing import POINTS
+from tests.forgetting import CANARIES, KEY, canary, leaks
 from tests.kept import Watch
 from tests.truth import NAMES, differences, told
 
@@ -150,8 +151,34 @@ async def test_a_killed_run_leaves_whole_pages_and_the_next_one_goes_on(make_ben
     assert not wrong, told(wrong)
 
 
+ERASING = [*(("while erasing", times) for times in (1, 4, 8, 12, 16, 20)), ("before erasing is committed", 1)]
+
+
+@pytest.mark.parametrize(("point", "times"), ERASING)
+async def test_a_person_is_forgotten_wholly_or_not_at_all(make_bench: MakeBench, point: str, times: int) -> None:
+    bench = await make_bench(customers=12, time=RealTime(), keeps=True)
+    for city in ("Hier", "Daar"):
+        bench.sandbox.put("cyclesoftware", "customers", canary(bench) | {"city": city})
+        assert (await bench.sync(STREAM)).outcome == "ok"
+    told_of = sorted(await leaks(bench, *CANARIES, KEY))
+    assert len(told_of) == len(CANARIES) + 1
+    assert await crashed(bench, point, times, "forget", "shop", str(KEY), "--yes") == -signal.SIGKILL
+    assert sorted(await leaks(bench, *CANARIES, KEY)) == told_of
+    assert await bench.fetch("SELECT FROM syncd.forgotten") == []
+    assert (await bench.sync(STREAM, "sweep")).outcome == "ok"
+
+    assert await crashed(bench, point, 10_000, "forget", "shop", str(KEY), "--yes") == 0
+    assert await leaks(bench, *CANARIES, KEY) == []
+    bench.sandbox.put("cyclesoftware", "customers", canary(bench) | {"city": "Ergens"})
+    assert await crashed(bench, "before the commit", 1, "sync", STREAM) == -signal.SIGKILL
+    assert (await bench.sync(STREAM, "sweep")).outcome == "ok"
+    assert await leaks(bench, *CANARIES, KEY) == []
+
+
 def test_every_point_of_the_driver_is_used() -> None:
-    assert {crash.point for crash in CRASHES} | {"SIGTERM"} == set(POINTS)
+    erasing = {point for point in POINTS if "erasing" in point}
+    assert {crash.point for crash in CRASHES} | {"SIGTERM"} == set(POINTS) - erasing
+    assert len(erasing) == 2
     assert len({crash.point for crash in CRASHES}) == 8
 
 

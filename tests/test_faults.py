@@ -25,6 +25,7 @@ from syncd.sandbox.faults import KINDS, Stage
 from syncd.sources import registry
 from syncd.sync import Result, Syncer
 from tests.conftest import Bench, database_url, open_bench
+from tests.forgetting import CANARIES, KEY, canary, forgotten, leaks
 from tests.kept import Watch
 from tests.truth import NAMES, differences, told, wrongly_buried
 
@@ -489,3 +490,39 @@ def test_every_source_meets_every_kind_of_fault_that_it_can() -> None:
 
 IMPOSSIBLE = {("string-key", "cyclis")}
 """Keys of Cyclis are UUIDs, which no number can be."""
+
+
+# --- Who was forgotten ------------------------------------------------------------------------------------------------
+
+STRIKING = sorted(
+    {fault.name for fault in MATRIX if {"shop.customers", *CHILDREN[:1]} & {*fault.streams} and fault.strikes}
+    - {*SLOW, "auth-expired"}
+)
+
+
+@pytest.mark.parametrize("name", STRIKING)
+async def test_no_fault_brings_back_who_was_forgotten(bench: Bench, name: str) -> None:
+    selector, faults = "shop.customers", bench.sandbox.faults
+    bench.sandbox.put("cyclesoftware", "customers", canary(bench))
+    assert (await bench.sync(selector)).outcome == "ok"
+    assert len(await leaks(bench, *CANARIES, KEY)) == len(CANARIES) + 1
+    counts = await forgotten(bench, selector, KEY)
+    assert counts["cyclesoftware.customers"] == 1
+    struck = 0
+    for times, kind in ((1, "live"), (None, "sweep"), (None, "live")):
+        bench.time.pass_by(hours=30)
+        bench.sandbox.put("cyclesoftware", "customers", canary(bench) | {"city": f"{times} {kind}"})
+        try:
+            faults.add(name, api="cyclesoftware", stream="customers", times=times)
+        except ValueError:
+            faults.add(name, api="cyclesoftware", stream="customer_phone_numbers", times=times)
+        await bench.sync(selector, kind)
+        struck += faults.hits(name)
+        faults.clear()
+        assert await leaks(bench, *CANARIES, KEY) == [], (kind, times)
+    assert struck
+    bench.time.pass_by(hours=30)
+    assert (await bench.sync(selector, "sweep", accept_deletions=True)).outcome == "ok"
+    assert await leaks(bench, *CANARIES, KEY) == []
+    found = await differences(bench, selector)
+    assert [line for line in found if f"('{KEY}'" not in line] == [], told(found)

@@ -8,6 +8,7 @@ A state machine lets upstream changes, runs, sweeps, faults and crashes follow e
 import asyncio
 import math
 import os
+import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -23,6 +24,7 @@ from syncd.database import Database
 from syncd.sync import Order, Result
 from tests import truth
 from tests.conftest import Bench, open_bench
+from tests.forgetting import forgotten
 from tests.kept import Watch
 
 EXAMPLES = int(os.environ.get("SYNCD_MODEL_EXAMPLES", "300"))
@@ -42,6 +44,9 @@ WATCHED = {
     "cars.vehicles": ("autengo.vehicles",),
     "parts.orders": ("ghs.orders", "ghs.urgent_messages"),
 }
+PERSONS = {"shop.customers": ("shop.customers", "customer_id"), "lease.orders": ("lease.cyclists", "cyclist_id")}
+"""Whose persons can be forgotten, and the column that names them here."""
+PERSONAL = ("cost_center", "employee_id")
 ALL = 1_000_000
 CHANGED = {"customers": "name", "orders": "state", "vehicles": "description"}
 FAULTS = (
@@ -90,6 +95,7 @@ def machine(  # noqa: C901  (a class of rules inside, so that they share the loo
         graveyard: list[dict[str, Any]]
         believed: bool
         watch: Watch
+        forgotten: set[str]
 
         @initialize()
         def begin(self) -> None:
@@ -97,6 +103,7 @@ def machine(  # noqa: C901  (a class of rules inside, so that they share the loo
             self.graveyard = []
             self.believed = False
             self.watch = Watch(self.bench.db, WATCHED[selector])
+            self.forgotten = set()
 
         def records(self) -> list[dict[str, Any]]:
             return sorted(self.bench.sandbox.truth(api, stream), key=repr)
@@ -165,6 +172,40 @@ def machine(  # noqa: C901  (a class of rules inside, so that they share the loo
                 on_loop(self.bench.sync(selector, kind="backfill", since=since))
                 on_loop(self.watch.look())
 
+        @rule(at=st.integers(0, 50))
+        def forget(self, at: int) -> None:
+            """A customer is forgotten, or the cyclist of an order."""
+            records = self.records()
+            if selector in PERSONS and records:
+                stream, column = PERSONS[selector]
+                record = records[at % len(records)]
+                who = record["relationships"]["cyclist"]["data"]["id"] if api == "cyclis" else record["customer_id"]
+                on_loop(self.watch.leave_out(f"{column} = '{who}'"))
+                on_loop(forgotten(self.bench, stream, uuid.UUID(who) if api == "cyclis" else who))
+                self.forgotten.add(str(who))
+
+        async def differences(self) -> list[str]:
+            """Return where the mirror differs from the truth; of who was forgotten it must hold nothing."""
+            found = await truth.differences(self.bench, selector, shown=ALL)
+            if selector not in PERSONS:
+                return found
+            table, column = WATCHED[selector][0], PERSONS[selector][1]
+            for name in (table, f"history.{table.replace('.', '_')}"):
+                held = await self.bench.fetch(
+                    f"SELECT FROM {name} WHERE {column}::text = ANY($1)", list(self.forgotten)
+                )
+                assert not held, f"{name} holds who was forgotten"
+            if api == "cyclesoftware":
+                return [told for told in found if not any(f"('{who}'" in told for who in self.forgotten)]
+            gone = [f"('{r['id']}',).relationships.cyclist." for r in self.records() if self.is_gone(r)]
+            gone += [
+                f"('{r['id']}',).attributes.{name}" for r in self.records() if self.is_gone(r) for name in PERSONAL
+            ]
+            return [told for told in found if not any(place in told for place in gone)]
+
+        def is_gone(self, record: dict[str, Any]) -> bool:
+            return record["relationships"]["cyclist"]["data"]["id"] in self.forgotten
+
         def teardown(self) -> None:
             if hasattr(self, "bench"):
                 on_loop(self._rest())
@@ -175,12 +216,12 @@ def machine(  # noqa: C901  (a class of rules inside, so that they share the loo
             live = await self.bench.sync(selector)
             assert (live.outcome, live.error) == ("ok", None)
             if not self.believed:
-                found = await truth.differences(self.bench, selector, shown=ALL)
+                found = await self.differences()
                 unseen = [told for told in found if not told.endswith("it is gone upstream")]
                 assert not unseen, truth.told(unseen)
             sweep = await self.bench.sync(selector, kind="sweep", accept_deletions=True)
             assert (sweep.outcome, sweep.error) == ("ok", None)
-            found = await truth.differences(self.bench, selector, shown=ALL)
+            found = await self.differences()
             assert not found, truth.told(found)
             wrong = await self.watch.faults()
             assert not wrong, truth.told(wrong)
@@ -216,7 +257,7 @@ TABLES = (
     "history.cyclesoftware_customer_phone_numbers", "history.cyclis_orders", "history.autengo_vehicles",
     "history.ghs_orders", "history.ghs_urgent_messages", "syncd.changes", "syncd.cursors",
     "syncd.runs", "syncd.rejects", "syncd.drift", "syncd.budgets",
-    "syncd.seen",
+    "syncd.seen", "syncd.forgotten",
 )  # fmt: skip
 
 

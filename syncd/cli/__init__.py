@@ -50,7 +50,8 @@ def cli() -> None:
 
 for _command in (
     service.demo, service.init, service.check, service.migrate, service.run, runs.sync, runs.backfill, runs.status,
-    mending.rejects, mending.cursor, mending.verify, callbacks.callbacks, tools.sandbox, tools.sql, reading.report,
+    mending.rejects, mending.cursor, mending.verify, mending.forget, callbacks.callbacks, tools.sandbox, tools.sql,
+    reading.report,
     reading.export, tools.completion,
 ):  # fmt: skip
     cli.add_command(_command)

@@ -2,9 +2,10 @@
 
 import importlib
 import pkgutil
-from functools import cache
+from functools import cache, partial
 
 from syncd.config import SourceSpec, StreamSpec
+from syncd.privacy import may_withhold
 from syncd.source import Source
 
 
@@ -30,6 +31,7 @@ def specs() -> dict[str, SourceSpec]:
                     sweep_s=stream.sweep_s,
                     lookup=stream.lookup,
                     options=stream.options,
+                    may_withhold=partial(may_withhold, stream.table),
                 )
                 for stream in source.streams
             },

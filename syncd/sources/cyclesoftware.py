@@ -54,6 +54,7 @@ PHONE_NUMBERS = Table(
     name="customer_phone_numbers",
     key=("customer_id", "phone_number_id"),
     comment="Phone numbers of customers; lives and dies with its customer",
+    personal=("phone_number", "name"),
     columns=(
         column("customer_id", BIGINT, "The customer whose list held it, whatever the number itself says"),
         column("phone_number_id", TEXT, "tel (landline), mob (mobile), or the number of an extra one, such as 714253"),
@@ -67,6 +68,26 @@ CUSTOMERS = Table(
     name="customers",
     key=("customer_id",),
     comment="Customers of the account; carries no time of change, deletions are found by sweeps",
+    person=True,
+    personal=(
+        "customer_id",
+        "customer_reference",
+        "postcode",
+        "house_number",
+        "house_number_postfix",
+        "company_name",
+        "attn",
+        "title",
+        "initials",
+        "insertion",
+        "first_name",
+        "name",
+        "street",
+        "city",
+        "email",
+        "vat_number",
+        "coc_number",
+    ),
     columns=(
         column("customer_id", BIGINT, "Number of the customer, e.g. 1006"),
         column("customer_type_name", TEXT, "Kind of customer, an open set: Klant, Zakelijk, E-commerce, …"),
@@ -130,6 +151,7 @@ STOCK = Table(
     name="stock",
     key=("store_id", "object_id"),
     comment="Objects in stock, for the barcodes and article numbers that were asked for",
+    needed=("barcode", "article_id"),
     columns=(
         column("store_id", TEXT, "The store as [account]-[store]; an object that moves becomes another row"),
         column("object_id", BIGINT, "Number of the object, unique within the account only"),
@@ -213,12 +235,23 @@ _LEAD_CUSTOMER = {
     "email": "E-mail address",
     "notes": "Remarks about the customer's address",
 }
+_ADDRESS_COLUMNS = ("customer_address_id", "customer_id", *(f"customer_{name}" for name in _LEAD_CUSTOMER))
 
 LEADS = Table(
     schema=SCHEMA,
     name="leads",
     key=("uuid",),
     comment="Sales leads, asked for one by one by their UUID",
+    person=True,
+    personal=(
+        "title",
+        "message",
+        "object_description",
+        "exchange_object_exchange_description",
+        "exchange_object_exchange_remarks",
+        *_ADDRESS_COLUMNS,
+    ),
+    refers={"customer_id": "customers"},
     columns=(
         column("uuid", UUID, "Identifies the lead"),
         column("store_id", TEXT, "The store, promised as [account]-[store], but sampled as 43831 too"),
@@ -254,6 +287,8 @@ SALES_ORDERS = Table(
     name="sales_orders",
     key=("sales_order_id",),
     comment="Sales orders; a deleted one stays, with a cancelled status. Needs the scope sales-export",
+    personal=("customer_id", "order_reference_text", "cancellation_description", "order_items"),
+    refers={"customer_id": "customers"},
     columns=(
         column("sales_order_id", BIGINT, "Number of the sales order, e.g. 50032"),
         _order("account_id", BIGINT, "Account of the store"),

@@ -66,9 +66,9 @@ def _relation(name: str, comment: str) -> tuple[Column, Column]:
     )
 
 
-def _table(name: str, comment: str, kind: str, *columns: Column, indexes: tuple[Index, ...] = ()) -> Table:
+def _table(name: str, comment: str, kind: str, *columns: Column, **more: Any) -> Table:
     own = column("id", UUID, f"Identifies the {kind}"), column("type", TEXT, f"JSON:API type, always {kind}")
-    return Table(schema=SCHEMA, name=name, key=("id",), columns=(*own, *columns), comment=comment, indexes=indexes)
+    return Table(schema=SCHEMA, name=name, key=("id",), columns=(*own, *columns), comment=comment, **more)
 
 
 COMPANIES = _table(
@@ -95,6 +95,7 @@ DEALERS = _table(
     _of("latitude", NUMERIC, "Latitude in degrees"),
     _of("longitude", NUMERIC, "Longitude in degrees"),
     _of("brands", JSON, "Array of the brands that the dealer sells"),
+    personal=("email", "phone", "mobile", "vat"),
 )
 
 CYCLISTS = _table(
@@ -109,6 +110,9 @@ CYCLISTS = _table(
     _of("metadata", JSON, "Object of free form"),
     *_relation("company", "The company that the cyclist belongs to"),
     indexes=(Index(name="cyclists_by_email", on=(EMAIL,), using="hash"),),
+    person=True,
+    personal=("id", "first_name", "last_name", "email", "external_identifier", "metadata"),
+    needed=("company_id",),
 )
 
 ORDERS = _table(
@@ -143,6 +147,9 @@ ORDERS = _table(
         Index(name="orders_by_end", on=("end_lease_date",), where=f"{ALIVE} AND end_lease_date IS NOT NULL"),
         Index(name="orders_by_cyclist", on=("cyclist_id", "source")),
     ),
+    personal=("cost_center", "employee_id", "cyclist_id"),
+    refers={"cyclist_id": "cyclists"},
+    needed=("company_id",),
 )
 
 _PARSERS = {table.name: Parser(table, ZoneInfo("UTC")) for table in (ORDERS, CYCLISTS, COMPANIES)}

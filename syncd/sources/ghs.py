@@ -111,6 +111,7 @@ ORDERS: Final = Table(
     name="orders",
     key=("order_id",),
     comment="Orders of the account (GET /api/orders); fields that the vendor does not name stand in _extra",
+    personal=("external_order_id",),
     columns=(
         _field("orderId", TEXT, "GHS id of the order; leading zeros count"),
         _field("externalOrderId", TEXT, "The customer's own reference"),
@@ -124,6 +125,7 @@ ACCOUNT: Final = Table(
     name="account",
     key=("user_id",),
     comment="The account itself, one row (GET /api/account); what has no column stands in _extra",
+    personal=("user_id", "display_name", "email", "address"),
     columns=(
         _field("userId", TEXT, "Id of the user; leading zeros count"),
         _field("displayName", TEXT, "Name to show"),
