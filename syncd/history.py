@@ -69,7 +69,8 @@ class Recorder:
             names = ["source", *map(quoted, [*self._key, *self._content]), "_deleted_at"]
             parts.append(
                 f"kept AS (INSERT INTO {self.history} ({', '.join(names)}, valid_from, valid_to)"
-                f" SELECT {', '.join(f'old.{name}' for name in names)}, old._changed_at, new._changed_at {pairs})"
+                f" SELECT {', '.join(f'old.{name}' for name in names)}, old._changed_at, new._changed_at {pairs}"
+                " ON CONFLICT DO NOTHING)"  # the mirror alone was restored: a version of that time is kept already
             )
         if self.kept.changes:
             parts.append(

@@ -66,11 +66,11 @@ current. Do not edit it. [schema.html](schema.html) is the same as one page to s
 in psql shows the comments too.
 
 - **`reporting`** is for people and BI tools: views without bookkeeping and tombstones. Start here.
-  `reporting.customers_as_of('2026-10-01')` and the like answer what a view of versions (`*_history`) held at an instant.
+  `reporting.customers_as_of('2026-10-01')` and the like answer what a view of versions (`*_history`) held then.
 - **A schema for each type of source** holds the mirror: one table for each stream, every field of the vendor under its
   own name in snake_case. [docs/sources](sources) tells how each stream moves and what is odd about it.
-- **`history`** holds the old versions of rows, of streams that keep them ([how it works](history.md)): for each table of
-  the mirror one named `<schema>_<table>`, with its columns but `_first_seen_at`, `_changed_at` and `_hash`, and with
+- **`history`** holds the old versions of rows, of streams that keep them ([how it works](history.md)): for each table
+  of the mirror one named `<schema>_<table>`, with its columns but `_first_seen_at`, `_changed_at` and `_hash`, and with
   `valid_from` and `valid_to` instead.
 - **`syncd`** is what syncd knows of its own work.
 

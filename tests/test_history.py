@@ -232,6 +232,22 @@ async def test_what_changed_while_it_was_off_is_a_gap_that_no_version_claims(mak
     assert past == []
 
 
+async def test_a_mirror_that_was_restored_without_its_history_goes_on(make_bench: MakeBench) -> None:
+    bench = await make_bench(keeps=True, **SIZES)
+    await bench.sync(STREAM)
+    bench.time.pass_by(minutes=20)
+    key = rename(bench, "Nieuw")
+    await bench.sync(STREAM)
+    await bench.fetch(
+        "UPDATE cyclesoftware.customers c SET name = h.name, _changed_at = h.valid_from, _hash = NULL"
+        " FROM history.cyclesoftware_customers h WHERE h.customer_id = c.customer_id"
+    )
+    bench.time.pass_by(days=1)
+    result = await bench.sync(STREAM, "sweep")
+    assert (result.outcome, result.counts.updated) == ("ok", 1)
+    assert len(await versions(bench, key)) == 1
+
+
 # --- Asking for the past ----------------------------------------------------------------------------------------------
 
 
