@@ -25,6 +25,8 @@ LIKENESS = 4
 """A reject without a usable key is a person's if it holds so many of the values stored of them, or their e-mail."""
 LIKENESS_CHARS = 3
 """Shorter values, such as initials, say nothing about whose they are."""
+REJECTS_AT_ONCE = 500
+"""Rejects in memory; a record may be large."""
 BLOCKS = 400
 """Blocks of a table (of 8 kB) that are rewritten in one transaction: some 10,000 rows."""
 
@@ -169,12 +171,11 @@ async def _clear_rejects(
     salt = os.urandom(SALT_BYTES)
     markers = Markers(digests={stream: {salt: frozenset(marker(salt, stream, key) for key in keys)}})
     targets = dict(others) | {stream: persons}
-    found = await conn.fetch(
-        "SELECT reject_id, stream, record FROM syncd.rejects WHERE source = $1 AND stream = ANY($2)",
-        source, list(targets),
-    )  # fmt: skip
     gone, changed = [], []
-    for row in found:
+    async for row in conn.cursor(
+        "SELECT reject_id, stream, record FROM syncd.rejects WHERE source = $1 AND stream = ANY($2)",
+        source, list(targets), prefetch=REJECTS_AT_ONCE,
+    ):  # fmt: skip
         target, sent = targets[row["stream"]], row["record"].encode()
         key = target.parser.key(sent)
         left = target.guard.without_persons(sent, markers) if target.guard else sent
@@ -381,11 +382,11 @@ async def _strip_blocks(
 
 
 async def _strip_rejects(conn: asyncpg.Connection, source: str, stream: str, target: Target) -> int:
-    found = await conn.fetch(
-        "SELECT reject_id, record FROM syncd.rejects WHERE source = $1 AND stream = $2", source, stream
-    )
     changed = []
-    for row in found:
+    async for row in conn.cursor(
+        "SELECT reject_id, record FROM syncd.rejects WHERE source = $1 AND stream = $2", source, stream,
+        prefetch=REJECTS_AT_ONCE,
+    ):  # fmt: skip
         sent = row["record"].encode()
         left = target.guard.left_of(sent, stored=True) if target.guard else sent
         if not _is_same(left, sent):

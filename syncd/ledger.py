@@ -21,7 +21,7 @@ from syncd.config import BudgetConfig
 from syncd.database import Database
 from syncd.duration import spoken
 from syncd.errors import LockHeld, RunFenced, Throttled
-from syncd.mirror import Condition, Counts, lock_number
+from syncd.mirror import GENERATION, Condition, Counts, lock_number
 from syncd.privacy import Markers
 from syncd.rows import Note, Reject
 from syncd.source import Cursor, Lane
@@ -52,8 +52,7 @@ WITH page AS (
   ON CONFLICT (source, stream, kind) DO UPDATE SET cursor = excluded.cursor, updated_at = excluded.updated_at
   WHERE cursors.cursor IS DISTINCT FROM excluded.cursor
 )
-SELECT count(*) || '/' || coalesce(max(marker_id), 0) FROM syncd.forgotten WHERE source = (SELECT source FROM page)
-HAVING EXISTS (SELECT FROM page)
+SELECT {generation} FROM page
 """
 RECORD_PARAMETERS = 15
 
@@ -259,8 +258,9 @@ async def record_page(
     Raises RunFenced if the run was declared dead meanwhile: the caller's transaction must then roll back.
     """
     condition, values = only_if or ("true", ())
+    query = _RECORD_PAGE.format(condition=condition, generation=GENERATION.format("page.source"))
     generation: str | None = await conn.fetchval(
-        _RECORD_PAGE.format(condition=condition), run.run_id, spent.requests, counts.seen, counts.inserted,
+        query, run.run_id, spent.requests, counts.seen, counts.inserted,
         counts.updated, counts.unchanged, counts.deleted, counts.rejected, expected, spent.budget_wait_s, outcome, now,
         _notes(notes), run.cursor_kind, None if cursor is None else msgspec.json.encode(cursor).decode(), *values,
     )  # fmt: skip

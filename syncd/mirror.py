@@ -17,7 +17,7 @@ import asyncpg
 import msgspec
 
 from syncd import history, tally
-from syncd.history import Kept, Recorder
+from syncd.history import Kept, Recorder, literal
 from syncd.history import quoted as _quoted
 from syncd.instant import microseconds
 from syncd.privacy import NO_GENERATION, Guard
@@ -37,6 +37,8 @@ _BY_KEY = ", ".join(f"set_config('enable_{way}', 'off', true)" for way in _WAYS)
 _BY_TABLE = ", ".join(f"set_config('enable_{way}', 'on', true)" for way in _WAYS) + (
     ", set_config('enable_nestloop', 'off', true)"
 )
+GENERATION = "(SELECT count(*) || '/' || coalesce(max(marker_id), 0) FROM syncd.forgotten WHERE source = {0})"
+"""The state of a source's markers (`privacy.Markers`), as part of a statement that names the source so."""
 Condition = tuple[str, Sequence[Any]]
 """Part of a statement that is true or not, and the values of its parameters."""
 _NOT_SEEN_SINCE = "(t._changed_at <= {0} OR t._changed_at > {0} + interval '7 days')"
@@ -671,8 +673,9 @@ async def missing(
 def as_listed(target: Target, source: str, stream: str, scope: Scope, read: Read, *, first: int) -> Condition:
     """Return what holds if a whole listing, read in one page, changes nothing; its parameters begin at `$first`.
 
-    Each record is stored as it was sent, no row in scope is alive beside them, and no listing left remembered keys
-    behind. Sets are compared, because a join may be planned as a nested loop where there are no statistics.
+    Each record is stored as it was sent, no row in scope is alive beside them, no listing left remembered keys behind,
+    and nobody was forgotten since it was read. Sets are compared, because a join may be planned as a nested loop where
+    there are no statistics.
     """
     width = len(target.table.key)
     names = ", ".join(map(_quoted, target.table.key))
@@ -683,6 +686,7 @@ def as_listed(target: Target, source: str, stream: str, scope: Scope, read: Read
         f"NOT EXISTS (SELECT {names}, _hash {listed} EXCEPT SELECT {names}, _hash {stored})"
         f" AND NOT EXISTS (SELECT {names} {stored} AND t._deleted_at IS NULL{where} EXCEPT SELECT {names} {listed})"
         f" AND NOT EXISTS (SELECT FROM syncd.seen WHERE source = ${first} AND stream = ${first + 1})"
+        f" AND {GENERATION.format(f'${first}')} = {literal(read.generation)}"
     )
     keys = target.key_columns(read.fingerprints)
     return condition, (source, stream, *keys, list(read.fingerprints.values()), *values)

@@ -107,6 +107,8 @@ _Node = dict[str | int, Any]
 """Name (or place in an array) → a nested _Node, or what becomes of the value that stands there."""
 
 _KEEP, _LOOK, _EXCLUDE, _DROP, _EMPTY, _HASH = "keep", "look into", "exclude", "drop", "empty", "hash"
+_NOWHERE: _Node = {}
+"""Where there are no columns."""
 _INSTEAD: Final = {_EXCLUDE: b"null", _EMPTY: b"[]"}
 
 
@@ -130,6 +132,7 @@ class _Sieve:
         self._hashed = hashed
         self._digest = digest
         self._arrays = frozenset(child.field for child in table.children)
+        self._nodes: dict[int, tuple[frozenset[str | int], dict[str, Raw]]] = {}
         look = _KEEP if excluded is None else _LOOK
         self._root: _Node = {}
         for prefix, each in ((), table), *(((child.field,), child.table) for child in table.children):
@@ -159,16 +162,26 @@ class _Sieve:
         fields = _decoded(_OBJECT, raw)
         if fields is None:
             return None
-        kept: dict[str, Raw] = {}
-        for name, value in fields.items():
-            left = self._field(name, bytes(value), node.get(name), fill=fill)
-            if left is not None:
-                kept[name] = Raw(left)
-        if fill:
-            for known, spot in node.items():
-                if known not in fields and (missing := self._missing(str(known), spot)) is not None:
-                    kept[str(known)] = Raw(missing)
-        return msgspec.json.encode(kept)
+        kept, missing = self._known(node)
+        for name in fields.keys() - kept:
+            left = self._field(name, bytes(fields[name]), node.get(name), fill=fill)
+            if left is None:
+                del fields[name]
+            else:
+                fields[name] = Raw(left)
+        for name, null in missing.items() if fill else ():  # in one order always: fingerprints are made of it
+            fields.setdefault(name, null)
+        return msgspec.json.encode(fields)
+
+    def _known(self, node: _Node) -> tuple[frozenset[str | int], dict[str, Raw]]:
+        """Return the names below a node whose values stay, and what stands for those that must be there."""
+        known = self._nodes.get(id(node))
+        if known is None:
+            kept = frozenset(name for name, spot in node.items() if spot == _KEEP)
+            missing = {str(name): self._missing(str(name), spot) for name, spot in node.items()}
+            known = kept, {name: Raw(value) for name, value in missing.items() if value is not None}
+            self._nodes[id(node)] = known
+        return known
 
     def _field(self, name: str, raw: bytes, spot: Any, *, fill: bool) -> bytes | None:
         """Return what is left of one field; None if it goes."""
@@ -216,7 +229,7 @@ class _Sieve:
     def _looked_into(self, raw: bytes) -> bytes:
         """Return what is left of a value without columns, at any depth."""
         if raw[:1] == b"{":
-            return self._object(raw, {}, fill=False) or b"null"
+            return self._object(raw, _NOWHERE, fill=False) or b"null"
         if raw[:1] == b"[":
             places = _decoded(_ARRAY, raw)
             return b"null" if places is None else b"[" + b",".join(self._looked_into(bytes(p)) for p in places) + b"]"

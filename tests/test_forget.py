@@ -325,6 +325,22 @@ async def test_a_cyclist_and_a_contact_are_forgotten_by_their_ids(make_bench: Ma
     assert orders[0]["orders"] > 0
 
 
+async def test_a_list_that_never_changes_learns_of_one_who_may_come_back(make_bench: MakeBench) -> None:
+    """A whole list that changes nothing is committed by one statement, which must notice who was remembered."""
+    bench = await make_bench()
+    for selector in ("lease.companies", "lease.cyclists"):
+        assert (await bench.sync(selector)).outcome == "ok"
+    (cyclist,) = await bench.fetch("SELECT id FROM cyclis.cyclists ORDER BY id LIMIT 1")
+    assert await forget(bench, "lease", cyclist["id"]) == 0
+    for undo in (False, True):
+        if undo:
+            assert await forget(bench, "lease", cyclist["id"], undo=True) == 0
+        for _ in range(2):
+            bench.time.pass_by(hours=2)
+            assert (await bench.sync("lease.cyclists")).outcome == "ok"
+        assert len(await bench.fetch("SELECT FROM cyclis.cyclists WHERE id = $1", cyclist["id"])) == undo
+
+
 async def test_the_command_line_forgets(make_bench: MakeBench) -> None:
     bench = await make_bench(time=WallClock(), customers=12)
     bench.sandbox.put("cyclesoftware", "customers", canary(bench))
