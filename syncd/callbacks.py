@@ -14,7 +14,7 @@ from syncd import console, log, registration, runs
 from syncd.client import RunUpstream
 from syncd.config import SourceConfig
 from syncd.database import Database
-from syncd.errors import SyncdError, UsageError
+from syncd.errors import NotFound, SyncdError, UsageError
 from syncd.registration import Registration
 from syncd.source import Callbacks, CannotTell
 from syncd.sync import utc_now
@@ -101,7 +101,7 @@ async def register(path: Path | None, source: str, *, replace: bool) -> int:
         if not options["callbacks"]:
             raise UsageError(
                 f"{source} does not listen for callbacks",
-                hint=f"Write callbacks = true in [sources.{source}], and reload the daemon. See {PAGE}.",
+                hint=f"Write callbacks = true in [sources.{source}], and restart the daemon. See {PAGE}.",
             )
         if not options["callback_url"]:
             raise UsageError(
@@ -135,7 +135,8 @@ async def _put(desk: _Desk, base: str, *, clears: bool) -> None:
     # known here before there: a callback may come at once, and one that is known for nothing does no harm
     await registration.add(desk.database, source, digest, now=utc_now())
     if clears:
-        await desk.clear()
+        with contextlib.suppress(NotFound):  # there was none
+            await desk.clear()
     refused: SyncdError | None = None
     try:
         await desk.register(url)

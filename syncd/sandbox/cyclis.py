@@ -100,6 +100,8 @@ class Cyclis:
         return Answer(body={})
 
     def _clear(self, _ask: Ask) -> Answer:
+        if self._callbacks.url is None:
+            return self.error(404, "No callback URL is active")
         self._callbacks.url = None
         return Answer(body={})
 
