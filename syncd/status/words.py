@@ -60,6 +60,8 @@ def _schedule_words(cron: str | None, every_s: float | None, sweep_s: float | No
     return words + (f", sweep every {spoken(sweep_s)}" if sweep_s else "")
 
 
+CURSORS_KEPT: Final = 10_000
+"""Instants of cursors that are kept in words, 3 MB at most: from one look to the next few of them move."""
 _CURSOR_WORDS: Final = {
     "since": "resumes at",
     "reached": "has reached",
@@ -87,8 +89,11 @@ def cursor_words(cursor: Cursor | None, zone: str) -> str:
 
 def _local(value: object, zone: str) -> str:
     """Write an instant of a cursor in the source's zone; nothing if it is none."""
-    if not isinstance(value, str):
-        return ""
+    return _written(value, zone) if isinstance(value, str) else ""
+
+
+@lru_cache(maxsize=CURSORS_KEPT)
+def _written(value: str, zone: str) -> str:
     try:
         at = datetime.fromisoformat(value)
     except ValueError:
