@@ -116,6 +116,25 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "The past is not lost, and whoever follows misses nothing",
+        (
+            "Each state of a row that was ever seen is one version, without gap or overlap, whatever wrote the row,"
+            " crashed or did to the clock; the model, the crashes, every fault and the soak are watched for it. The change feed"
+            " tells of the same changes, in the order of their commits."
+        ),
+        (
+            "test_history.test_every_way_of_writing_keeps_versions",
+            "test_history.test_versions_follow_one_another_whatever_the_clock_does",
+            "test_history.test_the_past_is_what_the_views_showed_then",
+            "test_crashes.test_a_killed_run_leaves_whole_pages_and_the_next_one_goes_on",
+            "test_crashes.test_a_database_that_is_killed_under_a_run_costs_nothing",
+            "test_changes.test_who_remembers_the_last_number_misses_nothing_that_commits_later",
+            "test_changes.test_many_runs_at_once_neither_block_each_other_for_good_nor_lose_a_change",
+            "test_changes.test_who_fell_behind_is_told_so",
+            "test_changes.test_the_example_follows_real_runs_over_its_own_death",
+        ),
+    ),
+    (
         "No time lies",
         (
             "Local times that come twice or never, clocks that are wrong or jump on either side: live runs find what"
