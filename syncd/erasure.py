@@ -16,9 +16,9 @@ import msgspec
 from syncd import mirror
 from syncd.history import SCHEMA as HISTORY
 from syncd.history import quoted, table_name
-from syncd.mirror import Target
 from syncd.privacy import HASHED, Markers, Place, marker
 from syncd.source import Table
+from syncd.target import Target
 
 SALT_BYTES = 32
 LIKENESS = 4

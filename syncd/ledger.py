@@ -21,7 +21,8 @@ from syncd.config import BudgetConfig
 from syncd.database import Database
 from syncd.duration import spoken
 from syncd.errors import LockHeld, RunFenced, Throttled
-from syncd.mirror import GENERATION, Condition, Counts, lock_number
+from syncd.listing import GENERATION, Condition
+from syncd.mirror import Counts, lock_number
 from syncd.privacy import Markers
 from syncd.rows import Note, Reject
 from syncd.source import Cursor, Lane

@@ -8,7 +8,7 @@ import asyncpg
 import msgspec
 
 from syncd import config as configuration
-from syncd import console, ledger, mirror
+from syncd import console, ledger, mirror, reading
 from syncd.commands import load_config, opened_database
 from syncd.config import Config
 from syncd.database import Database
@@ -116,7 +116,7 @@ async def _replay(database: Database, syncer: "Syncer", entry: asyncpg.Record) -
         if row is None:
             return False
         await syncer.learn_forgotten(source, conn)
-        read = mirror.read_page(target, [row["record"].encode()])
+        read = reading.read_page(target, [row["record"].encode()])
         if read.rejects:
             return False
         written = await mirror.write_page(

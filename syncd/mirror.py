@@ -7,42 +7,27 @@ straight into their table; changed ones go into one UPDATE per page.
 
 import hashlib
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, compress, repeat
-from types import MappingProxyType
 from typing import Any
 
 import asyncpg
 import msgspec
 
 from syncd import history, tally
-from syncd.history import Kept, Recorder, literal
-from syncd.history import quoted as _quoted
 from syncd.instant import microseconds
-from syncd.privacy import NO_GENERATION, Guard
-from syncd.records import Parser
+from syncd.reading import Read, read_admitted
 from syncd.rows import Columns, Key, Note, Reject, Row
-from syncd.source import Kind, Scope, Table
+from syncd.target import Target
 from syncd.turns import Turns
 
 ROW_FAULTS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError, OverflowError)
 """What PostgreSQL or the driver raise when one value of one row is to blame."""
 
-NOTHING = Kept()
-_SQL_TYPE = {kind: "text" if kind is Kind.SHA256 else str(kind) for kind in Kind}
 _SEPARATOR = "\x1f"
-_WAYS = ("hashjoin", "material", "memoize", "mergejoin", "seqscan")
-_BY_KEY = ", ".join(f"set_config('enable_{way}', 'off', true)" for way in _WAYS)
-_BY_TABLE = ", ".join(f"set_config('enable_{way}', 'on', true)" for way in _WAYS) + (
-    ", set_config('enable_nestloop', 'off', true)"
-)
-GENERATION = "(SELECT count(*) || '/' || coalesce(max(marker_id), 0) FROM syncd.forgotten WHERE source = {0})"
-"""The state of a source's markers (`privacy.Markers`), as part of a statement that names the source so."""
-Condition = tuple[str, Sequence[Any]]
-"""Part of a statement that is true or not, and the values of its parameters."""
-_NOT_SEEN_SINCE = "(t._changed_at <= {0} OR t._changed_at > {0} + interval '7 days')"
-"""A row that changed a week after a listing began was written by a clock that was wrong: no listing takes so long."""
+WAYS = ("hashjoin", "material", "memoize", "mergejoin", "seqscan")
+_BY_KEY = ", ".join(f"set_config('enable_{way}', 'off', true)" for way in WAYS)
 
 
 @dataclass(slots=True)
@@ -77,107 +62,6 @@ class Written:
     keys: list[Key] = field(default_factory=list)
     rejects: list[tuple[Reject, bytes]] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
-
-
-class Target:
-    """One table of the mirror with its parser, its statements and its child tables; made once per source."""
-
-    def __init__(
-        self,
-        table: Table,
-        parser: Parser,
-        children: Sequence["Target"] = (),
-        kept: Kept = NOTHING,
-        guard: Guard | None = None,
-    ) -> None:
-        self.table = table
-        self.parser = parser
-        self.guard = guard
-        self.children = tuple(children)
-        self.name = f"{_quoted(table.schema)}.{_quoted(table.name)}"
-        self.columns = parser.names
-        self.deleted_at = self.columns.index(table.deleted) if table.deleted else None
-        self.json_columns = frozenset(column.name for column in table.columns if column.kind is Kind.JSON)
-        self._types = {column.name: _SQL_TYPE[column.kind] for column in table.columns}
-        self.recorder = Recorder(table, kept, self._types)
-        keys = table.key
-        names = ", ".join(map(_quoted, keys))
-        own = ", ".join(f"t.{_quoted(key)}" for key in keys)
-        whole = ", ".join(f"t.{_quoted(column)}" for column in self.columns)
-        joined = " AND ".join(f"t.{_quoted(key)} = k.{_quoted(key)}" for key in keys)
-        if len(keys) == 1:
-            where = f"FROM {self.name} t WHERE t.source = $1 AND t.{_quoted(keys[0])} = ANY({self.arrays(2)})"
-        else:
-            where = f"FROM unnest({self.arrays(2)}) AS k({names}) JOIN {self.name} t ON t.source = $1 AND {joined}"
-        self.key_hash = f"hashtextextended(concat_ws(E'\\x1f', {own}), 0)"
-        self.key_hashes = f"SELECT {self.key_hash} FROM unnest({self.arrays(4)}) AS t({names})"
-        self.copy_columns = ["source", *self.columns, "_first_seen_at", "_changed_at", "_deleted_at", "_extra", "_hash"]
-        self.select_rows = f"SELECT {whole}, t._extra {where}"
-        self.select_whole = f"SELECT t.* {where}"
-        self.select_differing = (
-            f"SELECT k._place, t._changed_at FROM unnest({self.arrays(2)}, ${len(keys) + 2}::bytea[])"
-            f" WITH ORDINALITY AS k({names}, _hash, _place) LEFT JOIN {self.name} t ON t.source = $1 AND {joined}"
-            " WHERE t._hash IS DISTINCT FROM k._hash ORDER BY k._place"
-        )
-        parents = f" AND t.{_quoted(keys[0])} = ANY($2::{self._types[keys[0]]}[])" if len(keys) > 1 else ""
-        self.select_family = f"SELECT {own}, t._deleted_at IS NULL FROM {self.name} t WHERE t.source = $1{parents}"
-        self.update = self.recorder.keeping(self._update_sql(joined), own)
-        not_after = f"${len(keys) + 3}"
-        self.bury = self.recorder.keeping(
-            f"UPDATE {self.name} t SET _deleted_at = $2, _changed_at = {self.recorder.stamp('$2')}, _hash = NULL"
-            f" FROM unnest({self.arrays(3)}) AS k({names})"
-            f" WHERE t.source = $1 AND {joined} AND t._deleted_at IS NULL"
-            f" AND ({not_after}::timestamptz IS NULL OR {_NOT_SEEN_SINCE.format(not_after)})",
-            own,
-        )
-        self.forget = (
-            f"UPDATE {self.name} t SET _hash = NULL"
-            f" FROM unnest({self.arrays(2)}) AS k({names}) WHERE t.source = $1 AND {joined}"
-        )
-
-    def _update_sql(self, joined: str) -> str:
-        content = [column for column in self.columns if column not in self.table.key]
-        given = [*self.columns, "_extra", "_hash", "_gone", "_touched"]
-        types = [*(self._types[column] for column in self.columns), "jsonb", "bytea", "boolean", "boolean"]
-        arrays = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(types, 3))
-        sets = "".join(f"{_quoted(column)} = k.{_quoted(column)}, " for column in [*content, "_extra", "_hash"])
-        differs = " OR ".join(
-            f"t.{_quoted(column)} IS DISTINCT FROM k.{_quoted(column)}" for column in [*content, "_extra"]
-        )
-        return (
-            f"UPDATE {self.name} t SET {sets}_changed_at = {self.recorder.stamp('$2')},"
-            " _deleted_at = CASE WHEN k._gone THEN coalesce(t._deleted_at, $2) END"
-            f" FROM unnest({arrays}) AS k({', '.join(map(_quoted, given))})"
-            f" WHERE t.source = $1 AND {joined}"
-            f" AND (k._touched OR {differs} OR k._gone = (t._deleted_at IS NULL))"
-        )
-
-    def entered(self, records: Sequence[bytes]) -> Sequence[bytes]:
-        """Return what may be read of records as sent."""
-        return self.guard.enter(records, read_keys=self.parser.keys).records if self.guard else records
-
-    def arrays(self, first: int) -> str:
-        """Return the parameters of a statement that take keys, one array per key column, from `$first` on."""
-        return ", ".join(f"${place}::{self._types[key]}[]" for place, key in enumerate(self.table.key, first))
-
-    def key_columns(self, keys: Collection[Key]) -> list[list[Any]]:
-        """Return keys as one list per key column, as statements take them."""
-        return list(map(list, zip(*keys, strict=True))) if keys else [[] for _ in self.table.key]
-
-    @property
-    def history(self) -> str:
-        """The table of schema `history` that holds the rows' old versions, whether or not any are kept now."""
-        return self.recorder.history
-
-    def gone(self, row: Row) -> bool:
-        """Say whether the upstream itself flags the row as deleted."""
-        return self.deleted_at is not None and row.values[self.deleted_at] is True
-
-
-def target(table: Table, parser: Parser, kept: Kept = NOTHING, guard: Guard | None = None) -> Target:
-    """Return the target of a table, its child tables included; its records pass the guard before anything else."""
-    children = [Target(child.table, parser.child(place), kept=kept) for place, child in enumerate(table.children)]
-    return Target(table, parser, children, kept, guard)
 
 
 async def lock_tables(
@@ -224,86 +108,6 @@ def lock_number(*words: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
-    """The records of a page as far as they can be read without the database.
-
-    `settled` holds one record per key: the last one wins; `fingerprints` those of all but the records that the page
-    before has brought already. `columns` are the rows of the keys in `together`; the other records have not been read
-    any further than their key. `generation` says who was known to be forgotten.
-    """
-
-    seen: int
-    settled: Mapping[Key, bytes]
-    fingerprints: Mapping[Key, bytes]
-    rejects: Sequence[tuple[Reject, bytes]]
-    columns: Columns | None = None
-    together: Sequence[Key] = ()
-    generation: str = NO_GENERATION
-
-    def columns_of(self, keys: Container[Key]) -> tuple[Columns | None, Sequence[Key]]:
-        """Return those rows that were read together and whose key is one of these, with their keys."""
-        wanted = [key in keys for key in self.together]
-        if self.columns is None or not any(wanted):
-            return None, ()
-        if all(wanted):
-            return self.columns, self.together
-        return self.columns.kept(wanted), list(compress(self.together, wanted))
-
-
-def read_page(
-    target: Target,
-    records: Sequence[bytes],
-    *,
-    keys: Sequence[Key | None] | None = None,
-    whole: bool = False,
-    before: Mapping[Key, bytes] = MappingProxyType({}),
-) -> Read:
-    """Let records in and read their keys and fingerprints, with `whole` also their values: worth it where most are new.
-
-    `keys` are those of the records, if the walk has read them already. `before` are the fingerprints of the page before
-    this one: pages overlap, and what that page has brought is not written again. Every record that is ever written
-    comes in here; those of persons who were forgotten count as unchanged.
-    """
-    if target.guard is None:
-        return _read(target, records, keys, whole=whole, before=before)
-    entered = target.guard.enter(records, keys, read_keys=target.parser.keys)
-    read = _read(target, entered.records, entered.keys, whole=whole, before=before)
-    return replace(read, seen=len(records), generation=target.guard.forgotten.markers.generation)
-
-
-def _read(
-    target: Target,
-    records: Sequence[bytes],
-    keys: Sequence[Key | None] | None,
-    *,
-    whole: bool,
-    before: Mapping[Key, bytes] = MappingProxyType({}),
-) -> Read:
-    parser = target.parser
-    places: dict[Key, int] = {}
-    rejects = []
-    for place, key in enumerate(keys or parser.keys(records)):
-        if key is not None:
-            places[key] = place
-        elif isinstance(parsed := parser.parse(records[place]), Reject):
-            rejects.append((parsed, parser.fingerprint(records[place])))
-    settled = {key: records[place] for key, place in places.items()}
-    fingerprints = dict(zip(settled, parser.fingerprints(settled.values()), strict=True))
-    for key in fingerprints.keys() & before.keys():
-        if fingerprints[key] == before[key]:
-            del fingerprints[key]
-    columns, together = None, list[Key]()
-    if whole:
-        key_at = {places[key]: key for key in fingerprints if key not in before}
-        columns, read = parser.columns(records, list(key_at))
-        together = [key_at[place] for place in read]
-    return Read(
-        seen=len(records), settled=settled, fingerprints=fingerprints, rejects=rejects, columns=columns,
-        together=together,
-    )  # fmt: skip
-
-
 async def write_page(
     conn: asyncpg.Connection,
     target: Target,
@@ -331,7 +135,7 @@ async def write_page(
     new, old = await _differing(conn, target, source, left, not_after, turns)
     if new and not careful:
         if not read.columns:
-            read = _read(target, [settled[key] for key in new], list(new), whole=True)
+            read = read_admitted(target, [settled[key] for key in new], list(new), whole=True)
         new = await _copy_new(conn, target, source, read, new, written, now=now, turns=turns)
     if new or old:
         await take_line(conn, target, source)
@@ -605,95 +409,3 @@ async def bury(
 async def forget_hashes(conn: asyncpg.Connection, target: Target, source: str, keys: Sequence[Key]) -> None:
     """Forget the fingerprints of rows, so that their next record is compared value by value."""
     await conn.execute(target.forget, source, *map(list, zip(*keys, strict=True)))
-
-
-async def remember_seen(
-    conn: asyncpg.Connection, target: Target, source: str, stream: str, keys: Sequence[Key], *, seen_at: datetime
-) -> None:
-    """Remember which keys a page of a full listing held, for `missing` at its end; a restart goes on with them."""
-    await conn.execute(
-        f"INSERT INTO syncd.seen (source, stream, seen_at, keys) SELECT $1, $2, $3, ARRAY({target.key_hashes})",
-        source, stream, seen_at, *target.key_columns(keys),
-    )  # fmt: skip
-
-
-async def forget_seen(conn: asyncpg.Connection, source: str, stream: str) -> None:
-    """Forget what an earlier full listing saw: a new one begins, or it ended."""
-    await conn.execute("DELETE FROM syncd.seen WHERE source = $1 AND stream = $2", source, stream)
-
-
-async def holds_any(conn: asyncpg.Connection, target: Target, source: str) -> bool:
-    """Say whether the table holds any row of the source, dead or alive."""
-    found: bool = await conn.fetchval(f"SELECT EXISTS (SELECT FROM {target.name} WHERE source = $1)", source)
-    return found
-
-
-async def count_alive(conn: asyncpg.Connection, target: Target, source: str, scope: Scope) -> int:
-    """Return how many rows in scope are alive."""
-    where, values = _in_scope(target, scope, 2)
-    count: int = await conn.fetchval(
-        f"SELECT count(*) FROM {target.name} t WHERE t.source = $1 AND t._deleted_at IS NULL{where}", source, *values
-    )
-    return count
-
-
-async def missing(
-    conn: asyncpg.Connection,
-    target: Target,
-    source: str,
-    stream: str,
-    scope: Scope,
-    keys: Sequence[Key],
-    *,
-    not_after: datetime,
-    limit: int,
-) -> list[Key]:
-    """Return at most `limit` keys of alive rows in scope that neither the remembered pages nor `keys` held.
-
-    Rows changed after `not_after`, or after the first remembered page was requested, are left out: somebody saw them
-    alive since. For the rest of the transaction tables are read from end to end.
-    """
-    where, values = _in_scope(target, scope, 4 + len(target.table.key))
-    own = ", ".join(f"t.{_quoted(key)}" for key in target.table.key)
-    # right after a first load there are no statistics: the planner would compare every row with every key
-    await conn.execute(f"SELECT {_BY_TABLE}")
-    found = await conn.fetch(
-        "WITH seen AS MATERIALIZED ("
-        "  SELECT unnest(keys) AS h FROM syncd.seen WHERE source = $1 AND stream = $2"
-        f"  UNION ALL {target.key_hashes}"
-        f") SELECT {own} FROM {target.name} t LEFT JOIN seen ON seen.h = {target.key_hash}"
-        f" WHERE t.source = $1 AND t._deleted_at IS NULL{where} AND seen.h IS NULL AND "
-        + _NOT_SEEN_SINCE.format("least($3, (SELECT min(seen_at) FROM syncd.seen WHERE source = $1 AND stream = $2))")
-        + f" ORDER BY {own} LIMIT {limit}",
-        source, stream, not_after, *target.key_columns(keys), *values,
-    )  # fmt: skip
-    return [tuple(row) for row in found]
-
-
-def as_listed(target: Target, source: str, stream: str, scope: Scope, read: Read, *, first: int) -> Condition:
-    """Return what holds if a whole listing, read in one page, changes nothing; its parameters begin at `$first`.
-
-    Each record is stored as it was sent, no row in scope is alive beside them, no listing left remembered keys behind,
-    and nobody was forgotten since it was read. Sets are compared, because a join may be planned as a nested loop where
-    there are no statistics.
-    """
-    width = len(target.table.key)
-    names = ", ".join(map(_quoted, target.table.key))
-    listed = f"FROM unnest({target.arrays(first + 2)}, ${first + 2 + width}::bytea[]) AS t({names}, _hash)"
-    stored = f"FROM {target.name} t WHERE t.source = ${first}"
-    where, values = _in_scope(target, scope, first + 3 + width)
-    condition = (
-        f"NOT EXISTS (SELECT {names}, _hash {listed} EXCEPT SELECT {names}, _hash {stored})"
-        f" AND NOT EXISTS (SELECT {names} {stored} AND t._deleted_at IS NULL{where} EXCEPT SELECT {names} {listed})"
-        f" AND NOT EXISTS (SELECT FROM syncd.seen WHERE source = ${first} AND stream = ${first + 1})"
-        f" AND {GENERATION.format(f'${first}')} = {literal(read.generation)}"
-    )
-    keys = target.key_columns(read.fingerprints)
-    return condition, (source, stream, *keys, list(read.fingerprints.values()), *values)
-
-
-def _in_scope(target: Target, scope: Scope, place: int) -> tuple[str, list[list[Any]]]:
-    if scope.column is None:
-        return "", []
-    kind = next(_SQL_TYPE[column.kind] for column in target.table.columns if column.name == scope.column)
-    return f" AND t.{_quoted(scope.column)} = ANY(${place}::{kind}[])", [list(scope.values)]

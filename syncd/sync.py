@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 import aiohttp
 import asyncpg
 
-from syncd import ledger, log, mirror
+from syncd import ledger, listing, log, mirror, reading
 from syncd.client import OUTAGES, Account, RunUpstream
 from syncd.config import Config, SourceConfig, StreamConfig
 from syncd.database import Database, to_the_end
@@ -35,11 +35,13 @@ from syncd.errors import (
 )
 from syncd.history import Kept
 from syncd.ledger import Clock, Run, Sleep, Spent
-from syncd.mirror import Counts, Read, Target, Written
+from syncd.mirror import Counts, Written
 from syncd.privacy import Forgotten, Guard
+from syncd.reading import Read
 from syncd.records import Parser
 from syncd.rows import Key
 from syncd.source import Lane, Page, RunKind, Scope, Source, Stream, Walk
+from syncd.target import Target, make_target
 from syncd.turns import Turns
 
 BREAKER_SHARE = 0.2
@@ -182,7 +184,7 @@ class Syncer:
                 hash_key=self.config.privacy.key() if wanted.hash else b"",
                 forgotten=self._forgotten.setdefault(source, Forgotten()),
             )  # fmt: skip
-            self._targets[source, stream] = mirror.target(table, Parser(table, zone), kept, guard)
+            self._targets[source, stream] = make_target(table, Parser(table, zone), kept, guard)
         return self._targets[source, stream]
 
     async def learn_forgotten(self, source: str, conn: asyncpg.Connection | None = None) -> str:
@@ -344,19 +346,19 @@ class _Pass:
         # in a mirror that holds nothing yet
         # (a stream of ranges without a sweep never lists everything)
         ends_in_burial = not self.stream.lookup and (self.stream.sweep_s is not None or not self.stream.backfills)
-        listing = ends_in_burial and (
+        lists_all = ends_in_burial and (
             self.run.kind == "sweep" or (self.run.kind == "live" and (self.stream.sweep_s is None or not cursor))
         )
-        if listing and not cursor:
+        if lists_all and not cursor:
             async with self.syncer.database.connection() as conn:
-                self.is_first = not await mirror.holds_any(conn, self.target, self.run.source)
-        listing = listing and not self.is_first
+                self.is_first = not await listing.holds_any(conn, self.target, self.run.source)
+        lists_all = lists_all and not self.is_first
         fresh = not (cursor or {}).get("pass")
         async with _ahead(self.stream.walk(self.walk), self._read, self.order.stop) as pages:
             async for page, read, is_last in pages:
                 self.started_at = self.started_at or page.requested_at
                 ends = page.whole_walk and page.scope is not None and not self.is_first
-                self.remembers = listing and not (is_last and fresh)
+                self.remembers = lists_all and not (is_last and fresh)
                 await self._commit(page, read, forget=fresh or page.starts_over, ends=ends, closes=is_last and not ends)
                 fresh = False
                 if ends and self.result.outcome != "ok":
@@ -386,7 +388,7 @@ class _Pass:
     async def _read(self, page: Page) -> Read:
         """Read a page ahead, with all values if the page before it was new to the mirror."""
         await self.turns.reading()
-        read = mirror.read_page(
+        read = reading.read_page(
             self.target, page.records, keys=page.keys, whole=self.is_first or self.brings_new, before=self.before
         )
         self.before = read.fingerprints
@@ -408,7 +410,7 @@ class _Pass:
                     break
                 except ledger.MarkersChanged:
                     await self.syncer.learn_forgotten(self.run.source)
-                    read = mirror.read_page(self.target, page.records, keys=page.keys, whole=bool(read.columns))
+                    read = reading.read_page(self.target, page.records, keys=page.keys, whole=bool(read.columns))
                 except mirror.ROW_FAULTS:
                     if careful:
                         raise
@@ -433,7 +435,7 @@ class _Pass:
             if brings:
                 await mirror.lock_tables(conn, source, [self.target, *riders.values()], run_id=run.run_id)
             if forget and self.remembers:
-                await mirror.forget_seen(conn, source, run.stream)
+                await listing.forget_seen(conn, source, run.stream)
             written = await mirror.write_page(
                 conn, self.target, source, read, now=now, careful=careful, unseen=self.is_first, turns=self.turns,
                 not_after=page.requested_at if run.kind == "backfill" else None,
@@ -441,13 +443,13 @@ class _Pass:
             if page.scope and not page.whole_walk:
                 written.counts.deleted += await self._bury_page(conn, page, page.scope, written, now)
             if self.remembers:
-                await mirror.remember_seen(
+                await listing.remember_seen(
                     conn, self.target, source, run.stream, written.keys, seen_at=page.requested_at
                 )
             await ledger.save_rejects(conn, run, run.stream, written.rejects, now=now)
             await ledger.save_drift(conn, source, run.stream, written.notes, now=now)
             for name, target in riders.items():
-                riding = mirror.read_page(target, page.riders[name])
+                riding = reading.read_page(target, page.riders[name])
                 rode = await mirror.write_page(conn, target, source, riding, now=now, careful=careful)
                 await ledger.save_rejects(conn, run, name, rode.rejects, now=now)
                 await ledger.save_drift(conn, source, name, rode.notes, now=now)
@@ -455,7 +457,7 @@ class _Pass:
             self.brings_new = written.counts.inserted > written.counts.seen / 2
             if ends and not await self._missing(conn, page.scope or Scope(), limit=1):
                 closes = True
-                await mirror.forget_seen(conn, source, run.stream)
+                await listing.forget_seen(conn, source, run.stream)
             generation = await ledger.record_page(
                 conn, run, written.counts, self.upstream.spent, cursor=None if ends and not closes else page.cursor,
                 now=now, expected=page.total, notes=self.upstream.notes, outcome="ok" if closes else None,
@@ -473,7 +475,7 @@ class _Pass:
         if self.remembers or read.rejects or any(page.riders.values()) or len(read.fingerprints) < len(read.settled):
             return None
         counts = Counts(seen=read.seen)
-        unchanged = mirror.as_listed(
+        unchanged = listing.as_listed(
             self.target, self.run.source, self.run.stream, page.scope or Scope(), read,
             first=ledger.RECORD_PARAMETERS + 1,
         )  # fmt: skip
@@ -486,7 +488,7 @@ class _Pass:
 
     async def _missing(self, conn: asyncpg.Connection, scope: Scope, *, limit: int) -> list[Key]:
         """Return at most `limit` keys of rows in scope that the whole listing did not hold."""
-        return await mirror.missing(
+        return await listing.missing(
             conn, self.target, self.run.source, self.run.stream if self.remembers else "", scope,
             [] if self.remembers else self.keys, not_after=self.started_at or self.run.started_at, limit=limit,
         )  # fmt: skip
@@ -495,12 +497,12 @@ class _Pass:
         self, conn: asyncpg.Connection, page: Page, scope: Scope, written: Written, now: datetime
     ) -> int:
         """Bury the rows for which this one page is everything there is, and which it did not hold."""
-        alive = await mirror.count_alive(conn, self.target, self.run.source, scope)
+        alive = await listing.count_alive(conn, self.target, self.run.source, scope)
         doubt = page.doubt or (f"{len(written.rejects)} records had no usable key" if written.rejects else None)
         if doubt:
             self.upstream.note(f"nothing buried: {doubt}")
             return 0
-        gone = await mirror.missing(
+        gone = await listing.missing(
             conn, self.target, self.run.source, "", scope, written.keys, not_after=page.requested_at, limit=alive + 1
         )
         if scope.guarded and not self.order.accept_deletions and _is_too_many(len(gone), alive, empty=not page.records):
@@ -515,7 +517,7 @@ class _Pass:
         run, source = self.run, self.run.source
         guarded = scope.guarded and not self.order.accept_deletions
         async with self.syncer.database.transaction() as conn:
-            alive = await mirror.count_alive(conn, self.target, source, scope)
+            alive = await listing.count_alive(conn, self.target, source, scope)
             allowed = alive if not guarded else max(BREAKER_ROWS, int(alive * BREAKER_SHARE))
             gone = await self._missing(conn, scope, limit=allowed + 1)
             unnamed = await ledger.count_unnamed(conn, source, run.stream, since=self.started_at or run.started_at)
@@ -543,13 +545,13 @@ class _Pass:
 
     async def _bury_once(self, page: Page, confirmed: list[Key], returned: list[bytes]) -> None:
         run, source = self.run, self.run.source
-        back = mirror.read_page(self.target, returned)
+        back = reading.read_page(self.target, returned)
         now = self.syncer.clock()
         async with self.syncer.database.transaction() as conn:
             await mirror.lock_tables(conn, source, [self.target], run_id=run.run_id)
             written = await mirror.write_page(conn, self.target, source, back, now=now)
             deleted = await mirror.bury(conn, self.target, source, confirmed, now=now, not_after=self.started_at)
-            await mirror.forget_seen(conn, source, run.stream)
+            await listing.forget_seen(conn, source, run.stream)
             counts = written.counts
             counts.seen, counts.deleted = counts.inserted + counts.updated + counts.rejected, deleted
             generation = await ledger.record_page(

@@ -12,14 +12,14 @@ import asyncpg
 import msgspec
 
 from syncd import config as configuration
-from syncd import console, mirror
+from syncd import console, mirror, reading
 from syncd.commands import stopped_by_signals
 from syncd.errors import SyncdError
-from syncd.mirror import Target
 from syncd.rows import Key, Row
 from syncd.runs import opened, ticking
 from syncd.source import Page, Scope
 from syncd.sync import Order, Result, Syncer
+from syncd.target import Target
 
 SHOWN = 20
 """Differences printed for one stream."""
@@ -228,7 +228,7 @@ class _Comparison:
         async with self.syncer.database.transaction() as conn:
             await mirror.lock_tables(conn, self.source, [self.target])
             await self.syncer.learn_forgotten(self.source, conn)
-            read = mirror.read_page(self.target, [record for record in page.records if parser.key(record) in rows])
+            read = reading.read_page(self.target, [record for record in page.records if parser.key(record) in rows])
             await mirror.forget_hashes(conn, self.target, self.source, list(rows))
             for place, child in enumerate(self.target.children):
                 keys = [member.key for row in rows.values() for member in row.children[place] or ()]

@@ -119,8 +119,8 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "The past is not lost, and whoever follows misses nothing",
         (
             "Each state of a row that was ever seen is one version, without gap or overlap, whatever wrote the row,"
-            " crashed or did to the clock; the model, the crashes, every fault and the soak are watched for it. The change feed"
-            " tells of the same changes, in the order of their commits."
+            " crashed or did to the clock; the model, the crashes, every fault and the soak are watched for it. The"
+            " change feed tells of the same changes, in the order of their commits."
         ),
         (
             "test_history.test_every_way_of_writing_keeps_versions",

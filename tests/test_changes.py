@@ -14,7 +14,8 @@ import asyncpg
 import pytest
 
 from syncd import ledger, mirror
-from syncd.mirror import Target, read_page
+from syncd.reading import read_page
+from syncd.target import Target
 from tests.conftest import Bench, MakeBench
 from tests.kept import Watch
 

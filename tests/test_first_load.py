@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from syncd import mirror
+from syncd import mirror, reading
 from syncd.database import Database
 from syncd.records import Parser
 from syncd.sources.cyclesoftware import CUSTOMERS
+from syncd.target import make_target
 from syncd.turns import Turns
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -22,10 +23,10 @@ def _customer(number: int, city: str = "Oss", phones: tuple[str, ...] = ("tel",)
 
 
 async def _written(db: Database, records: list[bytes], *, now: datetime = NOW, unseen: bool = True) -> mirror.Written:
-    target = mirror.target(CUSTOMERS, Parser(CUSTOMERS, ZoneInfo("UTC")))
+    target = make_target(CUSTOMERS, Parser(CUSTOMERS, ZoneInfo("UTC")))
     async with db.transaction() as conn:
         await mirror.lock_tables(conn, "s", [target])
-        read = mirror.read_page(target, records, whole=unseen)
+        read = reading.read_page(target, records, whole=unseen)
         return await mirror.write_page(conn, target, "s", read, now=now, unseen=unseen)
 
 
@@ -64,9 +65,9 @@ async def test_one_odd_record_does_not_keep_the_others_from_being_copied(db: Dat
 
 
 async def test_what_the_page_before_has_brought_is_not_written_again(db: Database) -> None:
-    target = mirror.target(CUSTOMERS, Parser(CUSTOMERS, ZoneInfo("UTC")))
-    first = mirror.read_page(target, [_customer(1), _customer(2)], whole=True)
-    second = mirror.read_page(target, [_customer(2), _customer(1, "Best"), _customer(3)], before=first.fingerprints)
+    target = make_target(CUSTOMERS, Parser(CUSTOMERS, ZoneInfo("UTC")))
+    first = reading.read_page(target, [_customer(1), _customer(2)], whole=True)
+    second = reading.read_page(target, [_customer(2), _customer(1, "Best"), _customer(3)], before=first.fingerprints)
     assert set(second.fingerprints) == {(1,), (3,)}
     assert set(second.settled) == {(1,), (2,), (3,)}
 

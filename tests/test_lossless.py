@@ -12,13 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from syncd import mirror
+from syncd import mirror, reading
 from syncd.database import Database
 from syncd.instant import microseconds
 from syncd.records import Parser
 from syncd.rows import Reject, Row
 from syncd.source import Column, Kind, Table
 from syncd.sources import registry
+from syncd.target import make_target
 from tests import truth
 
 ZONE = ZoneInfo("Europe/Amsterdam")
@@ -121,9 +122,9 @@ async def test_every_record_can_be_given_back(db: Database, name: str, data: st.
     table = TABLES[name]
     some = data.draw(st.lists(st.sampled_from(table.columns), max_size=8, unique=True))
     record = _keyed(table, data.draw(_values(tuple(some), 0)))
-    target = mirror.target(table, Parser(table, ZONE))
+    target = make_target(table, Parser(table, ZONE))
     async with db.transaction() as conn:
-        written = await mirror.write_page(conn, target, "s", mirror.read_page(target, [_sent(record)]), now=NOW)
+        written = await mirror.write_page(conn, target, "s", reading.read_page(target, [_sent(record)]), now=NOW)
         assert written.counts.inserted == 1, written.rejects
         key = written.keys[0]
         rows = await conn.fetch(target.select_rows, "s", *([part] for part in key))
@@ -155,9 +156,9 @@ async def test_every_child_element_can_be_given_back(db: Database, numbers: Any)
     table = TABLES["cyclesoftware.customers"]
     child = table.children[0].table
     record = {"customer_id": next(_numbers), "phone_numbers": numbers}
-    target = mirror.target(table, Parser(table, ZONE))
+    target = make_target(table, Parser(table, ZONE))
     async with db.transaction() as conn:
-        await mirror.write_page(conn, target, "s", mirror.read_page(target, [_sent(record)]), now=NOW)
+        await mirror.write_page(conn, target, "s", reading.read_page(target, [_sent(record)]), now=NOW)
         parent = await conn.fetchrow(target.select_rows, "s", [record["customer_id"]])
         rows = await conn.fetch(
             f"SELECT * FROM {target.children[0].name} WHERE customer_id = $1", record["customer_id"]

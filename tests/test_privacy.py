@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from syncd import config as configuration
 from syncd import forget as command
-from syncd import mend, mirror, reports, verify
+from syncd import mend, mirror, reading, reports, verify
 from syncd.database import Database
 from syncd.privacy import Guard, place
 from syncd.records import Parser
 from syncd.source import Kind, Table
 from syncd.sources import registry, specs
+from syncd.target import make_target
 from tests import privacy_page, truth
 from tests.command import WallClock, syncd
 from tests.conftest import Bench, MakeBench
@@ -89,7 +90,7 @@ async def test_a_record_that_is_no_object_is_not_kept(make_bench: MakeBench) -> 
     bench = await make_bench(extra=RULES + KEY_LINE)
     target = bench.syncer.target("shop", "customers")
     sent = [b'"Zzyzxkanarie"', b'["Zzyzxkanarie"]', b"{'Zzyzxkanarie'", b'{"name": "Zzyzxkanarie"', b"\xff"]
-    read = mirror.read_page(target, sent)
+    read = reading.read_page(target, sent)
     assert len(read.rejects) == len(sent)
     for reject, _ in read.rejects:
         assert "kanarie" not in reject.record.lower()
@@ -101,7 +102,7 @@ async def test_a_field_that_was_not_sent_does_not_keep_a_value_that_is_excluded_
     bench = await make_bench(customers=5)
     assert (await bench.sync(SHOP)).outcome == "ok"
     assert await bench.rows("cyclesoftware.customers", "name IS NOT NULL")
-    target = mirror.target(
+    target = make_target(
         TABLES["cyclesoftware.customers"], Parser(TABLES["cyclesoftware.customers"], ZONE),
         guard=Guard(TABLES["cyclesoftware.customers"], "customers", exclude=["name"]),
     )  # fmt: skip
@@ -109,7 +110,7 @@ async def test_a_field_that_was_not_sent_does_not_keep_a_value_that_is_excluded_
         _sent({k: v for k, v in r.items() if k != "name"}) for r in bench.sandbox.truth("cyclesoftware", "customers")
     ]
     async with bench.db.transaction() as conn:
-        await mirror.write_page(conn, target, "shop", mirror.read_page(target, records), now=NOW)
+        await mirror.write_page(conn, target, "shop", reading.read_page(target, records), now=NOW)
     assert await bench.rows("cyclesoftware.customers", "name IS NOT NULL") == []
     assert await bench.rows("cyclesoftware.customers", "street IS NOT NULL")
 
@@ -312,17 +313,17 @@ async def test_an_excluded_value_is_nowhere_and_all_else_is_kept(db: Database, n
     record |= {"geheim": data.draw(canaries), "onbekend": [{str(paths[0][-1]): SECRET, "blijft": 1}]}
     record["x"] = {"y": {"geheim": data.draw(canaries)}}
     guard = Guard(table, "s", exclude=[*excluded, "geheim", field], hashed=hashes, hash_key=HASH_KEY.encode())
-    target = mirror.target(table, Parser(table, ZONE), guard=guard)
-    plain = mirror.target(table, Parser(table, ZONE))
+    target = make_target(table, Parser(table, ZONE), guard=guard)
+    plain = make_target(table, Parser(table, ZONE))
     async with db.transaction() as conn:
         for whole in (False, True):
-            read = mirror.read_page(target, [_sent(record), b'["kanarie-4711"'], whole=whole)
+            read = reading.read_page(target, [_sent(record), b'["kanarie-4711"'], whole=whole)
             written = await mirror.write_page(conn, target, "s", read, now=NOW)
         assert len(written.rejects) == 1, [reject.reason for reject, _ in written.rejects]
         held = [str(tuple(note)) for note in written.notes] + [reject.record for reject, _ in written.rejects]
         rows = await conn.fetch(target.select_rows, "s", *([part] for part in written.keys[0]))
         held += [str(dict(rows[0]))]
-        await mirror.write_page(conn, plain, "plain", mirror.read_page(plain, [_sent(clean)]), now=NOW)
+        await mirror.write_page(conn, plain, "plain", reading.read_page(plain, [_sent(clean)]), now=NOW)
         others = await conn.fetch(plain.select_rows, "plain", *([part] for part in written.keys[0]))
     assert SECRET not in "\n".join(held).lower()
     names = {*excluded, *hashes, "geheim", *(str(path[-1]) for path in paths)}
