@@ -106,9 +106,10 @@ def _refuse_upstream_name(found: Place, name: str) -> None:
 _Node = dict[str | int, Any]
 """Name (or place in an array) → a nested _Node, or what becomes of the value that stands there."""
 
-_KEEP, _LOOK, _EXCLUDE, _DROP, _EMPTY, _HASH = "keep", "look into", "exclude", "drop", "empty", "hash"
+_KEEP, _WHOLE, _EXCLUDE, _DROP, _EMPTY, _HASH = "keep", "keep whole", "exclude", "drop", "empty", "hash"
 _NOWHERE: _Node = {}
 """Where there are no columns."""
+_NESTED: Final = (b"{", b"[")
 _INSTEAD: Final = {_EXCLUDE: b"null", _EMPTY: b"[]"}
 
 
@@ -133,11 +134,11 @@ class _Sieve:
         self._digest = digest
         self._arrays = frozenset(child.field for child in table.children)
         self._nodes: dict[int, tuple[frozenset[str | int], dict[str, Raw]]] = {}
-        look = _KEEP if excluded is None else _LOOK
         self._root: _Node = {}
         for prefix, each in ((), table), *(((child.field,), child.table) for child in table.children):
             for column in each.columns:
-                self._put((*prefix, *column.path), look if column.kind is Kind.JSON else _KEEP)
+                is_whole = column.kind is Kind.JSON and excluded is None
+                self._put((*prefix, *column.path), _WHOLE if is_whole else _KEEP)
         for path, deed in sorted(deeds.items(), key=lambda pair: -len(pair[0])):
             self._put(path, deed)
 
@@ -163,7 +164,8 @@ class _Sieve:
         if fields is None:
             return None
         kept, missing = self._known(node)
-        for name in fields.keys() - kept:
+        plain = [name for name, value in fields.items() if name in kept and bytes(value)[:1] not in _NESTED]
+        for name in fields.keys() - plain:
             left = self._field(name, bytes(fields[name]), node.get(name), fill=fill)
             if left is None:
                 del fields[name]
@@ -197,9 +199,7 @@ class _Sieve:
     def _value(self, raw: bytes, deed: str) -> bytes:
         if deed == _HASH:
             return self._digest(raw)
-        if deed == _LOOK:
-            return self._looked_into(raw)
-        return _INSTEAD.get(deed, raw)
+        return raw if deed == _WHOLE else _INSTEAD.get(deed) or self._looked_into(raw)
 
     def _missing(self, name: str, spot: Any) -> bytes | None:
         """Return what stands for a field that was not sent, if any: one left out must not keep its stored value."""
@@ -215,7 +215,7 @@ class _Sieve:
             return left
         if raw[:1] == b"[" and (places := _decoded(_ARRAY, raw)) is not None:
             if any(isinstance(step, int) for step in node):
-                kept = [self._value(bytes(each), node.get(at, _LOOK)) for at, each in enumerate(places)]
+                kept = [self._value(bytes(each), node.get(at, _KEEP)) for at, each in enumerate(places)]
             else:
                 kept = [self._below(bytes(each), node, fill=fill) for each in places]
             return b"[" + b",".join(kept) + b"]"
@@ -223,11 +223,11 @@ class _Sieve:
 
     def _touches(self, node: _Node) -> bool:
         return any(
-            self._touches(spot) if isinstance(spot, dict) else spot not in (_KEEP, _LOOK) for spot in node.values()
+            self._touches(spot) if isinstance(spot, dict) else spot not in (_KEEP, _WHOLE) for spot in node.values()
         )
 
     def _looked_into(self, raw: bytes) -> bytes:
-        """Return what is left of a value without columns, at any depth."""
+        """Return what is left of a value within which there are no columns, at any depth."""
         if raw[:1] == b"{":
             return self._object(raw, _NOWHERE, fill=False) or b"null"
         if raw[:1] == b"[":

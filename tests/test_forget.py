@@ -17,6 +17,7 @@ from syncd.sources import registry
 from tests.command import WallClock, syncd
 from tests.conftest import Bench, MakeBench
 from tests.forgetting import CANARIES, KEY, canary, erased, leaks
+from tests.terminal import on_terminal
 from tests.truth import differences, told
 
 SHOP = "shop.customers"
@@ -356,6 +357,27 @@ async def test_the_command_line_forgets(make_bench: MakeBench) -> None:
     assert ended.code == 0
     for text in (rehearsed.out, done.out, ended.out, ended.err):
         assert not [needle for needle in CANARIES if needle in text]
+    assert await leaks(bench, *CANARIES, KEY) == []
+
+
+async def test_on_a_terminal_it_is_asked_first(make_bench: MakeBench) -> None:
+    bench = await make_bench(customers=12)
+    bench.sandbox.put("cyclesoftware", "customers", canary(bench))
+    assert (await bench.sync(SHOP)).outcome == "ok"
+    path = bench.config_file()
+    for answer, code, says in (
+        ("n", 1, "nothing was changed"),
+        ("", 1, "nothing was changed"),
+        ("y", 0, "forgotten: 1"),
+    ):
+        async with on_terminal("forget", "shop", str(KEY), "--config", path) as terminal:
+            await terminal.shows("Erase this person for good?")
+            assert "cyclesoftware.customers" in terminal.shown
+            assert await bench.fetch("SELECT FROM cyclesoftware.customers WHERE customer_id = $1", KEY)
+            terminal.type(f"{answer}\n")
+            await terminal.shows(says)
+            assert await terminal.ended() == code
+        assert not [needle for needle in CANARIES if needle in terminal.raw]
     assert await leaks(bench, *CANARIES, KEY) == []
 
 

@@ -311,6 +311,9 @@ async def test_an_excluded_value_is_nowhere_and_all_else_is_kept(db: Database, n
         put(record, path, data.draw(canaries))
     field = data.draw(st.sampled_from(["geheim", "x.y.geheim"]))
     record |= {"geheim": data.draw(canaries), "onbekend": [{str(paths[0][-1]): SECRET, "blijft": 1}]}
+    others = [c for c in table.columns if c.name not in (*table.key, *excluded, *hashes) and len(c.path) == 1]
+    odd = {str(data.draw(st.sampled_from(others)).path[0])} if others else set()
+    record |= {field: [{str(paths[0][-1]): SECRET}] for field in odd}
     record["x"] = {"y": {"geheim": data.draw(canaries)}}
     guard = Guard(table, "s", exclude=[*excluded, "geheim", field], hashed=hashes, hash_key=HASH_KEY.encode())
     target = make_target(table, Parser(table, ZONE), guard=guard)
@@ -327,7 +330,7 @@ async def test_an_excluded_value_is_nowhere_and_all_else_is_kept(db: Database, n
         others = await conn.fetch(plain.select_rows, "plain", *([part] for part in written.keys[0]))
     assert SECRET not in "\n".join(held).lower()
     names = {*excluded, *hashes, "geheim", *(str(path[-1]) for path in paths)}
-    touched = {str(path[0]) for path in paths} | {"x", "onbekend"}
+    touched = {str(path[0]) for path in paths} | {"x", "onbekend"} | odd
     kept, sent = truth._rebuilt(rows[0], table), truth._rebuilt(others[0], table)
     same = {n for n, v in clean.items() if n not in touched and n not in names and not mentions({n: v}, names)}
     assert {n: v for n, v in kept.items() if n in same} == {n: v for n, v in sent.items() if n in same}
