@@ -61,8 +61,8 @@ class Target:
         not_after = f"${len(keys) + 3}"
         self.bury = self.recorder.keeping(
             f"UPDATE {self.name} t SET _deleted_at = $2, _changed_at = {self.recorder.stamp('$2')}, _hash = NULL"
-            f" FROM unnest({self.arrays(3)}) AS k({names})"
-            f" WHERE t.source = $1 AND {joined} AND t._deleted_at IS NULL"
+            f" FROM {_given(self.arrays(3), names)}"
+            f" WHERE t.source = k._source AND {joined} AND t._deleted_at IS NULL"
             f" AND ({not_after}::timestamptz IS NULL OR {NOT_SEEN_SINCE.format(not_after)})",
             own,
         )
@@ -83,8 +83,7 @@ class Target:
         return (
             f"UPDATE {self.name} t SET {sets}_changed_at = {self.recorder.stamp('$2')},"
             " _deleted_at = CASE WHEN k._gone THEN coalesce(t._deleted_at, $2) END"
-            f" FROM unnest({arrays}) AS k({', '.join(map(quoted, given))})"
-            f" WHERE t.source = $1 AND {joined}"
+            f" FROM {_given(arrays, ', '.join(map(quoted, given)))} WHERE t.source = k._source AND {joined}"
             f" AND (k._touched OR {differs} OR k._gone = (t._deleted_at IS NULL))"
         )
 
@@ -122,3 +121,12 @@ def in_scope(target: Target, scope: Scope, place: int) -> tuple[str, list[list[A
         return "", []
     kind = next(_SQL_TYPE[column.kind] for column in target.table.columns if column.name == scope.column)
     return f" AND t.{quoted(scope.column)} = ANY(${place}::{kind}[])", [list(scope.values)]
+
+
+def _given(arrays: str, names: str) -> str:
+    """Return arrays as rows `k` of an UPDATE, with its source (`$1`) beside each.
+
+    Only so are rows found by their whole key. With the source as a constant, a table without statistics (as after a
+    first load) seems to hold a few rows of it, and each of them is compared with every one that is given.
+    """
+    return f"(SELECT $1::text AS _source, * FROM unnest({arrays}) AS k({names}) OFFSET 0) AS k"

@@ -1,8 +1,14 @@
 """No question of the cookbook reads a large table from end to end; `make plans` shows the same on 1,000,000 rows."""
 
+import re
+
+import pytest
+
+from syncd import mirror
 from syncd.database import Database
 from syncd.reports import questions
 from tests import plans
+from tests.conftest import MakeBench
 
 ROWS = 20_000
 BY_EMAIL = {"customers_twice", "customers_who_lease"}
@@ -19,3 +25,20 @@ async def test_no_question_reads_a_large_table_whole(db: Database) -> None:
         await conn.execute("DROP INDEX autengo.vehicles_at_hand")
         blind = await plans.plan(conn, questions()["cars_longest_in_stock"])
     assert blind.too_much == {"autengo.vehicles"}, "the plans are seen"
+
+
+@pytest.mark.parametrize("keeps", [False, True], ids=["plain", "keeping"])
+async def test_changed_and_buried_rows_are_found_by_key_in_a_table_without_statistics(
+    make_bench: MakeBench, keeps: bool
+) -> None:
+    bench = await make_bench(customers=3_000, keeps=keeps)
+    await bench.sync("shop.customers")
+    target = bench.syncer.target("shop", "customers")
+    for at, statement in enumerate((target.update, target.bury)):
+        async with bench.db.transaction() as conn:
+            await mirror.lock_tables(conn, "shop", [target])
+            await conn.execute(f"SET LOCAL plan_cache_mode = force_generic_plan; PREPARE page_{at} AS {statement}")
+            nothing = ", ".join(["NULL"] * len({*re.findall(r"\$\d+", statement)}))
+            plan = "\n".join(row[0] for row in await conn.fetch(f"EXPLAIN EXECUTE page_{at}({nothing})"))
+        assert "Index Cond: ((source = k._source) AND (customer_id = k.customer_id))" in plan, plan
+        assert "Join Filter" not in plan, plan
