@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -305,7 +305,7 @@ async def test_a_database_that_is_killed_under_a_run_costs_nothing(
     def killed(result: Result) -> None:
         pages.append(result.pages)
         if result.pages == 3:
-            os.kill(_postmaster(own_server), signal.SIGKILL)
+            _kill(own_server)
 
     with pytest.raises(DatabaseError):
         await bench.syncer.run("shop", "customers", Order(kind=kind, progress=killed))  # type: ignore[arg-type]
@@ -325,10 +325,13 @@ async def test_a_database_that_is_killed_under_a_run_costs_nothing(
     assert (watch.versions > 0) == (kind == "sweep")
 
 
-def _postmaster(server: OwnServer) -> int:
-    """Return the process id of the server."""
-    found = next(server.settings.data_dir.rglob("postmaster.pid"))
-    return int(found.read_text().split()[0])
+def _kill(server: OwnServer) -> None:
+    """Kill PostgreSQL, the processes that serve connections too: left alone they may still end what is under way."""
+    pid = int(next(server.settings.data_dir.rglob("postmaster.pid")).read_text().split()[0])
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    for process in (pid, *map(int, children)):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 async def test_a_full_disk_ends_the_run_and_harms_nothing(own_server: OwnServer, own_bench: Bench) -> None:
