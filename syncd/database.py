@@ -43,6 +43,8 @@ SESSION: Mapping[str, str] = {
 """Settings of every session; set by statements, because pgbouncer refuses them as startup parameters."""
 SILENCE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
 """A server that vanished without a word is noticed within a minute (s, s, count, ms) not in a quarter of an hour."""
+PAGE_BYTES = 2**20
+"""What the kernel may hold of a statement on its way to PostgreSQL: more than the rows of a page."""
 PROBES = 5
 """Looks for a pooler in transaction mode, each of which finds one unless others use it at the same instant."""
 
@@ -80,7 +82,7 @@ class Database:
             self._url, timeout=CONNECT_TIMEOUT_S, server_settings={"application_name": "syncd"}
         )
         try:
-            _heed_silence(conn)
+            _tune_socket(conn)
             await conn.execute("; ".join(f"SET {name} = '{value}'" for name, value in SESSION.items()))
             await conn.set_type_codec(
                 "timestamptz", schema="pg_catalog", encoder=instant.written, decoder=instant.read, format="tuple"
@@ -272,10 +274,14 @@ def _translated(shown: str) -> Any:
             raise origin from None
 
 
-def _heed_silence(conn: asyncpg.Connection) -> None:
-    """Let the kernel end a connection whose other end is gone without a word."""
+def _tune_socket(conn: asyncpg.Connection) -> None:
+    """Let the kernel take a page at once, and end a connection whose other end is gone without a word.
+
+    What the kernel does not take waits for this process: PostgreSQL would stand still while the next page is read.
+    """
     sock = conn._transport.get_extra_info("socket")  # noqa: SLF001  (the driver has no option for it)
-    if sock.family == socket.AF_UNIX:
+    if sock.family == socket.AF_UNIX:  # over TCP the kernel sees to it by itself
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PAGE_BYTES)
         return
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in SILENCE.items():
