@@ -22,7 +22,7 @@ from syncd import database, embedded
 from syncd.database import Database
 from syncd.errors import DatabaseError
 from syncd.ledger import stream_lock
-from syncd.sync import Order, Result
+from syncd.sync import Order
 from tests.conftest import Bench, MakeBench, Time, open_bench
 from tests.crashing import POINTS
 from tests.forgetting import CANARIES, KEY, canary, leaks
@@ -292,23 +292,32 @@ async def test_a_database_that_is_killed_under_a_run_costs_nothing(
     own_server: OwnServer, own_bench: Bench, kind: str
 ) -> None:
     bench = own_bench
+    block = (
+        "INSERT INTO cyclesoftware.customers (source, customer_id, _first_seen_at, _changed_at)"
+        " VALUES ('shop', $1, now(), now())"
+    )
     if kind == "sweep":
         assert (await bench.sync(STREAM)).outcome == "ok"
         bench.sandbox.delete("cyclesoftware", "customers", bench.sandbox.world["cyclesoftware", "customers"].keys()[7])
         for key in list(bench.sandbox.world["cyclesoftware", "customers"].keys())[::3]:
             bench.sandbox.world.change("cyclesoftware", "customers", key)
         bench.time.pass_by(days=1)
+        block = "SELECT FROM cyclesoftware.customers WHERE source = 'shop' AND customer_id = $1 FOR UPDATE"
     pages: list[int] = []
     watch = Watch(bench.db, WATCHED)
     await watch.look()
-
-    def killed(result: Result) -> None:
-        pages.append(result.pages)
-        if result.pages == 3:
-            _kill(own_server)
+    on_page_four = list(bench.sandbox.world["cyclesoftware", "customers"].keys())[702]
+    order = Order(kind=kind, progress=lambda result: pages.append(result.pages))  # type: ignore[arg-type]
 
     with pytest.raises(DatabaseError):
-        await bench.syncer.run("shop", "customers", Order(kind=kind, progress=killed))  # type: ignore[arg-type]
+        async with bench.db.transaction() as blocking:
+            await blocking.execute(block, on_page_four)
+            running = asyncio.ensure_future(bench.syncer.run("shop", "customers", order))
+            async with asyncio.timeout(30):
+                while not await blocking.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):
+                    assert not running.done()
+            _kill(own_server)
+            await running
     assert pages == [1, 2, 3]
 
     result = await bench.sync(STREAM, kind)
