@@ -15,11 +15,11 @@ from typing import Final
 
 from aiohttp import web
 
-from syncd import log, registration, tally
+from syncd import listener, log, registration, tally
 from syncd.calls import Bucket
 from syncd.config import Config, Http
 from syncd.database import Database
-from syncd.errors import BadPayload, ConfigError, DatabaseError
+from syncd.errors import BadPayload, DatabaseError
 from syncd.rows import Key
 from syncd.source import Callbacks, Source
 
@@ -214,17 +214,5 @@ async def listening(receiver: Receiver, http: Http | None) -> AsyncIterator[str 
         lingering_time=LINGER_S,
         keepalive_timeout=KEEPALIVE_S,
     )
-    await runner.setup()
-    try:
-        host = f"[{http.host}]" if ":" in http.host else http.host
-        try:
-            await web.TCPSite(runner, http.host, http.port).start()
-        except OSError as error:
-            raise ConfigError(
-                f"http.callback_listen: cannot listen on {host}:{http.port}: {error.strerror or error}",
-                hint="Is another syncd running? Choose another port.",
-            ) from None
-        port: int = runner.addresses[0][1]
-        yield f"{host}:{port}"
-    finally:
-        await runner.cleanup()
+    async with listener.listening(runner, http, option="http.callback_listen") as place:
+        yield place

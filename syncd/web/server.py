@@ -10,9 +10,9 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from syncd import database, log
+from syncd import database, listener, log
 from syncd.config import Http
-from syncd.errors import ConfigError, DatabaseError
+from syncd.errors import DatabaseError
 from syncd.status import Status, StatusReader, progress_of
 from syncd.web import metrics, view
 from syncd.web.rendering import FOLDER, render
@@ -70,20 +70,8 @@ async def serving(
         yield None
         return
     runner = web.AppRunner(application(reader, is_alive=is_alive), access_log=None, shutdown_timeout=SHUTDOWN_S)
-    await runner.setup()
-    try:
-        host = f"[{http.host}]" if ":" in http.host else http.host
-        try:
-            await web.TCPSite(runner, http.host, http.port).start()
-        except OSError as error:
-            raise ConfigError(
-                f"http.listen: cannot listen on {host}:{http.port}: {error.strerror or error}",
-                hint='Is another syncd running? Choose another port, or http.listen = "off".',
-            ) from None
-        port: int = runner.addresses[0][1]
-        yield f"http://{host}:{port}/"
-    finally:
-        await runner.cleanup()
+    async with listener.listening(runner, http, option="http.listen") as place:
+        yield f"http://{place}/"
 
 
 @web.middleware
