@@ -245,6 +245,20 @@ times = st.builds(
 )
 
 
+@pytest.mark.parametrize("day", ["2024-06-01", "2024-03-31", "2024-10-27", "1969-12-31", "2000-01-01", "1800-01-01"])
+def test_instants_counted_together_are_those_read_alone(day: str) -> None:
+    """Each minute of a day, of which most are put together from what was read before; on two of them clocks change."""
+    parser = Parser(TABLES["cyclesoftware.customers"], ZONE)
+    place = parser.names.index("datetime_created")
+    told = [f"{day}{' T'[at % 2]}{at // 60:02d}:{at % 60:02d}:{at * 7 % 60:02d}" for at in range(24 * 60)]
+    records = [_sent({"customer_id": at, "datetime_created": text}) for at, text in enumerate(told, 1)]
+    columns, places = parser.columns(records, list(range(len(records))))
+    assert columns
+    assert len(places) > 1_300
+    alone = [parser._slow_row(records[at], ()) for at in places]
+    assert list(columns.values[place]) == [microseconds(row.values[place]) for row in alone if isinstance(row, Row)]
+
+
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_records_read_together_and_alone_agree(data: st.DataObject) -> None:

@@ -244,7 +244,7 @@ def _unwrapped(value: Any) -> Any:
     """Return what PostgreSQL could not hold and was wrapped for it."""
     match value:
         case {"$json": str(text)} if len(value) == 1:
-            return json.loads(text, parse_float=Decimal)
+            return _unwrapped(json.loads(text, parse_float=Decimal))  # what holds NUL may hold an infinity too
         case {"$base64": str(text)} if len(value) == 1:
             return base64.b64decode(text).decode("utf-8", "surrogateescape")
         case dict():
