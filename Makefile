@@ -19,7 +19,8 @@ READY := .venv/ready
 PIP_TOOLS := pip-tools==7.6.2
 
 # what speaks to PostgreSQL in every way: DDL, COPY, merge, locks, kills
-ON_EVERY_MAJOR := $(addprefix tests/test_,migrations.py cookbook.py reporting.py source_cyclis.py crashes.py)
+ON_EVERY_MAJOR := $(addprefix tests/,integration/test_migrations.py papers/test_cookbook.py integration/test_reporting.py \
+  sources/test_cyclis.py promises/test_crashes.py)
 
 MINUTES ?= 20
 SEED ?= 1
@@ -41,14 +42,14 @@ majors: $(READY)
 	done
 
 soak: $(READY)
-	@$(RUN) tests.soak --minutes $(MINUTES) --seed $(SEED)
-	@SYNCD_MODEL_EXAMPLES=5000 $(RUN) pytest -q tests/test_model.py
+	@$(RUN) tests.promises.soak --minutes $(MINUTES) --seed $(SEED)
+	@SYNCD_MODEL_EXAMPLES=5000 $(RUN) pytest -q tests/promises/test_model.py
 
 bench: $(READY)
 	@$(RUN) bench $(ARGS)
 
 plans: $(READY)
-	@$(RUN) tests.plans $(ARGS)
+	@$(RUN) tests.papers.plans $(ARGS)
 
 lint: $(READY)
 	@$(RUN) ruff check --quiet .

@@ -17,11 +17,11 @@ from bench.gatekeeper import DayKind, Gatekeeper, MinuteKind, Says
 from bench.stage import Stage
 from bench.table import Row
 from bench.virtual_time import TimedDatabase, VirtualTime
-from syncd import budget
 from syncd.config import BudgetConfig
+from syncd.contract import Lane
 from syncd.errors import Throttled
-from syncd.ledger import Purse
-from syncd.source import Lane
+from syncd.upstream import budget
+from syncd.upstream.purse import Purse
 
 ITEM = "budget"
 MIDNIGHT = datetime(2026, 3, 9, 23, tzinfo=UTC)  # in Amsterdam; the days that follow have 24 hours

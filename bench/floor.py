@@ -25,7 +25,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from bench.upstream import GZIP, PAGE
-from syncd.source import Kind, Table
+from syncd.contract import Kind, Table
 from syncd.sources.cyclesoftware import CUSTOMERS, PHONE_NUMBERS
 
 _TYPES: dict[Kind, Any] = {Kind.BIGINT: int, Kind.TEXT: str, Kind.NUMERIC: Decimal, Kind.TIMESTAMP: str}

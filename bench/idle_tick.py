@@ -13,10 +13,11 @@ from bench.stage import Stage
 from bench.table import Row
 from bench.upstream import Upstream, served
 from syncd import config as configuration
-from syncd import database, log
-from syncd.client import http_session
+from syncd import log
+from syncd.engine.syncer import Order, Syncer
 from syncd.sources import registry, specs
-from syncd.sync import Order, Syncer
+from syncd.storage.postgres import database
+from syncd.upstream.account import http_session
 
 TICKS = 100
 WARM = 5

@@ -25,7 +25,7 @@ import asyncpg
 from bench.stage import Stage, python
 from bench.standin import STREAMS
 from bench.table import Row
-from syncd import embedded
+from syncd.storage.postgres import embedded
 
 ITEM = "many accounts"
 EVERY_S = 300.0

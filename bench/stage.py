@@ -16,9 +16,9 @@ from typing import Any
 import asyncpg
 
 from syncd import config as configuration
-from syncd import database, embedded
 from syncd.config import Secret
-from syncd.embedded.cluster import SUPERUSER
+from syncd.storage.postgres import database, embedded
+from syncd.storage.postgres.embedded.cluster import SUPERUSER
 
 CUSTOMERS = 200_000
 BIG = 2_000_000

@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 
-from syncd.database import Database
+from syncd.storage.postgres.database import Database
 
 
 class VirtualTime:

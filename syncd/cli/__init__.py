@@ -8,8 +8,8 @@ from typing import NoReturn
 
 import click
 
-from syncd.cli import callbacks, ending, mending, reading, runs, service, tools
-from syncd.cli.form import COMPLETE_VARIABLE, Group
+from syncd.cli import callbacks, exits, mending, reading, runs, service, tools
+from syncd.cli.options import COMPLETE_VARIABLE, Group
 
 __all__ = ["cli", "main"]
 
@@ -52,7 +52,7 @@ for _command in (
     service.demo, service.init, service.check, service.migrate, service.run, runs.sync, runs.backfill, runs.status,
     mending.rejects, mending.cursor, mending.verify, mending.forget, callbacks.callbacks, tools.sandbox, tools.sql,
     reading.report,
-    reading.export, tools.completion,
+    reading.export, tools.completion_script,
 ):  # fmt: skip
     cli.add_command(_command)
 
@@ -65,4 +65,4 @@ YOUNG_OBJECTS = 50_000
 def main() -> NoReturn:
     """Run the command line; every foreseen error becomes two lines on stderr and its exit code."""
     gc.set_threshold(YOUNG_OBJECTS)
-    raise SystemExit(ending.guarded(lambda: cli(standalone_mode=False, complete_var=COMPLETE_VARIABLE)))
+    raise SystemExit(exits.guarded(lambda: cli(standalone_mode=False, complete_var=COMPLETE_VARIABLE)))

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from syncd.cli import complete
-from syncd.cli.form import config_option, execute, group, json_option
+from syncd.cli import completion
+from syncd.cli.options import config_option, execute, group, json_option
 
 __all__ = ["callbacks"]
 
-source_argument = click.argument("source", shell_complete=complete.callback_sources)
+source_argument = click.argument("source", shell_complete=completion.callback_sources)
 
 
 @group(
@@ -40,7 +40,7 @@ def register(source: str, replace: bool, config_path: Path | None) -> int:
 
     Needs callbacks = true and callback_url in the configuration of the source. Does nothing if ours is there already.
     """
-    from syncd import callbacks as module
+    from syncd.cli.commands import callbacks as module
 
     return execute(module.register(config_path, source, replace=replace))
 
@@ -53,7 +53,7 @@ def clear(source: str, config_path: Path | None) -> int:
 
     One that is not ours is left alone. The polling goes on as before.
     """
-    from syncd import callbacks as module
+    from syncd.cli.commands import callbacks as module
 
     return execute(module.clear(config_path, source))
 
@@ -72,6 +72,6 @@ def status(source: str, config_path: Path | None, as_json: bool) -> int:
 
     Exit code 1 if we listen, and what is registered is not ours.
     """
-    from syncd import callbacks as module
+    from syncd.cli.commands import callbacks as module
 
     return execute(module.status(config_path, source, as_json=as_json))

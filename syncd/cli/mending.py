@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from syncd.cli import complete
-from syncd.cli.form import (
+from syncd.cli import completion
+from syncd.cli.options import (
     command,
     config_option,
     execute,
@@ -38,7 +38,7 @@ def rejects_list(selectors: tuple[str, ...], config_path: Path | None, as_json: 
 
     Shows no contents: see `syncd rejects show`.
     """
-    from syncd import mend
+    from syncd.cli.commands import mend
 
     return execute(mend.list_rejects(config_path, selectors, as_json=as_json))
 
@@ -52,7 +52,7 @@ def rejects_show(reject_id: int, config_path: Path | None, as_json: bool) -> int
 
     The record may hold personal data.
     """
-    from syncd import mend
+    from syncd.cli.commands import mend
 
     return execute(mend.show_reject(config_path, reject_id, as_json=as_json))
 
@@ -72,7 +72,7 @@ def rejects_replay(selectors: tuple[str, ...], config_path: Path | None, as_json
 
     Asks no upstream: the record as sent is parsed by this version of syncd. A row that is newer stays as it is.
     """
-    from syncd import mend
+    from syncd.cli.commands import mend
 
     return execute(mend.replay_rejects(config_path, selectors, as_json=as_json))
 
@@ -105,7 +105,7 @@ kind_option = click.option(
 @json_option
 def cursor_show(selectors: tuple[str, ...], config_path: Path | None, as_json: bool) -> int:
     """Show the cursors of the matching streams."""
-    from syncd import mend
+    from syncd.cli.commands import mend
 
     return execute(mend.show_cursors(config_path, selectors, as_json=as_json))
 
@@ -114,7 +114,7 @@ def cursor_show(selectors: tuple[str, ...], config_path: Path | None, as_json: b
     "set",
     examples=[("""syncd cursor set shop.customers '{"since": "2026-01-31T00:00:00Z"}'""", "")],
 )
-@click.argument("selector", shell_complete=complete.selectors)
+@click.argument("selector", shell_complete=completion.selectors)
 @click.argument("value", metavar="JSON")
 @kind_option
 @config_option
@@ -123,7 +123,7 @@ def cursor_set(selector: str, value: str, kind: str, config_path: Path | None) -
 
     Of the form that `syncd cursor show` prints for it. Refused while a run of the stream is under way.
     """
-    from syncd import mend
+    from syncd.cli.commands import mend
 
     return execute(mend.set_cursor(config_path, selector, value, kind=kind))
 
@@ -143,7 +143,7 @@ def cursor_reset(selectors: tuple[str, ...], kind: str, config_path: Path | None
 
     Its next run lists everything. No row is touched. Refused while a run of the stream is under way.
     """
-    from syncd import mend
+    from syncd.cli.commands import mend
 
     return execute(mend.reset_cursors(config_path, selectors, kind=kind))
 
@@ -172,7 +172,7 @@ def verify(selectors: tuple[str, ...], pages: int, repair: bool, config_path: Pa
     Asks the upstream anew, in the backfill lane, and names every row and field that differs, child rows too. A row gone
     upstream is told of, and left to the next sweep. Exit code 1 if anything differs that was not repaired.
     """
-    from syncd import verify as module
+    from syncd.cli.commands import verify as module
 
     return execute(module.run(config_path, selectors, pages=pages, repair=repair, as_json=as_json))
 
@@ -185,7 +185,7 @@ def verify(selectors: tuple[str, ...], pages: int, repair: bool, config_path: Pa
         ("syncd forget shop.customers --excluded", "old values of fields that are excluded or hashed now"),
     ]
 )
-@click.argument("place", metavar="SOURCE[.STREAM]", shell_complete=complete.selectors)
+@click.argument("place", metavar="SOURCE[.STREAM]", shell_complete=completion.selectors)
 @click.argument("keys", nargs=-1, metavar="[KEY]...")
 @click.option("--excluded", is_flag=True, help="Strip a stream of what `exclude` and `hash` name.")
 @click.option("--undo", is_flag=True, help="Let persons come back with the next full pass.")
@@ -209,7 +209,7 @@ def forget(
     rejects, takes what is personal from orders that refer to them, and keeps a salted marker, so that no sync brings
     them back. All of it or nothing. What backups still hold: docs/privacy.md.
     """
-    from syncd import forget as module
+    from syncd.cli.commands import forget as module
 
     return execute(
         module.run(config_path, place, keys, excluded=excluded, undo=undo, dry_run=dry_run, yes=yes, as_json=as_json)

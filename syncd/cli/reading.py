@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from syncd.cli import complete
-from syncd.cli.form import command, config_option, execute
+from syncd.cli import completion
+from syncd.cli.options import command, config_option, execute
 
 
 @command(
@@ -16,7 +16,7 @@ from syncd.cli.form import command, config_option, execute
         ("syncd report cars_by_make --format csv --output cars.csv", "as a file"),
     ]
 )
-@click.argument("name", required=False, shell_complete=complete.reports)
+@click.argument("name", required=False, shell_complete=completion.reports)
 @click.option(
     "--format",
     "form",
@@ -32,7 +32,7 @@ def report(name: str | None, form: Any, output: Path | None, config_path: Path |
 
     Each is one query on schema reporting (docs/cookbook.md shows them); without a name they are listed.
     """
-    from syncd import reports
+    from syncd.cli.commands import reports
 
     return execute(reports.run(config_path, name, form=form, output=output))
 
@@ -44,7 +44,7 @@ def report(name: str | None, form: Any, output: Path | None, config_path: Path |
         ("syncd export lease.orders --format jsonl | gzip > orders.jsonl.gz", "to another program"),
     ]
 )
-@click.argument("selector", metavar="STREAM", shell_complete=complete.selectors)
+@click.argument("selector", metavar="STREAM", shell_complete=completion.selectors)
 @click.option(
     "--format", "form", type=click.Choice(["csv", "jsonl", "parquet"]), default="csv", show_default=True,
     help="Form of the file.",
@@ -57,6 +57,6 @@ def export(selector: str, form: Any, output: Path | None, with_deleted: bool, co
 
     Streams from the database, however many rows there are; a file takes its name once it is whole.
     """
-    from syncd import export as module
+    from syncd.cli.commands import export as module
 
     return execute(module.run(config_path, selector, form=form, output=output, with_deleted=with_deleted))

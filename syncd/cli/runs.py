@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from syncd.cli.form import (
+from syncd.cli.options import (
     command,
     config_option,
     execute,
@@ -42,10 +42,10 @@ def sync(
     Ctrl-C stops every run at its next page; the next run goes on from there. A stream that another process is running
     is not run twice: the result says who holds it.
     """
-    from syncd import runs
+    from syncd.cli import runner
 
     return execute(
-        runs.sync(
+        runner.sync(
             config_path, selectors, full=full, accept_deletions=accept_deletions, as_json=as_json, verbose=verbose
         )
     )
@@ -82,7 +82,7 @@ def backfill(
     overwrites what is newer. Times without a zone are read in the zone of the source. Ctrl-C stops at a page; the same
     command goes on there. A range that is complete is not walked again, unless asked for with --again.
     """
-    from syncd import backfill as module
+    from syncd.cli.commands import backfill as module
 
     return execute(
         module.run(
@@ -106,6 +106,6 @@ def status(config_path: Path | None, as_json: bool) -> int:
     Streams with state, cursor, rows, last run, freshness and next run; rejects and drift; requests left. --json prints
     the same document as /api/status.
     """
-    from syncd import commands
+    from syncd.cli import session
 
-    return execute(commands.status(config_path, as_json=as_json))
+    return execute(session.status(config_path, as_json=as_json))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from syncd.cli import complete
-from syncd.cli.form import command, config_option, execute, json_option, verbose_option
+from syncd.cli import completion
+from syncd.cli.options import command, config_option, execute, json_option, verbose_option
 
 
 @command(
@@ -58,7 +58,7 @@ def demo(
     Starts simulated upstreams and a private database, syncs every stream, serves the status page, and prints queries
     to try. Then it keeps syncing while the simulated world changes, until Ctrl-C. Its mirror starts empty each time.
     """
-    from syncd import demo as module
+    from syncd.cli.commands import demo as module
 
     return execute(
         module.run(
@@ -80,7 +80,7 @@ def demo(
         ),
     ]
 )
-@click.option("--type", "source_type", metavar="TYPE", shell_complete=complete.types, help="Type of the source.")
+@click.option("--type", "source_type", metavar="TYPE", shell_complete=completion.types, help="Type of the source.")
 @click.option("--name", metavar="NAME", help="Its name, which becomes the column `source`.")
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE",
@@ -108,7 +108,7 @@ def init(
     Asks on a terminal, or takes flags. A secret that is typed goes into a file of its own that only you can read; on
     the command line only the place of one is taken. Never overwrites a file.
     """
-    from syncd import init as module
+    from syncd.cli.commands import init as module
 
     return module.run(
         config_path, source_type=source_type, name=name, settings=settings, database_url=database_url, add=add
@@ -123,7 +123,7 @@ def check(config_path: Path | None, as_json: bool) -> int:
 
     Says what is missing and how to mend it. Logs in and sends one cheap request per source; writes nothing.
     """
-    from syncd import check as module
+    from syncd.cli.commands import check as module
 
     return execute(module.run(config_path, as_json=as_json))
 
@@ -140,9 +140,9 @@ def migrate(config_path: Path | None) -> int:
 
     Safe to run twice at once, and at any time: what is there stays. Run it after every upgrade.
     """
-    from syncd import commands
+    from syncd.cli import session
 
-    return execute(commands.migrate(config_path))
+    return execute(session.migrate(config_path))
 
 
 @command(
@@ -159,6 +159,6 @@ def run(config_path: Path | None) -> int:
     SIGTERM ends it at a page boundary, within 10 s. SIGHUP re-reads the configuration; a bad one is refused and the
     old one stays. The log goes to stderr, the status page listens where http.listen says.
     """
-    from syncd import commands
+    from syncd.cli import session
 
-    return execute(commands.run_daemon(config_path))
+    return execute(session.run_daemon(config_path))

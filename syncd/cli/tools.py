@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from syncd.cli import complete
-from syncd.cli.form import COMPLETE_VARIABLE, command, config_option, execute, json_option
+from syncd.cli import completion
+from syncd.cli.options import COMPLETE_VARIABLE, command, config_option, execute, json_option
 
 
 @command(
@@ -38,7 +38,7 @@ from syncd.cli.form import COMPLETE_VARIABLE, command, config_option, execute, j
     multiple=True,
     metavar="NAME[:API[.STREAM]][@TIMES]",
     help="Switch a fault on.",
-    shell_complete=complete.faults,
+    shell_complete=completion.faults,
 )
 @click.option(
     "--evolve", default=0.0, show_default=True, metavar="SECONDS", type=click.FloatRange(0),
@@ -65,10 +65,10 @@ def sandbox(
 
     On this machine only, until Ctrl-C. Prints a configuration that reaches them.
     """
-    from syncd import commands
+    from syncd.cli import session
 
     return execute(
-        commands.serve_sandbox(
+        session.serve_sandbox(
             port=port, seed=seed, customers=customers, faults=faults, evolve_s=evolve, list_faults=list_faults,
             config_path=config_path,
         )
@@ -84,21 +84,22 @@ def sql(query: str, config_path: Path | None, as_json: bool) -> int:
 
     Handy with the private server, where there is no psql.
     """
-    from syncd import commands
+    from syncd.cli import session
 
-    return execute(commands.sql(config_path, query, as_json=as_json))
+    return execute(session.sql(config_path, query, as_json=as_json))
 
 
 @command(
+    "completion",
     examples=[
         ("source <(syncd completion bash)", "bash: this line in ~/.bashrc"),
         ("source <(syncd completion zsh)", "zsh: in ~/.zshrc, after compinit"),
         ("syncd completion fish > ~/.config/fish/completions/syncd.fish", "fish: once"),
-    ]
+    ],
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
-def completion(context: click.Context, shell: str) -> int:
+def completion_script(context: click.Context, shell: str) -> int:
     """Print the script that completes words of syncd.
 
     Commands, options, and the sources and streams of the configuration (--config, if it stands before them).

@@ -5,8 +5,8 @@ import pkgutil
 from functools import cache, partial
 
 from syncd.config import SourceSpec, StreamSpec
-from syncd.privacy import may_withhold
-from syncd.source import Source
+from syncd.contract import Source
+from syncd.records.privacy import may_withhold
 
 
 @cache

@@ -21,10 +21,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from syncd.config import OptionSpec, Secret
-from syncd.errors import BadCredentials, BadPayload, BadRequest, NotFound, Throttled, UpstreamError
-from syncd.paging import Resume, Slice, walk_offsets
-from syncd.records import column, elements, envelope, scalar
-from syncd.source import (
+from syncd.contract import (
     ALIVE,
     Answer,
     Column,
@@ -40,7 +37,10 @@ from syncd.source import (
     Walk,
     snake,
 )
-from syncd.values import earliest_reading, latest_reading
+from syncd.contract.paging import Resume, Slice, walk_offsets
+from syncd.errors import BadCredentials, BadPayload, BadRequest, NotFound, Throttled, UpstreamError
+from syncd.records.parser import column, elements, envelope, scalar
+from syncd.records.values import earliest_reading, latest_reading
 
 RENEW_AT: Final = 0.9  # of a token's life; our choice
 TOKEN_LIFE_S: Final = 3600.0  # where expires_in cannot be read; the sample says 86400, a 401 corrects either

@@ -16,10 +16,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from syncd.config import OptionSpec
-from syncd.errors import BadPayload, ConfigError, NotFound, UsageError
-from syncd.paging import Resume, Slice, walk_offsets
-from syncd.records import Parser, column, elements, envelope, scalar
-from syncd.source import (
+from syncd.contract import (
     ALIVE,
     Answer,
     Auth,
@@ -37,7 +34,10 @@ from syncd.source import (
     Walk,
     month_of,
 )
-from syncd.values import earliest_reading, latest_reading
+from syncd.contract.paging import Resume, Slice, walk_offsets
+from syncd.errors import BadPayload, ConfigError, NotFound, UsageError
+from syncd.records.parser import Parser, column, elements, envelope, scalar
+from syncd.records.values import earliest_reading, latest_reading
 
 SCHEMA = "cyclesoftware"
 STOCK_BATCH = 100

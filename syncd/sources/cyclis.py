@@ -16,10 +16,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from syncd.config import OptionSpec
-from syncd.errors import BadPayload, BadRequest, NotFound, ScopeMissing, UsageError
-from syncd.records import Parser, column, elements, envelope, scalar
-from syncd.rows import Row
-from syncd.source import (
+from syncd.contract import (
     ALIVE,
     CALLBACK_OPTIONS,
     EMAIL,
@@ -42,7 +39,10 @@ from syncd.source import (
     Walk,
     month_of,
 )
-from syncd.values import earliest_reading
+from syncd.errors import BadPayload, BadRequest, NotFound, ScopeMissing, UsageError
+from syncd.records.parser import Parser, column, elements, envelope, scalar
+from syncd.records.rows import Row
+from syncd.records.values import earliest_reading
 
 SCHEMA = "cyclis"
 STALE_PAGES = 50

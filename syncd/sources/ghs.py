@@ -15,10 +15,10 @@ from urllib.parse import quote
 import msgspec
 
 from syncd.config import OptionSpec, Secret
+from syncd.contract import Answer, Column, Kind, Page, Scope, Send, Source, Stream, Table, Walk, snake
+from syncd.contract.paging import Resume, Slice, walk_offsets
 from syncd.errors import BadCredentials, BadPayload, BadRequest, NotFound
-from syncd.paging import Resume, Slice, walk_offsets
-from syncd.records import column, elements, envelope, scalar
-from syncd.source import Answer, Column, Kind, Page, Scope, Send, Source, Stream, Table, Walk, snake
+from syncd.records.parser import column, elements, envelope, scalar
 
 IDLE: Final = timedelta(minutes=19)  # sessions live "about twenty minutes" (vendor's page, Sessions)
 ORDERS_TAKE: Final = 100  # our choice; `take` is required (FACTS, P)

@@ -5,8 +5,8 @@ from typing import Final
 
 import asyncpg
 
-from syncd.database import Database
 from syncd.status.model import Rows
+from syncd.storage.postgres.database import Database
 
 COUNT_TIMEOUT_S: Final = 5.0
 """Counting the rows of the mirror may take this long; then rows are left unknown."""

@@ -10,10 +10,10 @@ from typing import Final, Literal
 import asyncpg
 import msgspec
 
-from syncd import schedule
 from syncd.config import StreamConfig
-from syncd.database import Database
+from syncd.engine import schedule
 from syncd.status.model import Pair
+from syncd.storage.postgres.database import Database
 
 SLOT: Final = timedelta(minutes=30)
 SLOTS: Final = 48

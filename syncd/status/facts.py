@@ -7,14 +7,16 @@ from typing import Final
 import asyncpg
 import msgspec
 
-from syncd import budget, log, schedule
+from syncd import log
 from syncd.config import BudgetConfig, StreamConfig
-from syncd.database import Database
-from syncd.ledger import stream_lock
-from syncd.source import Cursor
+from syncd.contract import Cursor
+from syncd.engine import schedule
 from syncd.status.model import BackfillStatus, BudgetStatus, Drift, Pair, Rows, RunStatus, StreamStatus
 from syncd.status.progress import progress_of
 from syncd.status.words import cursor_words, judge, schedule_words
+from syncd.storage.postgres.database import Database
+from syncd.storage.state.ledger import stream_lock
+from syncd.upstream import budget
 
 QUERY_TIMEOUT_S: Final = 20.0
 DRIFT_SHOWN: Final = 100

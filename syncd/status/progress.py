@@ -3,9 +3,9 @@
 import math
 from datetime import datetime
 
-from syncd import budget
-from syncd.source import Cursor
+from syncd.contract import Cursor
 from syncd.status.model import Progress, RunStatus
+from syncd.upstream import budget
 
 SHOWN_FROM_S = 5.0
 """A run younger than this has no rate worth telling; our choice."""

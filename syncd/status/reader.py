@@ -6,15 +6,15 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from syncd import schedule
 from syncd.config import Config
-from syncd.database import Database
-from syncd.source import Source
+from syncd.contract import Source
+from syncd.engine import schedule
 from syncd.status.counts import count_rows
 from syncd.status.day import Day, StreamDay, read_day, read_stream_days
 from syncd.status.facts import FIRST_OK, STREAM_RUNS, Facts, budget_status, columns, purse_of, run_of
 from syncd.status.kept import Kept
 from syncd.status.model import Pair, Rows, RunStatus, SourceStatus, State, Status
+from syncd.storage.postgres.database import Database
 
 STATUS_KEPT_S: Final = 1.0
 """A status is given to everybody who asks within this time."""

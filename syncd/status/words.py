@@ -5,10 +5,10 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from syncd import schedule
 from syncd.config import StreamConfig, is_off
-from syncd.duration import spoken
-from syncd.source import Cursor
+from syncd.config.duration import spoken
+from syncd.contract import Cursor
+from syncd.engine import schedule
 from syncd.status.model import RunStatus, State, StreamStatus
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.sandbox.caller import Caller, calling
+from tests.support.caller import Caller, calling
 
 
 @pytest.fixture

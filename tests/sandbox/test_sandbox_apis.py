@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from syncd.sandbox import CREDENTIALS, Limits
-from tests.sandbox.caller import CUSTOMERS, VEHICLES, Caller, calling
+from tests.support.caller import CUSTOMERS, VEHICLES, Caller, calling
 
 SAMPLES: dict[str, dict[str, list[dict[str, Any]]]] = json.loads(
     resources.files("syncd.sandbox").joinpath("samples.json").read_bytes()

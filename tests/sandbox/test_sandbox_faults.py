@@ -13,7 +13,7 @@ import pytest
 
 from syncd.sandbox import FAULTS, parse_fault
 from syncd.sandbox.faults import KINDS, Stage
-from tests.sandbox.caller import CUSTOMERS, VEHICLES, Caller, Reply
+from tests.support.caller import CUSTOMERS, VEHICLES, Caller, Reply
 
 PATHS: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("cyclesoftware", "customers"): (CUSTOMERS, {"offset": 100}),

@@ -13,7 +13,7 @@ import pytest
 
 from syncd.sandbox import CREDENTIALS, Sandbox, config_text, serve
 from syncd.sandbox.world import KEYS
-from tests.sandbox.caller import CUSTOMERS, Caller, Clock, calling
+from tests.support.caller import CUSTOMERS, Caller, Clock, calling
 
 STREAMS = [(api, stream) for api, streams in KEYS.items() for stream in streams]
 

@@ -1,0 +1,336 @@
+"""`syncd backfill`: a range of the past in the backfill lane, after what it will cost was told; or only that."""
+
+import asyncio
+import dataclasses
+import math
+import os
+import shlex
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+from syncd import config as configuration
+from syncd.cli import console
+from syncd.cli.commands.mend import forget_cursor
+from syncd.cli.runner import Job, opened, report, run_jobs
+from syncd.cli.session import stopped_by_signals, unless_stopped
+from syncd.config.duration import spoken
+from syncd.contract import Answer, Page, Upstream
+from syncd.engine.syncer import Order, Result, Syncer
+from syncd.errors import SyncdError, UsageError
+from syncd.upstream.budget import Forecast
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """What a backfill would cost; None: not known. `rows_known` says where the number of rows comes from.
+
+    `today_share` is of what the backfill lane may still send today, `quota_days` of what it may send in a day.
+    """
+
+    source: str
+    stream: str
+    page_rows: int
+    rows_known: str
+    rows: int | None = None
+    requests: int | None = None
+    takes_s: float | None = None
+    today_share: float | None = None
+    quota_days: float | None = None
+
+
+_UNKNOWN = "how many rows it holds is not known: this API does not say, and the mirror holds no more than a page yet"
+
+
+async def run(
+    path: Path | None,
+    selectors: Sequence[str],
+    *,
+    since: str,
+    until: str | None,
+    dry_run: bool,
+    again: bool,
+    as_json: bool,
+    verbose: bool,
+) -> int:
+    """Run, or only estimate, the backfill of every matching stream; 1 if any run was not ok."""
+    async with opened(path, selectors, verbose=verbose) as syncer:
+        with stopped_by_signals() as stop:
+            jobs = [
+                Job(source=source, stream=stream, order=_order(syncer, source, since, until, stop))
+                for source, stream in _pairs(syncer, selectors)
+            ]
+            if dry_run:
+                return await _estimate_all(syncer, jobs, stop, as_json=as_json)
+            todo, done = [], {}
+            for job in jobs:
+                if again:
+                    await forget_cursor(syncer.database, job.source, job.stream, job.order.cursor_kind)
+                stands = await _stands(syncer, job)
+                if isinstance(stands, Result):
+                    done[job.name] = stands
+                else:
+                    todo.append(await _foretold(syncer, job, stop) if stands == "new" else job)
+            try:
+                results = await run_jobs(syncer, todo, quiet=as_json or verbose)
+            except asyncio.CancelledError:
+                _say_how_to_go_on()
+                raise
+    by_name = done | {result.name: result for result in results}
+    code = report([by_name[job.name] for job in jobs], as_json=as_json)
+    if any(result.outcome in ("aborted", "throttled") for result in results):
+        _say_how_to_go_on()
+    return code
+
+
+def _say_how_to_go_on() -> None:
+    """Print the command that goes on with this one, wherever it is typed."""
+    words = [word for word in sys.argv[1:] if word != "--again"]
+    is_named = any(word == "--config" or word.startswith("--config=") for word in words)
+    found = os.environ.get("SYNCD_CONFIG")
+    if found and not is_named:
+        words += ["--config", str(Path(found).absolute())]
+    console.print_note(f"to go on: {console.program()} {shlex.join(words)}")
+
+
+def _pairs(syncer: Syncer, selectors: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the streams that can be walked over a range; naming one that cannot is an error."""
+    pairs = configuration.select(syncer.config, selectors)
+    able = [(source, stream) for source, stream in pairs if syncer.source(source)[0].stream(stream).backfills]
+    named = [f"{source}.{stream}" for source, stream in pairs if (source, stream) not in able]
+    exact = [name for name in named if name in selectors]
+    if exact or not able:
+        known = [
+            f"{name}.{stream.name}"
+            for name in syncer.config.sources
+            for stream in syncer.source(name)[0].streams
+            if stream.backfills
+        ]
+        raise UsageError(
+            f"{', '.join(exact or named)}: this API knows no range for it, every run lists all there is",
+            hint=f"Streams with a range: {', '.join(known)}. For the others: syncd sync --full",
+        )
+    return able
+
+
+def _order(syncer: Syncer, source: str, since: str, until: str | None, stop: asyncio.Event) -> Order:
+    zone = ZoneInfo(str(syncer.config.sources[source].options.get("zone", "UTC")))
+    begin = _instant(since, zone, "--since")
+    end = _instant(until, zone, "--until") if until else None
+    if begin >= (end or syncer.clock()):
+        raise UsageError("the range is empty: --since is not before --until", hint="Until defaults to now.")
+    return Order(kind="backfill", since=begin, until=end, stop=stop)
+
+
+def _instant(text: str, zone: ZoneInfo, option: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UsageError(f"{option} {text}: no date or time", hint="2026-01-31 or 2026-01-31T08:00") from None
+
+
+async def _stands(syncer: Syncer, job: Job) -> str | Result:
+    """Say how far the range was walked before: "new", "begun", or how it ended.
+
+    It is complete if the cursor was written by a run that ended well: not every cursor within a walk tells that it is.
+    """
+    async with syncer.database.connection() as conn:
+        row = await conn.fetchrow(
+            "SELECT (SELECT max(r.finished_at) FROM syncd.runs r"
+            "  WHERE r.source = c.source AND r.stream = c.stream AND r.kind = 'backfill' AND r.outcome = 'ok'"
+            "  AND c.updated_at BETWEEN r.started_at AND r.finished_at) AS at"
+            " FROM syncd.cursors c WHERE c.source = $1 AND c.stream = $2 AND c.kind = $3",
+            job.source, job.stream, job.order.cursor_kind,
+        )  # fmt: skip
+    if row is None:
+        return "new"
+    if row["at"] is None:
+        console.print_note(f"{job.name}: goes on where it stopped")
+        return "begun"
+    console.print_note(f"{job.name}: complete since {row['at']:%Y-%m-%d %H:%M:%S} UTC; --again walks it once more")
+    return Result(job.source, job.stream, "backfill", outcome="ok")
+
+
+async def _foretold(syncer: Syncer, job: Job, stop: asyncio.Event) -> Job:
+    """Tell what a backfill will cost, and return its job with the rows to expect; the run itself tells of faults."""
+    try:
+        cost = None if stop.is_set() else await unless_stopped(stop, estimate(syncer, job))
+    except SyncdError:
+        return job
+    if cost is None:
+        return job
+    if cost.requests is None:
+        known = f"about {cost.rows:,} rows ({cost.rows_known}), in how many requests is not known" if cost.rows else ""
+        console.print_note(f"{job.name}: {known or cost.rows_known}")
+    else:
+        console.print_note(
+            f"{job.name}: about {cost.rows:,} rows ({cost.rows_known}) in {cost.requests:,} requests,"
+            f" {spoken(cost.takes_s)}, {console.quota(cost.quota_days or 0.0)}"
+        )
+    return dataclasses.replace(job, rows=cost.rows)
+
+
+# --- What it will cost ------------------------------------------------------------------------------------------------
+
+
+class _EnoughError(Exception):
+    """A walk asked for more than the one page that an estimate needs."""
+
+
+@dataclass
+class _OnePage:
+    """An upstream that gives one page: no request is sent once `closed`."""
+
+    upstream: Upstream
+    closed: bool = False
+
+    async def request(
+        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), json: Any = None
+    ) -> Answer:
+        if self.closed:
+            raise _EnoughError
+        return await self.upstream.request(method, path, params=params, json=json)
+
+
+async def estimate(syncer: Syncer, job: Job) -> Estimate:
+    """Estimate a backfill from its first page (one request or two, nothing is written) and from what is mirrored.
+
+    Where the upstream does not say how many rows the range holds, as many as the mirror holds are assumed: no more than
+    that can come where the mirror is complete.
+    """
+    account = syncer.account(job.source)
+    upstream = account.upstream(job.stream, "backfill")
+    stream = syncer.source(job.source)[0].stream(job.stream)
+    walk = await syncer.walk(job.source, job.stream, job.order, upstream, None)
+    one_page = _OnePage(walk.upstream)
+    pages = stream.walk(dataclasses.replace(walk, upstream=one_page))
+    began_at = time.monotonic()
+    try:
+        page = await anext(pages)
+        one_page.closed = True
+        answer_s = (time.monotonic() - began_at) / max(1, upstream.requests)
+        found, is_all = await _rest(page, pages)
+    finally:
+        await pages.aclose()  # type: ignore[attr-defined]
+        await account.purse.flush()
+    size = len(page.records)
+    cost = Estimate(source=job.source, stream=job.stream, page_rows=size, rows_known=_UNKNOWN)
+    rows, how = (found, "the first page holds all") if is_all else (page.total, "the upstream says so")
+    if rows is None:
+        rows, how = await _mirrored(syncer, job), "as many as the mirror holds"
+        if rows <= size:
+            return cost
+    if is_all:
+        requests = upstream.requests
+    else:
+        each = size - 1 if size > 1 else await _rows_a_request(syncer, job)  # pages overlap by one row
+        if not each:
+            return dataclasses.replace(cost, rows=rows, rows_known=how)
+        requests = max(upstream.requests, math.ceil(rows / each))
+    forecast = await account.purse.forecast(requests, "backfill")
+    return dataclasses.replace(
+        cost, requests=requests, rows=rows, rows_known=how, takes_s=max(forecast.takes_s, requests * answer_s),
+        quota_days=forecast.quota_days, today_share=_share(requests, forecast),
+    )  # fmt: skip
+
+
+def _share(requests: int, forecast: Forecast) -> float | None:
+    """Return the share of today's requests; None where no day limit is known, or where today's are spent."""
+    return requests / forecast.left_today if forecast.left_today else None
+
+
+async def _rest(page: Page, pages: AsyncIterator[Page]) -> tuple[int, bool]:
+    """Return the rows that a walk gives without another request, and whether these are all."""
+    rows = len(page.records)
+    try:
+        async for more in pages:
+            rows += len(more.records)
+    except _EnoughError:
+        return rows, False
+    return rows, True
+
+
+async def _rows_a_request(syncer: Syncer, job: Job) -> float:
+    """Return how many rows a request has brought so far; 0 if none did yet.
+
+    For streams that are walked in windows of time, of which the first may hold next to nothing.
+    """
+    async with syncer.database.connection() as conn:
+        rate = await conn.fetchval(
+            "SELECT sum(rows_seen)::float / nullif(sum(requests), 0) FROM syncd.runs"
+            " WHERE source = $1 AND stream = $2 AND outcome = 'ok' AND rows_seen > 0",
+            job.source, job.stream,
+        )  # fmt: skip
+    return cast("float", rate or 0.0)
+
+
+async def _mirrored(syncer: Syncer, job: Job) -> int:
+    target = syncer.target(job.source, job.stream)
+    async with syncer.database.connection() as conn:
+        count = await conn.fetchval(
+            f"SELECT count(*) FROM {target.name} WHERE source = $1 AND _deleted_at IS NULL", job.source
+        )
+    return cast("int", count)
+
+
+async def _estimate_all(syncer: Syncer, jobs: Sequence[Job], stop: asyncio.Event, *, as_json: bool) -> int:
+    """Print what each backfill would cost; 1 if an upstream did not answer, or all was stopped before."""
+    estimates, failed = [], False
+    for job in jobs:
+        try:
+            cost = await unless_stopped(stop, estimate(syncer, job))
+            if cost is None:
+                failed = True
+                break
+            estimates.append(cost)
+        except SyncdError as error:
+            failed = True
+            console.print_error(error.at(job.name))
+    for source in dict.fromkeys(job.source for job in jobs):
+        estimates += await _together(syncer, source, [cost for cost in estimates if cost.source == source])
+    if as_json:
+        console.print_json(estimates)
+    elif estimates:
+        console.print_table(
+            "Dry run: nothing was written",
+            ["stream", "requests", "rows", "a page", "takes", "of today", "of a day", "rows known by"],
+            [
+                (f"{e.source}.{e.stream}", e.requests, e.rows, e.page_rows, spoken(e.takes_s) or "unknown", _today(e),
+                 _quota(e), e.rows_known)
+                for e in estimates
+            ],
+        )  # fmt: skip
+        console.print_note("of today: of what the backfill lane may still send; of a day: of what it may send in one")
+    return int(failed)
+
+
+async def _together(syncer: Syncer, source: str, costs: Sequence[Estimate]) -> list[Estimate]:
+    """Return what several backfills of a source cost together, as stream `*`: they share its lane."""
+    if len(costs) < 2 or any(cost.requests is None for cost in costs):
+        return []
+    requests = sum(cost.requests or 0 for cost in costs)
+    forecast = await syncer.account(source).purse.forecast(requests, "backfill")
+    return [
+        Estimate(
+            source=source, stream="*", page_rows=max(cost.page_rows for cost in costs), rows_known="all of these",
+            rows=sum(cost.rows or 0 for cost in costs), requests=requests,
+            takes_s=max(forecast.takes_s, *(cost.takes_s or 0.0 for cost in costs)),
+            quota_days=forecast.quota_days, today_share=_share(requests, forecast),
+        )
+    ]  # fmt: skip
+
+
+def _today(cost: Estimate) -> str:
+    return "unknown" if cost.today_share is None else f"{cost.today_share:.1%}".replace("%", " %")
+
+
+def _quota(cost: Estimate) -> str:
+    if not cost.quota_days:
+        return "unknown" if cost.quota_days is None else "no limit known"
+    return console.quota(cost.quota_days).partition(" of ")[0]

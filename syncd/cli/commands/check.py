@@ -1,0 +1,280 @@
+"""`syncd check`: says of configuration, database and every source whether it works, and how to mend what does not."""
+
+import asyncio
+import contextlib
+import difflib
+import os
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import asyncpg
+
+from syncd import config as configuration
+from syncd.cli import console
+from syncd.cli.session import load_config
+from syncd.clock import utc_now
+from syncd.config import Config, StreamConfig
+from syncd.contract import Answer, Table
+from syncd.engine.syncer import Order, Syncer
+from syncd.errors import DatabaseError, DatabaseUnavailable, SyncdError
+from syncd.records.privacy import place
+from syncd.sources import registry
+from syncd.storage.mirror import erasure
+from syncd.storage.postgres import database
+from syncd.storage.postgres.database import Database
+from syncd.upstream.account import http_session
+from syncd.upstream.purse import Charge
+
+CLOCK_OFF_S = 60.0
+"""A clock that differs by more from a server's makes cursors lag; it is worth a word."""
+
+UPSTREAM, CONFIGURATION, DATABASE = 1, 2, 3
+"""Exit codes of what can fail (DESIGN section 7); the gravest counts."""
+
+
+@dataclass(kw_only=True)
+class Finding:
+    """One thing that was looked at; `hint` is the mending step, `exit_code` what its failure means."""
+
+    what: str
+    state: Literal["ok", "warning", "failed"]
+    detail: str = ""
+    hint: str = ""
+    exit_code: int = 0
+
+
+def _failed(what: str, error: SyncdError, exit_code: int) -> Finding:
+    return Finding(what=what, state="failed", detail=str(error), hint=error.hint, exit_code=exit_code)
+
+
+async def run(path: Path | None, *, as_json: bool) -> int:
+    """Look at everything, print what was found, and return the exit code of the gravest finding."""
+    findings: list[Finding] = []
+    async with contextlib.aclosing(_findings(path)) as found:
+        async for finding in found:
+            findings.append(finding)
+            if not as_json:
+                _print(finding)
+    code = max(finding.exit_code for finding in findings)
+    if as_json:
+        console.print_json(findings)
+    elif code == 0:
+        console.say("all well; next: syncd sync, or syncd run")
+    return code
+
+
+def _print(finding: Finding) -> None:
+    mark = {"ok": "[green]ok[/]     ", "warning": "[yellow]warning[/]", "failed": "[red]failed[/] "}[finding.state]
+    console.out.print(mark, end=" ")
+    console.say(f"{finding.what}: {finding.detail}" if finding.detail else finding.what)
+    if finding.hint:
+        console.say(f"        → {finding.hint}")
+
+
+async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
+    """Yield what is found, from the configuration outwards."""
+    settings = load_config(path, resolve_secrets=False)
+    yield Finding(what=f"configuration {settings.path}", state="ok")
+    missing = configuration.missing_secrets(settings, os.environ)
+    for text in missing:
+        yield Finding(what="secret", state="failed", detail=text, exit_code=CONFIGURATION)
+    for finding in (*_exposed(settings), *_lookups(settings)):
+        yield finding
+    async with contextlib.AsyncExitStack() as stack:
+        opened: Database | None = None
+        try:
+            opened = await database.connect(settings.database)
+            stack.push_async_callback(opened.close)
+            yield Finding(what=f"database {opened.shown}", state="ok")
+            await database.require_writable(opened)
+            found = await _tables(opened)
+            for finding in found:
+                yield finding
+            if not missing and not any(finding.state == "failed" for finding in found):
+                for finding in await _withheld(settings, opened):
+                    yield finding
+            if any(finding.state == "failed" for finding in found):
+                opened = None
+        except DatabaseError as error:
+            yield _failed("database", error, DATABASE)
+            opened = None
+        if missing:
+            yield Finding(what="sources", state="warning", detail="not asked, because secrets are missing")
+            return
+        full = load_config(path)
+        http = await stack.enter_async_context(http_session())
+        syncer = Syncer(full, registry(), opened or _Nowhere(), http)
+        asked = [asyncio.create_task(_source(syncer, name, charged=opened is not None)) for name in full.sources]
+        for task in asked:
+            for finding in await task:
+                yield finding
+
+
+def _exposed(settings: Config) -> list[Finding]:
+    """Return a warning for what others may read: the status page, or a file that holds secrets."""
+    found = []
+    if settings.http and not configuration.is_loopback(settings.http.host):
+        detail = f"http.listen {settings.http.host} is open to other machines, and the page asks for no password"
+        found.append(Finding(what="status page", state="warning", detail=detail, hint="Listen on 127.0.0.1."))
+    inline = [key for key, secret in configuration.secrets(settings) if secret.ref is None and key != "database.url"]
+    mode = settings.path.stat().st_mode
+    if inline and mode & 0o077:
+        detail = f"holds secrets ({', '.join(inline)}) and may be read by others (mode {mode & 0o777:04o})"
+        hint = f"chmod 600 {settings.path}"
+        found.append(Finding(what=str(settings.path), state="warning", detail=detail, hint=hint))
+    return found
+
+
+def _lookups(settings: Config) -> list[Finding]:
+    """Return a finding for every lookup stream that has no keys and is therefore off."""
+    return [
+        Finding(what=f"{source.name}.{stream.name}", state="warning", detail=f"is off: it {reason}")
+        for source in settings.sources.values()
+        for stream in source.streams.values()
+        if stream.enabled and (reason := configuration.is_off(stream))
+    ]
+
+
+_LACKING = """
+SELECT format('%I.%I', n.nspname, c.relname) AS name
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname IN ('syncd', 'cyclesoftware', 'cyclis', 'autengo', 'ghs') AND c.relkind IN ('r', 'p')
+  AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+           AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')
+           AND has_table_privilege(c.oid, 'DELETE'))
+ORDER BY c.oid
+"""
+_MAY_MIGRATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
+_OWNER = "Connect as the owner of the database and its tables, see deploy/roles.sql."
+
+
+async def _tables(opened: Database) -> list[Finding]:
+    """Look whether the tables are there, and whether the role may write every one, or make them."""
+    async with opened.connection() as conn:
+        role, may_migrate = await conn.fetchval("SELECT current_user"), await conn.fetchval(_MAY_MIGRATE)
+        lacking = await conn.fetch(_LACKING)
+    if lacking:
+        others = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+        return [_no_rights(f"the role {role} may not read and write {lacking[0]['name']}{others}")]
+    try:
+        await database.require_migrated(opened)
+    except DatabaseUnavailable:
+        raise
+    except DatabaseError as error:
+        found = [_failed("migrations", error, DATABASE)]
+        return found if may_migrate else [*found, _no_rights(f"the role {role} may not create schemas, as that must")]
+    revision = database.newest_revision()
+    return [
+        Finding(what="rights", state="ok"),
+        Finding(what="migrations", state="ok", detail=f"at revision {revision}"),
+    ]
+
+
+def _no_rights(detail: str) -> Finding:
+    return Finding(what="rights", state="failed", detail=detail, hint=_OWNER, exit_code=DATABASE)
+
+
+async def _withheld(settings: Config, opened: Database) -> list[Finding]:
+    """Return warnings of fields to be left out or hashed that nobody has seen, and of rows that still hold them."""
+    syncer, found = Syncer(settings, registry(), opened, None), []
+    for source in settings.sources.values():
+        for stream in source.streams.values():
+            if not stream.exclude and not stream.hash:
+                continue
+            name, target = f"{source.name}.{stream.name}", syncer.target(source.name, stream.name)
+            async with opened.connection() as conn:
+                found += await _unseen(conn, source.name, stream, target.table)
+                held = await erasure.count_held(conn, source.name, target)
+            if held:
+                told = ", ".join(f"{count:,} in {table}" for table, count in held.items())
+                detail = f"rows hold what is excluded or hashed now: {told}"
+                hint = f"After a reload of the daemon: syncd forget {name} --excluded"
+                found.append(Finding(what=name, state="warning", detail=detail, hint=hint))
+    return found
+
+
+async def _unseen(conn: asyncpg.Connection, source: str, stream: StreamConfig, table: Table) -> list[Finding]:
+    """Return a warning for each field that has no column and never was met: it may be mistyped."""
+    rows = await conn.fetch("SELECT field FROM syncd.drift WHERE source = $1 AND stream = $2", source, stream.name)
+    met = {row["field"] for row in rows} | {row["field"].rpartition(".")[2] for row in rows}
+    known = [column.name for column in table.columns] + [
+        f"{child.field}.{column.name}" for child in table.children for column in child.table.columns
+    ]
+    found = []
+    for key, names in (("exclude", stream.exclude), ("hash", stream.hash)):
+        for name in names:
+            where = place(table, name)
+            if where.column is None and not where.array and name not in met:
+                near = difflib.get_close_matches(name, [*known, *sorted(met)], n=3, cutoff=0.0)
+                detail = f'{key} names "{name}", which is no column and no field that was ever met'
+                hint = f"It is heeded wherever it appears. The nearest that are known: {', '.join(near)}."
+                found.append(Finding(what=f"{source}.{stream.name}", state="warning", detail=detail, hint=hint))
+    return found
+
+
+class _Nowhere(Database):
+    """Stands where there is no database: the sources can be asked without one."""
+
+    def __init__(self) -> None:
+        super().__init__("", "none")
+
+
+class _Uncounted:
+    """A budget that is not kept, because the database that would keep it is missing: one login, one request."""
+
+    async def charge(self, _lane: str, *, patience_s: float) -> Charge:
+        return Charge(0.0, utc_now().timestamp())
+
+    async def observe(self, _observation: object) -> None:
+        return
+
+    async def flush(self) -> None:
+        return
+
+
+async def _source(syncer: Syncer, name: str, *, charged: bool) -> list[Finding]:
+    """Log in to one source and ask for the first page of its cheapest listing."""
+    source, settings = syncer.source(name)
+    on = [s for s in source.streams if configuration.is_off(settings.streams[s.name]) is None]
+    listings = [s for s in on if s.sweep_s is None and not s.lookup and not s.reads] or on
+    if not listings:
+        return [Finding(what=f"source {name}", state="warning", detail="no stream is on")]
+    stream = listings[0]
+    account = syncer.account(name)
+    if not charged:
+        account.purse = _Uncounted()  # type: ignore[assignment]
+    upstream = account.upstream(stream.name, "live")
+    heard: list[Answer] = []
+    upstream.hears = heard.append
+    try:
+        walk = await syncer.walk(name, stream.name, Order(), upstream, None)
+        walking = stream.walk(walk)
+        try:
+            page = await anext(walking)
+        finally:
+            await walking.aclose()  # type: ignore[attr-defined]
+            await account.purse.flush()
+    except SyncdError as error:
+        found = [_failed(f"source {name}", error, UPSTREAM)]
+    else:
+        detail = f"{settings.base_url} answers, {stream.name} gave {len(page.records)} records"
+        found = [Finding(what=f"source {name}", state="ok", detail=detail)]
+    return found + _clock_off(name, heard)
+
+
+def _clock_off(name: str, heard: list[Answer]) -> list[Finding]:
+    """Return a warning if this machine's clock differs from the server's."""
+    for answer in heard[:1]:
+        off_s = (answer.sent_at - answer.served_at).total_seconds() if answer.served_at else 0.0
+        if abs(off_s) > CLOCK_OFF_S:
+            return [
+                Finding(
+                    what=f"clock of {name}",
+                    state="warning",
+                    detail=f"this machine is {abs(off_s):.0f} s {'ahead of' if off_s > 0 else 'behind'} its server",
+                    hint="Synchronise this machine's clock (timedatectl set-ntp true). Cursors take the earlier one.",
+                )
+            ]
+    return []

@@ -1,0 +1,353 @@
+"""Finds the configuration's file, reads it once, checks it whole, and hands out frozen values.
+
+Owns where the file is found, every key outside `[sources.*]`, and how the keys become values. What a source type
+accepts comes in as a registry of `SourceSpec`. Never opens a connection, never logs, and never lets a secret out but
+through `Secret.reveal`.
+"""
+
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from syncd.config.address import parse_base_url, parse_database_url, parse_listen
+from syncd.config.crontab import parse_cron
+from syncd.config.duration import format_duration
+from syncd.config.model import (
+    CALLBACK_LISTEN,
+    REQUIRED,
+    BudgetConfig,
+    Config,
+    Database,
+    Http,
+    Kind,
+    Log,
+    OptionSpec,
+    Privacy,
+    Retention,
+    SourceConfig,
+    SourceSpec,
+    StreamConfig,
+    StreamSpec,
+    Withholding,
+)
+from syncd.config.secret import Secret
+from syncd.config.toml import (
+    Reading,
+    Table,
+    boolean,
+    choice,
+    count,
+    duration,
+    found,
+    integer,
+    list_of,
+    lookup_key,
+    number,
+    read_toml,
+    share,
+    text,
+    zone,
+)
+from syncd.errors import ConfigError
+
+SYSTEM_PATH: Final = Path("/etc/syncd/config.toml")  # DESIGN section 7
+SOURCE_NAME: Final = r"[A-Za-z][A-Za-z0-9_-]{0,62}"
+SOURCE_NAME_RULE: Final = "a source's name starts with a letter and holds at most 63 letters, digits, _ and -"
+
+HASH_KEY_CHARS: Final = 16  # at least; it is made, not thought up
+NEW_KEY: Final = "openssl rand -hex 32"
+
+
+def find(path: Path | None, environ: Mapping[str, str], cwd: Path) -> Path:
+    """Find the configuration file: `path` (--config), $SYNCD_CONFIG, ./config.toml, /etc/syncd/config.toml.
+
+    A path that was given explicitly is never replaced by another one. Raise ConfigError that lists where was looked.
+    """
+    if path:
+        places = [(path, "--config")]
+    elif environ.get("SYNCD_CONFIG"):
+        places = [(Path(environ["SYNCD_CONFIG"]), "$SYNCD_CONFIG")]
+    else:
+        places = [(Path("config.toml"), "current directory"), (SYSTEM_PATH, "system")]
+    looked = []
+    for place, origin in places:
+        candidate = cwd / place
+        try:
+            mode = candidate.stat().st_mode
+        except OSError as error:
+            looked.append(f"  {candidate} ({origin}): {error.strerror}")
+            continue
+        if not stat.S_ISDIR(mode):
+            return candidate
+        looked.append(f"  {candidate} ({origin}): Is a directory")
+    raise ConfigError(
+        "\n".join(["no configuration file found; looked at", *looked]),
+        hint="write one with syncd init, or name yours with --config or $SYNCD_CONFIG",
+    )
+
+
+def load(
+    path: Path | None,
+    registry: Mapping[str, SourceSpec],
+    *,
+    environ: Mapping[str, str] = os.environ,
+    resolve_secrets: bool = True,
+) -> Config:
+    """Read and check the file; raise one ConfigError that names every problem in it, one per line.
+
+    `registry` maps a source's `type` to what it accepts. With `resolve_secrets` False the secrets of the sources stay
+    unread (that of the database is always read). Relative paths in the file count from the file's own directory.
+    """
+    path = find(path, environ, Path.cwd())
+    reading = Reading(folder=path.absolute().parent, environ=environ, resolve_secrets=resolve_secrets)
+    root = Table(reading, (), read_toml(path))
+    database = _database(root.table("database"))
+    http, callback_listen = _http(root.table("http"))
+    sources = _sources(root.table("sources"), registry)
+    config = Config(
+        path=path,
+        database=database,
+        http=http,
+        callback_listen=callback_listen,
+        sources=sources,
+        log=_log(root.table("log")),
+        retention=_retention(root.table("retention")),
+        privacy=_privacy(root.table("privacy"), sources),
+    )
+    root.close()
+    if reading.problems:
+        head = f"{path} has {len(reading.problems)} problem{'s' if len(reading.problems) > 1 else ''}:"
+        raise ConfigError("\n".join([head, *(f"  {problem}" for problem in reading.problems)]))
+    return config
+
+
+# --- The tables of the file -------------------------------------------------------------------------------------------
+
+
+def _database(table: Table) -> Database:
+    reading = table.reading
+
+    def address(value: object) -> Secret:
+        secret = reading.secret(value, always=True)
+        return Secret(parse_database_url(secret.reveal()), ref=secret.ref)
+
+    url = table.take("url", address, Secret("embedded"))
+    data_dir = table.take("data_dir", reading.path, None)
+    table.close()
+    if data_dir is None:
+        data_dir = table.attempt("data_dir", lambda: _default_data_dir(reading), Path())
+    return Database(url=url, data_dir=data_dir)
+
+
+def _default_data_dir(reading: Reading) -> Path:
+    """Return $STATE_DIRECTORY (systemd; its first entry), else syncd in $XDG_STATE_HOME, else ~/.local/state/syncd."""
+    state = reading.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if state:
+        return Path(state)
+    xdg = Path(reading.environ.get("XDG_STATE_HOME", ""))
+    return (xdg if xdg.is_absolute() else reading.home() / ".local" / "state") / "syncd"
+
+
+def _http(table: Table) -> tuple[Http | None, Http | None]:
+    status_page: Http | None = Http()
+    callbacks: Http | None = CALLBACK_LISTEN
+    status_page = table.take("listen", _listen, status_page)
+    callbacks = table.take("callback_listen", _listen, callbacks)
+    table.close()
+    return status_page, callbacks
+
+
+def _listen(value: object) -> Http | None:
+    if value == "off":
+        return None
+    host, port = parse_listen(text(value))
+    return Http(host=host, port=port)
+
+
+def _log(table: Table) -> Log:
+    log = Log(
+        format=table.take("format", choice("auto", "json", "console"), Log.format),
+        level=table.take("level", choice("debug", "info", "warning", "error"), Log.level),
+    )
+    table.close()
+    return log
+
+
+def _retention(table: Table) -> Retention:
+    kept = Retention(
+        runs_s=table.take("runs", duration, Retention.runs_s),
+        rejects_s=table.take("rejects", duration, Retention.rejects_s),
+        history_s=table.take("history", _duration_or_forever, Retention.history_s),
+        changes_s=table.take("changes", duration, Retention.changes_s),
+    )
+    table.close()
+    return kept
+
+
+def _duration_or_forever(value: object) -> float | None:
+    return None if value == "forever" else duration(value)
+
+
+def _privacy(table: Table, sources: Mapping[str, SourceConfig]) -> Privacy:
+    """Read the key of `hash`, which is needed where any stream has one."""
+    hashing = [f"{source.name}.{name}" for source in sources.values() for name, s in source.streams.items() if s.hash]
+
+    def key(value: object) -> Secret:
+        secret = table.reading.secret(value)
+        if secret.is_resolved and len(secret.reveal()) < HASH_KEY_CHARS:
+            raise ValueError(f"shorter than {HASH_KEY_CHARS} characters, so that it could be guessed; try: {NEW_KEY}")
+        return secret
+
+    if hashing:
+        advice = f'{hashing[0]} has hash; write hash_key = {{ env = "SYNCD_HASH_KEY" }}; for a new one: {NEW_KEY}'
+        hash_key = table.require("hash_key", key, None, advice)
+    else:
+        hash_key = table.take("hash_key", key, None)
+    table.close()
+    return Privacy(hash_key=hash_key)
+
+
+def _sources(table: Table, registry: Mapping[str, SourceSpec]) -> dict[str, SourceConfig]:
+    sources = {}
+    for name in table.raw:
+        if not re.fullmatch(SOURCE_NAME, name):
+            table.note((name,), SOURCE_NAME_RULE)
+        source = _source(table.table(name), name, registry)
+        if source:
+            sources[name] = source
+    if not table.raw and table.is_table:
+        types = " or ".join(f'"{name}"' for name in registry)
+        table.note((), f"no source is configured; add a table [sources.NAME] with type = {types}")
+    return sources
+
+
+def _source(table: Table, name: str, registry: Mapping[str, SourceSpec]) -> SourceConfig | None:
+    """Read one source; None where its type is not known, since then nothing else can be judged."""
+    if not table.is_table:
+        return None
+    source_type = table.require("type", choice(*registry), None, f"one of {', '.join(registry)}")
+    if source_type is None:
+        return None
+    spec = registry[source_type]
+    if spec.base_url is None:
+        advice = 'the address of the API, such as "https://api.example.com"'
+        base_url = table.require("base_url", lambda value: parse_base_url(text(value)), "", advice)
+    else:
+        base_url = table.take("base_url", lambda value: parse_base_url(text(value)), spec.base_url)
+    options = _options(table, spec.options)
+    streams = table.table("streams")
+    read = {stream.name: _stream(streams.table(stream.name), stream) for stream in spec.streams.values()}
+    streams.close()
+    budget = _budget(table.table("budget"), spec.budget)
+    for stream in spec.streams:
+        table.refuse(stream, f"unknown key; did you mean [sources.{name}.streams.{stream}]?")
+    table.close()
+    return SourceConfig(name=name, type=source_type, base_url=base_url, options=options, streams=read, budget=budget)
+
+
+def _stream(table: Table, spec: StreamSpec) -> StreamConfig:
+    enabled = table.take("enabled", boolean, default=True)
+    history = table.take("history", boolean, default=False)
+    changes = table.take("changes", boolean, default=False)
+    every_s = table.take("every", duration, None)
+    cron = table.take("cron", lambda value: parse_cron(text(value)), None)
+    if "every" in table.raw and "cron" in table.raw:
+        table.note((), "every and cron exclude each other; keep one")
+    sweep_s = None
+    if spec.sweep_s is None:
+        table.refuse("sweep", "this stream has no sweep of its own; remove the key")
+    else:
+        sweep_s = table.take("sweep", duration, spec.sweep_s)
+    lookup: dict[str, tuple[str, ...]] = {name: table.take(name, list_of(lookup_key), ()) for name in spec.lookup}
+    queries = {name: table.take(f"{name}_query", text, "") for name in spec.lookup}
+    options = _options(table, spec.options)
+    exclude, hashed = _withheld(table, spec, "exclude"), _withheld(table, spec, "hash")
+    for both in set(exclude) & set(hashed):
+        table.note(("hash",), f'"{both}" stands in exclude too; keep one')
+    table.close()
+    return StreamConfig(
+        name=spec.name,
+        enabled=enabled,
+        history=history,
+        changes=changes,
+        every_s=spec.every_s if every_s is None and cron is None else every_s,
+        cron=cron,
+        sweep_s=sweep_s,
+        lookup=lookup,
+        queries={name: query for name, query in queries.items() if query},
+        options=options,
+        exclude=exclude,
+        hash=hashed,
+    )
+
+
+def _withheld(table: Table, spec: StreamSpec, how: Withholding) -> tuple[str, ...]:
+    """Read the names of fields that are left out, or hashed."""
+
+    def name(value: object) -> str:
+        spec.may_withhold(text(value), how)
+        return text(value)
+
+    return table.take(how, list_of(name), ())
+
+
+def _budget(table: Table, default: BudgetConfig) -> BudgetConfig:
+    budget = BudgetConfig(
+        per_minute=table.take("per_minute", count, default.per_minute),
+        per_day=table.take("per_day", count, default.per_day),
+        live_reserve=table.take("live_reserve", share, default.live_reserve),
+        backfill_share=table.take("backfill_share", share, default.backfill_share),
+    )
+    table.close()
+    return budget
+
+
+def _options(table: Table, specs: Mapping[str, OptionSpec]) -> dict[str, object]:
+    options: dict[str, object] = {}
+    for name, spec in specs.items():
+        parse = _option(spec, table.reading)
+        if spec.default is not REQUIRED:
+            options[name] = table.take(name, parse, spec.default)
+            continue
+        advice = ""
+        if spec.kind == "secret":
+            advice = f'write {name} = {{ env = "{variable(table.where[-1], name)}" }} and set that variable'
+        options[name] = table.require(name, parse, REQUIRED, advice)
+    return options
+
+
+def variable(source: str, option: str) -> str:
+    """Return the environment variable that is proposed for an option of a source: SHOP_PASSWORD."""
+    return re.sub(r"[^A-Z0-9]+", "_", f"{source}_{option}".upper())
+
+
+def _option(spec: OptionSpec, reading: Reading) -> Callable[[object], object]:
+    """Return the parser of an option: that of its kind, then its bounds."""
+    parsers: dict[Kind, Callable[[object], object]] = {
+        "str": choice(*spec.choices) if spec.choices else text,
+        "int": integer,
+        "float": number,
+        "bool": boolean,
+        "duration": duration,
+        "secret": reading.secret,
+        "zone": zone,
+        "url": lambda value: parse_base_url(text(value)),
+        "list[str]": list_of(text),
+        "list[int]": list_of(integer),
+    }
+    parse = parsers[spec.kind]
+
+    def parse_bounded(value: object) -> object:
+        parsed = parse(value)
+        if isinstance(parsed, int | float) and not isinstance(parsed, bool):
+            unit = format_duration if spec.kind == "duration" else str
+            if spec.minimum is not None and parsed < spec.minimum:
+                raise ValueError(f"expected at least {unit(spec.minimum)}, found {found(value)}")
+            if spec.maximum is not None and parsed > spec.maximum:
+                raise ValueError(f"expected at most {unit(spec.maximum)}, found {found(value)}")
+        return parsed
+
+    return parse_bounded

@@ -1,0 +1,286 @@
+"""The values that the configuration is made of: what a source type accepts, and what comes out for the daemon.
+
+What a source type accepts is written by `syncd/sources/` as a `SourceSpec`, so that a fifth API changes nothing here.
+Reads no file; `syncd.config` fills these in, and passes the names on.
+"""
+
+import difflib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final, Literal, cast
+
+from syncd.config import address
+from syncd.config.secret import Secret
+from syncd.errors import ConfigError, UsageError
+
+# --- What a source type accepts ---------------------------------------------------------------------------------------
+
+REQUIRED: Final = object()
+"""The default of an option that has none."""
+
+Withholding = Literal["exclude", "hash"]
+Kind = Literal["str", "int", "float", "bool", "duration", "secret", "zone", "url", "list[str]", "list[int]"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionSpec:
+    """One option: its kind, its default as it comes out of `load`, and a line for the documentation.
+
+    A duration comes out as seconds (float), a zone as its checked IANA name, a list as a tuple, a secret as `Secret`.
+    `minimum` and `maximum` (inclusive) bound numbers and durations in seconds; `choices` bounds texts.
+    """
+
+    kind: Kind
+    default: object = REQUIRED
+    comment: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamSpec:
+    """One stream: its default schedule and what may be said about it.
+
+    `every_s` None: no schedule of its own unless the file gives one. `sweep_s` None: it has no sweep, and `sweep` is
+    refused. Each name in `lookup` is accepted as a list of keys and, with `_query` added, as SQL that yields keys.
+    `may_withhold` raises ValueError for a field that may not stand in `exclude`, or in `hash`.
+    """
+
+    name: str
+    every_s: float | None = None
+    sweep_s: float | None = None
+    lookup: tuple[str, ...] = ()
+    options: Mapping[str, OptionSpec] = field(default_factory=dict)
+    may_withhold: Callable[[str, Withholding], None] = lambda _name, _how: None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BudgetConfig:
+    """Requests allowed per moving minute and per day (None: what the server says), and the shares of the lanes."""
+
+    per_minute: int | None = None
+    per_day: int | None = None
+    live_reserve: float = 0.2  # DESIGN section 6: of the day, kept for the live lane
+    backfill_share: float = 0.6  # DESIGN section 6: of the minute, at most for the backfill lane
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceSpec:
+    """One source type; `base_url` None: the file must give it."""
+
+    type: str
+    base_url: str | None
+    options: Mapping[str, OptionSpec] = field(default_factory=dict)
+    streams: Mapping[str, StreamSpec] = field(default_factory=dict)
+    budget: BudgetConfig = BudgetConfig()
+
+
+# --- What comes out ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """The database: `url` reveals "embedded" or a postgresql:// address; `shown` is the same, fit for a message."""
+
+    url: Secret
+    data_dir: Path
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether syncd runs a private server in the data directory."""
+        return self.url.reveal() == address.EMBEDDED
+
+    @property
+    def shown(self) -> str:
+        """The address without password and parameters."""
+        return address.without_password(self.url.reveal())
+
+    @property
+    def password(self) -> Secret | None:
+        """The password within the address, decoded, if it holds one."""
+        inline = address.password_of(self.url.reveal())
+        return Secret(inline) if inline else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Http:
+    """Where something listens, by default the status page; port 0 is any free one."""
+
+    host: str = "127.0.0.1"  # DESIGN section 7
+    port: int = 8787
+
+
+CALLBACK_LISTEN: Final = Http(port=8789)
+"""Where callbacks are listened for by default: on a port of their own, so that the status page stays at home."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    """How the log is written; `syncd.log.configure` takes both."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retention:
+    """How long finished runs, settled rejects, old versions of rows (None: for ever) and told changes are kept."""
+
+    runs_s: float = 90 * 86_400.0
+    rejects_s: float = 365 * 86_400.0
+    history_s: float | None = None
+    changes_s: float = 30 * 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Privacy:
+    """The key of `hash`, the same for every source, so that what is hashed can still be joined."""
+
+    hash_key: Secret | None = None
+
+    def key(self, environ: Mapping[str, str] = os.environ) -> bytes:
+        """Return the key, read now if it was left unresolved. Raises ConfigError."""
+        if self.hash_key is None:
+            raise ConfigError("privacy.hash_key is missing, though a stream has hash")
+        unread = None if self.hash_key.is_resolved else self.hash_key.ref
+        return (unread.read(environ) if unread else self.hash_key.reveal()).encode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamConfig:
+    """One stream as configured; present for every stream of the type, whether or not the file names it.
+
+    At most one of `every_s` and `cron` is set; `cron` is in UTC, its weekdays written as names. `lookup` holds every
+    lookup name of the stream (empty for other streams) with its keys as texts, without duplicates, in the file's order;
+    `queries` holds the SQL of those that were given as `<name>_query`, under `<name>`. `history` keeps old versions of
+    rows, `changes` tells of every change in `syncd.changes`. `exclude`
+    and `hash` name the fields that are never written, or only as keyed hashes.
+    """
+
+    name: str
+    enabled: bool = True
+    history: bool = False
+    changes: bool = False
+    every_s: float | None = None
+    cron: str | None = None
+    sweep_s: float | None = None
+    lookup: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    queries: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
+    exclude: tuple[str, ...] = ()
+    hash: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    """One account at one upstream; `options` holds every option of its type, defaults filled in."""
+
+    name: str
+    type: str
+    base_url: str
+    options: Mapping[str, object]
+    streams: Mapping[str, StreamConfig]
+    budget: BudgetConfig
+
+    def secret(self, option: str) -> str:
+        """Reveal the secret option of that name."""
+        return cast("Secret", self.options[option]).reveal()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The whole file. Two are equal when they would make the daemon do the same, wherever they were read from."""
+
+    path: Path = field(compare=False)
+    database: Database
+    http: Http | None
+    sources: Mapping[str, SourceConfig]
+    callback_listen: Http | None = CALLBACK_LISTEN
+    log: Log = Log()
+    retention: Retention = Retention()
+    privacy: Privacy = Privacy()
+
+
+def secrets(config: Config) -> Iterator[tuple[str, Secret]]:
+    """Yield every secret with its dotted key, resolved or not; the log wants to know the texts of the resolved ones."""
+    if not config.database.is_embedded:
+        yield "database.url", config.database.url
+        if config.database.password:
+            yield "database.url (password)", config.database.password
+    if config.privacy.hash_key:
+        yield "privacy.hash_key", config.privacy.hash_key
+    for source in config.sources.values():
+        places = {f"sources.{source.name}": source.options}
+        places |= {f"sources.{source.name}.streams.{stream.name}": stream.options for stream in source.streams.values()}
+        for place, options in places.items():
+            for name, value in options.items():
+                if isinstance(value, Secret):
+                    yield f"{place}.{name}", value
+
+
+def missing_secrets(config: Config, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """List the secrets that cannot be read now, one sentence each: key, where it was looked for, what to do."""
+    missing = []
+    for key, secret in secrets(config):
+        if secret.is_resolved or secret.ref is None:
+            continue
+        try:
+            secret.ref.read(environ)
+        except ConfigError as error:
+            missing.append(f"{key}: {error}")
+    return missing
+
+
+# --- Selecting streams ------------------------------------------------------------------------------------------------
+
+
+def is_off(stream: StreamConfig) -> str | None:
+    """Tell why the stream does nothing, or None if it is on."""
+    if not stream.enabled:
+        return "disabled (enabled = false)"
+    if stream.lookup and not any(stream.lookup.values()) and not stream.queries:
+        accepted = " or ".join(f"{name} / {name}_query" for name in stream.lookup)
+        return f"has no keys to look up; give it {accepted}"
+    return None
+
+
+def select(config: Config, selectors: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the (source, stream) pairs that match any selector, in the file's order; no selector selects all.
+
+    A selector is `source`, or `source.stream` with shell patterns in either part. Patterns pass over streams that are
+    off; naming such a stream in full raises UsageError with the reason, as does a selector that matches nothing.
+    """
+    streams = {
+        (source.name, stream.name): is_off(stream)
+        for source in config.sources.values()
+        for stream in source.streams.values()
+    }
+    chosen: set[tuple[str, str]] = set()
+    for selector in selectors or ["*"]:
+        hits = _matching(selector, list(streams))
+        alive = [pair for pair in hits if streams[pair] is None]
+        if not alive and selectors:
+            reasons = "; ".join(f"{source}.{stream} {streams[source, stream]}" for source, stream in hits)
+            raise UsageError(f'"{selector}" matches only what is off: {reasons}')
+        chosen.update(alive)
+    return [pair for pair in streams if pair in chosen]
+
+
+def _matching(selector: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the pairs that match the selector; raise UsageError with the nearest selectors where none does."""
+    source_pattern, dot, stream_pattern = selector.partition(".")
+    if not dot:
+        stream_pattern = "*"
+    hits = [pair for pair in pairs if fnmatchcase(pair[0], source_pattern) and fnmatchcase(pair[1], stream_pattern)]
+    if hits:
+        return hits
+    if any(selector == stream for _, stream in pairs):
+        raise UsageError(f'"{selector}" matches no stream', hint=f"did you mean *.{selector}?")
+    known = [f"{source}.{stream}" for source, stream in pairs] + sorted({source for source, _ in pairs})
+    near = difflib.get_close_matches(selector, known, n=3, cutoff=0.0)
+    hint = f"the nearest are {', '.join(near)}" if near else "no source is configured"
+    raise UsageError(f'"{selector}" matches no stream', hint=hint)

@@ -1,0 +1,21 @@
+"""The contract between the engine and an API: what a source declares, and what a walk through a stream gives.
+
+Types and pure functions only. One package in `syncd/sources/` fills them in for one API; the engine knows nothing else
+about that API.
+
+    Source ── Auth                  how requests are signed, and when a login is due
+       ├───── Stream ── Table       where its rows go (and Child tables)
+       │         └───── walk(Walk)  an async generator of Pages: one page is committed in one transaction
+       └───── Callbacks             where the API tells us of changes, if it does
+"""
+
+from syncd.contract.auth import Auth, Send
+from syncd.contract.schema import ALIVE, EMAIL, Child, Column, Index, Kind, Table, month_of, snake
+from syncd.contract.source import CALLBACK_OPTIONS, Callbacks, CannotTell, Source, Stream
+from syncd.contract.walk import Answer, Cursor, Lane, Options, Page, RunKind, Scope, Upstream, Walk
+
+__all__ = [
+    "ALIVE", "CALLBACK_OPTIONS", "EMAIL", "Answer", "Auth", "Callbacks", "CannotTell", "Child", "Column", "Cursor",
+    "Index", "Kind", "Lane", "Options", "Page", "RunKind", "Scope", "Send", "Source", "Stream", "Table", "Upstream",
+    "Walk", "month_of", "snake",
+]  # fmt: skip

@@ -1,0 +1,118 @@
+"""Walks a list that is paged by offset, without losing what shifts while it is being walked.
+
+Every page after the first is asked for one row early: it must hold a key of the page before. If it does not, rows were
+removed ahead of it and others slid past unseen; the walk then steps back until the pages meet. Rows that it sees twice
+are harmless, because rows are idempotent by key.
+
+Knows nothing of any API: a source gives `fetch`, which asks for one slice of its list.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from syncd.contract import Answer
+from syncd.errors import BadPayload
+
+STEP_BACKS = 32
+"""Most steps back in one walk: a list that keeps shifting faster than it can be walked fails the pass."""
+EMPTY_PAGES = 50
+"""Most empty pages in a row that still promise a next one."""
+SAME_PAGES = 2
+"""Pages in a row that held nothing but keys of the page before; one may be a page's worth of rows inserted ahead."""
+TAIL_KEYS = 5
+"""Keys of the last page that a resume point remembers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """One response of an offset-paged list.
+
+    keys          one hashable key per record, None for a record without one
+    next_offset   where the upstream says the list goes on, None at its end
+    total         length of the whole list, if the upstream says so
+    doubt         why this slice may be incomplete (nothing may then be buried), None if it is sound
+    """
+
+    records: Sequence[bytes]
+    keys: Sequence[Hashable | None]
+    next_offset: int | None
+    answer: Answer
+    total: int | None = None
+    doubt: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resume:
+    """A safe place to go on from: the next offset and the last keys before it."""
+
+    offset: int
+    tail: tuple[Any, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the form that a cursor stores."""
+        return {"offset": self.offset, "tail": [list(key) if isinstance(key, tuple) else key for key in self.tail]}
+
+    @staticmethod
+    def from_json(value: dict[str, Any] | None) -> "Resume | None":
+        """Read what `to_json` wrote; None stays None."""
+        if not value:
+            return None
+        tail = tuple(tuple(key) if isinstance(key, list) else key for key in value["tail"])
+        return Resume(offset=int(value["offset"]), tail=tail)
+
+
+async def walk_offsets(
+    fetch: Callable[[int], Awaitable[Slice]], *, resume: Resume | None = None
+) -> AsyncIterator[tuple[Slice, Resume | None]]:
+    """Yield each slice with the place to resume after it, None with the last one.
+
+    Raises BadPayload on a paging loop: a next offset that repeats or falls, the same page again, or empty pages
+    without end.
+    """
+    offset = resume.offset if resume else 0
+    before: frozenset[Hashable] = frozenset(resume.tail) if resume else frozenset()
+    overlaps = bool(before) and offset > 0
+    step_backs = empty = repeats = 0
+    last_next = -1
+    while True:
+        ask = offset - 1 if overlaps else offset
+        piece = await fetch(ask)
+        step = 1
+        while overlaps and ask > 0 and not _meet(piece, before):
+            step_backs += 1
+            if step_backs > STEP_BACKS:
+                raise BadPayload(f"the list kept shifting while it was walked: {STEP_BACKS} steps back did not suffice")
+            step *= 2
+            ask = max(0, ask - step)
+            last_next = -1
+            piece = await fetch(ask)
+        _check_progress(piece, ask, last_next)
+        known = step == 1 and len(piece.records) > 1 and before.issuperset(piece.keys)
+        repeats = repeats + 1 if known else 0
+        if repeats >= SAME_PAGES:
+            raise BadPayload(f"paging loop: offset {ask} brought the same page again, the offset seems ignored")
+        empty = 0 if piece.records else empty + 1
+        if empty > EMPTY_PAGES:
+            raise BadPayload(f"paging loop: {EMPTY_PAGES} empty pages in a row, each promising a next one")
+        if piece.next_offset is None:
+            yield piece, None
+            return
+        keys = [key for key in piece.keys if key is not None]
+        tail = tuple(keys[-TAIL_KEYS:]) or (resume.tail if resume else ())
+        resume = Resume(offset=piece.next_offset, tail=tail)
+        yield piece, resume
+        # one row early only where offsets count rows, and where that still makes progress
+        overlaps = bool(keys) and piece.next_offset - ask == len(piece.records) > 1
+        before = frozenset(keys) if keys else before
+        offset = last_next = piece.next_offset
+
+
+def _meet(piece: Slice, before: frozenset[Hashable]) -> bool:
+    return any(key in before for key in piece.keys)
+
+
+def _check_progress(piece: Slice, ask: int, last_next: int) -> None:
+    following = piece.next_offset
+    if following is not None and (following <= ask or following <= last_next):
+        raise BadPayload(f"paging loop: asked for offset {ask}, was sent on to {following}")

@@ -1,0 +1,110 @@
+"""How a stream's rows look: tables, columns, child tables and indexes. Values only."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+
+class Kind(StrEnum):
+    """The type of a column, by its name in PostgreSQL; SHA256 is text that holds only the digest of a secret."""
+
+    TEXT = "text"
+    BIGINT = "bigint"
+    NUMERIC = "numeric"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    TIMESTAMP = "timestamptz"
+    UUID = "uuid"
+    JSON = "jsonb"
+    SHA256 = "sha256"
+
+
+ALIVE = "_deleted_at IS NULL"
+"""Rows that are no tombstones."""
+
+EMAIL = "lower(NULLIF(btrim(email), ''))"
+"""An e-mail address as the views of schema reporting compare it."""
+
+
+def month_of(column: str) -> str:
+    """Return the expression of the month in which an instant lies, as the views of schema reporting have it."""
+    return f"((date_trunc('month', {column} AT TIME ZONE 'Europe/Amsterdam'))::date)"
+
+
+def snake(name: str) -> str:
+    """Return an upstream's camelCase name as a column name: co2EmissionCombined → co2_emission_combined, ID → id."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """One typed column and where its value stands in a record.
+
+    `path` leads from the record to the value: names of objects, or a number for a place in an array of fixed length.
+    `optional` is True where the vendor's page declares that the field may be absent: only then does a missing field
+    erase a stored value.
+    """
+
+    name: str
+    path: tuple[str | int, ...]
+    kind: Kind
+    comment: str
+    optional: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """An index beside the key, for questions that would read a large table from end to end (tests/plans.py).
+
+    `on` holds columns or expressions, `where` the rows that it holds, both as PostgreSQL writes them. A text belongs in
+    a hash only: one that is too long for a btree would keep its row out.
+    """
+
+    name: str
+    on: tuple[str, ...]
+    where: str | None = ALIVE
+    using: Literal["btree", "brin", "hash"] = "btree"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table of the mirror: its key (without `source`, which always comes first), typed columns and child tables.
+
+    `columns` holds the key columns too, in the order of the table. `deleted` names the boolean column by which the
+    upstream itself flags a deleted record; such a row is a tombstone for as long as the flag is set.
+
+    personal   columns that hold what is said of a person, or may (free text)
+    person     True if each row is a person, whose one key column `syncd forget` takes
+    refers     by column, the stream of the same source whose person it names: of a forgotten one, such a row keeps
+               neither that column nor its personal ones, nor any field without a column
+    needed     columns on which sweeps and other streams rest: they can be neither left out nor hashed
+
+    The last four say nothing of how a record becomes a row.
+    """
+
+    schema: str
+    name: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    comment: str
+    deleted: str | None = None
+    children: tuple["Child", ...] = ()
+    indexes: tuple[Index, ...] = ()
+    personal: tuple[str, ...] = field(default=(), repr=False)
+    person: bool = field(default=False, repr=False)
+    refers: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    needed: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Child:
+    """A child table, filled from the array `field` of each parent record; its rows live and die with the parent.
+
+    The child's key is the parent's key followed by its own: the leading columns of `table.key` bear the names of the
+    parent's key columns and take the parent's values, whatever the element itself says.
+    """
+
+    field: str
+    table: Table

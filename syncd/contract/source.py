@@ -1,0 +1,101 @@
+"""What an API declares: its streams, its way to sign requests, its way to tell of changes."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from syncd.config import OptionSpec
+from syncd.contract.auth import Auth
+from syncd.contract.schema import Table
+from syncd.contract.walk import Answer, Options, Page, Upstream, Walk
+from syncd.errors import SyncdError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """One collection of a source.
+
+    walk        gives the pages of one pass, at least one, in order; ends normally only if the pass is complete
+    every_s     default time between two live runs; sweep_s between two sweeps (None: a live pass is a full listing,
+                or nothing can be swept)
+    lookup      names of the stream options that hold the keys to ask for; empty for listings
+    backfills   True if the stream can be walked over a range of time
+    reads       streams of the source whose mirrored rows the walk reads: a command runs them first
+    confirm     asks for one record by its key: the record as sent, or raises NotFound; None where no such request
+                exists. A row about to be buried is first asked for by it.
+    """
+
+    name: str
+    table: Table
+    walk: Callable[[Walk], AsyncIterator[Page]]
+    every_s: float
+    sweep_s: float | None = None
+    lookup: tuple[str, ...] = ()
+    options: Mapping[str, OptionSpec] = field(default_factory=dict)
+    backfills: bool = False
+    reads: tuple[str, ...] = ()
+    confirm: Callable[[Walk, tuple[Any, ...]], Awaitable[bytes]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Callbacks:
+    """How an API tells of changes: it calls one address of ours, which it was given once.
+
+    A source that has them takes CALLBACK_OPTIONS, too. What a call says is a hint to ask, and never data.
+
+    stream      the stream whose records are named; its walk knows the kind `callback`
+    named       reads the key of the record that a body names, None if it tells of something else; raises BadPayload
+                for a body of any other form
+    registered  asks which address the API calls, None for none; raises CannotTell where it does not say
+    register    gives it an address; `clear` takes away whichever it has
+    """
+
+    stream: str
+    named: Callable[[bytes], tuple[Any, ...] | None]
+    registered: Callable[[Upstream, Options], Awaitable[str | None]]
+    register: Callable[[Upstream, Options, str], Awaitable[None]]
+    clear: Callable[[Upstream, Options], Awaitable[None]]
+
+
+class CannotTell(SyncdError):
+    """The API does not say which address it calls."""
+
+
+CALLBACK_OPTIONS: Mapping[str, OptionSpec] = {
+    "callbacks": OptionSpec(kind="bool", default=False, comment="listen for callbacks, too (docs/callbacks.md)"),
+    "callback_url": OptionSpec(
+        kind="url", default=None, comment="public address under which the vendor reaches http.callback_listen"
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One API: its options, its streams in the order in which a first sync should walk them, its ways.
+
+    auth      makes the Auth of one account from its options
+    fault_of  reads the vendor's error text from an answer of any status, None if the body tells of none; an error
+              inside a 200 is found by this. Its text is for the log: at most 200 characters, no personal data.
+    headers   sent with every request (Accept-Language, …)
+    zone      zone in which the vendor's day begins, for a day window without a reset time
+    """
+
+    type: str
+    schema_comment: str
+    base_url: str | None
+    options: Mapping[str, OptionSpec]
+    streams: tuple[Stream, ...]
+    auth: Callable[[Mapping[str, Any]], Auth]
+    fault_of: Callable[[Answer], str | None]
+    headers: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda _options: {}
+    zone: str = "UTC"
+    callbacks: Callbacks | None = None
+
+    def stream(self, name: str) -> Stream:
+        """Return the stream of that name; raises KeyError."""
+        return {stream.name: stream for stream in self.streams}[name]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the streams, in order."""
+        return tuple(stream.name for stream in self.streams)

@@ -1,0 +1,120 @@
+"""What a walk through a stream may know, and what it gives: pages of records, each with its cursor."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+Cursor = dict[str, Any]
+"""Where to resume: a small JSON object that only the stream's own walk understands.
+
+One member is known to the engine: while a pass is under way its resume point stands under `pass`, and the cursor of
+the last page has no such member.
+"""
+
+RunKind = Literal["live", "sweep", "backfill", "callback"]
+
+Lane = Literal["live", "backfill"]
+
+Options = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """The rows about which a page is complete: those whose `column` is one of `values`, or all if `column` is None.
+
+    A row in scope that was not seen is gone. `guarded` says whether the breaker judges the burial (listings), or not
+    (an answer about keys that were asked for by name).
+    """
+
+    column: str | None = None
+    values: tuple[Any, ...] = ()
+    guarded: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """The records of one response, and the cursor that is valid once they are committed.
+
+    records       each one JSON object as sent, in the order of the response
+    cursor        stored in the same transaction; None stores nothing: the walk must start again from the cursor before
+    requested_at  when the request was sent (our clock): what is older than a stored change must not overwrite it
+    scope         on a page of a lookup: the rows for which these records are everything there is;
+                  on the last page of a full listing: the rows for which the whole walk is everything there is
+    whole_walk    True on the last page of a full listing: `scope` speaks for all pages of the walk
+    starts_over   True on the first page of a walk that found a resume point in its cursor and could not use it
+    doubt         why nothing may be buried on the strength of this walk, although it succeeded; None if nothing speaks
+                  against it
+    keys          the key of each record, where the walk has read it anyway (None for a record without one)
+    riders        records for other streams of the source that came along, by name of the stream; only ever upserted
+    total         how many records the whole walk will have, if the upstream says so (for progress only)
+    """
+
+    records: Sequence[bytes]
+    cursor: Cursor | None
+    requested_at: datetime
+    scope: Scope | None = None
+    whole_walk: bool = False
+    starts_over: bool = False
+    doubt: str | None = None
+    keys: Sequence[tuple[Any, ...] | None] | None = None
+    riders: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
+    total: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One whole successful response: body inflated and size-checked; `served_at` is the server's Date header."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    sent_at: datetime
+    served_at: datetime | None
+
+    @property
+    def safe_at(self) -> datetime:
+        """The earlier of our clock and the server's when the request was sent: a watermark may stand here."""
+        return min(self.sent_at, self.served_at) if self.served_at else self.sent_at
+
+
+class Upstream(Protocol):
+    """One account at one API, as a walk sees it: every request is charged, signed, retried and checked."""
+
+    async def request(
+        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), json: Any = None
+    ) -> Answer:
+        """Send one request and return its successful answer.
+
+        `path` is relative to the source's base_url and starts with "/". Raises an `UpstreamError` after the retries
+        that its kind deserves; `NotFound` for a 404.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk:
+    """All that a walk may know: the account, its options, where to resume, which keys to ask for.
+
+    kind       live: what is new since the cursor; sweep: everything; backfill: from `since` to `until`;
+               callback: the records whose keys are `named`, and no scope: what is not there proves nothing
+    cursor     the stored cursor of this kind of run, or None for the first time
+    options    the source's options with secrets wrapped; `stream_options` those of this stream
+    lookup     keys to look up, by option name (e.g. {"barcodes": [...]}), queries already resolved
+    mirrored   reads one column of the live rows of another stream of this source, in ascending order
+    now        our clock, aware UTC
+    base_url   the source's address, to judge a link by: one that leads to another host is never followed
+    """
+
+    upstream: Upstream
+    kind: RunKind
+    cursor: Cursor | None
+    options: Mapping[str, Any]
+    stream_options: Mapping[str, Any]
+    lookup: Mapping[str, Sequence[Any]]
+    now: Callable[[], datetime]
+    mirrored: Callable[[str, str], Awaitable[list[Any]]]
+    since: datetime | None = None
+    until: datetime | None = None
+    base_url: str = ""
+    named: Sequence[tuple[Any, ...]] = ()

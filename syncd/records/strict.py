@@ -1,0 +1,343 @@
+"""The fast path from JSON to values: a strict decoder for records that are exactly as documented.
+
+One compiled decoder checks names, types, ranges and keys of a whole record at once. Whatever it does not know for sure
+it refuses, and `syncd.records` then reads that record field by field; both give the same row where both give one.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime, time, timedelta, timezone
+from functools import lru_cache
+from itertools import chain, compress, repeat
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec.structs import astuple
+
+from syncd.contract import Kind, Table
+from syncd.records.instant import microseconds
+from syncd.records.rows import KEY_CHARS, Columns, Key, Note, Row
+from syncd.records.values import read, read_date, read_timestamp
+
+_Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_KEYS: dict[Kind, Any] = {Kind.BIGINT: _Int64, Kind.TEXT: Annotated[str, Meta(min_length=1, max_length=KEY_CHARS)]}
+_TYPES: dict[Kind, Any] = {
+    Kind.TEXT: str | None,
+    Kind.BIGINT: _Int64 | None,
+    Kind.BOOLEAN: bool | None,
+    Kind.NUMERIC: Raw,
+    Kind.UUID: Raw,
+    Kind.JSON: Raw,
+    Kind.DATE: str | None,
+    Kind.TIMESTAMP: str | None,
+}
+_REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_ODD: Any = object()
+"""Stands for a value that is not as documented."""
+_NUL = b"\\u0000"
+"""Decodes, but PostgreSQL has no place for it."""
+_NOTHING: frozenset[str] = frozenset()
+_NO_ROWS = Columns(())
+DAYS_CACHED = VALUES_CACHED = 10_000
+_new_row: Callable[[type[Row], tuple[Any, ...]], Row] = tuple.__new__  # a third of the time of Row(…)
+
+
+class KeyReader:
+    """Reads nothing of a record but its key, which must be a plain member for each key column."""
+
+    def __init__(self, table: Table) -> None:
+        columns = [column for name in table.key for column in table.columns if column.name == name]
+        fields = [(column.name, _KEYS[column.kind]) for column in columns]
+        rename = {column.name: str(column.path[0]) for column in columns}
+        struct = msgspec.defstruct("Key", fields, rename=rename, gc=False)
+        self._decode = msgspec.json.Decoder(struct).decode
+        self._decode_all = msgspec.json.Decoder(list[struct]).decode  # type: ignore[valid-type]
+
+    def key(self, record: bytes) -> Key | None:
+        """Return the record's key, or None if it is not as documented."""
+        try:
+            return None if _NUL in record else astuple(self._decode(record))
+        except _REFUSALS:
+            return None
+
+    def keys(self, array: bytes, count: int) -> list[Key] | None:
+        """Return the keys of an array of so many records, or None if that of any is not as documented."""
+        try:
+            found = self._decode_all(array)
+        except _REFUSALS:
+            return None
+        return list(map(astuple, found)) if len(found) == count and _NUL not in array else None
+
+
+class StrictReader:
+    """Reads the records of one flat table, its flat child tables included.
+
+    Of a child table the first `inherited` columns are the parent's key.
+    """
+
+    def __init__(self, table: Table, zone: ZoneInfo, inherited: int = 0) -> None:
+        names = [column.name for column in table.columns]
+        self._fields = [str(column.path[0]) for column in table.columns] + [child.field for child in table.children]
+        self._width = len(names)
+        self._inherited = inherited
+        self._key_at = [names.index(name) for name in table.key]
+        times = _Times(zone)
+        readers: dict[Kind, Callable[[Any], Any]] = {
+            Kind.NUMERIC: lambda raw: _number(bytes(raw)),
+            Kind.UUID: _raw(Kind.UUID),
+            Kind.JSON: _raw(Kind.JSON),
+            Kind.DATE: _date(zone),
+            Kind.TIMESTAMP: times.read,
+        }
+        self._texts = [(i, readers[column.kind]) for i, column in enumerate(table.columns) if column.kind in readers]
+        readers[Kind.TIMESTAMP] = times.count
+        self._column_texts = [(i, readers[table.columns[i].kind]) for i, _ in self._texts]
+        self._children = [StrictReader(child.table, zone, len(table.key)) for child in table.children]
+        self.whole: Any = self._struct(table, [child.whole for child in self._children])
+        self.gappy: Any = self._struct(table, [child.gappy for child in self._children], missing=UNSET)
+        self._decode = msgspec.json.Decoder(self.whole).decode
+        self._decode_gappy = msgspec.json.Decoder(self.gappy).decode
+        self._decode_all = msgspec.json.Decoder(list[self.whole]).decode  # type: ignore[name-defined]
+        self._decode_all_gappy = msgspec.json.Decoder(list[self.gappy]).decode  # type: ignore[name-defined]
+
+    def _struct(self, table: Table, children: Sequence[Any], missing: Any = msgspec.NODEFAULT) -> Any:
+        """Return the type of a record; `missing` stands for what a record lacks, but its own key."""
+        fields: list[Any] = []
+        own_key = table.key[self._inherited :]
+        for column in table.columns:
+            kind = _KEYS[column.kind] if column.name in table.key else _TYPES[column.kind]
+            optional = Raw(b"null") if kind is Raw else None
+            default = optional if column.optional else msgspec.NODEFAULT if column.name in own_key else missing
+            fields.append((column.name, kind, msgspec.field(default=default)))
+        fields += [
+            (f"children_{child.field}", list[struct], msgspec.field(default=missing))  # type: ignore[valid-type]
+            for child, struct in zip(table.children, children, strict=True)
+        ]
+        rename = {name: said for (name, _, _), said in zip(fields, self._fields, strict=True)}
+        return msgspec.defstruct(
+            table.name, fields, rename=rename, forbid_unknown_fields=True, frozen=True, gc=False, kw_only=True
+        )
+
+    def read_all(
+        self, records: Sequence[bytes], array: bytes, places: Sequence[int]
+    ) -> tuple[Columns | None, list[int]]:
+        """Read the records at these places together: return their values as columns, and the places of those.
+
+        `array` holds all the records. One may lack fields, and an element may name another parent than the one it came
+        with; any other that is not as documented is left out: it must be read alone.
+        """
+        decoded = self._decoded(records, array, places)
+        if None in decoded:
+            places = [place for place, row in zip(places, decoded, strict=True) if row is not None]
+            decoded = [row for row in decoded if row is not None]
+        if not decoded:
+            return None, []
+        columns, odd = self._columns(decoded)
+        if not odd:
+            return columns, list(places)
+        good = [at not in odd for at in range(len(places))]
+        return columns.kept(good) if any(good) else None, list(compress(places, good))
+
+    def _decoded(self, records: Sequence[bytes], array: bytes, places: Sequence[int]) -> list[Any]:
+        """Decode records, all at once if that is possible, else one by one: None for each that must be read alone."""
+        if _NUL not in array:
+            for decode_all in (self._decode_all, self._decode_all_gappy):
+                with contextlib.suppress(*_REFUSALS):
+                    if len(decoded := decode_all(array)) == len(records):
+                        return [decoded[place] for place in places]
+        return [_attempt(self._decode_gappy, records[place]) for place in places]
+
+    def _columns(self, rows: Sequence[msgspec.Struct], inherited: Sequence[list[Any]] = ()) -> tuple[Columns, set[int]]:
+        """Turn rows into columns; the first take the values of their parents, given as columns in `inherited`.
+
+        Also return the places of odd rows. Works on whole columns, because a loop over rows costs ten times as much.
+        """
+        values: list[Sequence[Any]] = list(zip(*map(astuple, rows), strict=True))
+        notes = _fill(values, self._fields) if type(rows[0]) is self.gappy else []
+        arrays, values = values[self._width :], values[: self._width]
+        odd: set[int] = set()
+        for place, text in self._column_texts:
+            values[place] = column = [None if value is None else text(value) for value in values[place]]
+            if _ODD in column:
+                odd.update(at for at, value in enumerate(column) if value is _ODD)
+        extras = _contradictions(values, inherited, self._fields)
+        values[: len(inherited)] = inherited
+        keys = [values[place] for place in self._key_at]
+        if inherited and len(set(zip(*keys, strict=True))) < len(rows):
+            odd.update(_twice(list(zip(*keys, strict=True))))
+        children: list[tuple[Columns, list[int]]] = []
+        for reader, array in zip(self._children, arrays, strict=True):
+            counts = [0 if elements is None else len(elements) for elements in array]
+            parents_keys = [list(chain.from_iterable(map(repeat, key, counts))) for key in keys]
+            elements = list(chain.from_iterable(filter(None, array)))
+            columns, odd_elements = reader._columns(elements, parents_keys) if elements else (_NO_ROWS, ())  # noqa: SLF001  (a reader of its own kind)
+            if odd_elements or columns.notes:
+                owners = list(chain.from_iterable(map(repeat, range(len(rows)), counts)))
+                odd.update(owners[at] for at in odd_elements)
+                field = self._fields[self._width + len(children)]
+                notes += [(owners[at], note._replace(field=f"{field}[].{note.field}")) for at, note in columns.notes]
+            children.append((columns, counts))
+        return Columns(values, children, extras, notes), odd
+
+    def read(self, record: bytes) -> Row | None:
+        """Return the record's values, or None if anything about it is not as documented."""
+        decoded = _attempt(self._decode, record)
+        return None if decoded is None else self._row(astuple(decoded), ())
+
+    def _row(self, values: tuple[Any, ...], parent: Key) -> Row | None:
+        arrays = ()
+        if self._children:
+            arrays, values = values[self._width :], values[: self._width]
+        if self._texts:
+            edited = list(values)
+            for place, text in self._texts:
+                if edited[place] is not None:
+                    edited[place] = text(edited[place])
+                    if edited[place] is _ODD:
+                        return None
+            values = tuple(edited)
+        extra = None
+        if parent and values[: len(parent)] != parent:
+            told = zip(self._fields, values, parent, strict=False)
+            extra = msgspec.json.encode({name: said for name, said, part in told if said != part}).decode()
+            values = parent + values[len(parent) :]
+        key = tuple(values[place] for place in self._key_at)
+        if not arrays:
+            return _new_row(Row, (key, values, extra, _NOTHING, (), ()))
+        children: list[tuple[Columns, list[int]]] = []
+        for reader, array in zip(self._children, arrays, strict=True):
+            rows = [reader._row(astuple(element), key) for element in array]  # noqa: SLF001  (a reader of its own kind)
+            if None in rows or len({row[0] for row in rows if row}) != len(rows):
+                return None
+            children.append(rows)
+        return _new_row(Row, (key, values, extra, _NOTHING, tuple(children), ()))
+
+
+def _attempt(decode: Callable[[bytes], Any], record: bytes) -> Any:
+    try:
+        return decode(record) if _NUL not in record else None
+    except _REFUSALS:
+        return None
+
+
+def _fill(columns: list[Sequence[Any]], fields: Sequence[str]) -> list[tuple[int, Note]]:
+    """Put None where a field is missing, and return a note of each, with its row's place."""
+    notes = []
+    for place, field in enumerate(fields):
+        if UnsetType in set(map(type, columns[place])):
+            notes += [(at, Note(field, "vanished")) for at, value in enumerate(columns[place]) if value is UNSET]
+            columns[place] = [None if value is UNSET else value for value in columns[place]]
+    return notes
+
+
+def _contradictions(
+    values: Sequence[Sequence[Any]], inherited: Sequence[Sequence[Any]], fields: Sequence[str]
+) -> list[str | None]:
+    """Return as `_extra` what rows say of their parents' key where it is not so; nothing if it always is."""
+    told: dict[int, dict[str, Any]] = {}
+    for own, parents, field in zip(values, inherited, fields, strict=False):
+        if list(own) != parents:
+            for at, (part, parent) in enumerate(zip(own, parents, strict=True)):
+                if part is not None and part != parent:
+                    told.setdefault(at, {})[field] = part
+    encode = msgspec.json.encode
+    return [encode(told[at]).decode() if at in told else None for at in range(len(values[0]))] if told else []
+
+
+def _twice(keys: Sequence[Key]) -> set[int]:
+    """Return the places of keys that stand in more than one."""
+    counted = Counter(keys)
+    return {place for place, key in enumerate(keys) if counted[key] > 1}
+
+
+def has_plain_key(table: Table) -> bool:
+    """Say whether each part of the key is a plain member of a record."""
+    return all(len(column.path) == 1 and column.kind in _KEYS for column in table.columns if column.name in table.key)
+
+
+def is_flat(table: Table) -> bool:
+    """Say whether a table can be read strictly: every column a plain member of a known type; children: keys first."""
+    return (
+        has_plain_key(table)
+        and all(len(column.path) == 1 and column.kind in _TYPES for column in table.columns)
+        and all(is_flat(child.table) and _keys_first(child.table) for child in table.children)
+    )
+
+
+def _keys_first(table: Table) -> bool:
+    return tuple(column.name for column in table.columns[: len(table.key)]) == table.key
+
+
+def _fitting(reading: tuple[Any, bool]) -> Any:
+    value, fits = reading
+    return value if fits else _ODD
+
+
+@lru_cache(VALUES_CACHED)
+def _number(text: bytes) -> Any:
+    return _fitting(read(text, Kind.NUMERIC, UTC_ZONE))
+
+
+def _raw(kind: Kind) -> Callable[[Raw], Any]:
+    return lambda raw: _fitting(read(bytes(raw), kind, UTC_ZONE))
+
+
+def _date(zone: ZoneInfo) -> Callable[[str], Any]:
+    return lambda text: _fitting(read_date(text, zone))
+
+
+class _Times:
+    """Reads times; knows of each day whether one offset holds all through it."""
+
+    def __init__(self, zone: ZoneInfo) -> None:
+        self._zone = zone
+        self._offsets: dict[str, timezone | None] = {}
+        self._midnights: dict[str, int] = {}
+
+    def read(self, text: str) -> Any:
+        """Return an instant."""
+        if len(text) == 19 and text[4] == "-" and text[10] in " T" and text[13] == text[16] == ":":
+            try:
+                if offset := self._offset(text[:10]):
+                    return datetime.fromisoformat(text).replace(tzinfo=offset)
+            except (ValueError, OverflowError):
+                return _ODD
+        return _fitting(read_timestamp(text, self._zone))
+
+    def count(self, text: str) -> Any:
+        """Return an instant as PostgreSQL counts it; days and minutes that were seen before are not read again."""
+        midnight, minutes, seconds = text[:10], text[11:16], text[16:]
+        try:
+            if text[10] in " T":
+                return self._midnights[midnight] + _MINUTES[minutes] + _SECONDS[seconds]
+        except (KeyError, IndexError):
+            pass
+        moment = self.read(text)
+        if moment is _ODD:
+            return _ODD
+        counted = microseconds(moment)
+        if seconds in _SECONDS and minutes in _MINUTES and self._offsets.get(midnight):
+            if len(self._midnights) >= DAYS_CACHED:
+                self._midnights.clear()
+            self._midnights[midnight] = counted - _MINUTES[minutes] - _SECONDS[seconds]
+        return counted
+
+    def _offset(self, day: str) -> timezone | None:
+        """Return the offset of the zone on a day, None if the clocks are changed on it."""
+        if day not in self._offsets:
+            if len(self._offsets) >= DAYS_CACHED:
+                self._offsets.clear()
+            morning = datetime.combine(datetime.fromisoformat(day), time.min, tzinfo=self._zone)
+            offsets = {morning.utcoffset(), (morning + timedelta(days=1)).utcoffset(), (morning + NOON).utcoffset()}
+            first = offsets.pop()
+            self._offsets[day] = timezone(first) if first is not None and not offsets else None
+        return self._offsets[day]
+
+
+_MINUTES = {f"{at // 60:02d}:{at % 60:02d}": at * 60_000_000 for at in range(24 * 60)}
+_SECONDS = {f":{at:02d}": at * 1_000_000 for at in range(60)}
+NOON = timedelta(hours=12)
+UTC_ZONE = ZoneInfo("UTC")

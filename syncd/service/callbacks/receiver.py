@@ -1,0 +1,220 @@
+"""Where callbacks come in: a listener of its own that knows one kind of request and answers before anything is done.
+
+Owns who is let in and what is refused. A callback is a hint: what it names goes to `hear`, all else in it is dropped.
+Serves no page, and says nothing to those who do not know an address.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import datetime
+from http import HTTPStatus
+from typing import Final
+
+from aiohttp import web
+
+from syncd import counters, log
+from syncd.config import Config, Http
+from syncd.contract import Callbacks, Source
+from syncd.errors import BadPayload, DatabaseError
+from syncd.records.rows import Key
+from syncd.service import listener
+from syncd.service.callbacks import registration
+from syncd.service.callbacks.throttle import Bucket
+from syncd.storage.postgres.database import Database
+
+BODY_MAX_BYTES: Final = 4096
+"""The documented body of Cyclis has 130."""
+BODY_TIMEOUT_S: Final = 5.0
+PER_MINUTE, BURST = 120, 60
+"""Callbacks of one source that are looked at; a person who confirms a list of orders makes a burst of them."""
+LOOK_S: Final = 2.0
+"""An unknown address is looked for in the database this often at most: it may have been registered just now."""
+NOTE_S: Final = 1.0
+"""The last callback of an address is written down this often at most."""
+FRESH_S: Final = 30.0
+"""Known addresses are read again after this: one that was cleared is soon no address any more."""
+TOLD_S: Final = 3600.0
+"""The log is told of each reason for a refusal this often at most."""
+SHUTDOWN_S, LINGER_S, KEEPALIVE_S = 0.5, 1.0, 75.0
+CONTENT_TYPES: Final = frozenset({"application/json", "application/vnd.api+json"})
+
+Hear = Callable[[tuple[str, str], Key], str]
+_log = log.get(__name__)
+
+
+class _RefusedError(Exception):
+    def __init__(self, status: HTTPStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+class Receiver:
+    """The listener's state: which addresses are known, how many calls may still come, what is to be written down."""
+
+    def __init__(
+        self,
+        registry: Mapping[str, Source],
+        *,
+        config: Callable[[], Config],
+        database: Callable[[], Database],
+        hear: Hear,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._registry = registry
+        self._config, self._database = config, database
+        self._hear, self._clock = hear, clock
+        self._digests: dict[str, list[bytes]] | None = None
+        self._looked_at = float("-inf")
+        self._buckets: dict[str, Bucket] = {}
+        self._told_at: dict[tuple[str, str], float] = {}
+        self._untold: Counter[tuple[str, str]] = Counter()
+        self._heard: dict[tuple[str, bytes], tuple[str, datetime]] = {}
+        self._noting: asyncio.Task[None] | None = None
+
+    def application(self) -> web.Application:
+        """Build the application: every path goes the same way."""
+        app = web.Application()
+        app.router.add_route("*", "/{rest:.*}", self.answer)
+        app.on_cleanup.append(self._end)
+        return app
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """Answer one request: 404 for any address but ours, whatever else is wrong with it."""
+        source, digest = await self._known(request.path)
+        if digest is None:
+            counters.callbacks["", "unknown address"] += 1
+            return web.Response(
+                status=HTTPStatus.SERVICE_UNAVAILABLE if self._digests is None else HTTPStatus.NOT_FOUND
+            )
+        try:
+            became = await self._taken(source, request)
+            response = web.Response(status=HTTPStatus.NO_CONTENT)
+        except BadPayload:
+            became, response = self._refuse(source, _RefusedError(HTTPStatus.BAD_REQUEST, "wrong form"))
+        except (ConnectionError, web.RequestPayloadError):
+            became, response = self._refuse(source, _RefusedError(HTTPStatus.BAD_REQUEST, "cut short"))
+        except _RefusedError as refused:
+            became, response = self._refuse(source, refused)
+        except Exception:  # noqa: BLE001  a bug of ours: no traceback reaches the caller
+            _log.exception("callback_crashed", source=source)
+            return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
+        counters.callbacks[source, became] += 1
+        self._note(source, digest, became)
+        return response
+
+    # --- Who is let in
+
+    async def _known(self, path: str) -> tuple[str, bytes | None]:
+        """Return the source of an address and its digest; None for an address that there is not.
+
+        A wrong one costs as much as a right one, and at most one look into the database every LOOK_S.
+        """
+        source, _, secret = path.removeprefix(registration.PREFIX).partition("/")
+        for rest_s in (FRESH_S, LOOK_S):
+            await self._look(rest_s)
+            is_on = path.startswith(registration.PREFIX) and source in sources(self._config())
+            known = (self._digests or {}).get(source, []) if is_on else []
+            if digest := registration.matches(secret, known):
+                return source, digest
+        return source, None
+
+    async def _look(self, rest_s: float) -> None:
+        if time.monotonic() - self._looked_at < rest_s:
+            return
+        self._looked_at = time.monotonic()
+        with contextlib.suppress(DatabaseError):  # what is known stays known
+            self._digests = await registration.read_digests(self._database())
+
+    def _callbacks(self, source: str) -> Callbacks:
+        callbacks = self._registry[self._config().sources[source].type].callbacks
+        if callbacks is None:
+            raise AssertionError(f"{source} takes the option `callbacks` without having any")
+        return callbacks
+
+    # --- What is let in
+
+    async def _taken(self, source: str, request: web.Request) -> str:
+        """Take a callback in and return what becomes of it."""
+        callbacks = self._callbacks(source)
+        key = callbacks.named(await self._body(source, request))
+        return "ignored" if key is None else self._hear((source, callbacks.stream), key)
+
+    async def _body(self, source: str, request: web.Request) -> bytes:
+        """Read the body of a request of the one form that is documented."""
+        if request.method != "POST":
+            raise _RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "wrong method")
+        bucket = self._buckets.setdefault(source, Bucket(BURST, PER_MINUTE / 60))
+        if not bucket.take(1, time.monotonic()):
+            raise _RefusedError(HTTPStatus.TOO_MANY_REQUESTS, "too many")
+        if request.content_type not in CONTENT_TYPES or "Content-Encoding" in request.headers:
+            raise _RefusedError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "wrong content type")
+        if (request.content_length or 0) > BODY_MAX_BYTES:
+            raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too large")
+        body = b""
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                async for chunk in request.content.iter_any():
+                    body += chunk
+                    if len(body) > BODY_MAX_BYTES:
+                        raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too large")
+        except TimeoutError:
+            raise _RefusedError(HTTPStatus.REQUEST_TIMEOUT, "too slow") from None
+        return body
+
+    def _refuse(self, source: str, refused: _RefusedError) -> tuple[str, web.Response]:
+        """Return what became of a callback that is turned away, and its answer; tell the log now and then."""
+        kind, now = (source, refused.reason), time.monotonic()
+        self._untold[kind] += 1
+        if now - self._told_at.get(kind, -TOLD_S) >= TOLD_S:
+            self._told_at[kind] = now
+            _log.warning("callback_refused", source=source, reason=refused.reason, count=self._untold.pop(kind))
+        response = web.Response(status=refused.status)
+        response.force_close()  # what is left of the body is not read
+        return f"refused: {refused.reason}", response
+
+    # --- What is kept
+
+    def _note(self, source: str, digest: bytes, became: str) -> None:
+        self._heard[source, digest] = became, self._clock()
+        if self._noting is None or self._noting.done():
+            self._noting = asyncio.create_task(self._write())
+
+    async def _write(self) -> None:
+        """Write down the last callback of each address, and then rest; what cannot be written is of no account."""
+        while self._heard:
+            heard, self._heard = self._heard, {}
+            with contextlib.suppress(DatabaseError):
+                for (source, digest), (became, at) in heard.items():
+                    await registration.note_heard(self._database(), source, digest, became, at=at)
+            await asyncio.sleep(NOTE_S)
+
+    async def _end(self, _app: web.Application) -> None:
+        if self._noting:
+            self._noting.cancel()
+            await asyncio.gather(self._noting, return_exceptions=True)
+
+
+def sources(config: Config) -> list[str]:
+    """Return the sources whose callbacks are listened for."""
+    return [source.name for source in config.sources.values() if source.options.get("callbacks")]
+
+
+@contextlib.asynccontextmanager
+async def listening(receiver: Receiver, http: Http | None) -> AsyncIterator[str | None]:
+    """Listen until the block ends; yield host and port. Raises ConfigError if the port is not free. None: do not."""
+    if http is None:
+        yield None
+        return
+    runner = web.AppRunner(  # no access log: it would hold the addresses
+        receiver.application(),
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_S,
+        auto_decompress=False,
+        lingering_time=LINGER_S,
+        keepalive_timeout=KEEPALIVE_S,
+    )
+    async with listener.listening(runner, http, option="http.callback_listen") as place:
+        yield place

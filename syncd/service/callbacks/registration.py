@@ -1,0 +1,116 @@
+"""The addresses at which callbacks are accepted: made up here, known afterwards by a digest only (syncd.callbacks).
+
+An address ends with 256 random bits that stand nowhere but in it. So whoever reads the database or a backup of it
+cannot call, and syncd itself can never show it.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+from syncd.storage.postgres.database import Database
+
+PREFIX: Final = "/callbacks/"
+"""Of the path of every address; the source's name and the secret follow."""
+SECRET_BYTES: Final = 32
+MASK: Final = "***"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """One address: its digest, when the upstream took it, and the last callback that came there."""
+
+    digest: bytes
+    registered_at: datetime | None
+    heard_at: datetime | None
+    heard: str | None
+
+
+def new_secret() -> str:
+    """Make up the secret part of an address."""
+    return secrets.token_urlsafe(SECRET_BYTES)
+
+
+def digest_of(secret: str) -> bytes:
+    """Return what is kept of a secret."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def matches(secret: str, digests: Sequence[bytes]) -> bytes | None:
+    """Return the digest of the secret if it is one of these; takes as long whether or not it is."""
+    given, found = digest_of(secret), None
+    for digest in digests:
+        if hmac.compare_digest(given, digest):
+            found = digest
+    return found
+
+
+def address(base: str, source: str, secret: str) -> str:
+    """Return the address that the upstream is given."""
+    return f"{base.rstrip('/')}{PREFIX}{source}/{secret}"
+
+
+def secret_of(url: str) -> str:
+    """Return the last part of an address's path: the secret, if the address is ours."""
+    return urlsplit(url).path.rpartition("/")[2]
+
+
+def masked(url: str) -> str:
+    """Return an address of anybody's without what may be secret in it."""
+    parts = urlsplit(url)
+    path = parts.path.rpartition("/")[0] + f"/{MASK}" if parts.path.strip("/") else parts.path
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, MASK if parts.query else "", ""))
+
+
+async def read(database: Database, source: str) -> list[Registration]:
+    """Return the addresses of a source, the newest first."""
+    async with database.connection() as conn:
+        rows = await conn.fetch(
+            "SELECT digest, registered_at, heard_at, heard FROM syncd.callbacks WHERE source = $1"
+            " ORDER BY made_at DESC",
+            source,
+        )
+    return [Registration(**row) for row in rows]
+
+
+async def read_digests(database: Database) -> dict[str, list[bytes]]:
+    """Return the digests of all addresses, by source."""
+    found: dict[str, list[bytes]] = {}
+    async with database.connection() as conn:
+        for row in await conn.fetch("SELECT source, digest FROM syncd.callbacks"):
+            found.setdefault(row["source"], []).append(row["digest"])
+    return found
+
+
+async def add(database: Database, source: str, digest: bytes, *, now: datetime) -> None:
+    """Accept callbacks at a new address, beside those that there are."""
+    async with database.connection() as conn:
+        await conn.execute(
+            "INSERT INTO syncd.callbacks (source, digest, made_at) VALUES ($1, $2, $3)", source, digest, now
+        )
+
+
+async def settle(database: Database, source: str, digest: bytes | None, *, now: datetime) -> None:
+    """Accept callbacks of a source at this address only, which the upstream has now; None: at none."""
+    async with database.transaction() as conn:
+        await conn.execute(
+            "DELETE FROM syncd.callbacks WHERE source = $1 AND digest IS DISTINCT FROM $2", source, digest
+        )
+        await conn.execute(
+            "UPDATE syncd.callbacks SET registered_at = $3 WHERE source = $1 AND digest = $2 AND registered_at IS NULL",
+            source, digest, now,
+        )  # fmt: skip
+
+
+async def note_heard(database: Database, source: str, digest: bytes, heard: str, *, at: datetime) -> None:
+    """Keep what became of the last callback that came to an address."""
+    async with database.connection() as conn:
+        await conn.execute(
+            "UPDATE syncd.callbacks SET heard_at = $3, heard = $4 WHERE source = $1 AND digest = $2",
+            source, digest, at, heard,
+        )  # fmt: skip

@@ -1,0 +1,248 @@
+"""The metrics, in Prometheus' text format: gauges of the status as it stands, counters of what happened since we began.
+
+Runs, rows and requests are counted from syncd.runs, whatever process they are of; answers by status, waits for locks
+and the queue are this process's own. Owns names, units and labels. Labels are names of the configuration and words of a
+fixed set, so their number is bound, and nothing in them needs escaping.
+"""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from itertools import islice
+from typing import Final, Literal, NamedTuple, TypeVar
+
+from syncd import counters
+from syncd.status import SourceStatus, State, Status, StreamStatus, is_sweep_refused
+from syncd.storage.postgres.database import Database
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+OUTCOMES: Final = ("ok", "throttled", "failed", "aborted")
+CHANGES: Final = ("inserted", "updated", "unchanged", "deleted", "rejected")
+GAP_LOOKS: Final = 5
+"""A number that syncd.runs skipped may be a row that commits a moment later: it is looked for this often."""
+GAPS_WATCHED: Final = 1000
+LINES_AT_ONCE: Final = 5000
+"""Written before others have their turn: a few milliseconds. A thousand accounts have 120,000 lines."""
+
+_NEW_RUNS: Final = """
+SELECT run_id, source, stream, kind, outcome, requests,
+       rows_inserted, rows_updated, rows_unchanged, rows_deleted, rows_rejected, budget_wait_s,
+       extract(epoch FROM finished_at - started_at)::float8 AS duration_s
+FROM syncd.runs WHERE"""
+
+
+class Totals:
+    """Counts every run that ended since `since`, of whatever process, once; starts at zero with the process."""
+
+    def __init__(self, *, since: datetime) -> None:
+        self.runs: Counter[tuple[str, str, str, str]] = Counter()
+        self.rows: Counter[tuple[str, str, str]] = Counter()
+        self.requests: Counter[tuple[str, str]] = Counter()
+        self.run_s: defaultdict[tuple[str, str, str], float] = defaultdict(float)
+        self.budget_wait_s: defaultdict[tuple[str, str], float] = defaultdict(float)
+        self.since = since
+        self._top: int | None = None
+        self._open: set[int] = set()
+        self._gaps: dict[int, int] = {}
+
+    async def update(self, database: Database) -> None:
+        """Count what ended since the last time."""
+        async with database.connection() as conn:
+            if self._top is None:
+                found = await conn.fetch(f"{_NEW_RUNS} started_at >= $1", self.since)
+            else:
+                watched = [*self._open, *self._gaps]
+                found = await conn.fetch(f"{_NEW_RUNS} run_id > $1 OR run_id = ANY($2::bigint[])", self._top, watched)
+        self._open = {row["run_id"] for row in found if row["outcome"] == "running"}
+        for row in found:
+            if row["outcome"] == "running":
+                continue
+            pair = row["source"], row["stream"]
+            self.runs[*pair, row["kind"], row["outcome"]] += 1
+            self.requests[pair] += row["requests"]
+            self.run_s[*pair, row["kind"]] += row["duration_s"] or 0.0
+            self.budget_wait_s[pair] += row["budget_wait_s"]
+            for change in CHANGES:
+                self.rows[*pair, change] += row[f"rows_{change}"]
+        self._watch_gaps({row["run_id"] for row in found})
+
+    def _watch_gaps(self, found: set[int]) -> None:
+        top = max(found, default=self._top or 0)
+        if self._top is not None:
+            first = max(self._top + 1, top - GAPS_WATCHED)
+            self._gaps |= dict.fromkeys(range(first, top), GAP_LOOKS + 1)
+        self._gaps = {number: looks - 1 for number, looks in self._gaps.items() if looks > 1 and number not in found}
+        if found:
+            self._top = max(self._top or 0, top)
+
+
+_Sample = tuple[str | float, ...]
+"""The value of each label, and the number."""
+_Names = TypeVar("_Names", bound=tuple[str, ...])
+
+
+class _Family(NamedTuple):
+    """One metric with all its samples."""
+
+    kind: Literal["gauge", "counter"]
+    name: str
+    words: str
+    labels: tuple[str, ...]
+    samples: Iterable[_Sample]
+
+    def parts(self) -> Iterator[str]:
+        """Write its lines, some at a time."""
+        yield f"# HELP {self.name} {self.words}\n# TYPE {self.name} {self.kind}\n"
+        labels = ",".join(f'{label}="%s"' for label in self.labels)
+        line = f"{self.name}{{{labels}}} %s\n" if labels else f"{self.name} %s\n"
+        samples = iter(self.samples)
+        while lines := "".join([line % sample for sample in islice(samples, LINES_AT_ONCE)]):
+            yield lines
+
+
+async def text(status: Status | None, totals: Totals) -> bytes:
+    """Return the metrics; without a status only that the database is away, and the counters."""
+    written = []
+    for family in _families(status, totals):
+        for part in family.parts():
+            written.append(part.encode())
+            await asyncio.sleep(0)
+    return b"".join(written)
+
+
+def _families(status: Status | None, totals: Totals) -> Iterator[_Family]:
+    yield _Family("gauge", "syncd_database_up", "Whether the database answers", (), [(float(status is not None),)])
+    since = totals.since.timestamp()
+    yield _Family("gauge", "syncd_start_timestamp_seconds", "When this process began to count", (), [(since,)])
+    if status is not None:
+        version = [(status.version, 1.0)]
+        yield _Family("gauge", "syncd_build_info", "Version of syncd; always 1", ("version",), version)
+        yield from _stream_gauges(status.streams)
+        yield from _budget_gauges(status.sources)
+    yield from _counters(status.streams if status else [], totals)
+    yield from _process(status)
+
+
+def _stream_gauge(name: str, words: str, values: Iterable[tuple[StreamStatus, float | None]]) -> _Family:
+    samples = ((stream.source, stream.stream, value) for stream, value in values if value is not None)
+    return _Family("gauge", f"syncd_{name}", words, ("source", "stream"), samples)
+
+
+def _stream_gauges(streams: list[StreamStatus]) -> Iterator[_Family]:
+    on = [stream for stream in streams if stream.state not in ("off", "disabled")]
+    yield _stream_gauge(
+        "stream_freshness_seconds", "Age of the last good live run, by its start", ((s, s.freshness_s) for s in on)
+    )
+    yield _stream_gauge(
+        "stream_next_run_timestamp_seconds",
+        "When the stream runs next",
+        ((s, s.next_run_at.timestamp() if s.next_run_at else None) for s in on),
+    )
+    states: tuple[State, ...] = State.__args__  # type: ignore[attr-defined]  # a Literal's own
+    yield _Family(
+        "gauge", "syncd_stream_state", "1 for the state that the stream is in", ("source", "stream", "state"),
+        ((s.source, s.stream, state, 1.0 if s.state == state else 0.0) for s in streams for state in states),
+    )  # fmt: skip
+    yield _stream_gauge("rejects", "Records that could not become a row", ((s, s.rejects) for s in streams))
+    yield _stream_gauge(
+        "drift_fields", "Fields that are not as the vendor documents them", ((s, s.drift_count) for s in streams)
+    )
+    yield _stream_gauge(
+        "sweep_refused", "1 if the last sweep was not believed", ((s, float(is_sweep_refused(s))) for s in on)
+    )
+    yield _Family(
+        "gauge", "syncd_mirror_rows", "Rows in the mirror", ("source", "stream", "status"),
+        (
+            (s.source, s.stream, word, count)
+            for s in streams if s.rows for word, count in (("alive", s.rows.alive), ("deleted", s.rows.deleted))
+        ),
+    )  # fmt: skip
+
+
+def _budget_gauges(sources: list[SourceStatus]) -> Iterator[_Family]:
+    windows = [
+        (source.source, *window)
+        for source in sources
+        if (budget := source.budget)
+        for window in (
+            ("minute", budget.minute_limit, budget.minute_remaining, budget.minute_used_live,
+             budget.minute_used_backfill),
+            ("day", budget.day_limit, budget.day_remaining, budget.day_used_live, budget.day_used_backfill),
+        )
+    ]  # fmt: skip
+    labels = ("source", "window")
+    yield _Family(
+        "gauge", "syncd_budget_limit", "Requests allowed in the window", labels,
+        ((name, window, most) for name, window, most, *_ in windows if most is not None),
+    )  # fmt: skip
+    yield _Family(
+        "gauge", "syncd_budget_remaining", "Requests left in the window", labels,
+        ((name, window, left) for name, window, _, left, *_ in windows if left is not None),
+    )  # fmt: skip
+    yield _Family(
+        "gauge", "syncd_budget_used", "Our own requests in the window, by lane", (*labels, "lane"),
+        (
+            (name, window, lane, used)
+            for name, window, _, _, *both in windows for lane, used in zip(("live", "backfill"), both, strict=True)
+        ),
+    )  # fmt: skip
+    yield _Family(
+        "gauge", "syncd_budget_closed", "1 while a 429 keeps the source from being asked", ("source",),
+        ((one.source, float(one.budget.closed_until is not None)) for one in sources if one.budget),
+    )  # fmt: skip
+
+
+def _counted(names: Iterable[_Names], counted: Mapping[_Names, float]) -> Iterable[_Sample]:
+    """Yield what was counted, and zero for the other names: so a first failure is a rise."""
+    return ((*labels, number) for labels, number in (dict.fromkeys(names, 0.0) | dict(counted)).items())
+
+
+def _counters(streams: list[StreamStatus], totals: Totals) -> Iterator[_Family]:
+    labels = ("source", "stream")
+    pairs = [(stream.source, stream.stream) for stream in streams]
+    runs = _counted(((*pair, "live", outcome) for pair in pairs for outcome in OUTCOMES), totals.runs)
+    yield _Family("counter", "syncd_runs_total", "Runs that ended", (*labels, "kind", "outcome"), runs)
+    rows = _counted(((*pair, change) for pair in pairs for change in CHANGES), totals.rows)
+    yield _Family("counter", "syncd_rows_total", "Records by what became of them", (*labels, "change"), rows)
+    yield _Family(
+        "counter", "syncd_requests_total", "Requests sent by runs that ended, each try counted", labels,
+        _counted(pairs, totals.requests),
+    )  # fmt: skip
+    yield _Family(
+        "counter", "syncd_run_seconds_total", "Seconds that runs took which ended", (*labels, "kind"),
+        _counted(((*pair, "live") for pair in pairs), totals.run_s),
+    )  # fmt: skip
+    yield _Family(
+        "counter", "syncd_budget_wait_seconds_total", "Seconds that runs which ended waited for the budget", labels,
+        _counted(pairs, totals.budget_wait_s),
+    )  # fmt: skip
+
+
+def _process(status: Status | None) -> Iterator[_Family]:
+    """Yield what only this process counts."""
+    sources = [(source.source,) for source in status.sources] if status else []
+    pairs = [(stream.source, stream.stream) for stream in status.streams] if status else []
+    yield _Family(
+        "counter", "syncd_responses_total", "Tries by HTTP status; none where no whole answer came",
+        ("source", "status"), _counted(((*source, "200") for source in sources), counters.answers),
+    )  # fmt: skip
+    yield _Family(
+        "counter", "syncd_lock_wait_seconds_total", "Seconds waited for another writer of the same table", ("source",),
+        _counted(sources, {(source,): waited for source, waited in counters.lock_wait_s.items()}),
+    )  # fmt: skip
+    yield _Family(
+        "counter", "syncd_runs_skipped_total", "Runs not begun because another process was at the stream",
+        ("source", "stream"), _counted(pairs, counters.skipped),
+    )  # fmt: skip
+    yield _Family(
+        "counter", "syncd_callbacks_total",
+        "Callbacks by what became of them; no source: to an address that there is not", ("source", "result"),
+        _counted((), counters.callbacks),
+    )  # fmt: skip
+    for name, words, counted in (
+        ("syncd_runs_waiting", "Runs that are due and wait for a seat", counters.waiting),
+        ("syncd_runs_under_way", "Runs that have a seat", counters.under_way),
+    ):
+        by_label = {(source,): count for source, count in counted.items()}
+        yield _Family("gauge", name, words, ("source",), _counted(sources, by_label))

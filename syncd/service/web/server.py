@@ -1,0 +1,212 @@
+"""The routes of the status page, and its life on a socket."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from syncd import log
+from syncd.config import Http
+from syncd.errors import DatabaseError
+from syncd.service import listener
+from syncd.service.web import metrics, view
+from syncd.service.web.rendering import FOLDER, render
+from syncd.status import Status, StatusReader, progress_of
+from syncd.storage.postgres import database
+
+RUNS_SHOWN: Final = 50
+PAGES_KEPT: Final = 64
+"""Pages of one status that are kept for others who ask for them."""
+READY_TIMEOUT_S: Final = 5.0
+"""A database that has not answered within this is not ready."""
+SHUTDOWN_S: Final = 0.5
+"""Answers under way may take this long when the page is closed."""
+HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+STATIC_CACHE: Final = "no-cache"
+"""Of scripts and styles: kept by the browser, which asks each time whether they changed."""
+
+_log = log.get(__name__)
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def application(reader: StatusReader, *, is_alive: Callable[[], bool] = lambda: True) -> web.Application:
+    """Build the application; `is_alive` says whether the process behind it still does its work."""
+    app = web.Application(middlewares=[_guarded])
+    routes = _Routes(reader, is_alive)
+    app.router.add_get("/", routes.index)
+    app.router.add_get("/streams/{source}/{stream}", routes.stream)
+    app.router.add_get("/healthz", routes.healthz)
+    app.router.add_get("/readyz", routes.readyz)
+    app.router.add_get("/metrics", routes.metrics)
+    app.router.add_get("/api/status", routes.api_status)
+    app.router.add_static("/static", FOLDER / "static")
+    return app
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    reader: StatusReader, http: Http | None, *, is_alive: Callable[[], bool] = lambda: True
+) -> AsyncIterator[str | None]:
+    """Serve the application until the block ends; yield its address. Raises ConfigError if the port is not free.
+
+    `http` None serves nothing: `http.listen = "off"`.
+    """
+    if http is None:
+        yield None
+        return
+    runner = web.AppRunner(application(reader, is_alive=is_alive), access_log=None, shutdown_timeout=SHUTDOWN_S)
+    async with listener.listening(runner, http, option="http.listen") as place:
+        yield f"http://{place}/"
+
+
+@web.middleware
+async def _guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    """Add the headers to every answer, and answer 503 in words while the database is away."""
+    try:
+        response = await handler(request)
+    except DatabaseError as error:
+        response = _unavailable(request, error)
+    except web.HTTPException as error:
+        error.headers.update(HEADERS)
+        raise
+    except Exception:  # noqa: BLE001  a bug of ours: no traceback reaches the reader
+        _log.exception("page_failed", path=request.path)
+        response = web.Response(status=500, text="internal error: see the log of syncd\n")
+    response.headers.update(HEADERS)
+    if request.path.startswith("/static/"):
+        response.headers["Cache-Control"] = STATIC_CACHE
+    return response
+
+
+def _unavailable(request: web.Request, error: DatabaseError) -> web.Response:
+    if request.path.startswith("/api/"):
+        return _json({"error": log.mask(str(error)), "hint": log.mask(error.hint)}, status=503)
+    return _html(render("unavailable.html", error=log.mask(str(error)), hint=log.mask(error.hint)), status=503)
+
+
+class _Routes:
+    """The handlers."""
+
+    def __init__(self, reader: StatusReader, is_alive: Callable[[], bool]) -> None:
+        self._reader = reader
+        self._is_alive = is_alive
+        self._totals = metrics.Totals(since=datetime.now(UTC))
+        self._pages_of: Status | None = None
+        self._pages: dict[Hashable, str] = {}
+
+    async def index(self, request: web.Request) -> web.Response:
+        """Show all streams, budgets and backfills."""
+        status = await self._reader.status()
+        choice = view.Choice.of(request.query)
+        listing = view.listing(status, choice)
+        pairs = [(stream.source, stream.stream) for group in listing.groups for stream in group.streams]
+        days, day = await self._reader.stream_days(pairs), await self._reader.day()
+        tone, headline = view.headline(status)
+
+        def text() -> str:
+            return render(
+                "index.html", status_=status, choice=choice, listing=listing, days=days, day=day,
+                totals=view.totals(day), tone=tone, headline=headline, announcement=view.announcement(status),
+                problems=view.problems(status), problems_shown=view.PROBLEMS_SHOWN, states=view.STATES,
+                heights=view.STRIP_HEIGHTS,
+            )  # fmt: skip
+
+        return _html(self._rendered(status, choice, text))
+
+    async def stream(self, request: web.Request) -> web.Response:
+        """Show one stream: how it stands, its last 24 hours, its newest runs."""
+        pair = request.match_info["source"], request.match_info["stream"]
+        status = await self._reader.status()
+        found = status.stream(*pair)
+        if found is None:
+            return _html(render("missing.html", name=".".join(pair)), status=404)
+        day = None
+        if found.state not in ("off", "disabled"):
+            day = (await self._reader.stream_days([pair])).get(pair)
+        runs = await self._reader.runs(*pair, RUNS_SHOWN)
+        mirrored = found.rows.alive if found.rows else None
+        running = found.running
+
+        def text() -> str:
+            return render(
+                "stream.html", status_=status, stream=found, runs=runs, day=day,
+                totals=view.totals(day.slots) if day else {},
+                ages=view.ages(day) if day else [],
+                backfills=[one for one in status.backfills if (one.source, one.stream) == pair],
+                progress=running and progress_of(
+                    running, now=status.at, cursor=found.cursor, mirrored=mirrored if running.kind == "sweep" else None
+                ),
+            )  # fmt: skip
+
+        return _html(self._rendered(status, pair, text))
+
+    def _rendered(self, status: Status, asked: Hashable, text: Callable[[], str]) -> str:
+        """Return a page, rendered once for each status."""
+        if self._pages_of is not status or len(self._pages) > PAGES_KEPT:
+            self._pages_of, self._pages = status, {}
+        if asked not in self._pages:
+            self._pages[asked] = text()
+        return self._pages[asked]
+
+    async def healthz(self, _request: web.Request) -> web.Response:
+        """Answer 200 while the process does its work, whatever the database or the upstreams do."""
+        alive = self._is_alive()
+        return web.Response(status=200 if alive else 503, text="ok\n" if alive else "the scheduler does not tick\n")
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        """Answer 200 if the database answers and is migrated, else 503 with the reason."""
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_S):
+                found = await database.revision(self._reader.database())
+        except DatabaseError as error:
+            return web.Response(status=503, text=f"{log.mask(str(error))}\n")
+        except TimeoutError:
+            return web.Response(status=503, text=f"the database did not answer within {READY_TIMEOUT_S:.0f} s\n")
+        if found != _needed_revision():
+            text = f"the database is at revision {found or 'none'}, syncd needs {_needed_revision()}: syncd migrate\n"
+            return web.Response(status=503, text=text)
+        return web.Response(text="ok\n")
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        """Show the metrics in Prometheus' text format; without a database, that it is away."""
+        try:
+            status = await self._reader.status()
+            await self._totals.update(self._reader.database())
+        except DatabaseError:
+            status = None
+        text = await metrics.text(status, self._totals)
+        return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
+
+    async def api_status(self, _request: web.Request) -> web.Response:
+        """Show the status as `syncd status --json` does."""
+        return _json(await self._reader.status())
+
+
+@cache
+def _needed_revision() -> str:
+    return database.newest_revision()
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
+
+
+def _html(text: str, status: int = 200) -> web.Response:
+    return web.Response(text=text, status=status, content_type="text/html")

@@ -1,0 +1,110 @@
+"""What a full listing proves: which keys it has seen, and which rows of the mirror it lacks.
+
+All functions work inside the caller's transaction and never commit.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from syncd.contract import Scope
+from syncd.records.rows import Key
+from syncd.storage.mirror.history import literal, quoted
+from syncd.storage.mirror.reading import Read
+from syncd.storage.mirror.target import NOT_SEEN_SINCE, Target, in_scope
+from syncd.storage.mirror.writer import WAYS
+
+_BY_TABLE = ", ".join(f"set_config('enable_{way}', 'on', true)" for way in WAYS) + (
+    ", set_config('enable_nestloop', 'off', true)"
+)
+GENERATION = "(SELECT count(*) || '/' || coalesce(max(marker_id), 0) FROM syncd.forgotten WHERE source = {0})"
+"""The state of a source's markers (`privacy.Markers`), as part of a statement that names the source so."""
+Condition = tuple[str, Sequence[Any]]
+"""Part of a statement that is true or not, and the values of its parameters."""
+
+
+async def remember_seen(
+    conn: asyncpg.Connection, target: Target, source: str, stream: str, keys: Sequence[Key], *, seen_at: datetime
+) -> None:
+    """Remember which keys a page of a full listing held, for `missing` at its end; a restart goes on with them."""
+    await conn.execute(
+        f"INSERT INTO syncd.seen (source, stream, seen_at, keys) SELECT $1, $2, $3, ARRAY({target.key_hashes})",
+        source, stream, seen_at, *target.key_columns(keys),
+    )  # fmt: skip
+
+
+async def forget_seen(conn: asyncpg.Connection, source: str, stream: str) -> None:
+    """Forget what an earlier full listing saw: a new one begins, or it ended."""
+    await conn.execute("DELETE FROM syncd.seen WHERE source = $1 AND stream = $2", source, stream)
+
+
+async def holds_any(conn: asyncpg.Connection, target: Target, source: str) -> bool:
+    """Say whether the table holds any row of the source, dead or alive."""
+    found: bool = await conn.fetchval(f"SELECT EXISTS (SELECT FROM {target.name} WHERE source = $1)", source)
+    return found
+
+
+async def count_alive(conn: asyncpg.Connection, target: Target, source: str, scope: Scope) -> int:
+    """Return how many rows in scope are alive."""
+    where, values = in_scope(target, scope, 2)
+    count: int = await conn.fetchval(
+        f"SELECT count(*) FROM {target.name} t WHERE t.source = $1 AND t._deleted_at IS NULL{where}", source, *values
+    )
+    return count
+
+
+async def missing(
+    conn: asyncpg.Connection,
+    target: Target,
+    source: str,
+    stream: str,
+    scope: Scope,
+    keys: Sequence[Key],
+    *,
+    not_after: datetime,
+    limit: int,
+) -> list[Key]:
+    """Return at most `limit` keys of alive rows in scope that neither the remembered pages nor `keys` held.
+
+    Rows changed after `not_after`, or after the first remembered page was requested, are left out: somebody saw them
+    alive since. For the rest of the transaction tables are read from end to end.
+    """
+    where, values = in_scope(target, scope, 4 + len(target.table.key))
+    own = ", ".join(f"t.{quoted(key)}" for key in target.table.key)
+    # right after a first load there are no statistics: the planner would compare every row with every key
+    await conn.execute(f"SELECT {_BY_TABLE}")
+    found = await conn.fetch(
+        "WITH seen AS MATERIALIZED ("
+        "  SELECT unnest(keys) AS h FROM syncd.seen WHERE source = $1 AND stream = $2"
+        f"  UNION ALL {target.key_hashes}"
+        f") SELECT {own} FROM {target.name} t LEFT JOIN seen ON seen.h = {target.key_hash}"
+        f" WHERE t.source = $1 AND t._deleted_at IS NULL{where} AND seen.h IS NULL AND "
+        + NOT_SEEN_SINCE.format("least($3, (SELECT min(seen_at) FROM syncd.seen WHERE source = $1 AND stream = $2))")
+        + f" ORDER BY {own} LIMIT {limit}",
+        source, stream, not_after, *target.key_columns(keys), *values,
+    )  # fmt: skip
+    return [tuple(row) for row in found]
+
+
+def as_listed(target: Target, source: str, stream: str, scope: Scope, read: Read, *, first: int) -> Condition:
+    """Return what holds if a whole listing, read in one page, changes nothing; its parameters begin at `$first`.
+
+    Each record is stored as it was sent, no row in scope is alive beside them, no listing left remembered keys behind,
+    and nobody was forgotten since it was read. Sets are compared, because a join may be planned as a nested loop where
+    there are no statistics.
+    """
+    width = len(target.table.key)
+    names = ", ".join(map(quoted, target.table.key))
+    listed = f"FROM unnest({target.arrays(first + 2)}, ${first + 2 + width}::bytea[]) AS t({names}, _hash)"
+    stored = f"FROM {target.name} t WHERE t.source = ${first}"
+    where, values = in_scope(target, scope, first + 3 + width)
+    condition = (
+        f"NOT EXISTS (SELECT {names}, _hash {listed} EXCEPT SELECT {names}, _hash {stored})"
+        f" AND NOT EXISTS (SELECT {names} {stored} AND t._deleted_at IS NULL{where} EXCEPT SELECT {names} {listed})"
+        f" AND NOT EXISTS (SELECT FROM syncd.seen WHERE source = ${first} AND stream = ${first + 1})"
+        f" AND {GENERATION.format(f'${first}')} = {literal(read.generation)}"
+    )
+    keys = target.key_columns(read.fingerprints)
+    return condition, (source, stream, *keys, list(read.fingerprints.values()), *values)

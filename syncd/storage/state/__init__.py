@@ -1,0 +1,1 @@
+"""The tables of schema `syncd`: runs, cursors, rejects, drift, retention."""

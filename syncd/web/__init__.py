@@ -1,9 +1,0 @@
-"""The status page and what machines read of it: /healthz, /readyz, /metrics, /api/status. Reads only.
-
-Owns form and headers of the answers; what they tell comes from `syncd.status`. Shows no secret, no record, no personal
-data, and needs nothing from outside.
-"""
-
-from syncd.web.server import application, serving
-
-__all__ = ["application", "serving"]

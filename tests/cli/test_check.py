@@ -1,0 +1,252 @@
+"""`syncd check` names everything that is wrong, each with the step that mends it."""
+
+import asyncio
+import re
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncd.storage.postgres import embedded
+from tests.support.bench import Bench, MakeBench, database_url
+from tests.support.command import Ended, WallClock, syncd
+
+SELF_SIGNED = Path(__file__).parents[1] / "support" / "tls" / "self-signed.pem"  # of 127.0.0.1, good for nothing else
+
+
+@pytest.fixture
+async def shop(make_bench: MakeBench) -> Bench:
+    """A bench on the real clock."""
+    return await make_bench(time=WallClock())
+
+
+@dataclass
+class Found:
+    """What a check found, by what it looked at."""
+
+    ended: Ended
+    by_name: dict[str, dict[str, Any]]
+
+    def failed(self, what: str) -> str:
+        """Return detail and mending step of something that failed."""
+        assert self.by_name[what]["state"] == "failed", self.by_name[what]
+        return f"{self.by_name[what]['detail']} → {self.by_name[what]['hint']}"
+
+    def warned(self, what: str) -> str:
+        assert self.by_name[what]["state"] == "warning", self.by_name[what]
+        return f"{self.by_name[what]['detail']} → {self.by_name[what]['hint']}"
+
+
+async def check(path: Path, env: dict[str, str] | None = None) -> Found:
+    ended = await syncd("check", "--json", "--config", path, env=env)
+    return Found(ended, {found["what"]: found for found in ended.json})
+
+
+def edited(bench: Bench, edit: Callable[[str], str]) -> Path:
+    """Write the bench's configuration, changed."""
+    path = bench.config_file()
+    path.write_text(edit(path.read_text()))
+    return path
+
+
+def moved(bench: Bench, api: str, base_url: str) -> Callable[[str], str]:
+    return lambda text: text.replace(bench.address.base_url(api), base_url)
+
+
+# --- Upstreams --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_wrong_password_and_a_missing_scope(shop: Bench) -> None:
+    shop.sandbox.faults.add("scope-revoked", api="autengo")
+    path = edited(shop, lambda text: text.replace("shop-pass:with/odd+signs", "wr0ng-password"))
+    found = await check(path)
+    assert found.ended.code == 1
+    wrong = found.failed("source shop")
+    assert "answered 401" in wrong
+    assert "Check the credentials of this source in the configuration" in wrong
+    assert "wr0ng-password" not in found.ended.out + found.ended.err
+    assert re.search(
+        "answered 403.* → Ask the vendor for the scope, or set enabled = false", found.failed("source cars")
+    )
+    assert found.by_name["source lease"]["state"] == "ok"
+
+
+@asynccontextmanager
+async def serving_tls() -> AsyncIterator[str]:
+    """Serve TLS with a certificate that nobody trusts."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(SELF_SIGNED)
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+    async with server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_a_certificate_that_is_not_trusted(shop: Bench) -> None:
+    async with serving_tls() as base_url:
+        found = await check(edited(shop, moved(shop, "ghs", base_url)))
+    told = found.failed("source parts")
+    assert "the server's certificate is not trusted (self-signed certificate)" in told
+    assert "update-ca-certificates" in told
+
+
+async def test_a_server_without_tls_a_name_that_nobody_knows_and_a_port_that_nobody_listens_on(shop: Bench) -> None:
+    edits = [
+        moved(shop, "ghs", shop.address.base_url("ghs").replace("http:", "https:")),
+        moved(shop, "cyclis", "https://no-such-host.invalid"),
+        moved(shop, "autengo", "http://127.0.0.1:9"),
+    ]
+    path = shop.config_file()
+    for edit in edits:
+        path.write_text(edit(path.read_text()))
+    found = await check(path)
+    assert "no TLS connection came about" in found.failed("source parts")
+    assert re.search(r"cannot connect \(.+\) → Is base_url right", found.failed("source lease"))
+    assert "cannot connect (Connect" in found.failed("source cars")
+    assert found.by_name["source shop"]["state"] == "ok"
+
+
+@pytest.mark.parametrize(("skew_s", "warns"), [(-90, True), (-30, False), (30, False), (90, True)])
+async def test_a_clock_is_off_by_more_than_a_minute(shop: Bench, skew_s: float, *, warns: bool) -> None:
+    shop.sandbox.faults.add("clock-ahead", api="cyclesoftware", skew_s=skew_s)
+    found = await check(shop.config_file())
+    assert found.ended.code == 0
+    assert ("clock of shop" in found.by_name) == warns
+    if warns:
+        told = found.warned("clock of shop")
+        # the answer takes its time, which counts as skew, and the Date header knows whole seconds only
+        assert re.search(rf"this machine is (89|9[0-2]) s {'behind' if skew_s > 0 else 'ahead of'} its server", told)
+        assert "timedatectl set-ntp true" in told
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("html-200", "HTML"),
+        ("redirect-other-host", "a redirect to elsewhere.example → Redirects are never followed"),
+        ("gateway-504", "answered 504"),
+    ],
+)
+async def test_an_upstream_that_is_another_than_it_should_be(shop: Bench, fault: str, told: str) -> None:
+    shop.sandbox.faults.add(fault, api="cyclis")
+    assert told in (await check(shop.config_file())).failed("source lease")
+
+
+# --- Secrets and files ------------------------------------------------------------------------------------------------
+
+
+async def test_every_missing_secret_is_named_with_its_place(shop: Bench, tmp_path: Path) -> None:
+    open_file = tmp_path / "key"
+    open_file.write_text("sandbox-ghs-key-b02e\n")
+    open_file.chmod(0o644)
+    path = edited(
+        shop,
+        lambda text: (
+            text.replace('"sandbox-cyclis-token-3f9a"', '{ env = "LEASE_TOKEN" }')
+            .replace('"sandbox-autengo-key-77c1"', '{ credential = "cars_key" }')
+            .replace('"sandbox-ghs-key-b02e"', f'{{ file = "{open_file}" }}')
+            .replace('"ghs-pass-öü"', f'{{ file = "{tmp_path}/nowhere" }}')
+        ),
+    )
+    found = await syncd("check", "--json", "--config", path)
+    assert found.code == 2
+    told = {entry["detail"].partition(": ")[0]: entry["detail"] for entry in found.json if entry["what"] == "secret"}
+    assert "LEASE_TOKEN is not set" in told["sources.lease.api_token"]
+    assert "LoadCredential=cars_key" in told["sources.cars.api_key"]
+    assert f"may be read by others (mode 0644): chmod 600 {open_file}" in told["sources.parts.api_key"]
+    assert "cannot be read: No such file" in told["sources.parts.password"]
+    assert "sandbox-ghs-key" not in found.out + found.err
+    assert any(entry["detail"] == "not asked, because secrets are missing" for entry in found.json)
+
+
+async def test_secrets_from_environment_file_and_credential_log_in(shop: Bench, tmp_path: Path) -> None:
+    for name, text in (("ghs", "sandbox-ghs-key-b02e\n"), ("cars_key", "sandbox-autengo-key-77c1")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
+    path = edited(
+        shop,
+        lambda text: (
+            text.replace('"sandbox-cyclis-token-3f9a"', '{ env = "LEASE_TOKEN" }')
+            .replace('"sandbox-autengo-key-77c1"', '{ credential = "cars_key" }')
+            .replace('"sandbox-ghs-key-b02e"', '{ file = "ghs" }')
+        ),
+    )
+    found = await check(path, {"LEASE_TOKEN": "sandbox-cyclis-token-3f9a", "CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert found.ended.code == 0, found.ended
+    sources = [found.by_name[f"source {name}"]["state"] for name in ("shop", "lease", "cars", "parts")]
+    assert sources == ["ok"] * 4
+
+
+async def test_a_configuration_with_secrets_that_others_can_read_is_warned_of(shop: Bench) -> None:
+    path = shop.config_file()
+    path.chmod(0o640)
+    found = await check(path)
+    assert found.ended.code == 0
+    told = found.warned(str(path))
+    assert "sources.shop.password" in told
+    assert f"(mode 0640) → chmod 600 {path}" in told
+
+
+# --- The database -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_role_without_rights_and_one_that_may_only_read(shop: Bench, server: embedded.Server) -> None:
+    role = "stranger_of_" + (await shop.fetch("SELECT current_database() AS name"))[0]["name"]
+    await shop.fetch(f"CREATE ROLE {role} LOGIN")
+    await shop.fetch(f"GRANT {role} TO current_user")
+    url = shop.db_url.replace("postgresql://syncd@", f"postgresql://{role}@")
+    path = edited(shop, lambda text: text.replace(shop.db_url, url))
+    try:
+        nothing = await check(path)
+        for schema in ("syncd", "cyclesoftware", "cyclis", "autengo", "ghs"):
+            await shop.fetch(f"GRANT USAGE ON SCHEMA {schema} TO {role}")
+            await shop.fetch(f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}")
+        reading = await check(path)
+        path.write_text(
+            path.read_text().replace(url, database_url(server, "postgres").replace("syncd@", f"{role}@", 1))
+        )
+        empty = await check(path)
+    finally:
+        await shop.fetch(f"DROP OWNED BY {role}")
+        await shop.fetch(f"DROP ROLE {role}")
+    for found in (nothing, reading):
+        assert found.ended.code == 3
+        assert re.search(rf"{role} may not read and write syncd\.\w+ and \d+ more → Connect as", found.failed("rights"))
+        assert found.by_name["source shop"]["state"] == "ok"
+    assert f"{role} may not create schemas, as that must → Connect as" in empty.failed("rights")
+    assert "Run: syncd migrate" in empty.failed("migrations")
+
+
+async def test_a_wrong_password_of_the_database(shop: Bench, tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 110)  # too long for a socket: this server listens on loopback, and asks for a password
+    try:
+        strict = await embedded.ensure(folder)
+        wrong = strict.url.replace(str(strict.password), "wr0ng-password")
+        found = await check(edited(shop, lambda text: text.replace(shop.db_url, wrong)))
+    finally:
+        await embedded.stop(folder)
+    assert found.ended.code == 3
+    told = found.failed("database")
+    assert "password authentication failed" in told
+    assert "Check user and password in database.url" in told
+    assert "wr0ng-password" not in found.ended.out + found.ended.err
+
+
+async def test_a_database_that_cannot_be_reached_that_is_not_there_or_not_migrated(
+    shop: Bench, server: embedded.Server
+) -> None:
+    cases = {
+        "postgresql://u@127.0.0.1:9/d": ("database", "cannot be reached", "Is the server running"),
+        "postgresql://u@no-such-host.invalid/d": ("database", "cannot be reached", "is database.url right"),
+        database_url(server, "nowhere"): ("database", 'database "nowhere" does not exist', "createdb"),
+        database_url(server, "postgres"): ("migrations", "is at revision none", "Run: syncd migrate"),
+    }
+    for url, (what, detail, hint) in cases.items():
+        found = await check(edited(shop, lambda text, url=url: text.replace(shop.db_url, url)))  # type: ignore[misc]
+        assert found.ended.code == 3, url
+        assert detail in found.failed(what)
+        assert hint in found.failed(what)
+        assert found.by_name["source shop"]["state"] == "ok"

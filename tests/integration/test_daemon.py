@@ -1,0 +1,607 @@
+"""The service as its users meet it: real database, sandbox over HTTP, real signals; time is polled for, never slept."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+import structlog.testing
+
+from syncd import config as configuration
+from syncd.config import Config
+from syncd.errors import ConfigError, DatabaseError
+from syncd.sandbox import CREDENTIALS
+from syncd.service import daemon
+from syncd.sources import registry, specs
+from syncd.storage.postgres import embedded
+from tests.support.bench import Bench, MakeBench, Time, database_url
+
+APIS = {"shop": "cyclesoftware", "lease": "cyclis", "cars": "autengo", "parts": "ghs"}
+Events = list[MutableMapping[str, Any]]
+
+
+class Now(Time):
+    """The real time: the daemon is another process, or lives by APScheduler's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+@pytest.fixture
+async def live(make_bench: MakeBench) -> Bench:
+    """A bench in real time, with lists of several pages."""
+    return await make_bench(time=Now(), customers=120, page_size=20)
+
+
+@pytest.fixture
+def events() -> Iterator[Events]:
+    with structlog.testing.capture_logs() as captured:
+        yield captured
+
+
+def write(
+    bench: Bench, streams: Mapping[str, str], *, listen: str = "127.0.0.1:0", url: str = "", extra: str = ""
+) -> Path:
+    """Write a configuration in which only the given streams are on."""
+    lines = [f'[database]\nurl = "{url or bench.db_url}"', f'[http]\nlisten = "{listen}"', extra]
+    for source in dict.fromkeys(selector.partition(".")[0] for selector in streams):
+        api = APIS[source]
+        lines += [f'[sources.{source}]\ntype = "{api}"\nbase_url = "{bench.address.base_url(api)}"']
+        lines += [f"{key} = {json.dumps(value)}" for key, value in CREDENTIALS[api].items()]
+        for name in registry()[api].names:
+            lines += [f"[sources.{source}.streams.{name}]", streams.get(f"{source}.{name}", "enabled = false")]
+    path = bench.folder / f"daemon-{listen.rpartition(':')[2]}.toml"
+    path.touch(mode=0o600)
+    path.write_text("\n".join(lines))
+    return path
+
+
+def load(path: Path) -> Config:
+    return configuration.load(path, specs())
+
+
+async def until(check: Callable[[], Awaitable[Any]], timeout_s: float = 15.0) -> Any:
+    """Ask until the answer is true."""
+    async with asyncio.timeout(timeout_s):
+        while not (found := await check()):  # noqa: ASYNC110  (the database cannot set an event of ours)
+            await asyncio.sleep(0.02)
+        return found
+
+
+@contextlib.asynccontextmanager
+async def serving(path: Path, *, environ: Mapping[str, str] | None = None) -> AsyncIterator[str]:
+    """Let a daemon live in this process; yield the address of its page. It must end well within 10 s."""
+    stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
+    serve = daemon.serve(
+        lambda: load(path), stop=stop, logs=False, environ=environ or {}, on_started=started.set_result
+    )  # fmt: skip
+    task = asyncio.create_task(serve)
+    await asyncio.wait({task, started}, return_when=asyncio.FIRST_COMPLETED, timeout=20)
+    if task.done():
+        await task
+    try:
+        yield started.result()
+    finally:
+        stop.set()
+        assert await asyncio.wait_for(task, 10) == 0
+
+
+@dataclass
+class Process:
+    """A daemon in a process of its own."""
+
+    process: asyncio.subprocess.Process
+    log: Path
+    _ended_s: float = field(default=0.0)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == name]
+
+    async def end(self, number: int) -> tuple[int, float]:
+        """Send a signal; return exit code and how long the end took."""
+        sent_at = time.monotonic()
+        self.process.send_signal(number)
+        code = await asyncio.wait_for(self.process.wait(), 20)
+        return code, time.monotonic() - sent_at
+
+
+@contextlib.asynccontextmanager
+async def spawned(path: Path, name: str = "daemon") -> AsyncIterator[Process]:
+    log = path.parent / f"{name}.log"
+    with log.open("wb") as file:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "syncd", "run", "--config", str(path), stdout=file, stderr=file
+        )
+    try:
+        yield Process(process, log)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def count(bench: Bench, query: str, *values: Any) -> int:
+    return int((await bench.fetch(f"SELECT count(*) FROM {query}", *values))[0][0])
+
+
+def mirrors_customers(bench: Bench) -> Callable[[], Awaitable[bool]]:
+    """Say whether the mirror holds exactly the upstream's customers."""
+
+    async def check() -> bool:
+        truth = {(row["customer_id"], row["city"]) for row in bench.sandbox.truth("cyclesoftware", "customers")}
+        rows = await bench.rows("cyclesoftware.customers")
+        return truth == {(row["customer_id"], row["city"]) for row in rows}
+
+    return check
+
+
+# --- Schedule ---------------------------------------------------------------------------------------------------------
+
+
+async def test_streams_are_kept_fresh_and_changes_arrive(live: Bench) -> None:
+    path = write(
+        live, {"shop.customers": 'every = "1s"', "shop.stores": 'every = "1s"', "lease.orders": 'every = "1s"'}
+    )
+    async with serving(path):
+        await until(mirrors_customers(live))
+        changed = live.sandbox.truth("cyclesoftware", "customers")[7] | {"city": "Nieuwstad"}
+        live.sandbox.put("cyclesoftware", "customers", changed)
+        await until(mirrors_customers(live))
+        await until(lambda: count(live, "cyclis.orders"))
+    kinds = await live.fetch("SELECT DISTINCT kind, outcome FROM syncd.runs")
+    assert {(row["kind"], row["outcome"]) for row in kinds} <= {("live", "ok"), ("live", "aborted")}
+
+
+async def test_a_sweep_follows_when_it_is_due_and_buries_what_is_gone(live: Bench) -> None:
+    async with serving(write(live, {"shop.customers": 'every = "1s"\nsweep = "2s"'})):
+        await until(mirrors_customers(live))
+        live.sandbox.delete(
+            "cyclesoftware", "customers", live.sandbox.truth("cyclesoftware", "customers")[3]["customer_id"]
+        )
+        await until(mirrors_customers(live))
+    assert await count(live, "syncd.runs WHERE kind = 'sweep' AND outcome = 'ok'")
+    assert await count(live, "cyclesoftware.customers WHERE _deleted_at IS NOT NULL") == 1
+
+
+async def test_a_restart_keeps_the_rhythm_and_runs_what_is_overdue(live: Bench) -> None:
+    path = write(live, {"shop.customers": 'every = "1h"', "shop.stores": 'every = "1s"'})
+    stores = "syncd.runs WHERE stream = 'stores' AND outcome = 'ok'"
+    await live.sync("shop.customers")
+    async with serving(path):
+        await until(lambda: count(live, f"{stores} OFFSET 0"))
+        ran = await count(live, stores)
+        await until(lambda: _more(live, stores, ran + 1))
+    assert await count(live, "syncd.runs WHERE stream = 'customers'") == 1
+
+
+async def _more(bench: Bench, query: str, than: int) -> bool:
+    return await count(bench, query) > than
+
+
+async def test_a_paused_stream_is_not_hammered_and_holds_nobody_up(live: Bench) -> None:
+    live.sandbox.faults.add("scope-revoked", api="cyclesoftware", stream="customers")
+    path = write(
+        live, {"shop.customers": 'every = "1s"', "shop.stores": 'every = "1s"', "cars.vehicles": 'every = "1s"'}
+    )
+    async with serving(path) as url:
+        for stream in ("stores", "vehicles"):
+            await until(partial(_more, live, f"syncd.runs WHERE stream = '{stream}' AND outcome = 'ok'", 2))
+        assert await count(live, "syncd.runs WHERE stream = 'customers'") == 1
+        async with aiohttp.ClientSession() as http, http.get(f"{url}api/status") as answer:
+            found = {one["stream"]: one for one in (await answer.json())["streams"]}
+        assert found["customers"]["state"] == "paused"
+        next_run_at = datetime.fromisoformat(found["customers"]["next_run_at"])
+        failed_at = datetime.fromisoformat(found["customers"]["last_run"]["finished_at"])
+        assert 890 < (next_run_at - failed_at).total_seconds() < 910
+
+
+async def test_a_failing_stream_rests_longer_than_its_interval(live: Bench) -> None:
+    live.sandbox.faults.add("not-found-list", api="cyclesoftware", stream="customers")
+    async with serving(write(live, {"shop.customers": 'every = "1s"'})):
+        await until(lambda: _more(live, "syncd.runs WHERE outcome = 'failed'", 1))
+    starts = [row[0] for row in await live.fetch("SELECT started_at FROM syncd.runs ORDER BY run_id")]
+    waits = [(later - earlier).total_seconds() for earlier, later in pairwise(starts)]
+    assert waits[0] >= 2  # and so on, as tests/unit/test_schedule.py has it
+
+
+async def test_a_run_of_the_command_line_makes_the_daemon_wait_with_one_line(live: Bench, events: Events) -> None:
+    live.sandbox.faults.add("hang", api="cyclesoftware", stream="customers", times=1)
+    sync = asyncio.create_task(live.sync("shop.customers"))
+    await until(lambda: count(live, "syncd.runs WHERE outcome = 'running'"))
+    async with serving(write(live, {"shop.customers": 'every = "1s"', "shop.stores": 'every = "1s"'})):
+        await until(lambda: _more(live, "syncd.runs WHERE stream = 'stores' AND outcome = 'ok'", 2))
+        skipped = [event for event in events if event["event"] == "run_skipped"]
+        assert [(event["stream"], event["log_level"]) for event in skipped] == [("customers", "info")]
+        assert "is under way" in skipped[0]["reason"]
+        sync.cancel()
+        await until(mirrors_customers(live))
+    await asyncio.gather(sync, return_exceptions=True)
+
+
+async def test_two_daemons_never_run_a_stream_at_once(live: Bench) -> None:
+    live.sandbox.latency_s = 0.05
+    streams = {"shop.customers": 'every = "1s"\nsweep = "1s"', "lease.orders": 'every = "1s"\nsweep = "1s"'}
+    async with serving(write(live, streams)), spawned(write(live, streams, listen="off")) as other:
+        await until(lambda: _more(live, f"syncd.runs WHERE pid = {other.process.pid} AND outcome = 'ok'", 1), 30)
+        await until(lambda: _more(live, f"syncd.runs WHERE pid = {os.getpid()} AND outcome = 'ok'", 1), 30)
+        code, _ = await other.end(signal.SIGTERM)
+        assert code == 0
+    # started_at is taken a moment before the lock is
+    overlaps = await count(
+        live,
+        "syncd.runs a JOIN syncd.runs b USING (source, stream) WHERE a.run_id < b.run_id"
+        " AND a.finished_at > b.started_at + interval '50 ms'",
+    )
+    assert overlaps == 0
+    assert await count(live, "syncd.runs WHERE outcome NOT IN ('ok', 'aborted')") == 0
+
+
+# --- Ending -----------------------------------------------------------------------------------------------------------
+
+
+async def test_sigterm_ends_a_run_at_its_page_and_loses_nothing(live: Bench) -> None:
+    live.sandbox.latency_s = 0.4
+    path = write(live, {"shop.customers": 'every = "1s"'})
+    async with spawned(path) as first:
+        await until(lambda: _more(live, "cyclesoftware.customers", 30))
+        code, took_s = await first.end(signal.SIGTERM)
+        assert code == 0
+        assert took_s < 10
+        assert first.events("daemon_stopping")[0]["signal"] == "SIGTERM"
+        assert first.events("daemon_stopped")
+    run = (await live.fetch("SELECT * FROM syncd.runs"))[0]
+    assert run["outcome"] == "aborted"
+    assert run["rows_inserted"] == await count(live, "cyclesoftware.customers")
+    assert "pass" in json.loads((await live.fetch("SELECT cursor FROM syncd.cursors"))[0][0])
+    pages_before = run["pages"]
+    live.sandbox.latency_s = 0.0
+    async with spawned(path, "again") as second:
+        await until(mirrors_customers(live))
+        await until(lambda: count(live, "syncd.runs WHERE outcome = 'ok'"))
+        code, _ = await second.end(signal.SIGINT)
+        assert code == 0
+    resumed = (await live.fetch("SELECT pages FROM syncd.runs WHERE outcome = 'ok' ORDER BY run_id LIMIT 1"))[0]
+    assert pages_before >= 2
+    assert resumed["pages"] <= 8 - pages_before + 2  # 120 customers in pages of 20, the resumed pass asks once more
+
+
+async def test_kill_9_is_told_by_the_next_life_which_goes_on(live: Bench) -> None:
+    live.sandbox.latency_s = 0.4
+    path = write(live, {"shop.customers": 'every = "1s"'})
+    async with spawned(path) as first:
+        await until(lambda: _more(live, "cyclesoftware.customers", 30))
+        await first.end(signal.SIGKILL)
+    await until(lambda: _unlocked(live))
+    live.sandbox.latency_s = 0.0
+    async with spawned(path, "again") as second:
+        await until(mirrors_customers(live))
+        await until(lambda: count(live, "syncd.runs WHERE outcome = 'ok'"))
+        assert second.events("runs_recovered")[0]["count"] == 1
+    killed = (await live.fetch("SELECT outcome, error_kind FROM syncd.runs ORDER BY run_id"))[0]
+    assert (killed["outcome"], killed["error_kind"]) == ("aborted", "Killed")
+
+
+async def _unlocked(bench: Bench) -> bool:
+    return not await count(bench, "pg_locks WHERE locktype = 'advisory'")
+
+
+async def test_a_run_that_hangs_does_not_hold_up_the_end(live: Bench) -> None:
+    live.sandbox.faults.add("hang", api="cyclesoftware", stream="auth")
+    live.sandbox.faults.add("hang", api="cyclesoftware", stream="customers")
+    async with spawned(write(live, {"shop.customers": 'every = "1s"'})) as process:
+        await until(lambda: count(live, "syncd.runs WHERE outcome = 'running'"))
+        code, took_s = await process.end(signal.SIGTERM)
+    assert (code, took_s < 10) == (0, True)
+    assert await count(live, "syncd.runs WHERE outcome = 'aborted' AND error_kind IS DISTINCT FROM 'Killed'") == 1
+
+
+async def test_a_house_job_that_the_end_cuts_short_is_no_error(
+    live: Bench, events: Events, caplog: pytest.LogCaptureFixture
+) -> None:
+    await live.sync("shop.stores")
+    waiting = "pg_locks WHERE NOT granted AND relation = 'syncd.runs'::regclass"
+    async with live.db.connection() as conn:
+        lock = conn.transaction()
+        async with serving(write(live, {"shop.stores": 'every = "1h"'})):
+            await lock.start()
+            await conn.execute("LOCK TABLE syncd.runs IN ACCESS EXCLUSIVE MODE")
+            await until(lambda: count(live, waiting))  # the status line is being made
+        await asyncio.gather(*(task for task in asyncio.all_tasks() if "run_coroutine_job" in repr(task)))
+        await lock.rollback()
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")] == []
+    assert [event for event in events if event["log_level"] not in ("debug", "info")] == []
+    assert events[-1]["event"] == "daemon_stopped"
+
+
+# --- Configuration ----------------------------------------------------------------------------------------------------
+
+
+async def test_sighup_takes_a_good_configuration(live: Bench, events: Events) -> None:
+    path = write(live, {"shop.customers": 'every = "1s"'})
+    async with serving(path):
+        await until(mirrors_customers(live))
+        write(live, {"shop.stores": 'every = "1s"', "cars.vehicles": 'every = "1s"'})
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: count(live, "autengo.vehicles"))
+        await until(lambda: count(live, "cyclesoftware.stores"))
+        reloaded = next(event for event in events if event["event"] == "config_reloaded")
+        assert (reloaded["added"], reloaded["removed"], reloaded["changed"]) == (["cars"], [], ["shop"])
+        ran = await count(live, "syncd.runs WHERE stream = 'customers'")
+        stores = "syncd.runs WHERE stream = 'stores'"
+        await until(lambda: _more(live, stores, 2))
+        assert await count(live, "syncd.runs WHERE stream = 'customers'") == ran
+        write(live, {"cars.vehicles": 'every = "1s"'})
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: _told(events, "config_reloaded", 2))
+        ran = await count(live, stores)
+        vehicles = "syncd.runs WHERE stream = 'vehicles'"
+        before = await count(live, vehicles)
+        await until(lambda: _more(live, vehicles, before + 1))
+        assert await count(live, stores) == ran
+
+
+async def _told(events: Events, name: str, times: int = 1) -> bool:
+    return len([event for event in events if event["event"] == name]) >= times
+
+
+async def test_sighup_ends_a_run_of_a_changed_source_and_starts_it_under_the_new_one(live: Bench) -> None:
+    live.sandbox.faults.add("hang", api="cyclesoftware", stream="customers")
+    path = write(live, {"shop.customers": 'every = "1s"'})
+    async with serving(path):
+        await until(lambda: count(live, "syncd.runs WHERE outcome = 'running'"))
+        live.sandbox.faults.clear()
+        write(live, {"shop.customers": 'every = "2s"'})
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(mirrors_customers(live))
+    outcomes = [row[0] for row in await live.fetch("SELECT outcome FROM syncd.runs ORDER BY run_id LIMIT 2")]
+    assert outcomes == ["aborted", "ok"]
+
+
+async def test_mended_credentials_are_tried_at_once(live: Bench) -> None:
+    path = write(live, {"shop.customers": 'every = "1s"'})
+    good = path.read_text()
+    path.write_text(good.replace(str(CREDENTIALS["cyclesoftware"]["password"]), "wrong"))
+    async with serving(path):
+        await until(lambda: count(live, "syncd.runs WHERE error_kind = 'BadCredentials'"))
+        path.write_text(good)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(mirrors_customers(live))
+
+
+async def test_sighup_refuses_a_bad_configuration_and_keeps_the_old_one(live: Bench, events: Events) -> None:
+    path = write(live, {"shop.customers": 'every = "1s"'})
+    async with serving(path):
+        await until(mirrors_customers(live))
+        path.write_text(path.read_text() + '\neverry = "5m"\n')
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: _told(events, "config_refused"))
+        refused = next(event for event in events if event["event"] == "config_refused")
+        assert 'did you mean "every"?' in refused["error"]
+        ran = await count(live, "syncd.runs")
+        await until(lambda: _more(live, "syncd.runs", ran + 1))
+        live.sandbox.put(
+            "cyclesoftware", "customers", live.sandbox.truth("cyclesoftware", "customers")[0] | {"city": "X"}
+        )
+        await until(mirrors_customers(live))
+
+
+async def test_what_needs_a_restart_is_said(live: Bench, events: Events) -> None:
+    path = write(live, {"shop.stores": 'every = "1s"'})
+    async with serving(path) as url:
+        path.write_text(path.read_text().replace('listen = "127.0.0.1:0"', 'listen = "off"'))
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: _told(events, "config_reloaded"))
+        assert [event["key"] for event in events if event["event"] == "config_needs_restart"] == ["http"]
+        async with aiohttp.ClientSession() as http, http.get(f"{url}healthz") as answer:
+            assert answer.status == 200
+
+
+async def test_an_address_in_use_is_an_error_of_the_configuration(live: Bench) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        path = write(live, {"shop.stores": 'every = "1s"'}, listen=f"127.0.0.1:{port}")
+        with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{port}"):
+            await daemon.serve(lambda: load(path), logs=False, environ={})
+
+
+# --- Database ---------------------------------------------------------------------------------------------------------
+
+
+class Gate:
+    """A door before the database's socket, which can be shut."""
+
+    def __init__(self, server: embedded.Server) -> None:
+        self._path = f"{server.host}/.s.PGSQL.{server.port}"
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
+
+    def shut(self) -> None:
+        if self._server:
+            self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        inner_reader, inner_writer = await asyncio.open_unix_connection(self._path)
+        self._writers |= {writer, inner_writer}
+        await asyncio.gather(self._pump(reader, inner_writer), self._pump(inner_reader, writer))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        writer.transport.abort()
+        self._writers.discard(writer)
+
+
+@pytest.fixture
+async def gate(server: embedded.Server) -> AsyncIterator[Gate]:
+    gate = Gate(server)
+    await gate.open()
+    yield gate
+    gate.shut()
+
+
+def through(gate: Gate, bench: Bench) -> str:
+    name = bench.db_url.partition("@")[2].partition("/")[2].partition("?")[0]
+    return f"postgresql://syncd@127.0.0.1:{gate.port}/{name}"
+
+
+async def test_an_outage_of_the_database_makes_two_lines_and_loses_nothing(
+    live: Bench, gate: Gate, events: Events
+) -> None:
+    streams = {"shop.customers": 'every = "1s"', "shop.stores": 'every = "1s"', "cars.vehicles": 'every = "1s"'}
+    path = write(live, streams, url=through(gate, live))
+    async with serving(path) as url, aiohttp.ClientSession() as http:
+        await until(mirrors_customers(live))
+        gate.shut()
+        await until(lambda: _told(events, "database_lost"))
+        live.sandbox.put(
+            "cyclesoftware", "customers", live.sandbox.truth("cyclesoftware", "customers")[0] | {"city": "X"}
+        )
+        async with http.get(f"{url}readyz") as answer:
+            assert answer.status == 503
+            assert "cannot be reached" in await answer.text()
+        async with http.get(f"{url}healthz") as answer:
+            assert answer.status == 200
+        async with http.get(url) as answer:
+            assert answer.status == 503
+            assert "The database does not answer" in await answer.text()
+        await gate.open()
+        await until(mirrors_customers(live))
+        await until(lambda: _ready(http, url))
+    levels = [(event["event"], event["log_level"]) for event in events if event["event"].startswith("database_")]
+    assert levels == [("database_lost", "warning"), ("database_recovered", "info")]
+    assert not [event for event in events if event["event"].endswith(("_crashed", "_refused"))]
+    assert await count(live, "syncd.runs WHERE outcome = 'failed'") == 0
+
+
+async def _ready(http: aiohttp.ClientSession, url: str) -> bool:
+    async with http.get(f"{url}readyz") as answer:
+        return answer.status == 200
+
+
+async def test_a_database_that_is_not_there_yet_is_waited_for(live: Bench, gate: Gate, events: Events) -> None:
+    gate.shut()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    path = write(live, {"shop.customers": 'every = "1s"'}, url=through(gate, live), listen=f"127.0.0.1:{port}")
+    stop = asyncio.Event()
+    task = asyncio.create_task(daemon.serve(lambda: load(path), stop=stop, logs=False, environ={}))
+    await until(lambda: _told(events, "database_lost"))
+    async with aiohttp.ClientSession() as http:
+        assert not await _ready(http, f"http://127.0.0.1:{port}/")
+        await gate.open()
+        await until(lambda: _ready(http, f"http://127.0.0.1:{port}/"))
+    await until(mirrors_customers(live))
+    stop.set()
+    assert await asyncio.wait_for(task, 10) == 0
+    assert [event["event"] for event in events if event["event"].startswith("database_")] == [
+        "database_lost",
+        "database_recovered",
+    ]
+
+
+async def test_the_end_comes_also_while_the_database_is_waited_for(live: Bench, gate: Gate, events: Events) -> None:
+    gate.shut()
+    path = write(live, {"shop.customers": 'every = "1s"'}, url=through(gate, live))
+    task = asyncio.create_task(daemon.serve(lambda: load(path), logs=False, environ={}))
+    await until(lambda: _told(events, "database_lost"))
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await asyncio.wait_for(task, 10) == 0
+
+
+async def test_a_database_that_is_not_migrated_is_refused(live: Bench, server: embedded.Server) -> None:
+    conn = await asyncpg.connect(**server.connect_arguments)
+    name = f"bare_{os.getpid()}"
+    await conn.execute(f"CREATE DATABASE {name}")
+    try:
+        path = write(live, {"shop.stores": 'every = "1s"'}, url=database_url(server, name))
+        with pytest.raises(DatabaseError, match="is at revision none") as refused:
+            await daemon.serve(lambda: load(path), logs=False, environ={})
+        assert refused.value.hint == "Run: syncd migrate"
+    finally:
+        await conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await conn.close()
+
+
+# --- systemd ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("abstract", [False, True], ids=["path", "abstract"])
+async def test_systemd_is_told(live: Bench, tmp_path: Path, abstract: bool) -> None:
+    address = f"\0syncd-test-{os.getpid()}" if abstract else str(tmp_path / "notify")
+    heard: list[str] = []
+
+    async def hear(*words: str) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                heard.extend(sock.recv(4096).decode().splitlines())
+        return all(any(line.startswith(word) for line in heard) for word in words)
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(address)
+        sock.setblocking(False)
+        environ = {
+            "NOTIFY_SOCKET": address.replace("\0", "@"),
+            "WATCHDOG_USEC": "300000",
+            "WATCHDOG_PID": str(os.getpid()),
+        }
+        async with serving(write(live, {"shop.stores": 'every = "1s"'}), environ=environ):
+            await until(lambda: hear("READY=1", "WATCHDOG=1", "STATUS=1 stream: "))
+            assert heard.index("READY=1") < heard.index("WATCHDOG=1")
+            heard.clear()
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: hear("RELOADING=1", "MONOTONIC_USEC=", "READY=1"))
+            assert heard.index("RELOADING=1") < heard.index("READY=1")
+            heard.clear()
+            await until(lambda: hear("WATCHDOG=1"))
+        await hear()
+        assert "STOPPING=1" in heard
+
+
+async def test_a_loop_that_is_stuck_does_not_feed_the_watchdog(live: Bench, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "notify"))
+        sock.setblocking(False)
+
+        def drained() -> int:
+            beats = 0
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    beats += b"WATCHDOG=1" in sock.recv(4096)
+            return beats
+
+        async def beats() -> bool:
+            return drained() > 0
+
+        environ = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "300000"}
+        async with serving(write(live, {"shop.stores": 'every = "1s"'}), environ=environ):
+            await until(beats)
+            drained()
+            stuck_until = time.monotonic() + 0.6
+            while time.monotonic() < stuck_until:
+                pass  # nothing else gets its turn
+            assert drained() == 0
+            await until(beats)

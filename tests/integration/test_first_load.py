@@ -1,0 +1,99 @@
+"""A first load copies what it has not seen without looking it up, and is right where it was mistaken."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from syncd.records.parser import Parser
+from syncd.sources.cyclesoftware import CUSTOMERS
+from syncd.storage.mirror import reading, writer
+from syncd.storage.mirror.target import make_target
+from syncd.storage.postgres.database import Database
+from syncd.storage.postgres.turns import Turns
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+LATER = datetime(2026, 5, 1, 13, tzinfo=UTC)
+
+
+def _customer(number: int, city: str = "Oss", phones: tuple[str, ...] = ("tel",)) -> bytes:
+    numbers = [{"phone_number_id": name, "customer_id": number, "phone_number": "1", "name": ""} for name in phones]
+    return json.dumps({"customer_id": number, "city": city, "phone_numbers": numbers}).encode()
+
+
+async def _written(db: Database, records: list[bytes], *, now: datetime = NOW, unseen: bool = True) -> writer.Written:
+    target = make_target(CUSTOMERS, Parser(CUSTOMERS, ZoneInfo("UTC")))
+    async with db.transaction() as conn:
+        await writer.lock_tables(conn, "s", [target])
+        read = reading.read_page(target, records, whole=unseen)
+        return await writer.write_page(conn, target, "s", read, now=now, unseen=unseen)
+
+
+async def _held(db: Database, query: str) -> list[tuple[Any, ...]]:
+    async with db.connection() as conn:
+        return [tuple(row) for row in await conn.fetch(query)]
+
+
+_CITIES = "SELECT customer_id, city, _first_seen_at < _changed_at FROM cyclesoftware.customers ORDER BY 1"
+_PHONES = "SELECT customer_id, phone_number_id FROM cyclesoftware.customer_phone_numbers ORDER BY 1, 2"
+
+
+async def test_rows_that_another_run_has_written_meanwhile_are_compared(db: Database) -> None:
+    await _written(db, [_customer(1), _customer(2)], unseen=False)
+    found = await _written(db, [_customer(2, "Best", ("tel", "mob")), _customer(1), _customer(3)], now=LATER)
+    assert (found.counts.inserted, found.counts.updated, found.counts.unchanged) == (1, 1, 1)
+    assert await _held(db, _CITIES) == [(1, "Oss", False), (2, "Best", True), (3, "Oss", False)]
+    assert await _held(db, _PHONES) == [(1, "tel"), (2, "mob"), (2, "tel"), (3, "tel")]
+
+
+async def test_child_rows_that_are_there_without_their_parent_are_taken_over(db: Database) -> None:
+    await _written(db, [_customer(7, phones=("tel", "old"))])
+    async with db.connection() as conn:
+        await conn.execute("DELETE FROM cyclesoftware.customers")
+    found = await _written(db, [_customer(7), _customer(8)], now=LATER)
+    assert found.counts.inserted == 2
+    alive = "SELECT customer_id, phone_number_id FROM cyclesoftware.customer_phone_numbers WHERE _deleted_at IS NULL"
+    assert sorted(await _held(db, alive)) == [(7, "tel"), (8, "tel")]
+
+
+async def test_one_odd_record_does_not_keep_the_others_from_being_copied(db: Database) -> None:
+    odd = b'{"customer_id": "5", "city": {"name": "Oss"}, "phone_numbers": 3}'
+    found = await _written(db, [_customer(4), odd, b'{"city": "nowhere"}', _customer(6, "\0"), _customer(6, "Ede")])
+    assert (found.counts.seen, found.counts.inserted, found.counts.rejected) == (5, 3, 1)
+    assert await _held(db, _CITIES) == [(4, "Oss", False), (5, None, False), (6, "Ede", False)]
+
+
+async def test_what_the_page_before_has_brought_is_not_written_again(db: Database) -> None:
+    target = make_target(CUSTOMERS, Parser(CUSTOMERS, ZoneInfo("UTC")))
+    first = reading.read_page(target, [_customer(1), _customer(2)], whole=True)
+    second = reading.read_page(target, [_customer(2), _customer(1, "Best"), _customer(3)], before=first.fingerprints)
+    assert set(second.fingerprints) == {(1,), (3,)}
+    assert set(second.settled) == {(1,), (2,), (3,)}
+
+
+async def test_a_reader_has_its_turn_while_the_writer_waits_for_postgresql() -> None:
+    turns, heard = Turns(), list[str]()
+
+    async def read(word: str) -> None:
+        await turns.reading()
+        heard.append(word)
+
+    async def settled() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    await read("nobody writes")
+    with turns.writing():
+        readers = [asyncio.ensure_future(read(word)) for word in ("first", "second", "third")]
+        await settled()
+        assert heard == ["nobody writes"]
+        turns.sent()
+        await settled()
+        assert heard == ["nobody writes", "first"]
+        turns.back()
+        turns.sent()
+        await settled()
+        assert heard == ["nobody writes", "first", "second"]
+    await asyncio.gather(*readers)
+    assert heard == ["nobody writes", "first", "second", "third"]

@@ -1,0 +1,472 @@
+"""The status page and its machine-readable sisters, over HTTP, on a mirror filled by real runs."""
+
+import asyncio
+import hashlib
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import aiohttp
+import asyncpg
+import msgspec
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from syncd import config as configuration
+from syncd import status
+from syncd.config import Http
+from syncd.errors import DatabaseUnavailable
+from syncd.sandbox import CREDENTIALS
+from syncd.service import web
+from syncd.service.web import view
+from syncd.service.web.rendering import FOLDER
+from syncd.sources import registry
+from syncd.status import Status, StatusReader
+from syncd.status.day import SLOTS
+from syncd.storage.postgres import database, embedded
+from syncd.storage.state import ledger
+from tests.integration.test_daemon import Now
+from tests.support.bench import Bench, MakeBench, database_url
+
+PAGES = ("", "streams/shop/customers", "streams/shop/nothing", "healthz", "readyz", "metrics", "api/status", "nothing")
+
+
+class Site:
+    """A served status page."""
+
+    def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
+        self.url = url
+        self._http = http
+
+    async def get(self, path: str) -> tuple[int, str, Mapping[str, str]]:
+        async with self._http.get(f"{self.url}{path}") as answer:
+            return answer.status, await answer.text(), answer.headers
+
+    async def asked(self, method: str, path: str) -> int:
+        async with self._http.request(method, f"{self.url}{path}") as answer:
+            return answer.status
+
+    async def samples(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        """Return the metrics by name and labels."""
+        _, text, _ = await self.get("metrics")
+        return {
+            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+
+@asynccontextmanager
+async def serving(reader: StatusReader, **options: Any) -> AsyncIterator[Site]:
+    async with web.serving(reader, Http(host="127.0.0.1", port=0), **options) as url, aiohttp.ClientSession() as http:
+        assert url is not None
+        yield Site(url, http)
+
+
+def reader_of(bench: Bench) -> StatusReader:
+    return StatusReader(registry(), config=lambda: bench.config, database=lambda: bench.db, clock=bench.time.now)
+
+
+@pytest.fixture
+async def site(bench: Bench) -> AsyncIterator[Site]:
+    async with serving(reader_of(bench)) as served:
+        yield served
+
+
+class _Outline(HTMLParser):
+    """Collects what a page is made of; fails on tags that do not close."""
+
+    VOID = frozenset({"meta", "link", "br", "hr", "img", "input"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+    @property
+    def words(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.text))
+
+
+async def page(site: Site, path: str, expected: int = 200) -> _Outline:
+    code, text, headers = await site.get(path)
+    assert (code, headers["Content-Type"]) == (expected, "text/html; charset=utf-8")
+    outline = _Outline()
+    outline.feed(text)
+    outline.close()
+    assert outline.open == []
+    return outline
+
+
+# --- Pages ------------------------------------------------------------------------------------------------------------
+
+
+async def test_the_page_shows_every_stream_and_budget(bench: Bench, site: Site) -> None:
+    for selector in ("shop.customers", "lease.orders", "cars.vehicles", "parts.orders"):
+        await bench.sync(selector)
+    bench.sandbox.faults.add("scope-revoked", api="cyclesoftware", stream="stores")
+    await bench.sync("shop.stores")
+    found = await page(site, "")
+    streams = [(name, stream) for name, source in bench.config.sources.items() for stream in source.streams]
+    links = [attrs["href"] for attrs in found.all("a")]
+    assert all(f"/streams/{source}/{stream}" in links for source, stream in streams)
+    assert "1 of 19 streams needs a look" in found.words
+    assert "paused 1" in found.words
+    assert "fresh 4" in found.words
+    assert "answered 403" in found.words
+    assert f"{len(bench.sandbox.truth('cyclesoftware', 'customers')):,}" in found.words
+    shop = next(source for source in (await reader_of(bench).status()).sources if source.source == "shop")
+    assert shop.budget is not None
+    assert f"Minute {shop.budget.minute_remaining:,} of {shop.budget.minute_limit:,} left" in found.words
+    assert f"live {shop.budget.day_used_live} backfill 0" in found.words
+    assert f"kept for live {shop.budget.live_reserve:,}" in found.words
+    assert re.search(r"Today: [1-9]\d* requests?; no limit known", found.words)
+    bars = [attrs for attrs in found.all("svg") if attrs.get("class") == "bar"]
+    assert len(bars) == 2
+    strips = [attrs["aria-label"] for attrs in found.all("svg") if attrs.get("class") == "strip"]
+    assert len(strips) == len(streams)
+    assert "Last 24 hours: in time throughout" in strips
+
+
+async def test_every_page_stands_on_its_own_and_can_be_read_aloud(bench: Bench, site: Site) -> None:
+    await bench.sync("shop.customers")
+    for path in ("", "streams/shop/customers"):
+        found = await page(site, path)
+        assert found.all("html")[0]["lang"] == "en"
+        assert len(found.all("h1")) == 1
+        assert len(found.all("caption")) == len(found.all("table")) > 0
+        assert all("scope" in attrs for attrs in found.all("th"))
+        assert all("aria-label" in attrs or "aria-hidden" in attrs for attrs in found.all("svg"))
+        assert len(found.all("main")) == len(found.all("header")) == len(found.all("footer")) == 1
+        ids = [attrs["id"] for _, attrs in found.tags if "id" in attrs]
+        assert len(ids) == len(set(ids)) > 5  # the script finds by them what it changes
+        assert not found.all("style")
+        assert not any("style" in attrs for _, attrs in found.tags)
+        assets = [attrs["src"] for attrs in found.all("script")] + [attrs["href"] for attrs in found.all("link")]
+        assert all(asset is not None and asset.startswith("/static/") for asset in assets)
+        for asset in assets:
+            code, text, headers = await site.get(str(asset).removeprefix("/"))
+            assert (code, bool(text), headers["X-Content-Type-Options"]) == (200, True, "nosniff")
+
+
+async def test_a_stream_has_a_page_with_its_runs_cursor_and_drift(bench: Bench, site: Site) -> None:
+    bench.sandbox.faults.add("unknown-field", api="cyclesoftware", stream="customers", times=1)
+    bench.sandbox.faults.add("missing-key", api="cyclesoftware", stream="customers", times=1)
+    for _ in range(3):
+        await bench.sync("shop.customers")
+        bench.time.pass_by(minutes=5)
+    found = await page(site, "streams/shop/customers")
+    drifted = (await bench.fetch("SELECT count(*) FROM syncd.drift"))[0][0]
+    for words in ("newest 3 runs", "vanished", "resumes at 2026-11-22 10:10:00 Europe/Amsterdam", "syncd rejects list"):
+        assert words in found.words
+    assert "Next run now every 5 min, sweep every 7 days" in found.words
+    rows = [attrs for attrs in found.all("tr") if str(attrs.get("id", "")).startswith("r-")]
+    assert len(rows) == 3
+    assert len([attrs for attrs in found.all("th") if attrs.get("scope") == "row"]) == 3 + drifted + 4 * SLOTS
+
+
+async def test_only_the_newest_runs_are_listed(bench: Bench, site: Site) -> None:
+    await bench.fetch(
+        "INSERT INTO syncd.runs (source, stream, kind, lane, started_at, finished_at, outcome)"
+        " SELECT 'shop', 'customers', 'live', 'live', $1::timestamptz, $1, 'ok' FROM generate_series(1, 120)",
+        bench.time.now(),
+    )
+    rows = [attrs for attrs in (await page(site, "streams/shop/customers")).all("tr") if "id" in attrs]
+    assert len(rows) == 50
+
+
+async def test_backfills_show_their_progress(bench: Bench, site: Site) -> None:
+    assert await bench.db.try_lock(ledger.stream_lock("cars", "vehicles", "backfill"))
+    await bench.fetch(
+        "INSERT INTO syncd.runs (source, stream, kind, lane, started_at, outcome, rows_seen, rows_expected, pages)"
+        " VALUES ('cars', 'vehicles', 'backfill', 'backfill', $1, 'running', 1200, 4000, 12)",
+        bench.time.now(),
+    )
+    found = await page(site, "")
+    assert "1,200 of 4,000 rows, 12 pages" in found.words
+    assert "30 %" in found.words
+    assert (found.all("progress")[0]["max"], found.all("progress")[0]["value"]) == ("1", "0.3")
+
+
+async def test_unknown_streams_and_pages_are_404_and_harmless(site: Site) -> None:
+    found = await page(site, "streams/shop/%3Cscript%3Ealert(1)%3C%2Fscript%3E", 404)
+    assert "shop.<script>alert(1)</script>" in found.words
+    assert (await site.get("nothing"))[0] == 404
+    assert (await site.get("static/../server.py"))[0] == 404
+
+
+async def test_what_an_upstream_said_cannot_become_markup(bench: Bench, site: Site) -> None:
+    await bench.fetch(
+        "INSERT INTO syncd.runs (source, stream, kind, lane, started_at, finished_at, outcome, error, error_kind)"
+        " VALUES ('shop', 'customers', 'live', 'live', $1, $1, 'failed', '<script>alert(1)</script>', 'BadPayload')",
+        bench.time.now(),
+    )
+    for path in ("", "streams/shop/customers"):
+        assert len((await page(site, path)).all("script")) == 3
+        assert "&lt;script&gt;alert(1)" in (await site.get(path))[1]
+
+
+async def test_every_answer_bears_strict_headers_and_nothing_can_be_written(bench: Bench, site: Site) -> None:
+    await bench.sync("shop.customers")
+    for path in PAGES:
+        _, _, headers = await site.get(path)
+        assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'; ")
+        assert "unsafe" not in headers["Content-Security-Policy"]
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["Referrer-Policy"] == "no-referrer"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cache-Control"] == "no-store"
+        for method in ("POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+            assert await site.asked(method, path) in (404, 405)
+        assert await site.asked("HEAD", path) == (await site.get(path))[0]
+
+
+async def test_no_secret_and_no_personal_data_is_ever_shown(bench: Bench, site: Site) -> None:
+    # a fault that leaves a reject and drift behind, which hold a record
+    bench.sandbox.faults.add("missing-key", api="cyclesoftware", stream="customers", times=1)
+    bench.sandbox.faults.add("wrong-type", api="cyclesoftware", stream="customers", times=1)
+    for selector in ("shop.customers", "shop.platform_keys", "shop.leads", "lease.cyclists", "cars.contacts"):
+        await bench.sync(selector)
+    bench.sandbox.faults.add("bad-credentials", api="autengo")
+    await bench.sync("cars.vehicles")
+    shown = ""
+    for name, source in bench.config.sources.items():
+        for stream in source.streams:
+            shown += (await site.get(f"streams/{name}/{stream}"))[1]
+    for path in PAGES:
+        shown += (await site.get(path))[1]
+    words = set(re.findall(r"[\w@.+/=-]+", shown))
+    secrets = {
+        str(value)
+        for credentials in CREDENTIALS.values()
+        for name, value in credentials.items()
+        if name in ("password", "api_key", "api_token")
+    }
+    secrets |= {row["key"] for row in bench.sandbox.truth("cyclesoftware", "platform_keys")}
+    assert [secret for secret in secrets if secret in shown] == []
+    people = {row["email"] for row in bench.sandbox.truth("cyclesoftware", "customers")}
+    people |= {row["name"] for row in bench.sandbox.truth("cyclesoftware", "customers") if len(row["name"]) > 5}
+    people |= {row["street"] for row in bench.sandbox.truth("cyclesoftware", "customers") if len(row["street"]) > 5}
+    assert {word for word in people if word} & words == set()
+
+
+async def test_what_was_vendored_is_what_was_published(site: Site) -> None:
+    noted = re.findall(r"`(\S+)` \|.*\| `([0-9a-f]{64})` \|", (FOLDER / "static/vendor/README.md").read_text())
+    assert len(noted) == 2
+    for name, digest in noted:
+        code, _, headers = await site.get(f"static/vendor/{name}")
+        assert (code, headers["Cache-Control"]) == (200, "no-cache")
+        assert hashlib.sha256((FOLDER / "static/vendor" / name).read_bytes()).hexdigest() == digest
+    assert (FOLDER / "static/vendor/uplot/LICENSE").read_text().startswith("The MIT License (MIT)")
+
+
+# --- Many streams -----------------------------------------------------------------------------------------------------
+
+ACCOUNTS = 1000
+
+
+async def test_a_thousand_accounts_are_listed_problems_first_and_quickly(make_bench: MakeBench) -> None:
+    extra = "".join(
+        f'[sources.dealer{number:04}]\ntype = "cyclis"\nbase_url = "https://cyclis.example"\napi_token = "t{number}"\n'
+        for number in range(ACCOUNTS)
+    )
+    bench = await make_bench(extra=extra)
+    await bench.fetch(
+        "INSERT INTO syncd.runs (source, stream, kind, lane, started_at, finished_at, outcome, rows_updated, requests,"
+        " error, error_kind)"
+        " SELECT 'dealer' || lpad(d::text, 4, '0'), 'orders', 'live', 'live', at, at,"
+        " CASE WHEN n = 0 AND d % 100 = 7 THEN 'failed' ELSE 'ok' END, 2, 1,"
+        " CASE WHEN n = 0 AND d % 100 = 7 THEN 'answered 500' END, NULL"
+        " FROM generate_series(100, 0, -1) AS n, generate_series(0, 999) AS d,"
+        " LATERAL (SELECT $1::timestamptz - make_interval(mins => 5 * n) AS at) AS begun",
+        bench.time.now(),
+    )
+    await bench.fetch("ANALYZE syncd.runs")
+    async with serving(reader_of(bench)) as site:
+        began_at = time.monotonic()
+        found = await page(site, "")
+        took_s = time.monotonic() - began_at
+        assert f"10 of {4 * ACCOUNTS + 19:,} streams need a look" in found.words
+        problems = [attrs["id"] for attrs in found.all("li") if str(attrs.get("id", "")).startswith("p-")]
+        assert problems == [f"p-dealer{number:04}.orders" for number in range(7, ACCOUNTS, 100)]
+        listed = [attrs for attrs in found.all("tr") if str(attrs.get("id", "")).startswith("s-")]
+        assert 90 <= len(listed) <= view.STREAMS_SHOWN
+        assert "page 1 of 41" in found.words
+        assert "page 41 of 41" in (await page(site, "?page=999")).words
+        found = await page(site, "?q=DEALER0123.&state=fresh")
+        assert "1 of 4,019 streams are fresh with “DEALER0123.”" in found.words
+        assert "/streams/dealer0123/orders" in [attrs["href"] for attrs in found.all("a")]
+        assert "No stream matches" in (await page(site, "?q=nothing+of+the+kind")).words
+        again_at = time.monotonic()
+        for _ in range(20):
+            await site.get("")
+        assert took_s < 20  # a bound for a busy machine; it takes about 2 s
+        assert time.monotonic() - again_at < took_s  # twenty readers of one status cost less than the first
+
+
+def test_what_an_address_asks_for_is_read_with_care() -> None:
+    assert view.Choice.of({}) == view.Choice()
+    assert view.Choice.of({"q": " shop ", "state": "late", "page": "3"}) == view.Choice(
+        text="shop", state="late", page=3
+    )
+    assert view.Choice.of({"state": "<b>", "page": "-1"}) == view.Choice()
+    assert view.Choice.of({"page": "９" * 3}) == view.Choice()
+    assert view.Choice.of({"page": "9" * 5000}) == view.Choice()
+    assert len(view.Choice.of({"q": "x" * 5000}).text) == 100
+    choice = view.Choice(text="a&b", state="late", page=2)
+    assert (choice.link(page=3), choice.link(state="")) == ("/?q=a%26b&state=late&page=3", "/?q=a%26b")
+
+
+@pytest.mark.parametrize(
+    ("given", "parts", "left"),
+    [
+        ((100, 100, 0, 0), {"live": 0, "backfill": 0, "others": 0}, 100),
+        ((100, 60, 10, 5), {"live": 10, "backfill": 5, "others": 25}, 60),
+        ((100, None, 10, 5), {"live": 10, "backfill": 5, "others": 0}, 85),
+        ((100, 0, 70, 60), {"live": 70, "backfill": 30, "others": 0}, 0),  # the limit was lowered meanwhile
+        ((300, 200, 1, 0), {"live": 0.33, "backfill": 0, "others": 33}, 200),
+    ],
+)
+def test_a_window_is_divided_among_who_spent_it(
+    given: tuple[int, int | None, int, int], parts: dict[str, float], left: int
+) -> None:
+    found = view.window(*given)
+    assert found is not None
+    assert found.left == left
+    assert {who: width for who, _, width in found.parts} == parts
+    assert [begin for _, begin, _ in found.parts] == [0, parts["live"], round(parts["live"] + parts["backfill"], 2)]
+    assert view.window(None, None, 3, 0) is None
+
+
+# --- For machines -----------------------------------------------------------------------------------------------------
+
+
+async def test_the_api_gives_the_status_as_the_command_does(bench: Bench, site: Site) -> None:
+    await bench.sync("shop.customers")
+    code, text, headers = await site.get("api/status")
+    assert (code, headers["Content-Type"]) == (200, "application/json")
+    given = msgspec.json.decode(text, type=Status)
+    assert given == await status.collect(bench.db, bench.config, registry(), now=bench.time.now())
+
+
+async def test_healthz_follows_the_process_and_readyz_the_database(bench: Bench, server: embedded.Server) -> None:
+    alive = True
+    async with serving(reader_of(bench), is_alive=lambda: alive) as site:
+        assert (await site.get("healthz"))[:2] == (200, "ok\n")
+        assert (await site.get("readyz"))[:2] == (200, "ok\n")
+        alive = False
+        assert (await site.get("healthz"))[0] == 503
+    conn = await asyncpg.connect(**server.connect_arguments)
+    await conn.execute("CREATE DATABASE bare_of_web")
+    url = configuration.Secret(database_url(server, "bare_of_web"))
+    bare = await database.connect(configuration.Database(url=url, data_dir=bench.folder))
+    try:
+        async with serving(reader_of(replace(bench, db=bare))) as site:
+            code, text, _ = await site.get("readyz")
+            assert (code, text.startswith("the database is at revision none")) == (503, True)
+            assert "is not migrated" in (await page(site, "", 503)).words
+            code, text, _ = await site.get("api/status")
+            assert (code, msgspec.json.decode(text)["hint"]) == (503, "Run: syncd migrate")
+    finally:
+        await bare.close()
+        await conn.execute("DROP DATABASE bare_of_web WITH (FORCE)")
+        await conn.close()
+
+
+async def test_without_a_database_every_page_answers_in_words(bench: Bench) -> None:
+    def away() -> database.Database:
+        raise DatabaseUnavailable("the database postgresql://db cannot be reached", hint="Is the server running?")
+
+    reader = StatusReader(registry(), config=lambda: bench.config, database=away, clock=bench.time.now)
+    async with serving(reader) as site:
+        assert "Is the server running?" in (await page(site, "", 503)).words
+        assert (await page(site, "streams/shop/customers", 503)).all("h1")
+        assert (await site.get("healthz"))[0] == 200
+        assert (await site.get("readyz"))[:2] == (503, "the database postgresql://db cannot be reached\n")
+        assert (await site.samples())["syncd_database_up", ()] == 0
+
+
+async def test_metrics_tell_how_the_streams_stand(bench: Bench, site: Site) -> None:
+    await bench.sync("shop.customers")
+    bench.time.pass_by(minutes=20)
+    found = await site.samples()
+    stream = (("source", "shop"), ("stream", "customers"))
+    assert found["syncd_database_up", ()] == 1
+    assert found["syncd_stream_freshness_seconds", stream] == 1200
+    assert found["syncd_stream_state", (stream[0], ("state", "late"), stream[1])] == 1
+    assert found["syncd_stream_state", (stream[0], ("state", "fresh"), stream[1])] == 0
+    assert found["syncd_rejects", stream] == 0
+    assert found["syncd_sweep_refused", stream] == 0
+    rows = len(bench.sandbox.truth("cyclesoftware", "customers"))
+    assert found["syncd_mirror_rows", (stream[0], ("status", "alive"), stream[1])] == rows
+    assert found["syncd_budget_limit", (("source", "shop"), ("window", "minute"))] > 0
+    assert found["syncd_budget_remaining", (("source", "shop"), ("window", "day"))] > 0
+    assert ("syncd_stream_freshness_seconds", (("source", "shop"), ("stream", "stores"))) not in found
+
+
+async def test_counters_count_every_run_once_whoever_ran_it(make_bench: MakeBench) -> None:
+    bench = await make_bench(time=Now())
+    await bench.sync("shop.customers")  # before we began: not counted
+    stream = (("source", "shop"), ("stream", "customers"))
+
+    def runs(found: Mapping[Any, float], outcome: str) -> float:
+        labels = (("kind", "live"), ("outcome", outcome), *stream)
+        return found["syncd_runs_total", labels]
+
+    async with serving(reader_of(bench)) as site:
+        found = await site.samples()
+        assert (runs(found, "ok"), runs(found, "failed")) == (0, 0)
+        bench.sandbox.faults.add("hang", api="cyclesoftware", stream="customers", times=1)
+        hanging = asyncio.create_task(bench.sync("shop.customers"))
+        await bench.sync("shop.stores")
+        await site.samples()  # while one is under way
+        hanging.cancel()
+        await asyncio.gather(hanging, return_exceptions=True)
+        for _ in range(2):
+            bench.sandbox.put(
+                "cyclesoftware", "customers", bench.sandbox.truth("cyclesoftware", "customers")[0] | {"city": "X"}
+            )
+            await bench.sync("shop.customers")
+        for _ in range(3):  # asking changes nothing
+            found = await site.samples()
+        assert (runs(found, "ok"), runs(found, "aborted"), runs(found, "failed")) == (2, 1, 0)
+        in_table = await bench.fetch(
+            "SELECT sum(requests), sum(rows_updated) FROM syncd.runs WHERE stream = 'customers' AND run_id > 1"
+        )
+        assert found["syncd_requests_total", stream] == in_table[0][0]
+        assert found["syncd_rows_total", (("change", "updated"), *stream)] == in_table[0][1] == 1
+
+
+async def test_metric_names_and_labels_keep_to_the_conventions(bench: Bench, site: Site) -> None:
+    await bench.sync("shop.customers")
+    _, text, headers = await site.get("metrics")
+    assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    allowed = {"source", "stream", "state", "status", "window", "lane", "kind", "outcome", "change", "version"}
+    for family in text_string_to_metric_families(text):
+        assert family.name.startswith("syncd_")
+        assert family.documentation
+        assert {label for sample in family.samples for label in sample.labels} <= allowed
+
+
+async def test_nothing_listens_when_the_configuration_says_off(bench: Bench) -> None:
+    async with web.serving(reader_of(bench), None) as url:
+        assert url is None

@@ -1,0 +1,133 @@
+"""Writes docs/cookbook.md, the questions with their answers on the sandbox's seed: `python -m tests.papers.cookbook`.
+
+With `--check` it only says whether the page is stale.
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from syncd import config as configuration
+from syncd import log
+from syncd.cli.commands.reports import Question, answer, questions
+from syncd.storage.postgres import database, embedded
+from tests.support.bench import SERVER_SETTINGS, Bench, database_url, open_bench
+from tests.support.past import live_through
+
+PAGE = Path(__file__).parents[2] / "docs" / "cookbook.md"
+SHOWN = 10
+"""Rows of an answer that the page shows."""
+
+INTRODUCTION = """\
+# Cookbook: questions and their queries
+
+This page is written by `python -m tests.papers.cookbook` from `syncd/cookbook/*.sql`.
+CI fails if it is not current. Do not edit it.
+
+Every query stands on schema `reporting` ([what is in it](schema.md)); paste it into psql or a BI tool, or let syncd
+answer: `syncd report` lists the questions, `syncd report stock_by_store` answers one, `--format csv`, `json` or
+`parquet` makes a file of it.
+
+The answers below are those on the seed of the simulated upstreams, with 22 November 2026, 9:00 UTC, as now; questions
+about the past need `history = true` ([how it works](history.md)), and see what syncd saw since 14 September. The tests
+compare them with what the simulated upstreams hold, computed in Python without any SQL (`tests/answers.py`). Ages and
+ranges such as “the last twelve months” count from `reporting.now()`: that is now, unless the session says
+`SET reporting.now = '2026-06-30'`. With several accounts of one type add `source` to a query where it matters.
+"""
+
+
+@asynccontextmanager
+async def opened_mirror(server: embedded.Server, folder: Path) -> AsyncIterator[Bench]:
+    """Open a bench whose mirror holds the whole seed, and something of what was before."""
+    admin = await asyncpg.connect(**server.connect_arguments)
+    name = f"cookbook_{id(folder):x}"
+    await admin.execute(f"CREATE DATABASE {name}")
+    url = database_url(server, name)
+    try:
+        async with AsyncExitStack() as stack:
+            opened = await database.connect(configuration.Database(url=configuration.Secret(url), data_dir=folder))
+            stack.push_async_callback(opened.close)
+            await database.migrate(opened)
+            bench = await open_bench(stack, opened, url, folder, keeps=True)
+            bench.past = await live_through(bench)
+            for source in bench.config.sources.values():
+                for stream in source.streams:
+                    result = await bench.sync(f"{source.name}.{stream}")
+                    assert result.outcome == "ok", result.error
+            yield bench
+    finally:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await admin.close()
+
+
+async def answered(bench: Bench, question: Question) -> tuple[list[str], list[list[Any]]]:
+    """Ask a question, with the bench's clock as now."""
+    async with bench.db.connection() as conn, conn.transaction(readonly=True):
+        await conn.execute(f"SET LOCAL reporting.now = '{bench.time.now().isoformat()}'")
+        columns, rows = await answer(conn, question)
+    return columns, rows
+
+
+async def page(bench: Bench) -> str:
+    """Return the whole page."""
+    parts, about = [INTRODUCTION], ""
+    for question in questions().values():
+        if question.about != about:
+            about = question.about
+            parts.append(f"## {about}\n")
+        columns, rows = await answered(bench, question)
+        parts.append(f"### {question.name}\n\n{question.text}\n\n```sql\n{question.query};\n```\n")
+        parts.append(_table(columns, rows[:SHOWN]))
+        if len(rows) > SHOWN:
+            parts.append(f"… and {len(rows) - SHOWN} more rows.\n")
+    return "\n".join(parts)
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    heads = list(heads)
+    lines = [heads, ["---"] * len(heads), *(list(map(_cell, row, heads)) for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(value: Any, column: str) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value}" if column.endswith("_id") else f"{value:,}"
+        case Decimal():
+            return f"{value:,f}"
+        case datetime():
+            return f"{value:%Y-%m-%d %H:%M}"
+        case timedelta():
+            return f"{value.total_seconds():.0f} s"
+    return str(value).replace("|", "\\|")
+
+
+async def _main() -> str:
+    with tempfile.TemporaryDirectory(prefix="syncd-cookbook-", ignore_cleanup_errors=True) as folder:
+        server = await embedded.ensure(Path(folder) / "data", settings=SERVER_SETTINGS)
+        try:
+            async with opened_mirror(server, Path(folder)) as bench:
+                return await page(bench)
+        finally:
+            await embedded.stop(Path(folder) / "data")
+
+
+if __name__ == "__main__":
+    log.configure("auto", "error")
+    text = asyncio.run(_main())
+    if "--check" not in sys.argv:
+        PAGE.write_text(text)
+    elif PAGE.read_text() != text:
+        sys.exit("docs/cookbook.md is not current: python -m tests.papers.cookbook")

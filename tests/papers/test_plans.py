@@ -1,0 +1,44 @@
+"""No question of the cookbook reads a large table from end to end; `make plans` shows the same on 1,000,000 rows."""
+
+import re
+
+import pytest
+
+from syncd.cli.commands.reports import questions
+from syncd.storage.mirror import writer
+from syncd.storage.postgres.database import Database
+from tests.papers import plans
+from tests.support.bench import MakeBench
+
+ROWS = 20_000
+BY_EMAIL = {"customers_twice", "customers_who_lease"}
+"""Match customers by an address that has no index, and read them once: it would double the cost of a first load."""
+
+
+async def test_no_question_reads_a_large_table_whole(db: Database) -> None:
+    async with db.connection() as conn:
+        await plans.fill(conn, ROWS)
+        found = await plans.plans(conn)
+        assert len(found) == len(questions())
+        too_much = {one.name: set(one.too_much) for one in found if one.too_much}
+        assert too_much == {key: {"cyclesoftware.customers"} for key in BY_EMAIL}
+        await conn.execute("DROP INDEX autengo.vehicles_at_hand")
+        blind = await plans.plan(conn, questions()["cars_longest_in_stock"])
+    assert blind.too_much == {"autengo.vehicles"}, "the plans are seen"
+
+
+@pytest.mark.parametrize("keeps", [False, True], ids=["plain", "keeping"])
+async def test_changed_and_buried_rows_are_found_by_key_in_a_table_without_statistics(
+    make_bench: MakeBench, keeps: bool
+) -> None:
+    bench = await make_bench(customers=3_000, keeps=keeps)
+    await bench.sync("shop.customers")
+    target = bench.syncer.target("shop", "customers")
+    for at, statement in enumerate((target.update, target.bury)):
+        async with bench.db.transaction() as conn:
+            await writer.lock_tables(conn, "shop", [target])
+            await conn.execute(f"SET LOCAL plan_cache_mode = force_generic_plan; PREPARE page_{at} AS {statement}")
+            nothing = ", ".join(["NULL"] * len({*re.findall(r"\$\d+", statement)}))
+            plan = "\n".join(row[0] for row in await conn.fetch(f"EXPLAIN EXECUTE page_{at}({nothing})"))
+        assert "Index Cond: ((source = k._source) AND (customer_id = k.customer_id))" in plan, plan
+        assert "Join Filter" not in plan, plan

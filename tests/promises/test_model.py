@@ -1,0 +1,281 @@
+"""Whatever happens between upstream, network and process: after a rest and one clean pass the mirror is the truth.
+
+And on the way there every state of a row that was seen is a version of it, and the change feed tells of each.
+
+A state machine lets upstream changes, runs, sweeps, faults and crashes follow each other in any order.
+"""
+
+import asyncio
+import math
+import os
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from syncd.engine.syncer import Order, Result
+from syncd.storage.postgres.database import Database
+from tests.support import truth
+from tests.support.bench import Bench, open_bench
+from tests.support.forgetting import forgotten
+from tests.support.watch import Watch
+
+EXAMPLES = int(os.environ.get("SYNCD_MODEL_EXAMPLES", "300"))
+"""Of all streams together."""
+STEPS = 8
+T = TypeVar("T")
+
+STREAMS = {
+    "shop.customers": ("cyclesoftware", "customers"),
+    "lease.orders": ("cyclis", "orders"),
+    "cars.vehicles": ("autengo", "vehicles"),
+    "parts.orders": ("ghs", "orders"),
+}
+WATCHED = {
+    "shop.customers": ("cyclesoftware.customers", "cyclesoftware.customer_phone_numbers"),
+    "lease.orders": ("cyclis.orders",),
+    "cars.vehicles": ("autengo.vehicles",),
+    "parts.orders": ("ghs.orders", "ghs.urgent_messages"),
+}
+PERSONS = {"shop.customers": ("shop.customers", "customer_id"), "lease.orders": ("lease.cyclists", "cyclist_id")}
+"""Whose persons can be forgotten, and the column that names them here."""
+PERSONAL = ("cost_center", "employee_id")
+ALL = 1_000_000
+CHANGED = {"customers": "name", "orders": "state", "vehicles": "description"}
+FAULTS = (
+    "error-500", "gateway-504", "html-200", "error-in-200", "truncated-body", "rate-limited", "auth-expired",
+    "row-inserted-ahead", "row-deleted-ahead", "clamped-limit", "empty-list", "null-key", "missing-key", "nul-in-text",
+    "lone-surrogate", "wrong-type", "missing-field", "unknown-field", "duplicate-key-on-page", "clock-ahead",
+    "clock-behind", "late-commit", "since-ignored", "not-found-list", "count-disagrees", "ignored-offset",
+)  # fmt: skip
+BELIEVED = {
+    "empty-list",
+    "null-key",
+    "missing-key",
+    "nul-in-text",
+    "lone-surrogate",
+    "wrong-type",
+    "missing-field",
+    "unknown-field",
+    "duplicate-key-on-page",
+    "late-commit",
+}
+"""Faults that a live run cannot tell from the truth: what they left behind is mended by the next sweep only."""
+SIZES = {
+    "customers": 14, "page_size": 4, "cyclis_orders": 9, "cyclists": 6, "companies": 3, "vehicles": 14, "orders": 14,
+    "stock_items": 5, "sales_orders": 3, "leads": 1, "dealers": 2, "makes": 2, "contacts": 1, "products": 12,
+}  # fmt: skip
+EXTRA = """
+[sources.parts.streams.orders]
+window = 5
+"""
+
+
+def machine(  # noqa: C901  (a class of rules inside, so that they share the loop)
+    make: Callable[[], Awaitable[Bench]], loop: asyncio.AbstractEventLoop, selector: str
+) -> type[RuleBasedStateMachine]:
+    """Return the state machine of a stream, over benches that `make` makes.
+
+    It runs in a thread of its own, its work on `loop`.
+    """
+    api, stream = STREAMS[selector]
+
+    def on_loop(work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(60)
+
+    class Machine(RuleBasedStateMachine):
+        bench: Bench
+        graveyard: list[dict[str, Any]]
+        believed: bool
+        watch: Watch
+        forgotten: set[str]
+
+        @initialize()
+        def begin(self) -> None:
+            self.bench = on_loop(_made(make))
+            self.graveyard = []
+            self.believed = False
+            self.watch = Watch(self.bench.db, WATCHED[selector])
+            self.forgotten = set()
+
+        def records(self) -> list[dict[str, Any]]:
+            return sorted(self.bench.sandbox.truth(api, stream), key=repr)
+
+        def key(self, record: dict[str, Any]) -> Any:
+            names = {"customers": "customer_id", "vehicles": "sellingId"}
+            return record[names.get(stream, "id" if api == "cyclis" else "orderId")]
+
+        @rule(at=st.integers(0, 50), text=st.sampled_from(["a", "b", "ü", ""]), age_s=st.sampled_from([0, 0, 0, 240]))
+        def change(self, at: int, text: str, age_s: int) -> None:
+            """One record changes; now, or in a transaction that began minutes ago."""
+            if records := self.records():
+                record = records[at % len(records)]
+                inner = record["attributes"] if api == "cyclis" else record
+                inner["externalOrderId" if api == "ghs" else CHANGED[stream]] = text
+                stamp = self.bench.time.now() - timedelta(seconds=age_s)
+                self.bench.sandbox.put(api, stream, record, modified_at=stamp)
+
+        @rule(at=st.integers(0, 50))
+        def delete(self, at: int) -> None:
+            if records := self.records():
+                record = records[at % len(records)]
+                self.graveyard.append(record)
+                self.bench.sandbox.delete(api, stream, self.key(record))
+
+        @rule()
+        def come_back(self) -> None:
+            if self.graveyard:
+                self.bench.sandbox.put(api, stream, self.graveyard.pop())
+
+        @rule(steps=st.integers(1, 12))
+        def burst(self, steps: int) -> None:
+            self.bench.sandbox.evolve(steps)
+
+        @rule(minutes=st.sampled_from([0.01, 1, 7, 61, 60 * 25, 60 * 24 * 31]))
+        def pass_time(self, minutes: float) -> None:
+            self.bench.time.pass_by(minutes=minutes)
+
+        @rule(kind=st.sampled_from(["live", "live", "sweep"]))
+        def run(self, kind: str) -> None:
+            on_loop(self.bench.sync(selector, kind=kind))
+            on_loop(self.watch.look())
+
+        @rule(name=st.sampled_from(FAULTS), times=st.sampled_from([1, 2, 30]), kind=st.sampled_from(["live", "sweep"]))
+        def run_with_fault(self, name: str, times: int, kind: str) -> None:
+            faults = self.bench.sandbox.faults
+            try:
+                faults.add(name, api=api, stream=stream, times=times, after=times % 2)
+            except ValueError:
+                return  # not a misbehaviour of this API
+            on_loop(self.bench.sync(selector, kind=kind))
+            on_loop(self.watch.look())
+            faults.clear()
+            self.believed |= name in BELIEVED
+
+        @rule(pages=st.integers(0, 3), kind=st.sampled_from(["live", "sweep"]))
+        def crash(self, pages: int, kind: str) -> None:
+            """The run ends for good after some pages, with the next request under way."""
+            on_loop(_crashed(self.bench, selector, kind, pages))
+            on_loop(self.watch.look())
+
+        @rule()
+        def backfill(self) -> None:
+            if api in ("cyclesoftware", "autengo"):
+                since = self.bench.time.now() - timedelta(days=400)
+                on_loop(self.bench.sync(selector, kind="backfill", since=since))
+                on_loop(self.watch.look())
+
+        @rule(at=st.integers(0, 50))
+        def forget(self, at: int) -> None:
+            """A customer is forgotten, or the cyclist of an order."""
+            records = self.records()
+            if selector in PERSONS and records:
+                stream, column = PERSONS[selector]
+                record = records[at % len(records)]
+                who = record["relationships"]["cyclist"]["data"]["id"] if api == "cyclis" else record["customer_id"]
+                on_loop(self.watch.leave_out(f"{column} = '{who}'"))
+                on_loop(forgotten(self.bench, stream, uuid.UUID(who) if api == "cyclis" else who))
+                self.forgotten.add(str(who))
+
+        async def differences(self) -> list[str]:
+            """Return where the mirror differs from the truth; of who was forgotten it must hold nothing."""
+            found = await truth.differences(self.bench, selector, shown=ALL)
+            if selector not in PERSONS:
+                return found
+            table, column = WATCHED[selector][0], PERSONS[selector][1]
+            for name in (table, f"history.{table.replace('.', '_')}"):
+                held = await self.bench.fetch(
+                    f"SELECT FROM {name} WHERE {column}::text = ANY($1)", list(self.forgotten)
+                )
+                assert not held, f"{name} holds who was forgotten"
+            if api == "cyclesoftware":
+                return [told for told in found if not any(f"('{who}'" in told for who in self.forgotten)]
+            gone = [f"('{r['id']}',).relationships.cyclist." for r in self.records() if self.is_gone(r)]
+            gone += [
+                f"('{r['id']}',).attributes.{name}" for r in self.records() if self.is_gone(r) for name in PERSONAL
+            ]
+            return [told for told in found if not any(place in told for place in gone)]
+
+        def is_gone(self, record: dict[str, Any]) -> bool:
+            return record["relationships"]["cyclist"]["data"]["id"] in self.forgotten
+
+        def teardown(self) -> None:
+            if hasattr(self, "bench"):
+                on_loop(self._rest())
+
+        async def _rest(self) -> None:
+            self.bench.sandbox.faults.clear()
+            self.bench.time.pass_by(hours=1)
+            live = await self.bench.sync(selector)
+            assert (live.outcome, live.error) == ("ok", None)
+            if not self.believed:
+                found = await self.differences()
+                unseen = [told for told in found if not told.endswith("it is gone upstream")]
+                assert not unseen, truth.told(unseen)
+            sweep = await self.bench.sync(selector, kind="sweep", accept_deletions=True)
+            assert (sweep.outcome, sweep.error) == ("ok", None)
+            found = await self.differences()
+            assert not found, truth.told(found)
+            wrong = await self.watch.faults()
+            assert not wrong, truth.told(wrong)
+
+    return Machine
+
+
+async def _made(make: Callable[[], Awaitable[Bench]]) -> Bench:
+    return await make()
+
+
+async def _crashed(bench: Bench, selector: str, kind: str, pages: int) -> None:
+    reached = asyncio.Event()
+
+    def count(result: Result) -> None:
+        if result.pages >= pages:
+            reached.set()
+
+    source, _, stream = selector.partition(".")
+    order = Order(kind=kind, progress=count)  # type: ignore[arg-type]
+    running = asyncio.ensure_future(bench.syncer.run(source, stream, order))
+    waiting = asyncio.ensure_future(reached.wait())
+    if pages:
+        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    running.cancel()
+    await asyncio.gather(running, waiting, return_exceptions=True)
+
+
+TABLES = (
+    "cyclesoftware.customers", "cyclesoftware.customer_phone_numbers", "cyclis.orders", "autengo.vehicles",
+    "ghs.orders", "ghs.urgent_messages", "history.cyclesoftware_customers",
+    "history.cyclesoftware_customer_phone_numbers", "history.cyclis_orders", "history.autengo_vehicles",
+    "history.ghs_orders", "history.ghs_urgent_messages", "syncd.changes", "syncd.cursors",
+    "syncd.runs", "syncd.rejects", "syncd.drift", "syncd.budgets",
+    "syncd.seen", "syncd.forgotten",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("selector", STREAMS)
+async def test_the_mirror_ends_as_the_truth(db: Database, db_url: str, tmp_path: Path, selector: str) -> None:
+    loop = asyncio.get_running_loop()
+    limits = settings(
+        max_examples=math.ceil(EXAMPLES / len(STREAMS)), stateful_step_count=STEPS, deadline=None, derandomize=True,
+        suppress_health_check=list(HealthCheck), print_blob=True,
+    )  # fmt: skip
+    async with AsyncExitStack() as stack:
+
+        async def make() -> Bench:
+            await stack.aclose()  # the bench of the example before
+            fresh = await open_bench(stack, db, db_url, tmp_path, extra=EXTRA, keeps=True, **cast("Any", SIZES))
+            cast("dict[str, Any]", fresh.config.sources["cars"].options)["limit"] = 5
+            async with db.connection() as conn:
+                await conn.execute(";".join(f"DELETE FROM {table}" for table in TABLES))
+            return fresh
+
+        await asyncio.to_thread(run_state_machine_as_test, machine(make, loop, selector), settings=limits)

@@ -1,0 +1,321 @@
+"""The whole mirror against the sandbox's truth: every alive row put back into the record as sent, field by field.
+
+Knows the declared columns (where each value stood) and the rules of what was asked for; shares no code with the parser.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import asyncpg
+
+from syncd.contract import Column, Kind, Table
+from syncd.sources import registry
+from tests.support.bench import Bench
+
+Record = dict[str, Any]
+Key = tuple[Any, ...]
+
+SHOWN = 12
+"""Differences of one stream that are reported in full; of the rest only the number."""
+NAMES = {"shop": "cyclesoftware", "lease": "cyclis", "cars": "autengo", "parts": "ghs"}
+ZONES = {"cyclesoftware": "Europe/Amsterdam", "cyclis": "UTC", "autengo": "Europe/Berlin", "ghs": "UTC"}
+"""How the sandbox writes its zone-less times."""
+SALES_HISTORY = timedelta(days=730)
+"""Older sales orders are not asked for, unless the option `from` says so."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def differences(bench: Bench, *selectors: str, shown: int = SHOWN) -> list[str]:
+    """Return in words where the mirror differs from the truth: of all streams, or of those named `source.stream`."""
+    found: list[str] = []
+    for name, api in NAMES.items():
+        for stream in registry()[api].streams:
+            if selectors and f"{name}.{stream.name}" not in selectors:
+                continue
+            for table in (stream.table, *(child.table for child in stream.table.children)):
+                told = await _differences_of_table(bench, name, table)
+                found += told[:shown]
+                found += [f"{table.schema}.{table.name}: {len(told) - shown} more"] if len(told) > shown else []
+    return found
+
+
+async def wrongly_buried(bench: Bench, *selectors: str) -> list[str]:
+    """Return the rows that bear a tombstone although the truth still holds their record."""
+    found: list[str] = []
+    for name, api in NAMES.items():
+        for stream in registry()[api].streams:
+            if selectors and f"{name}.{stream.name}" not in selectors:
+                continue
+            for table in (stream.table, *(child.table for child in stream.table.children)):
+                truth = _truth(bench, api, table)
+                for row in await _rows(bench, name, table):
+                    key = _key(row, table)
+                    if row["_deleted_at"] and key in truth and not _is_flagged(table, truth[key]):
+                        found.append(f"{table.schema}.{table.name} {key}: buried, but it is there")
+    return found
+
+
+async def _differences_of_table(bench: Bench, source: str, table: Table) -> list[str]:
+    place, api = f"{table.schema}.{table.name}", table.schema
+    truth = _truth(bench, api, table)
+    asked = await _asked_for(bench, source, table, truth)
+    rows = {_key(row, table): row for row in await _rows(bench, source, table)}
+    told: list[str] = []
+    for key, record in truth.items():
+        row = rows.get(key)
+        is_flagged = _is_flagged(table, record)
+        if row is None:
+            told += [f"{place} {key}: is missing"] if asked.expects(key, record) else []
+        elif (row["_deleted_at"] is not None) != is_flagged:
+            if asked.expects(key, record):
+                told.append(f"{place} {key}: {'is not buried' if is_flagged else 'is buried, but it is there'}")
+        elif asked.compares(key, record):
+            told += _differing(f"{place} {key}", _rebuilt(row, table), _plain(record), ZoneInfo(ZONES[api]))
+    for key, row in rows.items():
+        if row["_deleted_at"] is None and key not in truth and asked.buries(key, row):
+            told.append(f"{place} {key}: is alive, but it is gone upstream")
+    return told
+
+
+async def _rows(bench: Bench, source: str, table: Table) -> list[asyncpg.Record]:
+    return await bench.fetch(f'SELECT * FROM "{table.schema}"."{table.name}" WHERE source = $1', source)
+
+
+def _key(row: Mapping[str, Any], table: Table) -> Key:
+    return tuple(str(row[name]) for name in table.key)
+
+
+def _is_flagged(table: Table, record: Record) -> bool:
+    flag = next((column for column in table.columns if column.name == table.deleted), None)
+    return flag is not None and record.get(str(flag.path[0])) is True
+
+
+def _truth(bench: Bench, api: str, table: Table) -> dict[Key, Record]:
+    """Return the records that are there, by the key as text."""
+    records = bench.sandbox.truth(api, table.name)
+    if table.name == "sales_orders":
+        records += bench.sandbox.deleted_sales_orders()
+    return {_key_of(record, table): record for record in records}
+
+
+def _key_of(record: Record, table: Table) -> Key:
+    parts = []
+    for name in table.key:
+        column = next(column for column in table.columns if column.name == name)
+        value = record.get(f"_{name}", record.get(str(column.path[-1])))
+        parts.append(_sha256(value) if column.kind is Kind.SHA256 else str(value))
+    return tuple(parts)
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(str(value).encode()).hexdigest()
+
+
+# --- What was asked for -----------------------------------------------------------------------------------------------
+
+
+class _Asked:
+    """Which records the mirror must hold, which it must show right if it holds them, and which rows must be gone."""
+
+    def __init__(
+        self,
+        expects: Callable[[Key, Record], bool] = lambda _key, _record: True,
+        *,
+        compares: Callable[[Key, Record], bool] | None = None,
+        buries: Callable[[Key, Mapping[str, Any]], bool] = lambda _key, _row: True,
+    ) -> None:
+        self.expects = expects
+        self.compares = compares or expects
+        self.buries = buries
+
+
+async def _asked_for(bench: Bench, source: str, table: Table, truth: Mapping[Key, Record]) -> _Asked:
+    """Return what the configuration asks for of a table; everything, but for lookups and what the key cannot see."""
+    lookup = bench.config.sources[source].streams[table.name].lookup if table.name in _LOOKUPS else {}
+    wanted = {name: {str(value) for value in values} for name, values in lookup.items()}
+    match table.name:
+        case "stock":
+            codes, articles = wanted.get("barcodes", set()), wanted.get("article_ids", set())
+            return _Asked(
+                lambda _, record: record["barcode"] in codes or record["article_id"] in articles,
+                buries=lambda _, row: row["barcode"] in codes or row["article_id"] in articles,
+            )
+        case "leads":
+            return _Asked(lambda key, _: key[0] in wanted["uuids"], buries=lambda key, _: key[0] in wanted["uuids"])
+        case "contacts":
+            ids, others = wanted.get("ids", set()), wanted.get("tecfactura_ids", set())
+            return _Asked(
+                lambda key, record: key[0] in ids or str(record.get("tecfacturaId")) in others,
+                buries=lambda key, row: key[0] in ids or row["tecfactura_id"] in others,
+            )
+        case "products":
+            ids = wanted.get("ids", set())
+            return _Asked(
+                lambda key, record: key[0] in ids or _is_found(record, wanted), buries=lambda key, _: key[0] in ids
+            )
+        case "sales_orders":
+            first = bench.time.now() - SALES_HISTORY
+            if wanted_from := bench.config.sources[source].streams["sales_orders"].options.get("from"):
+                first = datetime.fromisoformat(str(wanted_from)).replace(tzinfo=UTC)
+            return _Asked(
+                lambda _, record: _stamp(bench, record["sales_order_id"]) >= first.timestamp(),
+                compares=lambda _key, _record: True,
+            )
+        case "orders" | "cyclists" if table.schema == "cyclis":
+            # of a company that was taken from the key nothing is known: its rows stay as they were
+            visible = {company["id"] for company in bench.sandbox.truth("cyclis", "companies")}
+            visible |= {record["relationships"]["company"]["data"]["id"] for record in truth.values()}
+            return _Asked(buries=lambda _, row: str(row["company_id"]) in visible)
+        case _:
+            return _Asked()
+
+
+_LOOKUPS = ("stock", "leads", "contacts", "products")
+
+
+def _is_found(record: Record, wanted: Mapping[str, set[str]]) -> bool:
+    """Say whether an EAN code or a search term of the configuration finds a product."""
+    eans = set((record.get("tecDoc") or {}).get("eanNumbers", ()))
+    texts = [str(record.get(name) or "") for name in ("name", "articleNo", "brandName", "description", "id")]
+    terms = wanted.get("search_terms", set())
+    return bool(eans & wanted.get("ean_codes", set())) or any(
+        term.lower() in text.lower() for term in terms for text in texts
+    )
+
+
+def _stamp(bench: Bench, sales_order_id: int) -> float:
+    world = bench.sandbox.world
+    orders = world["cyclesoftware", "sales_orders"]
+    return (orders if sales_order_id in orders else world.cancelled).stamp(sales_order_id)
+
+
+# --- A row as the record that was sent --------------------------------------------------------------------------------
+
+
+def _rebuilt(row: Mapping[str, Any], table: Table) -> Record:
+    """Put every typed value back where it stood in the record, and lay `_extra` over it."""
+    record: Record = {}
+    for column in table.columns:
+        if row[column.name] is not None:
+            _place(record, column, _shown(row[column.name], column.kind))
+    extra = json.loads(row["_extra"], parse_float=Decimal) if row["_extra"] else {}
+    rebuilt: Record = _merged(record, _unwrapped(extra))
+    return rebuilt
+
+
+def _shown(value: Any, kind: Kind) -> Any:
+    """Return a value as JSON shows it; an instant stays one, for the vendors write it in several ways."""
+    if kind is Kind.JSON:
+        return _unwrapped(json.loads(value, parse_float=Decimal))
+    if kind is Kind.UUID:
+        return str(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value.isoformat()
+    return value
+
+
+def _place(record: Record, column: Column, value: Any) -> None:
+    node: Any = record
+    for step, following in zip(column.path, (*column.path[1:], None), strict=True):
+        if isinstance(node, list):
+            node.extend([None] * (int(step) + 1 - len(node)))
+            node[int(step)] = value
+            return
+        if following is None:
+            node[step] = value
+            return
+        node = node.setdefault(step, [] if isinstance(following, int) else {})
+
+
+def _merged(under: Any, over: Any) -> Any:
+    if isinstance(under, dict) and isinstance(over, dict):
+        return under | {name: _merged(under.get(name), value) for name, value in over.items()}
+    return over
+
+
+def _unwrapped(value: Any) -> Any:
+    """Return what PostgreSQL could not hold and was wrapped for it."""
+    match value:
+        case {"$json": str(text)} if len(value) == 1:
+            return _unwrapped(json.loads(text, parse_float=Decimal))  # what holds NUL may hold an infinity too
+        case {"$base64": str(text)} if len(value) == 1:
+            return base64.b64decode(text).decode("utf-8", "surrogateescape")
+        case dict():
+            return {name: _unwrapped(inner) for name, inner in value.items()}
+        case list():
+            return [_unwrapped(inner) for inner in value]
+        case _:
+            return value
+
+
+# --- Comparing --------------------------------------------------------------------------------------------------------
+
+
+def _plain(record: Record) -> Record:
+    """Return a record of the truth without the marks that the sandbox adds, its secret digested, numbers exact."""
+    exact: Record = json.loads(json.dumps(record), parse_float=Decimal)
+    plain = {name: value for name, value in exact.items() if not name.startswith("_")}
+    if "key" in plain and "is_active" in plain:
+        plain["key"] = _sha256(plain["key"])
+    plain.pop("phone_numbers", None)  # compared as rows of their own
+    return plain
+
+
+def _differing(place: str, mirrored: Any, sent: Any, zone: ZoneInfo) -> list[str]:
+    """Compare two values in depth; null and absent are the same."""
+    match mirrored, sent:
+        case dict(), dict():
+            names = sorted({*mirrored, *sent})
+            return [
+                told
+                for name in names
+                for told in _differing(f"{place}.{name}", mirrored.get(name), sent.get(name), zone)
+            ]
+        case list(), list() if len(mirrored) == len(sent):
+            pairs = enumerate(zip(mirrored, sent, strict=True))
+            return [told for at, pair in pairs for told in _differing(f"{place}[{at}]", *pair, zone)]
+        case _:
+            is_same = _is_same(mirrored, sent, zone)
+            return [] if is_same else [f"{place}: the mirror has {mirrored!r:.80}, upstream {sent!r:.80}"]
+
+
+def _is_same(mirrored: Any, sent: Any, zone: ZoneInfo) -> bool:
+    if isinstance(mirrored, datetime):
+        return isinstance(sent, str) and mirrored in _instants(sent, zone)
+    if _is_hollow(mirrored) and _is_hollow(sent):
+        return True
+    if isinstance(mirrored, bool) or isinstance(sent, bool):
+        return mirrored is sent
+    if isinstance(mirrored, int | Decimal) and isinstance(sent, int | Decimal):
+        return Decimal(mirrored) == Decimal(sent)
+    return type(mirrored) is type(sent) and bool(mirrored == sent)
+
+
+def _is_hollow(value: Any) -> bool:
+    """Say whether a value is null, or an object of nulls only, which leaves nothing in any column."""
+    return value is None or (isinstance(value, dict) and bool(value) and all(map(_is_hollow, value.values())))
+
+
+def _instants(text: str, zone: ZoneInfo) -> Sequence[datetime]:
+    """Return the instants that a time of an upstream can mean: two in the autumn hour that comes twice."""
+    if dotnet := re.fullmatch(r"/Date\((-?\d+)(?:[+-]\d{4})?\)/", text):
+        return [EPOCH + timedelta(milliseconds=int(dotnet[1]))]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return []
+    if moment.tzinfo:
+        return [moment]
+    return [moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
+
+
+def told(found: Iterable[str]) -> str:
+    """Return differences as one readable text for an assertion."""
+    return "\n" + "\n".join(found)
