@@ -1,7 +1,7 @@
 """The configuration: one TOML file, read once, checked whole, handed out as frozen values.
 
-`loader` finds and reads the file, `toml` tells what is wrong with a value of it, `model` holds the values. What a source
-type accepts comes in as a registry of `SourceSpec`.
+`loader` finds and reads the file. `toml` reads its tables and names what is wrong. `model` holds the values.
+What a source type accepts comes in as a registry of `SourceSpec`.
 """
 
 from syncd.config.address import is_loopback
