@@ -34,7 +34,7 @@ PG_15 = Path("/usr/lib/postgresql/15/bin")
 USER = """
 import asyncio, sys
 from pathlib import Path
-from syncd import embedded
+from syncd.storage.postgres import embedded
 async def main():
     server = await embedded.ensure(Path(sys.argv[1]), settings={"fsync": "off", "shared_buffers": "16MB"},
                                    grace_s=float(sys.argv[2]))

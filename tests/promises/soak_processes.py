@@ -56,7 +56,7 @@ class Processes:
         program = ["syncd"]
         if fate == "point":
             point, fate = self.dice.choice(list(POINTS)), "none"
-            program = ["tests.crashing", point, str(self.dice.randint(1, 8))]
+            program = ["tests.support.crashing", point, str(self.dice.randint(1, 8))]
         if words[0] == "run":
             after_s += 3
         self.tasks.add(asyncio.create_task(self.meet_fate(program, words, fate, after_s)))

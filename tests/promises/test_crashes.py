@@ -46,7 +46,7 @@ class RealTime(Time):
 async def crashed(bench: Bench, point: str, times: int, *words: str) -> int:
     """Run `syncd` in a process that kills itself at a point; return its exit code once the server has noticed."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.crashing", point, str(times), *words, "--config", str(bench.config_file()),
+        sys.executable, "-m", "tests.support.crashing", point, str(times), *words, "--config", str(bench.config_file()),
         cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
     )  # fmt: skip
     _, errors = await asyncio.wait_for(process.communicate(), 60)

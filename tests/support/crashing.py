@@ -1,4 +1,4 @@
-"""`syncd`, but it kills itself at a chosen point: `python -m tests.crashing POINT TIMES sync …`.
+"""`syncd`, but it kills itself at a chosen point: `python -m tests.support.crashing POINT TIMES sync …`.
 
 Wraps one function of syncd or of the driver, counts its calls, and at the given one ends the process by SIGKILL (or
 asks itself to stop by SIGTERM first). Nothing is replaced: up to that instant every line that runs is syncd's own.
