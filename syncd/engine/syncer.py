@@ -40,11 +40,12 @@ from syncd.storage.mirror import listing, reading, writer
 from syncd.storage.mirror.history import Kept
 from syncd.storage.mirror.reading import Read
 from syncd.storage.mirror.target import Target, make_target
-from syncd.storage.mirror.writer import Counts, Written
+from syncd.storage.mirror.writer import Written
 from syncd.storage.postgres.database import Database, to_the_end
 from syncd.storage.postgres.turns import Turns
-from syncd.storage.state import ledger
-from syncd.storage.state.ledger import Run, Spent
+from syncd.storage.state import forgotten, rejects, runs
+from syncd.storage.state.forgotten import MarkersChanged
+from syncd.storage.state.runs import Counts, PageRecord, Run, Spent
 from syncd.upstream.account import OUTAGES, Account, RunUpstream
 from syncd.upstream.purse import Purse
 
@@ -189,7 +190,7 @@ class Syncer:
         async with contextlib.AsyncExitStack() as stack:
             conn = conn or await stack.enter_async_context(self.database.connection())
             held = self._forgotten.setdefault(source, Forgotten())
-            held.markers = await ledger.read_markers(conn, source)
+            held.markers = await forgotten.read_markers(conn, source)
         return held.markers.generation
 
     async def run(self, source: str, stream: str, order: Order) -> Result:
@@ -197,7 +198,7 @@ class Syncer:
 
         Raises LockHeld if the stream is under way elsewhere, and DatabaseError if the database is the problem.
         """
-        run = await ledger.open_run(
+        run = await runs.open_run(
             self.database, source, stream,
             kind=order.kind, lane=order.lane, cursor_kind=order.cursor_kind, now=self.clock(),
         )  # fmt: skip
@@ -234,7 +235,7 @@ class Syncer:
         now = self.clock()
         try:
             if result.outcome != "ok":
-                await ledger.close_run(
+                await runs.close_run(
                     self.database, run, outcome=result.outcome, spent=result.spent, now=now,
                     error=error.whole if error else None,
                     error_kind=type(error).__name__ if error else None, notes=upstream.notes,
@@ -242,7 +243,7 @@ class Syncer:
             await self.account(run.source).purse.flush()
         finally:
             with contextlib.suppress(DatabaseError):
-                await self.database.unlock(ledger.stream_lock(run.source, run.stream, run.kind))
+                await self.database.unlock(runs.stream_lock(run.source, run.stream, run.kind))
             if result.outcome != "aborted" and upstream.requests:
                 self.account(run.source).run_ended(run.stream, error)
             counts = result.counts
@@ -374,12 +375,10 @@ class _Pass:
             self.result.outcome = "aborted"
             self.result.error = SyncdError("stopped at a page boundary", hint="The next run goes on from here.")
             return
-        async with self.syncer.database.connection() as conn:
-            await conn.execute(
-                "UPDATE syncd.runs SET outcome = 'ok', finished_at = $2, requests = $3, budget_wait_s = $4"
-                " WHERE run_id = $1 AND outcome = 'running'",
-                self.run.run_id, self.syncer.clock(), self.upstream.spent.requests, self.upstream.waited_s,
-            )  # fmt: skip
+        await runs.complete_run(
+            self.syncer.database, self.run, spent=self.upstream.spent, now=self.syncer.clock(),
+            notes=self.upstream.notes,
+        )  # fmt: skip
         self.result.outcome = "ok"
 
     async def _read(self, page: Page) -> Read:
@@ -405,7 +404,7 @@ class _Pass:
                         page, read, forget=forget, ends=ends, closes=closes, careful=careful
                     )
                     break
-                except ledger.MarkersChanged:
+                except MarkersChanged:
                     await self.syncer.learn_forgotten(self.run.source)
                     read = reading.read_page(self.target, page.records, keys=page.keys, whole=bool(read.columns))
                 except writer.ROW_FAULTS:
@@ -432,7 +431,7 @@ class _Pass:
             if brings:
                 await writer.lock_tables(conn, source, [self.target, *riders.values()], run_id=run.run_id)
             if forget and self.remembers:
-                await listing.forget_seen(conn, source, run.stream)
+                await listing.drop_seen(conn, source, run.stream)
             written = await writer.write_page(
                 conn, self.target, source, read, now=now, careful=careful, unseen=self.is_first, turns=self.turns,
                 not_after=page.requested_at if run.kind == "backfill" else None,
@@ -443,24 +442,25 @@ class _Pass:
                 await listing.remember_seen(
                     conn, self.target, source, run.stream, written.keys, seen_at=page.requested_at
                 )
-            await ledger.save_rejects(conn, run, run.stream, written.rejects, now=now)
-            await ledger.save_drift(conn, source, run.stream, written.notes, now=now)
+            await rejects.save_rejects(conn, run, run.stream, written.rejects, now=now)
+            await rejects.save_drift(conn, source, run.stream, written.notes, now=now)
             for name, target in riders.items():
                 riding = reading.read_page(target, page.riders[name])
                 rode = await writer.write_page(conn, target, source, riding, now=now, careful=careful)
-                await ledger.save_rejects(conn, run, name, rode.rejects, now=now)
-                await ledger.save_drift(conn, source, name, rode.notes, now=now)
+                await rejects.save_rejects(conn, run, name, rode.rejects, now=now)
+                await rejects.save_drift(conn, source, name, rode.notes, now=now)
             self.keys = written.keys
             self.brings_new = written.counts.inserted > written.counts.seen / 2
             if ends and not await self._missing(conn, page.scope or Scope(), limit=1):
                 closes = True
-                await listing.forget_seen(conn, source, run.stream)
-            generation = await ledger.record_page(
-                conn, run, written.counts, self.upstream.spent, cursor=None if ends and not closes else page.cursor,
-                now=now, expected=page.total, notes=self.upstream.notes, outcome="ok" if closes else None,
+                await listing.drop_seen(conn, source, run.stream)
+            recorded = PageRecord(
+                counts=written.counts, spent=self.upstream.spent, at=now, expected=page.total,
+                cursor=None if ends and not closes else page.cursor, notes=self.upstream.notes, closes=closes,
             )  # fmt: skip
+            generation = await runs.record_page(conn, run, recorded)
             if brings and generation != read.generation:
-                raise ledger.MarkersChanged
+                raise MarkersChanged
             self.turns.sent()
         return written.counts, closes
 
@@ -472,16 +472,13 @@ class _Pass:
         if self.remembers or read.rejects or any(page.riders.values()) or len(read.fingerprints) < len(read.settled):
             return None
         counts = Counts(seen=read.seen)
-        unchanged = listing.as_listed(
-            self.target, self.run.source, self.run.stream, page.scope or Scope(), read,
-            first=ledger.RECORD_PARAMETERS + 1,
-        )  # fmt: skip
+        unchanged = listing.as_listed(self.target, self.run.source, self.run.stream, page.scope or Scope(), read)
         async with self.syncer.database.connection() as conn:
-            recorded = await ledger.record_page(
-                conn, self.run, counts, self.upstream.spent, cursor=page.cursor, now=self.syncer.clock(),
-                expected=page.total, notes=self.upstream.notes, outcome="ok", only_if=unchanged,
+            recorded = PageRecord(
+                counts=counts, spent=self.upstream.spent, at=self.syncer.clock(), cursor=page.cursor,
+                expected=page.total, notes=self.upstream.notes, closes=True,
             )  # fmt: skip
-        return counts if recorded else None
+            return counts if await runs.record_page_if(conn, self.run, recorded, unchanged) else None
 
     async def _missing(self, conn: asyncpg.Connection, scope: Scope, *, limit: int) -> list[Key]:
         """Return at most `limit` keys of rows in scope that the whole listing did not hold."""
@@ -517,7 +514,7 @@ class _Pass:
             alive = await listing.count_alive(conn, self.target, source, scope)
             allowed = alive if not guarded else max(BREAKER_ROWS, int(alive * BREAKER_SHARE))
             gone = await self._missing(conn, scope, limit=allowed + 1)
-            unnamed = await ledger.count_unnamed(conn, source, run.stream, since=self.started_at or run.started_at)
+            unnamed = await rejects.count_unnamed(conn, source, run.stream, since=self.started_at or run.started_at)
         if gone and unnamed and not self.stream.confirm and not self.order.accept_deletions:
             raise SweepRefused(
                 f"{source}.{run.stream}: rows are missing from the listing, but {unnamed} of its records had no usable"
@@ -537,7 +534,7 @@ class _Pass:
         while True:
             try:
                 return await self._bury_once(page, confirmed, returned)
-            except ledger.MarkersChanged:
+            except MarkersChanged:
                 await self.syncer.learn_forgotten(source)
 
     async def _bury_once(self, page: Page, confirmed: list[Key], returned: list[bytes]) -> None:
@@ -548,15 +545,16 @@ class _Pass:
             await writer.lock_tables(conn, source, [self.target], run_id=run.run_id)
             written = await writer.write_page(conn, self.target, source, back, now=now)
             deleted = await writer.bury(conn, self.target, source, confirmed, now=now, not_after=self.started_at)
-            await listing.forget_seen(conn, source, run.stream)
+            await listing.drop_seen(conn, source, run.stream)
             counts = written.counts
             counts.seen, counts.deleted = counts.inserted + counts.updated + counts.rejected, deleted
-            generation = await ledger.record_page(
-                conn, run, counts, self.upstream.spent, cursor=page.cursor, now=now, notes=self.upstream.notes,
-                outcome="ok",
+            recorded = PageRecord(
+                counts=counts, spent=self.upstream.spent, at=now, cursor=page.cursor, notes=self.upstream.notes,
+                closes=True,
             )  # fmt: skip
+            generation = await runs.record_page(conn, run, recorded)
             if generation != back.generation:
-                raise ledger.MarkersChanged
+                raise MarkersChanged
         self.result.counts.add(counts)
         self.result.outcome = "ok"
 
@@ -564,7 +562,7 @@ class _Pass:
         """Let the next run list everything anew: a listing that was refused must not be taken up again at its end."""
         if self.stream.sweep_s is None:
             async with self.syncer.database.connection() as conn:
-                await ledger.forget_pass(conn, self.run)
+                await runs.drop_resume_point(conn, self.run)
 
     async def _confirmed(self, gone: list[Key]) -> tuple[list[Key], list[bytes]]:
         """Ask for each row by its key where the API can: return the keys that are gone and the records that are not.

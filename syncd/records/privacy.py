@@ -1,7 +1,7 @@
 """What every record passes before anything else sees it: fields left out or hashed, persons who were forgotten.
 
 Owns how a field is named in `exclude` and `hash`, what a hash is, and what is left of a record that refers to a
-forgotten person. Pure: no I/O and no clock; `syncd.ledger` keeps the markers of the forgotten.
+forgotten person. Pure: no I/O and no clock; `syncd.storage.state.forgotten` keeps the markers of the forgotten.
 """
 
 import hashlib

@@ -30,7 +30,7 @@ from syncd.service.timetable import JOB_RULES, Timetable
 from syncd.sources import registry
 from syncd.storage.postgres import database, embedded
 from syncd.storage.postgres.database import Database
-from syncd.storage.state import ledger
+from syncd.storage.state import retention, runs
 from syncd.upstream import account
 
 DRAIN_S: Final = 6.0
@@ -333,7 +333,7 @@ class _Daemon:
         ages = {"runs": kept.runs_s, "rejects": kept.rejects_s, "changes": kept.changes_s, "versions": kept.history_s}
         before = {name: now - timedelta(seconds=age_s) for name, age_s in ages.items() if age_s is not None}
         with self._telling("prune_failed"):
-            pruned = await ledger.prune(self._open(), before)
+            pruned = await retention.prune(self._open(), before)
             if any(pruned.values()):
                 _log.info(
                     "history_pruned", runs=pruned["runs"], rejects=pruned["rejects"], changes=pruned["changes"],
@@ -379,7 +379,7 @@ class _Daemon:
 
 
 async def _recover(opened: Database) -> None:
-    if recovered := await ledger.recover(opened, now=utc_now()):
+    if recovered := await runs.recover(opened, now=utc_now()):
         _log.info("runs_recovered", count=recovered)
 
 

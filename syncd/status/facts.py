@@ -15,7 +15,7 @@ from syncd.status.model import BackfillStatus, BudgetStatus, Drift, Pair, Rows, 
 from syncd.status.progress import progress_of
 from syncd.status.words import cursor_words, judge, schedule_words
 from syncd.storage.postgres.database import Database
-from syncd.storage.state.ledger import stream_lock
+from syncd.storage.state.runs import stream_lock
 from syncd.upstream import budget
 
 QUERY_TIMEOUT_S: Final = 20.0

@@ -33,7 +33,7 @@ from syncd.errors import (
     Unreachable,
     UpstreamError,
 )
-from syncd.storage.state.ledger import Spent
+from syncd.storage.state.runs import Spent
 from syncd.upstream import budget
 from syncd.upstream.purse import Purse
 

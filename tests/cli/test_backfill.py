@@ -12,8 +12,7 @@ import pytest
 from syncd.cli import console
 from syncd.engine.syncer import Result
 from syncd.sandbox import Limits
-from syncd.storage.mirror.writer import Counts
-from syncd.storage.state.ledger import Spent
+from syncd.storage.state.runs import Counts, Spent
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import Ended, WallClock, started, syncd, until
 from tests.support.terminal import on_terminal

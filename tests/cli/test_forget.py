@@ -15,7 +15,7 @@ from syncd.errors import UsageError
 from syncd.sources import registry
 from syncd.storage.mirror import writer
 from syncd.storage.postgres import database
-from syncd.storage.state import ledger
+from syncd.storage.state import forgotten
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import WallClock, syncd
 from tests.support.forgetting import CANARIES, KEY, canary, erased, leaks
@@ -407,7 +407,7 @@ async def test_the_generation_changes_with_everybody_who_is_forgotten_or_remembe
     for keys, undo in ((["1"], False), (["1"], False), (["2"], False), (["1"], True), (["1"], False)):
         assert await forget(bench, "shop.customers", *keys, undo=undo) == 0
         async with bench.db.connection() as conn:
-            told_.append((await ledger.read_markers(conn, "shop")).generation)
+            told_.append((await forgotten.read_markers(conn, "shop")).generation)
     assert told_[0] == told_[1], "who is forgotten already is not forgotten again"
     assert len(set(told_[1:])) == 4
     assert msgspec.json.encode(told_)

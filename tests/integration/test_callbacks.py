@@ -29,8 +29,8 @@ from syncd.service.callbacks import registration, throttle
 from syncd.service.callbacks.receiver import BODY_MAX_BYTES
 from syncd.service.timetable import Timetable
 from syncd.sources import registry, specs
-from syncd.storage.mirror.writer import Counts
-from syncd.storage.state import ledger
+from syncd.storage.state import runs
+from syncd.storage.state.runs import Counts, PageRecord, Spent
 from syncd.upstream.account import http_session
 from tests.integration.test_daemon import Process, serving, spawned, until
 from tests.support.bench import Bench, MakeBench
@@ -459,13 +459,13 @@ async def test_a_stream_that_another_process_reads_is_asked_when_that_is_over(li
     await line.register()
     now = line.bench.time.now()
     async with daemon_of(line) as process:
-        await ledger.open_run(
+        await runs.open_run(
             line.bench.db, "lease", "orders", kind="live", lane="live", cursor_kind="live", now=now
         )  # fmt: skip
         key = line.change()
         await until(_true(lambda: process.events("run_skipped")))
         assert line.asked("/orders/{uuid}") == 0
-        await line.bench.db.unlock(ledger.stream_lock("lease", "orders", "live"))
+        await line.bench.db.unlock(runs.stream_lock("lease", "orders", "live"))
         await until(_equal(line.state_of, key, "quote_called"))
     dead = (await line.runs("outcome = 'aborted'"))[0]
     assert (dead["kind"], dead["error_kind"]) == ("live", "Killed")
@@ -477,14 +477,14 @@ async def test_a_run_of_callbacks_that_lost_its_lock_commits_nothing_more(line: 
     for before, after in (("callback", "live"), ("sweep", "callback")):
         opened = []
         for kind in (before, after):
-            run = await ledger.open_run(
+            run = await runs.open_run(
                 db, "lease", "orders", kind=kind, lane="live", cursor_kind=kind, now=now
             )  # fmt: skip
             opened.append(run)
-            await db.unlock(ledger.stream_lock("lease", "orders", kind))
+            await db.unlock(runs.stream_lock("lease", "orders", kind))
         with pytest.raises(RunFenced):
             async with db.transaction() as conn:
-                await ledger.record_page(conn, opened[0], Counts(), ledger.Spent(1, 0.0), cursor=None, now=now)
+                await runs.record_page(conn, opened[0], PageRecord(counts=Counts(), spent=Spent(1, 0.0), at=now))
 
 
 async def test_a_reload_switches_callbacks_off_at_once_and_on_after_a_restart(line: Line) -> None:

@@ -16,7 +16,7 @@ import pytest
 from syncd.storage.mirror import writer
 from syncd.storage.mirror.reading import read_page
 from syncd.storage.mirror.target import Target
-from syncd.storage.state import ledger
+from syncd.storage.state import retention
 from tests.support.bench import Bench, MakeBench
 from tests.support.watch import Watch
 
@@ -251,7 +251,7 @@ async def test_listeners_hear_of_it_once_it_is_committed_and_of_nothing_else(mak
 
 
 async def test_who_fell_behind_is_told_so(make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger, "PRUNE_BATCH", 3)
+    monkeypatch.setattr(retention, "PRUNE_BATCH", 3)
     bench = await make_bench(keeps=True, **SIZES)
     since = "SELECT * FROM syncd.changes_since($1, 5)"
     assert await bench.fetch(since, 0) == []
@@ -264,7 +264,7 @@ async def test_who_fell_behind_is_told_so(make_bench: MakeBench, monkeypatch: py
     bench.time.pass_by(days=31)
     await bench.sync("lease.companies")
     all_told = await newest(bench)
-    assert await ledger.prune(bench.db, {"changes": bench.time.now() - timedelta(days=30)}) == {"changes": many}
+    assert await retention.prune(bench.db, {"changes": bench.time.now() - timedelta(days=30)}) == {"changes": many}
     assert [entry["id"] for entry in await bench.fetch(since, many)] == list(range(many + 1, all_told + 1))[:5]
     for position in (0, many - 1):
         with pytest.raises(asyncpg.NoDataFoundError, match=f"from {position + 1} to {many} are no longer kept"):
@@ -273,7 +273,7 @@ async def test_who_fell_behind_is_told_so(make_bench: MakeBench, monkeypatch: py
         await bench.fetch(since, all_told + 1)
 
     bench.time.pass_by(days=31)
-    assert await ledger.prune(bench.db, {"changes": bench.time.now()}) == {"changes": all_told - many - 1}
+    assert await retention.prune(bench.db, {"changes": bench.time.now()}) == {"changes": all_told - many - 1}
     assert await newest(bench) == all_told, "the last change stays: the next number comes of it"
     assert await bench.fetch(since, all_told) == []
     with pytest.raises(asyncpg.NoDataFoundError):
@@ -373,7 +373,7 @@ async def test_the_example_begins_with_the_tables_and_says_when_it_must_begin_an
         )
     bench.time.pass_by(days=31)
     place.write_text("1")
-    await ledger.prune(bench.db, {"changes": bench.time.now()})
+    await retention.prune(bench.db, {"changes": bench.time.now()})
     async with following(bench, place) as follower:
         _, said = await asyncio.wait_for(follower.process.communicate(), LONGEST_S)
         assert follower.process.returncode == 1

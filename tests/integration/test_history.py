@@ -11,7 +11,7 @@ import pytest
 
 from syncd.cli.commands import mend, verify
 from syncd.config import Config
-from syncd.storage.state import ledger
+from syncd.storage.state import retention
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import WallClock
 from tests.support.watch import Watch
@@ -335,7 +335,7 @@ async def test_versions_that_ended_long_ago_are_deleted_in_batches(
     make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench = await make_bench(keeps=True, **SIZES)
-    monkeypatch.setattr(ledger, "PRUNE_BATCH", 2)
+    monkeypatch.setattr(retention, "PRUNE_BATCH", 2)
     await bench.sync(STREAM)
     ends = []
     for day in range(8):
@@ -344,7 +344,7 @@ async def test_versions_that_ended_long_ago_are_deleted_in_batches(
         await bench.sync(STREAM)
         ends.append(bench.time.now())
     before = {"versions": ends[4] + timedelta(hours=1)}
-    assert await ledger.prune(bench.db, before) == {"versions": 10}
+    assert await retention.prune(bench.db, before) == {"versions": 10}
     assert [row["name"] for row in await versions(bench, key)] == ["Day 4", "Day 5", "Day 6"]
     assert len(await versions(bench, key, table="cyclesoftware_customer_phone_numbers")) == 3
-    assert await ledger.prune(bench.db, before) == {"versions": 0}
+    assert await retention.prune(bench.db, before) == {"versions": 0}

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from syncd import counters
 from syncd.service.web import metrics
-from syncd.storage.mirror.writer import lock_number
+from syncd.storage.postgres.locks import lock_number
 from tests.integration.test_daemon import Now, count, until, write
 from tests.integration.test_daemon import serving as daemon_serving
 from tests.integration.test_web import Site, reader_of, serving

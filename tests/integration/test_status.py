@@ -15,7 +15,7 @@ from syncd.sandbox import CREDENTIALS
 from syncd.sources import registry, specs
 from syncd.status import Status, StreamStatus
 from syncd.status.kept import Kept
-from syncd.storage.state import ledger
+from syncd.storage.state import retention, runs
 from syncd.upstream import budget
 from tests.support.bench import Bench, MakeBench
 
@@ -121,18 +121,18 @@ async def test_a_run_whose_process_died_is_failing_not_running(bench: Bench) -> 
     found = await look_at(bench, "shop.customers")
     assert (found.state, found.running) == ("failing", None)
     assert "without a word" in found.why
-    assert await ledger.recover(bench.db, now=bench.time.now()) == 1
-    assert await ledger.recover(bench.db, now=bench.time.now()) == 0
+    assert await runs.recover(bench.db, now=bench.time.now()) == 1
+    assert await runs.recover(bench.db, now=bench.time.now()) == 0
     assert (await look_at(bench, "shop.customers")).state == "failing"
     await bench.sync("shop.customers")
     assert (await look_at(bench, "shop.customers")).state == "fresh"
 
 
 async def test_recover_leaves_alone_what_is_under_way(bench: Bench) -> None:
-    assert await bench.db.try_lock(ledger.stream_lock("shop", "customers", "live"))
+    assert await bench.db.try_lock(runs.stream_lock("shop", "customers", "live"))
     await add_run(bench, "shop.customers", "running")
     await add_run(bench, "shop.customers", "running", kind="backfill")
-    assert await ledger.recover(bench.db, now=bench.time.now()) == 1
+    assert await runs.recover(bench.db, now=bench.time.now()) == 1
     left = await bench.fetch("SELECT kind FROM syncd.runs WHERE outcome = 'running'")
     assert [row["kind"] for row in left] == ["live"]
     assert (await look_at(bench, "shop.customers")).state == "running"
@@ -216,7 +216,7 @@ async def test_budgets_are_shown_as_they_stand_now(bench: Bench) -> None:
 
 
 async def test_a_backfill_under_way_is_listed(bench: Bench) -> None:
-    assert await bench.db.try_lock(ledger.stream_lock("cars", "vehicles", "backfill"))
+    assert await bench.db.try_lock(runs.stream_lock("cars", "vehicles", "backfill"))
     await add_run(bench, "cars.vehicles", "running", kind="backfill", rows_seen=40, pages=2, rows_expected=100)
     await bench.fetch(
         "INSERT INTO syncd.cursors VALUES ('cars', 'vehicles', 'backfill 2025-01-01T00:00:00+00:00..', '{}', $1)",
@@ -227,7 +227,7 @@ async def test_a_backfill_under_way_is_listed(bench: Bench) -> None:
         ("cars", "vehicles", "2025-01-01T00:00:00+00:00..")
     ]
     assert (found[0].run.rows_seen, found[0].run.rows_expected) == (40, 100)
-    await bench.db.unlock(ledger.stream_lock("cars", "vehicles", "backfill"))
+    await bench.db.unlock(runs.stream_lock("cars", "vehicles", "backfill"))
     assert (await look(bench)).backfills == []
 
 
@@ -469,12 +469,12 @@ async def test_old_runs_and_rejects_are_pruned_but_not_what_the_schedule_goes_by
             fingerprint, then, seen_at,
         )  # fmt: skip
     before = dict.fromkeys(("runs", "rejects"), now - timedelta(days=50))
-    assert await ledger.prune(bench.db, before) == {"runs": 3, "rejects": 1}
+    assert await retention.prune(bench.db, before) == {"runs": 3, "rejects": 1}
     left = await bench.fetch("SELECT kind, outcome, started_at FROM syncd.runs ORDER BY run_id")
     days = [(row["kind"], row["outcome"], (row["started_at"] - then).days) for row in left]
     assert days == [("live", "ok", 1), ("sweep", "ok", 3), ("live", "ok", 4), ("live", "failed", 100)]
     assert [row["fingerprint"] for row in await bench.fetch("SELECT fingerprint FROM syncd.rejects")] == [b"new"]
-    assert await ledger.prune(bench.db, before) == {"runs": 0, "rejects": 0}
+    assert await retention.prune(bench.db, before) == {"runs": 0, "rejects": 0}
 
 
 async def test_histories_give_a_starting_scheduler_what_it_must_know(bench: Bench) -> None:

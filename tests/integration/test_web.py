@@ -28,7 +28,7 @@ from syncd.sources import registry
 from syncd.status import Status, StatusReader
 from syncd.status.day import SLOTS
 from syncd.storage.postgres import database, embedded
-from syncd.storage.state import ledger
+from syncd.storage.state import runs
 from tests.integration.test_daemon import Now
 from tests.support.bench import Bench, MakeBench, database_url
 
@@ -195,7 +195,7 @@ async def test_only_the_newest_runs_are_listed(bench: Bench, site: Site) -> None
 
 
 async def test_backfills_show_their_progress(bench: Bench, site: Site) -> None:
-    assert await bench.db.try_lock(ledger.stream_lock("cars", "vehicles", "backfill"))
+    assert await bench.db.try_lock(runs.stream_lock("cars", "vehicles", "backfill"))
     await bench.fetch(
         "INSERT INTO syncd.runs (source, stream, kind, lane, started_at, outcome, rows_seen, rows_expected, pages)"
         " VALUES ('cars', 'vehicles', 'backfill', 'backfill', $1, 'running', 1200, 4000, 12)",

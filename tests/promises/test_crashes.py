@@ -22,7 +22,7 @@ from syncd.engine.syncer import Order
 from syncd.errors import DatabaseError
 from syncd.storage.postgres import database, embedded
 from syncd.storage.postgres.database import Database
-from syncd.storage.state.ledger import stream_lock
+from syncd.storage.state.runs import stream_lock
 from tests.support.bench import Bench, MakeBench, Time, open_bench
 from tests.support.crashing import POINTS
 from tests.support.forgetting import CANARIES, KEY, canary, leaks

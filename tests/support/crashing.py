@@ -15,7 +15,7 @@ import asyncpg
 from syncd.engine import syncer
 from syncd.records.parser import Parser
 from syncd.storage.mirror import erasure
-from syncd.storage.state import ledger
+from syncd.storage.state import runs
 from syncd.upstream import account
 
 _calls = 0
@@ -102,13 +102,19 @@ def _term(at: int) -> None:
 def _in_drain(at: int) -> None:
     """Ask for a stop at a page, and die when the run is about to be closed."""
     _term(at)
-    original = ledger.close_run
+    original = runs.close_run
 
-    async def wrapped(*args: Any, **options: Any) -> None:
+    async def wrapped(*args: Any, **options: Any) -> bool:
         _kill()
-        await original(*args, **options)
+        return await original(*args, **options)
 
-    ledger.close_run = wrapped
+    runs.close_run = wrapped
+
+
+def _before_the_commit(at: int) -> None:
+    """Die when a page has been added to its run, whichever way."""
+    _after(runs, "record_page", at)
+    _after(runs, "record_page_if", at)
 
 
 POINTS: dict[str, Callable[[int], None]] = {
@@ -117,7 +123,7 @@ POINTS: dict[str, Callable[[int], None]] = {
     "while parsing": lambda at: _before(Parser, "parse", at),
     "in COPY": _in_copy,
     "before the merge": _before_merge,
-    "before the commit": lambda at: _after(ledger, "record_page", at),
+    "before the commit": _before_the_commit,
     "after the commit": lambda at: _after(syncer._Pass, "_commit_once", at),
     "in the drain after SIGTERM": _in_drain,
     "SIGTERM": _term,

@@ -16,6 +16,7 @@ from syncd.errors import SyncdError, UsageError
 from syncd.sources import registry
 from syncd.storage.mirror import erasure
 from syncd.storage.mirror.erasure import Counts
+from syncd.storage.state import forgotten
 
 INT64 = range(-(2**63), 2**63)
 
@@ -210,7 +211,7 @@ class _Return(_Persons):
 
     async def _erase(self, *, commit: bool) -> Counts:
         async with self.syncer.database.transaction() as conn:
-            count = await erasure.remember(conn, self.source, self.stream.name, self.keys)
+            count = await forgotten.unmark(conn, self.source, self.stream.name, self.keys)
             if not commit:
                 raise _Rehearsed({"syncd.forgotten": count})
         self.done = f"{count} may come back with the next full pass"

@@ -15,7 +15,7 @@ from syncd.errors import LockHeld, UsageError
 from syncd.sources import registry
 from syncd.storage.mirror import reading, writer
 from syncd.storage.postgres.database import Database
-from syncd.storage.state import ledger
+from syncd.storage.state import runs
 
 if TYPE_CHECKING:
     from syncd.engine.syncer import Syncer
@@ -191,7 +191,7 @@ async def forget_cursor(database: Database, source: str, stream: str, kind: str)
 
 async def _while_at_rest(database: Database, source: str, stream: str, kind: str, statement: str, *more: object) -> str:
     """Execute a statement about one cursor while no run of the stream can move it. Raises LockHeld."""
-    number = ledger.stream_lock(source, stream, kind.partition(" ")[0])
+    number = runs.stream_lock(source, stream, kind.partition(" ")[0])
     if not await database.try_lock(number):
         raise LockHeld(f"{source}.{stream}: a run is under way", hint="Wait for it, or end that process.")
     try:

@@ -230,11 +230,11 @@ class _Comparison:
             await writer.lock_tables(conn, self.source, [self.target])
             await self.syncer.learn_forgotten(self.source, conn)
             read = reading.read_page(self.target, [record for record in page.records if parser.key(record) in rows])
-            await writer.forget_hashes(conn, self.target, self.source, list(rows))
+            await writer.drop_hashes(conn, self.target, self.source, list(rows))
             for place, child in enumerate(self.target.children):
                 keys = [member.key for row in rows.values() for member in row.children[place] or ()]
                 if keys:
-                    await writer.forget_hashes(conn, child, self.source, keys)
+                    await writer.drop_hashes(conn, child, self.source, keys)
             await writer.write_page(
                 conn, self.target, self.source, read, now=self.syncer.clock(), not_after=page.requested_at
             )

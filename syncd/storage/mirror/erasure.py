@@ -19,8 +19,8 @@ from syncd.storage.mirror import writer
 from syncd.storage.mirror.history import SCHEMA as HISTORY
 from syncd.storage.mirror.history import quoted, table_name
 from syncd.storage.mirror.target import Target
+from syncd.storage.state import forgotten
 
-SALT_BYTES = 32
 LIKENESS = 4
 """A reject without a usable key is a person's if it holds so many of the values stored of them, or their e-mail."""
 LIKENESS_CHARS = 3
@@ -51,7 +51,7 @@ async def erase(
 
     `others` are the streams whose rows refer to persons of this one: these rows stay, without what is personal. Their
     `_changed_at` stays too, so that history has no gap. Whoever reads a page meanwhile is told by the generation of the
-    markers, once this has committed (`ledger.record_page`).
+    markers, once this has committed (`runs.record_page`).
     """
     await writer.lock_tables(conn, source, [persons, *(target for _, target in others)])
     await conn.execute("SELECT set_config('enable_seqscan', 'on', true)")
@@ -65,21 +65,11 @@ async def erase(
         _count(counts, name, status)
     for _, target in others:
         await _scrub(conn, source, stream, persons, target, keys, counts, now=now)
-    await _mark(conn, source, stream, keys, now=now)
+    await forgotten.mark(conn, source, stream, keys, now=now)
     await _clear_rejects(conn, source, stream, persons, others, keys, told, counts)
     await _clear_feed(conn, source, persons, keys, counts, now=now)
     await _clear_state(conn, source, stream, persons, keys, counts)
     return {name: count for name, count in counts.items() if count}
-
-
-async def remember(conn: asyncpg.Connection, source: str, stream: str, keys: Iterable[Any]) -> int:
-    """Remove the markers of persons; return how many there were."""
-    salts = await conn.fetch("SELECT DISTINCT salt FROM syncd.forgotten WHERE source = $1", source)
-    digests = [marker(row["salt"], stream, key) for key in keys for row in salts]
-    status = await conn.execute(
-        "DELETE FROM syncd.forgotten WHERE source = $1 AND stream = $2 AND digest = ANY($3)", source, stream, digests
-    )
-    return int(status.rpartition(" ")[2])
 
 
 def _count(counts: Counts, name: str, status: str) -> None:
@@ -147,16 +137,6 @@ def _personal(table: Table) -> list[str]:
     return [name for name in dict.fromkeys((*table.refers, *table.personal)) if name not in table.key]
 
 
-async def _mark(conn: asyncpg.Connection, source: str, stream: str, keys: Sequence[Any], *, now: datetime) -> None:
-    salt = await conn.fetchval("SELECT salt FROM syncd.forgotten WHERE source = $1 LIMIT 1", source)
-    salt = salt or os.urandom(SALT_BYTES)
-    await conn.executemany(
-        "INSERT INTO syncd.forgotten (source, stream, salt, digest, forgotten_at) VALUES ($1, $2, $3, $4, $5)"
-        " ON CONFLICT DO NOTHING",
-        [(source, stream, salt, marker(salt, stream, key), now) for key in keys],
-    )
-
-
 async def _clear_rejects(
     conn: asyncpg.Connection,
     source: str,
@@ -168,7 +148,7 @@ async def _clear_rejects(
     counts: Counts,
 ) -> None:
     """Delete the rejects of these persons, and take from those that refer to them what is personal."""
-    salt = os.urandom(SALT_BYTES)
+    salt = os.urandom(forgotten.SALT_BYTES)
     markers = Markers(digests={stream: {salt: frozenset(marker(salt, stream, key) for key in keys)}})
     targets = dict(others) | {stream: persons}
     gone, changed = [], []

@@ -5,7 +5,6 @@ All functions work inside the caller's transaction and never commit.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import asyncpg
 
@@ -15,14 +14,12 @@ from syncd.storage.mirror.history import literal, quoted
 from syncd.storage.mirror.reading import Read
 from syncd.storage.mirror.target import NOT_SEEN_SINCE, Target, in_scope
 from syncd.storage.mirror.writer import WAYS
+from syncd.storage.state import forgotten
+from syncd.storage.state.runs import CONDITION_FIRST, Condition
 
 _BY_TABLE = ", ".join(f"set_config('enable_{way}', 'on', true)" for way in WAYS) + (
     ", set_config('enable_nestloop', 'off', true)"
 )
-GENERATION = "(SELECT count(*) || '/' || coalesce(max(marker_id), 0) FROM syncd.forgotten WHERE source = {0})"
-"""The state of a source's markers (`privacy.Markers`), as part of a statement that names the source so."""
-Condition = tuple[str, Sequence[Any]]
-"""Part of a statement that is true or not, and the values of its parameters."""
 
 
 async def remember_seen(
@@ -35,8 +32,8 @@ async def remember_seen(
     )  # fmt: skip
 
 
-async def forget_seen(conn: asyncpg.Connection, source: str, stream: str) -> None:
-    """Forget what an earlier full listing saw: a new one begins, or it ended."""
+async def drop_seen(conn: asyncpg.Connection, source: str, stream: str) -> None:
+    """Delete the keys that an earlier full listing has seen: a new listing begins, or it ended."""
     await conn.execute("DELETE FROM syncd.seen WHERE source = $1 AND stream = $2", source, stream)
 
 
@@ -88,14 +85,14 @@ async def missing(
     return [tuple(row) for row in found]
 
 
-def as_listed(target: Target, source: str, stream: str, scope: Scope, read: Read, *, first: int) -> Condition:
-    """Return what holds if a whole listing, read in one page, changes nothing; its parameters begin at `$first`.
+def as_listed(target: Target, source: str, stream: str, scope: Scope, read: Read) -> Condition:
+    """Return the condition (for `record_page_if`) that a whole listing, read in one page, changes nothing.
 
     Each record is stored as it was sent, no row in scope is alive beside them, no listing left remembered keys behind,
     and nobody was forgotten since it was read. Sets are compared, because a join may be planned as a nested loop where
     there are no statistics.
     """
-    width = len(target.table.key)
+    first, width = CONDITION_FIRST, len(target.table.key)
     names = ", ".join(map(quoted, target.table.key))
     listed = f"FROM unnest({target.arrays(first + 2)}, ${first + 2 + width}::bytea[]) AS t({names}, _hash)"
     stored = f"FROM {target.name} t WHERE t.source = ${first}"
@@ -104,7 +101,7 @@ def as_listed(target: Target, source: str, stream: str, scope: Scope, read: Read
         f"NOT EXISTS (SELECT {names}, _hash {listed} EXCEPT SELECT {names}, _hash {stored})"
         f" AND NOT EXISTS (SELECT {names} {stored} AND t._deleted_at IS NULL{where} EXCEPT SELECT {names} {listed})"
         f" AND NOT EXISTS (SELECT FROM syncd.seen WHERE source = ${first} AND stream = ${first + 1})"
-        f" AND {GENERATION.format(f'${first}')} = {literal(read.generation)}"
+        f" AND {forgotten.generation(f'${first}')} = {literal(read.generation)}"
     )
     keys = target.key_columns(read.fingerprints)
-    return condition, (source, stream, *keys, list(read.fingerprints.values()), *values)
+    return Condition(sql=condition, values=(source, stream, *keys, list(read.fingerprints.values()), *values))

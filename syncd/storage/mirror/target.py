@@ -66,7 +66,7 @@ class Target:
             f" AND ({not_after}::timestamptz IS NULL OR {NOT_SEEN_SINCE.format(not_after)})",
             own,
         )
-        self.forget = (
+        self.drop_hashes = (
             f"UPDATE {self.name} t SET _hash = NULL"
             f" FROM unnest({self.arrays(2)}) AS k({names}) WHERE t.source = $1 AND {joined}"
         )

@@ -5,7 +5,6 @@ parsed nor written; a parsed row that equals the stored one is not written eithe
 straight into their table; changed ones go into one UPDATE per page.
 """
 
-import hashlib
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,38 +20,15 @@ from syncd.records.rows import Columns, Key, Note, Reject, Row
 from syncd.storage.mirror import history
 from syncd.storage.mirror.reading import Read, read_admitted
 from syncd.storage.mirror.target import Target
+from syncd.storage.postgres.locks import lock_number
 from syncd.storage.postgres.turns import Turns
+from syncd.storage.state.runs import Counts
 
 ROW_FAULTS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError, OverflowError)
 """What PostgreSQL or the driver raise when one value of one row is to blame."""
 
-_SEPARATOR = "\x1f"
 WAYS = ("hashjoin", "material", "memoize", "mergejoin", "seqscan")
 _BY_KEY = ", ".join(f"set_config('enable_{way}', 'off', true)" for way in WAYS)
-
-
-@dataclass(slots=True)
-class Counts:
-    """What a page did to its table. Child rows are not counted: they belong to their record."""
-
-    seen: int = 0
-    inserted: int = 0
-    updated: int = 0
-    deleted: int = 0
-    rejected: int = 0
-
-    @property
-    def unchanged(self) -> int:
-        """Records that left the mirror as it was (duplicates on a page among them)."""
-        return self.seen - self.inserted - self.updated - self.rejected
-
-    def add(self, other: "Counts") -> None:
-        """Add the counts of another page."""
-        self.seen += other.seen
-        self.inserted += other.inserted
-        self.updated += other.updated
-        self.deleted += other.deleted
-        self.rejected += other.rejected
 
 
 @dataclass(slots=True)
@@ -101,12 +77,6 @@ async def _tell_new(
         alive = [flag is not True for flag in columns[target.deleted_at]]
         keys = [list(compress(column, alive)) for column in keys]
     await conn.execute(target.recorder.tell_new, source, now, *map(list, keys))
-
-
-def lock_number(*words: str) -> int:
-    """Return the number of an advisory lock for these words."""
-    digest = hashlib.blake2b(_SEPARATOR.join(words).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big", signed=True)
 
 
 async def write_page(
@@ -407,6 +377,6 @@ async def bury(
     return len(buried)
 
 
-async def forget_hashes(conn: asyncpg.Connection, target: Target, source: str, keys: Sequence[Key]) -> None:
-    """Forget the fingerprints of rows, so that their next record is compared value by value."""
-    await conn.execute(target.forget, source, *map(list, zip(*keys, strict=True)))
+async def drop_hashes(conn: asyncpg.Connection, target: Target, source: str, keys: Sequence[Key]) -> None:
+    """Drop the fingerprints of rows, so that their next record is compared value by value."""
+    await conn.execute(target.drop_hashes, source, *map(list, zip(*keys, strict=True)))

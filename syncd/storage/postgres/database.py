@@ -221,7 +221,7 @@ class Database:
 
     async def _lock_connection(self) -> asyncpg.Connection:
         if self._lock_conn is None or self._lock_conn.is_closed():
-            # whoever lost a lock this way is fenced by its row in syncd.runs (ledger.py)
+            # whoever lost a lock this way is fenced by its row in syncd.runs (state/runs.py)
             self._drop_lock_connection()
             self._lock_conn = await self._ready()
         return self._lock_conn

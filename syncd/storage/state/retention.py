@@ -1,0 +1,72 @@
+"""What is deleted because it is old: finished runs, rejects, entries of the change feed, old versions of rows."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from syncd.storage.postgres.database import Database
+
+PRUNE_BATCH = 1000
+"""Rows deleted in one statement, so that no statement holds its locks for long."""
+PRUNE_BATCHES = 200
+"""Statements of one kind in a row at most; the next call goes on with the rest."""
+
+# The newest good run of each kind is kept for ever, and the first good live one: the scheduler and the status go by
+# them. LIMIT keeps the planner from reading all runs to answer for a thousand of them.
+_RUNS = """
+DELETE FROM syncd.runs WHERE run_id IN (
+  SELECT run_id FROM syncd.runs r WHERE started_at < $1 AND outcome <> 'running' AND (outcome <> 'ok' OR (
+    run_id < (SELECT n.run_id FROM syncd.runs n WHERE n.source = r.source AND n.stream = r.stream AND n.kind = r.kind
+              AND n.outcome = 'ok' ORDER BY n.run_id DESC LIMIT 1)
+    AND (kind <> 'live' OR run_id > (
+         SELECT o.run_id FROM syncd.runs o WHERE o.source = r.source AND o.stream = r.stream AND o.kind = 'live'
+         AND o.outcome = 'ok' ORDER BY o.run_id LIMIT 1))))
+  ORDER BY started_at LIMIT $2
+)
+"""
+
+_REJECTS = """
+DELETE FROM syncd.rejects WHERE reject_id IN (SELECT reject_id FROM syncd.rejects WHERE last_seen_at < $1 LIMIT $2)
+"""
+
+# Changes are deleted from the first on, without a gap. The last one stays: it gives the next change its number.
+_CHANGES = """
+DELETE FROM syncd.changes WHERE id IN (
+  SELECT id FROM (
+    SELECT id, bool_and(changed_at < $1) OVER (ORDER BY id) AS is_old
+    FROM (SELECT id, changed_at FROM syncd.changes ORDER BY id LIMIT $2) AS oldest
+  ) AS judged WHERE is_old
+) AND id < (SELECT max(id) FROM syncd.changes)
+"""
+
+_STATEMENTS = {"runs": _RUNS, "rejects": _REJECTS, "changes": _CHANGES}
+
+_HISTORY_TABLES = """
+SELECT format('%I.%I', 'history', relname) AS name FROM pg_class
+WHERE relnamespace = 'history'::regnamespace AND relkind = 'r' ORDER BY relname
+"""
+
+_VERSIONS = """
+DELETE FROM {0} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {0} WHERE valid_to < $1 ORDER BY valid_to LIMIT $2))
+"""
+
+
+async def prune(database: Database, before: Mapping[str, datetime]) -> dict[str, int]:
+    """Delete what is older than these instants, in many small statements; return how many of each.
+
+    The names are `runs`, `rejects`, `changes` and `versions` (old versions of rows, by when they ended).
+    """
+    statements = [(name, statement) for name, statement in _STATEMENTS.items() if name in before]
+    if "versions" in before:
+        async with database.connection() as conn:
+            tables = [row["name"] for row in await conn.fetch(_HISTORY_TABLES)]
+        statements += [("versions", _VERSIONS.format(name)) for name in tables]
+    deleted = dict.fromkeys(before, 0)
+    for name, statement in statements:
+        for _ in range(PRUNE_BATCHES):
+            async with database.connection() as conn:
+                status = await conn.execute(statement, before[name], PRUNE_BATCH)
+            count = int(status.rpartition(" ")[2])
+            deleted[name] += count
+            if count < PRUNE_BATCH:
+                break
+    return deleted

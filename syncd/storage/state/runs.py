@@ -1,0 +1,275 @@
+"""The tables `syncd.runs` and `syncd.cursors`: a run is opened, counts its pages, moves its cursor, and is closed.
+
+Every write is fenced by the run's own row. Whoever takes a stream's lock marks the runs that still say `running` as
+aborted, and a run so marked may write nothing more. So a run that lost its lock with its connection cannot move the
+cursor of the run that followed.
+"""
+
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from syncd import log
+from syncd.contract import Cursor, Lane
+from syncd.errors import LockHeld, RunFenced
+from syncd.storage.postgres.database import Database
+from syncd.storage.postgres.locks import lock_number
+from syncd.storage.state import forgotten
+
+_OPEN_RUN = "SELECT taken, run_id, cursor, dead FROM syncd.open_run($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+
+_RECORD_PAGE = """
+WITH page AS (
+  UPDATE syncd.runs SET pages = pages + 1, requests = $2, rows_seen = rows_seen + $3,
+    rows_inserted = rows_inserted + $4, rows_updated = rows_updated + $5, rows_unchanged = rows_unchanged + $6,
+    rows_deleted = rows_deleted + $7, rows_rejected = rows_rejected + $8,
+    rows_expected = coalesce($9, rows_expected), budget_wait_s = $10,
+    outcome = coalesce($11, outcome), finished_at = CASE WHEN $11::text IS NULL THEN NULL ELSE $12::timestamptz END,
+    notes = coalesce($13::jsonb, notes)
+  WHERE run_id = $1 AND outcome = 'running' AND {condition}
+  RETURNING source, stream
+), saved AS (
+  INSERT INTO syncd.cursors (source, stream, kind, cursor, updated_at)
+  SELECT source, stream, $14, $15::jsonb, $12 FROM page WHERE $15 IS NOT NULL
+  ON CONFLICT (source, stream, kind) DO UPDATE SET cursor = excluded.cursor, updated_at = excluded.updated_at
+  WHERE cursors.cursor IS DISTINCT FROM excluded.cursor
+)
+SELECT {generation} FROM page
+"""
+CONDITION_FIRST = 16
+"""Number of the first parameter of a condition for `record_page_if`: the statement has the ones before it."""
+
+_CLOSE_RUN = """
+UPDATE syncd.runs SET outcome = $2, finished_at = $3, error = $4, error_kind = $5, requests = $6, budget_wait_s = $7,
+  notes = coalesce($8::jsonb, notes)
+WHERE run_id = $1 AND outcome = 'running'
+RETURNING run_id
+"""
+
+_RECOVER = """
+UPDATE syncd.runs SET outcome = 'aborted', finished_at = $4, error_kind = 'Killed',
+       error = 'the process ended without a word; the next run goes on from the last committed page'
+WHERE source = $1 AND stream = $2 AND lane = $3 AND outcome = 'running'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run has cost so far."""
+
+    requests: int
+    budget_wait_s: float
+
+
+@dataclass(slots=True)
+class Counts:
+    """What pages did to their table. Child rows are not counted: they belong to their record."""
+
+    seen: int = 0
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    rejected: int = 0
+
+    @property
+    def unchanged(self) -> int:
+        """Records that left the mirror as it was (duplicates on a page among them)."""
+        return self.seen - self.inserted - self.updated - self.rejected
+
+    def add(self, other: "Counts") -> None:
+        """Add the counts of another page."""
+        self.seen += other.seen
+        self.inserted += other.inserted
+        self.updated += other.updated
+        self.deleted += other.deleted
+        self.rejected += other.rejected
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """An open run: its row in syncd.runs and the cursor it started from."""
+
+    run_id: int
+    source: str
+    stream: str
+    kind: str
+    lane: Lane
+    cursor_kind: str
+    cursor: Cursor | None
+    started_at: datetime
+    took_over: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageRecord:
+    """What one page adds to the row of its run, and the cursor that is valid once the page is committed.
+
+    `counts` are those of this page. `spent` and `notes` are those of the whole run so far, and replace what is stored.
+    `cursor` None leaves the stored cursor as it is. `expected` is the length of the list, if the upstream says so.
+    `closes` says that the run ends well with this page.
+    """
+
+    counts: Counts
+    spent: Spent
+    at: datetime
+    cursor: Cursor | None = None
+    expected: int | None = None
+    notes: Sequence[str] = ()
+    closes: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """An SQL expression that is true or false, with its parameters; these are numbered from CONDITION_FIRST on."""
+
+    sql: str
+    values: Sequence[Any]
+
+
+def stream_lock(source: str, stream: str, kind: str) -> int:
+    """Return the number of the lock that keeps runs of one stream apart; a backfill has one of its own."""
+    return lock_number("run", source, stream, "backfill" if kind == "backfill" else "live")
+
+
+async def open_run(
+    database: Database, source: str, stream: str, *, kind: str, lane: Lane, cursor_kind: str, now: datetime
+) -> Run:
+    """Take the stream's lock and open a run; runs that died without a word are marked `aborted`.
+
+    Raises LockHeld naming the holder if another run of the stream is under way.
+    """
+    number = stream_lock(source, stream, kind)
+    row = await database.try_lock(
+        number, _OPEN_RUN, source, stream, kind, lane, cursor_kind, now, socket.gethostname(), os.getpid()
+    )
+    if row is None:
+        raise LockHeld(await _holder(database, source, stream, lane, now), hint="Wait for it, or end that process.")
+    cursor = msgspec.json.decode(row["cursor"]) if row["cursor"] else None
+    return Run(
+        run_id=row["run_id"], source=source, stream=stream, kind=kind, lane=lane, cursor_kind=cursor_kind,
+        cursor=cursor, started_at=now, took_over=row["dead"] > 0,
+    )  # fmt: skip
+
+
+async def _holder(database: Database, source: str, stream: str, lane: Lane, now: datetime) -> str:
+    async with database.connection() as conn:
+        row = await conn.fetchrow(
+            "SELECT run_id, kind, host, pid, started_at FROM syncd.runs"
+            " WHERE source = $1 AND stream = $2 AND lane = $3 AND outcome = 'running' ORDER BY run_id DESC LIMIT 1",
+            source, stream, lane,
+        )  # fmt: skip
+    if row is None:
+        return f"{source}.{stream}: another run is just starting or ending"
+    seconds = max(0, round((now - row["started_at"]).total_seconds()))
+    return (
+        f"{source}.{stream}: run {row['run_id']} ({row['kind']}) is under way for {seconds} s"
+        f" in process {row['pid']} on {row['host']}"
+    )
+
+
+async def record_page(conn: asyncpg.Connection, run: Run, page: PageRecord) -> str:
+    """Add a page to its run and save its cursor, inside the page's transaction.
+
+    It is one statement, so that a page which brought nothing needs no transaction around it. Returns the current
+    generation of the source's markers: `syncd forget` holds the locks of the page's tables until it commits, so nobody
+    can be forgotten in between.
+
+    Raises RunFenced if the run was declared dead meanwhile: the caller's transaction must then roll back.
+    """
+    generation = await _record(conn, run, page, Condition(sql="true", values=()))
+    if generation is None:
+        raise _fenced(run)
+    return generation
+
+
+async def record_page_if(conn: asyncpg.Connection, run: Run, page: PageRecord, condition: Condition) -> bool:
+    """Add a page to its run like `record_page`, provided that a condition holds; say whether it was added.
+
+    Condition and write are one statement. False is also returned where the run was declared dead meanwhile.
+    """
+    return await _record(conn, run, page, condition) is not None
+
+
+async def _record(conn: asyncpg.Connection, run: Run, page: PageRecord, condition: Condition) -> str | None:
+    counts = page.counts
+    cursor = None if page.cursor is None else msgspec.json.encode(page.cursor).decode()
+    query = _RECORD_PAGE.format(condition=condition.sql, generation=forgotten.generation("page.source"))
+    generation: str | None = await conn.fetchval(
+        query, run.run_id, page.spent.requests, counts.seen, counts.inserted, counts.updated, counts.unchanged,
+        counts.deleted, counts.rejected, page.expected, page.spent.budget_wait_s, "ok" if page.closes else None,
+        page.at, _notes(page.notes), run.cursor_kind, cursor, *condition.values,
+    )  # fmt: skip
+    return generation
+
+
+def _fenced(run: Run) -> RunFenced:
+    return RunFenced(
+        f"{run.source}.{run.stream}: run {run.run_id} was declared dead by another process",
+        hint="Nothing is lost: that process goes on from the last committed page.",
+    )
+
+
+async def drop_resume_point(conn: asyncpg.Connection, run: Run) -> None:
+    """Drop the resume point from the cursor of a run, so that the next run begins its pass anew."""
+    await conn.execute(
+        "UPDATE syncd.cursors SET cursor = cursor - 'pass', updated_at = $4"
+        " WHERE source = $1 AND stream = $2 AND kind = $3 AND cursor ? 'pass'",
+        run.source, run.stream, run.cursor_kind, run.started_at,
+    )  # fmt: skip
+
+
+async def close_run(
+    database: Database,
+    run: Run,
+    *,
+    outcome: str,
+    spent: Spent,
+    now: datetime,
+    error: str | None = None,
+    error_kind: str | None = None,
+    notes: Sequence[str] = (),
+) -> bool:
+    """Close a run that did not close with its last page; False if it was declared dead meanwhile: its row says so."""
+    async with database.connection() as conn:
+        closed = await conn.fetchval(
+            _CLOSE_RUN, run.run_id, outcome, now, log.mask(error) if error else None, error_kind, spent.requests,
+            spent.budget_wait_s, _notes(notes),
+        )  # fmt: skip
+    return closed is not None
+
+
+async def complete_run(database: Database, run: Run, *, spent: Spent, now: datetime, notes: Sequence[str] = ()) -> None:
+    """Close a run as `ok` whose last page was not known to be the last when it was committed.
+
+    Raises RunFenced if the run was declared dead meanwhile.
+    """
+    if not await close_run(database, run, outcome="ok", spent=spent, now=now, notes=notes):
+        raise _fenced(run)
+
+
+def _notes(notes: Sequence[str]) -> str | None:
+    return msgspec.json.encode([log.mask(note) for note in notes]).decode() if notes else None
+
+
+async def recover(database: Database, *, now: datetime) -> int:
+    """Mark runs as aborted that say `running` though nobody holds their stream's lock; return how many."""
+    async with database.connection() as conn:
+        running = await conn.fetch("SELECT DISTINCT source, stream, lane FROM syncd.runs WHERE outcome = 'running'")
+    recovered = 0
+    for row in running:
+        number = stream_lock(row["source"], row["stream"], row["lane"])
+        if not await database.try_lock(number):
+            continue
+        try:
+            async with database.connection() as conn:
+                status = await conn.execute(_RECOVER, row["source"], row["stream"], row["lane"], now)
+        finally:
+            await database.unlock(number)
+        recovered += int(status.rpartition(" ")[2])
+    return recovered
