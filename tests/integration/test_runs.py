@@ -1,0 +1,43 @@
+"""The row of a run: a run that was declared dead meanwhile writes nothing more, and does not call itself ok."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from syncd.contract import Page, Walk
+from syncd.engine.syncer import Order, Syncer
+from syncd.errors import RunFenced
+from syncd.sources import registry
+from syncd.storage.state import runs
+from syncd.upstream.account import http_session
+from tests.support.bench import Bench
+
+
+async def test_a_run_that_is_declared_dead_after_its_last_page_is_not_called_ok(bench: Bench) -> None:
+    """The walk needs a moment to find out that no page follows; in this moment another process takes the stream."""
+    committed = asyncio.Event()
+    kinds = registry()
+    stores = kinds["cyclesoftware"].stream("stores")
+
+    async def ends_late(walk: Walk) -> AsyncIterator[Page]:
+        async for page in stores.walk(walk):
+            yield replace(page, scope=None, whole_walk=False)
+        await committed.wait()
+        await bench.db.unlock(runs.stream_lock("shop", "stores", "live"))  # as if its connection had been lost
+        await runs.open_run(
+            bench.db, "shop", "stores", kind="live", lane="live", cursor_kind="live", now=bench.time.now()
+        )
+
+    streams = tuple(
+        replace(stream, walk=ends_late) if stream is stores else stream for stream in kinds["cyclesoftware"].streams
+    )
+    late = {**kinds, "cyclesoftware": replace(kinds["cyclesoftware"], streams=streams)}
+    async with http_session() as http:
+        syncer = Syncer(bench.config, late, bench.db, http, clock=bench.time.now, sleep=bench.time.sleep)
+        with pytest.raises(RunFenced, match=r"^shop\.stores: run 1 was declared dead by another process"):
+            await syncer.run("shop", "stores", Order(progress=lambda _result: committed.set()))
+    rows = await bench.fetch("SELECT run_id, outcome, error_kind, pages FROM syncd.runs ORDER BY run_id")
+    assert [tuple(row) for row in rows] == [(1, "aborted", "Killed", 1), (2, "running", None, 0)]
+    assert await bench.rows("cyclesoftware.stores")
