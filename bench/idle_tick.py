@@ -17,7 +17,7 @@ from syncd import log
 from syncd.engine.syncer import Order, Syncer
 from syncd.sources import registry, specs
 from syncd.storage.postgres import database
-from syncd.upstream.account import http_session
+from syncd.upstream.wire import http_session
 
 TICKS = 100
 WARM = 5

@@ -14,7 +14,7 @@ from syncd.cli.session import load_config, opened_database, stopped_by_signals
 from syncd.engine.syncer import Order, Result, Syncer
 from syncd.errors import DatabaseError, LockHeld, SyncdError, UsageError
 from syncd.sources import registry
-from syncd.upstream.account import http_session
+from syncd.upstream.wire import http_session
 
 PARALLEL_RUNS = 8
 """Runs of one source at once in one command; each needs a connection only while it commits a page."""

@@ -46,8 +46,10 @@ from syncd.storage.postgres.turns import Turns
 from syncd.storage.state import forgotten, rejects, runs
 from syncd.storage.state.forgotten import MarkersChanged
 from syncd.storage.state.runs import Counts, PageRecord, Run, Spent
-from syncd.upstream.account import OUTAGES, Account, RunUpstream
+from syncd.upstream.account import Account
+from syncd.upstream.faults import OUTAGES
 from syncd.upstream.purse import Purse
+from syncd.upstream.request import RunUpstream
 
 BREAKER_SHARE = 0.2
 BREAKER_ROWS = 10
@@ -203,7 +205,7 @@ class Syncer:
             kind=order.kind, lane=order.lane, cursor_kind=order.cursor_kind, now=self.clock(),
         )  # fmt: skip
         result = Result(source, stream, order.kind)
-        upstream = self.account(source).upstream(stream, order.lane)
+        upstream = RunUpstream(self.account(source), stream, order.lane)
         try:
             await _Pass(self, run, order, upstream, result).go()
         except Throttled as error:
@@ -245,7 +247,7 @@ class Syncer:
             with contextlib.suppress(DatabaseError):
                 await self.database.unlock(runs.stream_lock(run.source, run.stream, run.kind))
             if result.outcome != "aborted" and upstream.requests:
-                self.account(run.source).run_ended(run.stream, error)
+                self.account(run.source).health.run_ended(run.stream, error)
             counts = result.counts
             is_told = isinstance(error, (*OUTAGES, ScopeMissing))  # once, by the account, however long it lasts
             tell = _log.info if result.outcome in ("ok", "aborted") or is_told else _log.warning

@@ -31,7 +31,7 @@ from syncd.sources import registry
 from syncd.storage.postgres import database, embedded
 from syncd.storage.postgres.database import Database
 from syncd.storage.state import retention, runs
-from syncd.upstream import account
+from syncd.upstream.wire import http_session
 
 DRAIN_S: Final = 6.0
 """Runs have this long to reach a page boundary; with timetable.CANCEL_S and closing, the end stays within 10 s."""
@@ -127,7 +127,7 @@ class _Daemon:
             url = await stack.enter_async_context(web.serving(self.reader, self._config.http, is_alive=self.is_alive))
             if not await self._unless_ending(self._await_database(stack)):
                 return
-            http = await stack.enter_async_context(account.http_session())
+            http = await stack.enter_async_context(http_session())
             syncer = Syncer(self._config, registry(), self._open(), http)
             self._scheduler.start()
             stack.callback(self._scheduler.shutdown, wait=False)

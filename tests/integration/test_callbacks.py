@@ -31,7 +31,7 @@ from syncd.service.timetable import Timetable
 from syncd.sources import registry, specs
 from syncd.storage.state import runs
 from syncd.storage.state.runs import Counts, PageRecord, Spent
-from syncd.upstream.account import http_session
+from syncd.upstream.wire import http_session
 from tests.integration.test_daemon import Process, serving, spawned, until
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import Ended, WallClock, syncd

@@ -11,7 +11,7 @@ from syncd.engine.syncer import Order, Syncer
 from syncd.errors import RunFenced
 from syncd.sources import registry
 from syncd.storage.state import runs
-from syncd.upstream.account import http_session
+from syncd.upstream.wire import http_session
 from tests.support.bench import Bench
 
 

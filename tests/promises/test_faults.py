@@ -23,7 +23,7 @@ from syncd.sandbox.faults import KINDS, Stage
 from syncd.sources import registry
 from syncd.storage.postgres import database, embedded
 from syncd.storage.postgres.database import Database
-from syncd.upstream.account import http_session
+from syncd.upstream.wire import http_session
 from tests.support.bench import Bench, database_url, open_bench
 from tests.support.forgetting import CANARIES, KEY, canary, forgotten, leaks
 from tests.support.truth import NAMES, differences, told, wrongly_buried

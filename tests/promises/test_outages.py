@@ -18,7 +18,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from syncd.sandbox import CREDENTIALS
 from syncd.service.timetable import Timetable
-from syncd.upstream.account import TRIES
+from syncd.upstream.request import TRIES
 from tests.support.bench import Bench, MakeBench
 from tests.support.truth import NAMES, differences
 

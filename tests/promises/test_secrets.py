@@ -17,7 +17,7 @@ from syncd import log
 from syncd.cli import exits
 from syncd.engine.syncer import Order, Syncer
 from syncd.sources import registry, specs
-from syncd.upstream.account import http_session
+from syncd.upstream.wire import http_session
 from tests.cli.test_commands import free_port
 from tests.support import echo
 from tests.support.bench import Bench, MakeBench

@@ -17,7 +17,7 @@ from syncd.sandbox import Address, Sandbox, config_text, serve
 from syncd.sources import registry, specs
 from syncd.storage.postgres import embedded
 from syncd.storage.postgres.database import Database
-from syncd.upstream.account import http_session
+from syncd.upstream.wire import http_session
 from tests.support.watch import keeping
 
 SERVER_SETTINGS = {

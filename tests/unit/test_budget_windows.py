@@ -20,8 +20,10 @@ from bench.gatekeeper import DayKind, Gatekeeper, MinuteKind, Says
 from bench.virtual_time import TimedDatabase, VirtualTime
 from syncd.config import BudgetConfig
 from syncd.storage.postgres.database import Database
-from syncd.upstream.account import IN_FLIGHT, Account, http_session
+from syncd.upstream.account import IN_FLIGHT, Account
 from syncd.upstream.budget import EMPTY, Policy, acquire
+from syncd.upstream.request import RunUpstream
+from syncd.upstream.wire import http_session
 from tests.support.bench import Bench
 
 DAY_S = 86_400.0
@@ -154,7 +156,7 @@ async def test_a_request_is_charged_only_when_it_may_be_sent(bench: Bench) -> No
             clock=bench.time.now, sleep=bench.time.sleep, jitter=lambda: 0.0,
         )  # fmt: skip
         requests = [
-            asyncio.create_task(account.upstream("customers", "live").request("GET", "/held"))
+            asyncio.create_task(RunUpstream(account, "customers", "live").request("GET", "/held"))
             for _ in range(IN_FLIGHT + 2)
         ]
         for _ in range(IN_FLIGHT):

@@ -24,6 +24,7 @@ from syncd.contract import Answer, Page, Upstream
 from syncd.engine.syncer import Order, Result, Syncer
 from syncd.errors import SyncdError, UsageError
 from syncd.upstream.budget import Forecast
+from syncd.upstream.request import RunUpstream
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +206,7 @@ async def estimate(syncer: Syncer, job: Job) -> Estimate:
     that can come where the mirror is complete.
     """
     account = syncer.account(job.source)
-    upstream = account.upstream(job.stream, "backfill")
+    upstream = RunUpstream(account, job.stream, "backfill")
     stream = syncer.source(job.source)[0].stream(job.stream)
     walk = await syncer.walk(job.source, job.stream, job.order, upstream, None)
     one_page = _OnePage(walk.upstream)

@@ -19,7 +19,7 @@ from syncd.errors import NotFound, SyncdError, UsageError
 from syncd.service.callbacks import registration
 from syncd.service.callbacks.registration import Registration
 from syncd.storage.postgres.database import Database
-from syncd.upstream.account import RunUpstream
+from syncd.upstream.request import RunUpstream
 
 PAGE: Final = "docs/callbacks.md"
 
@@ -91,7 +91,7 @@ async def _opened(path: Path | None, source: str) -> AsyncIterator[_Desk]:
             raise UsageError(f"{source} is of type {kind.type}, which has no callbacks")
         account = syncer.account(source)
         try:
-            yield _Desk(settings, kind.callbacks, account.upstream("callbacks", "live"), syncer.database)
+            yield _Desk(settings, kind.callbacks, RunUpstream(account, "callbacks", "live"), syncer.database)
         finally:
             await account.purse.flush()
 

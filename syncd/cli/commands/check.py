@@ -24,8 +24,9 @@ from syncd.sources import registry
 from syncd.storage.mirror import erasure
 from syncd.storage.postgres import database
 from syncd.storage.postgres.database import Database
-from syncd.upstream.account import http_session
 from syncd.upstream.purse import Charge
+from syncd.upstream.request import RunUpstream
+from syncd.upstream.wire import http_session
 
 CLOCK_OFF_S = 60.0
 """A clock that differs by more from a server's makes cursors lag; it is worth a word."""
@@ -245,7 +246,7 @@ async def _source(syncer: Syncer, name: str, *, charged: bool) -> list[Finding]:
     account = syncer.account(name)
     if not charged:
         account.purse = _Uncounted()  # type: ignore[assignment]
-    upstream = account.upstream(stream.name, "live")
+    upstream = RunUpstream(account, stream.name, "live")
     heard: list[Answer] = []
     upstream.hears = heard.append
     try:

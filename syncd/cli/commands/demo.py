@@ -25,7 +25,7 @@ from syncd.sandbox import Address, Sandbox, config_text, serve
 from syncd.sources import registry
 from syncd.storage.postgres import database, embedded
 from syncd.storage.postgres.database import Database
-from syncd.upstream.account import http_session
+from syncd.upstream.wire import http_session
 
 LISTEN = "127.0.0.1:8787"
 """Where the status page is looked for first (DESIGN section 7)."""

@@ -21,6 +21,7 @@ from syncd.errors import SyncdError
 from syncd.records.rows import Key, Row
 from syncd.storage.mirror import reading, writer
 from syncd.storage.mirror.target import Target
+from syncd.upstream.request import RunUpstream
 
 SHOWN = 20
 """Differences printed for one stream."""
@@ -119,7 +120,7 @@ class _Comparison:
             self.shown.end(self.shows)
 
     async def _walk(self, pages: int) -> None:
-        upstream = self.syncer.account(self.source).upstream(self.verdict.stream, "backfill")
+        upstream = RunUpstream(self.syncer.account(self.source), self.verdict.stream, "backfill")
         stream = self.syncer.source(self.source)[0].stream(self.verdict.stream)
         walk = await self.syncer.walk(self.source, self.verdict.stream, Order(kind="sweep"), upstream, None)
         async with contextlib.aclosing(stream.walk(walk)) as walking:  # type: ignore[type-var]

@@ -1,0 +1,157 @@
+"""An account as one run uses it: charges, signs, sends, retries and judges each request.
+
+The only place that retries. What a status or a transport error means is decided in `faults.py`.
+"""
+
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import aiohttp
+
+from syncd import counters, log
+from syncd.contract import Answer, Lane
+from syncd.errors import BadCredentials, BadRequest, ScopeMissing, Throttled, UpstreamError
+from syncd.storage.state.runs import Spent
+from syncd.upstream import faults
+from syncd.upstream.account import Account
+from syncd.upstream.wire import Request
+
+TRIES: Final = 4
+"""Sendings of one request, the first included, before it fails for a passing fault."""
+RUN_RETRIES: Final = 20
+"""Retries of one run: an upstream that fails every other request is not worth a day's budget."""
+PATIENCE_S: Final[Mapping[Lane, float]] = {"live": 90.0, "backfill": 2 * 86_400.0}
+"""Longest single wait for the budget: a live run leaves it to the next tick, a backfill waits for tomorrow."""
+NOTES_MAX: Final = 30
+"""Remarks that are kept for one run's record."""
+
+TRANSPORT: Final = (aiohttp.ClientError, TimeoutError, OSError, EOFError, zlib.error)
+"""What a request raises that got no whole answer."""
+
+_log = log.get(__name__)
+
+
+async def _at_once() -> None:
+    pass
+
+
+@dataclass(slots=True)
+class RunUpstream:
+    """An account as one run sees it; implements `syncd.contract.Upstream` and counts what the run costs.
+
+    hears        is called with every good answer of a walk
+    turn         is awaited with an answer in hand, before anybody reads it
+    is_answered  whether a request of the walk has been answered well
+    """
+
+    account: Account
+    stream: str
+    lane: Lane
+    requests: int = 0
+    retries: int = 0
+    waited_s: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    hears: Callable[[Answer], None] = lambda _answer: None
+    is_answered: bool = False
+    turn: Callable[[], Awaitable[None]] = _at_once
+
+    @property
+    def spent(self) -> Spent:
+        """What the run has cost so far."""
+        return Spent(self.requests, self.waited_s)
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether the run only finds out if an earlier failure is over: until it is, no request is sent twice."""
+        return not self.is_answered and self.account.health.is_failing(self.stream)
+
+    def note(self, text: str) -> None:
+        """Keep a remark for the run's record; only the first NOTES_MAX."""
+        if len(self.notes) < NOTES_MAX:
+            self.notes.append(text)
+
+    async def request(
+        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), json: Any = None
+    ) -> Answer:
+        """Send a signed request and return its successful answer; see `syncd.contract.Upstream`."""
+        what = f"{self.account.name}.{self.stream}: {method} {path}"
+        answer = await self._signed(Request(what=what, method=method, path=path, params=params, json=json))
+        self.is_answered = True
+        self.hears(answer)
+        return answer
+
+    async def send_login(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, json: Any = None
+    ) -> Answer:
+        """Send the unsigned request of a login; see `syncd.contract.Send`."""
+        what = f"{self.account.name}: login, {method} {path}"
+        request = Request(what=what, method=method, path=path, json=json)
+        try:
+            return await self._unsigned(request, headers or {})
+        except (BadRequest, ScopeMissing) as error:
+            raise BadCredentials(str(error), hint=faults.LOGIN_HINT, status=error.status) from None
+
+    async def _signed(self, request: Request) -> Answer:
+        """Sign and send until the answer is good, or a fault is final; the first 401 is answered with a new login."""
+        attempt, may_renew = 0, True
+        while True:
+            headers, login = await self.account.session.signed(self.send_login)
+            tried = await self._try(request, headers)
+            if isinstance(tried, Answer):
+                return tried
+            if isinstance(tried, BadCredentials) and may_renew:
+                may_renew = False
+                if await self._renewed(request.path, login):
+                    continue
+            await self._pause(tried, attempt)
+            attempt += 1
+
+    async def _unsigned(self, request: Request, headers: Mapping[str, str]) -> Answer:
+        """Send until the answer is good, or a fault is final."""
+        attempt = 0
+        while not isinstance(tried := await self._try(request, headers), Answer):
+            await self._pause(tried, attempt)
+            attempt += 1
+        return tried
+
+    async def _try(self, request: Request, headers: Mapping[str, str]) -> Answer | UpstreamError:
+        """Charge and send a request once; return its good answer, or the fault that was met."""
+        try:
+            answer = await self._charged(request, headers)
+        except TRANSPORT as error:
+            counters.answered(self.account.name, None)
+            return faults.of_transport(request.what, error)
+        await self.turn()
+        return faults.of_answer(request.what, answer, self.account.reason(answer)) or answer
+
+    async def _charged(self, request: Request, headers: Mapping[str, str]) -> Answer:
+        """Wait for a free slot and for the budget, then send."""
+        async with self.account.slot(self.lane):
+            charge = await self.account.purse.charge(self.lane, patience_s=PATIENCE_S[self.lane])
+            self.waited_s += charge.waited_s
+            self.requests += 1
+            return await self.account.send(request, headers, charged_at=charge.at)
+
+    async def _renewed(self, path: str, login: int) -> bool:
+        """Say whether a 401 is worth a second request; log in again first, where a new login could help."""
+        if self.account.session.refused():
+            self.note(f"401 on {path}: logged in again")
+            await self.account.session.log_in(self.send_login, login)
+            return True
+        if self.is_probe:
+            return False
+        self.note(f"401 on {path}: asked again")
+        return True
+
+    async def _pause(self, fault: UpstreamError, attempt: int) -> None:
+        """Wait before the next try, or raise the fault if it is no passing one or the tries are spent."""
+        self.note(str(fault))
+        is_spent = attempt + 1 >= TRIES or self.retries >= RUN_RETRIES
+        if not faults.is_passing(fault) or self.is_probe or is_spent:
+            raise fault
+        self.retries += 1
+        _log.debug("request_retried", source=self.account.name, stream=self.stream, fault=str(fault))
+        if not isinstance(fault, Throttled):  # after a 429 the budget itself says when to go on
+            await self.account.backoff.wait(attempt)

@@ -1,0 +1,105 @@
+"""One request on the wire: builds the URL, sends once over aiohttp and returns what came back, unjudged.
+
+Never retries, never follows a redirect, keeps no cookies, and trusts nothing in the environment.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from yarl import URL
+
+from syncd.clock import Clock
+from syncd.contract import Answer
+from syncd.upstream.body import read_body
+
+TIMEOUT: Final = aiohttp.ClientTimeout(total=180, sock_connect=15, sock_read=60)
+"""GHS takes three seconds a product with route info; `total` stops a slow drip that `sock_read` lets through."""
+LINE_MAX_BYTES: Final = 16_384
+"""Longest line and header field of a response: twice aiohttp's own limit, for long cookies; our choice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One request as a walk or a login asks for it; `what` names source, stream and request in errors."""
+
+    what: str
+    method: str
+    path: str
+    params: Sequence[tuple[str, str]] = ()
+    json: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """A whole response: the answer, the cookies that it set, and when its body was read."""
+
+    answer: Answer
+    cookies: Mapping[str, str]
+    at: datetime
+
+
+class Wire:
+    """The way to one upstream: its base URL and the headers that every request carries."""
+
+    def __init__(self, http: aiohttp.ClientSession, base_url: str, headers: Mapping[str, str], *, clock: Clock) -> None:
+        self._http = http
+        self._base = base_url.rstrip("/")
+        self._headers = {"Accept": "application/json", "Accept-Encoding": "gzip", **headers}
+        self._clock = clock
+
+    async def send(self, request: Request, headers: Mapping[str, str]) -> Received:
+        """Send a request once. Raises aiohttp's errors, TimeoutError, OSError, and what `read_body` raises."""
+        params = urlencode(list(request.params), quote_via=quote, safe="")
+        query = f"?{params}" if params else ""
+        sent_at = self._clock()
+        async with self._http.request(
+            request.method,
+            URL(f"{self._base}{request.path}{query}", encoded=True),
+            json=request.json,
+            headers={**self._headers, **headers},
+            allow_redirects=False,
+        ) as response:
+            answer = Answer(
+                status=response.status,
+                headers=response.headers,
+                body=await read_body(response),
+                sent_at=sent_at,
+                served_at=_served_at(response.headers),
+            )
+            return Received(answer=answer, cookies=_cookies(response), at=self._clock())
+
+
+def _served_at(headers: Mapping[str, str]) -> datetime | None:
+    try:
+        return parsedate_to_datetime(headers.get("Date", "")).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _cookies(response: aiohttp.ClientResponse) -> dict[str, str]:
+    """Return the cookies set by a response, values untouched: GHS's hold `/` and `+` and must travel unquoted."""
+    pairs = (header.partition(";")[0].partition("=") for header in response.headers.getall("Set-Cookie", []))
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+@contextlib.asynccontextmanager
+async def http_session(timeouts: aiohttp.ClientTimeout = TIMEOUT) -> AsyncIterator[aiohttp.ClientSession]:
+    """Open the HTTP connections of a process; it keeps no cookies and trusts no environment."""
+    connector = aiohttp.TCPConnector(limit=100, keepalive_timeout=30)
+    async with aiohttp.ClientSession(
+        connector=connector,
+        timeout=timeouts,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": "syncd"},
+        max_line_size=LINE_MAX_BYTES,
+        max_field_size=LINE_MAX_BYTES,
+    ) as session:
+        # aiohttp would send a GET a second time, uncharged, when a kept-alive connection was cut before the answer
+        session._retry_connection = False  # noqa: SLF001
+        yield session
