@@ -17,7 +17,7 @@ import asyncpg
 
 from syncd import config as configuration
 from syncd.config import Secret
-from syncd.storage.postgres import database, embedded
+from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.embedded.cluster import SUPERUSER
 
 CUSTOMERS = 200_000
@@ -91,7 +91,7 @@ class Stage:
         settings = configuration.Database(url=Secret(self._url(_TEMPLATE)), data_dir=self.folder)
         opened = await database.connect(settings)
         try:
-            await database.migrate(opened)
+            await migrations.migrate(opened)
         finally:
             await opened.close()
 

@@ -13,7 +13,7 @@ import pytest
 
 from syncd import config as configuration
 from syncd import log
-from syncd.storage.postgres import database, embedded
+from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from tests.support.bench import SERVER_SETTINGS, Bench, MakeBench, database_url, open_bench, settings_of
 
@@ -39,7 +39,7 @@ async def server(server_dir: Path) -> AsyncIterator[embedded.Server]:
     await conn.execute("CREATE DATABASE template")
     await conn.close()
     opened = await database.connect(settings_of(found, "template", server_dir))
-    await database.migrate(opened)
+    await migrations.migrate(opened)
     await opened.close()
     yield found
     await embedded.stop(server_dir)

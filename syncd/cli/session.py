@@ -17,7 +17,7 @@ from syncd.cli import console
 from syncd.config import Config
 from syncd.errors import UsageError
 from syncd.sources import registry, specs
-from syncd.storage.postgres import database
+from syncd.storage.postgres import database, migrations
 from syncd.storage.postgres.database import Database
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ async def opened_database(settings: Config, *, migrated: bool = True) -> AsyncIt
     opened = await database.connect(settings.database)
     try:
         if migrated:
-            await database.require_migrated(opened)
+            await migrations.require_migrated(opened)
         yield opened
     finally:
         await opened.close()
@@ -86,8 +86,8 @@ async def migrate(path: Path | None) -> int:
     """Bring the database to this version and say what was done."""
     settings = load_config(path, resolve_secrets=False)
     async with opened_database(settings, migrated=False) as open_database:
-        applied = await database.migrate(open_database)
-        newest = database.newest_revision()
+        applied = await migrations.migrate(open_database)
+        newest = migrations.newest_revision()
     console.say(f"database {open_database.shown} is at revision {newest}")
     console.say(f"applied: {', '.join(applied)}" if applied else "nothing to do")
     return 0

@@ -41,7 +41,8 @@ from syncd.storage.mirror.history import Kept
 from syncd.storage.mirror.reading import Read
 from syncd.storage.mirror.target import Target, make_target
 from syncd.storage.mirror.writer import Written
-from syncd.storage.postgres.database import Database, to_the_end
+from syncd.storage.postgres.database import Database
+from syncd.storage.postgres.locks import to_the_end
 from syncd.storage.postgres.turns import Turns
 from syncd.storage.state import forgotten, rejects, runs
 from syncd.storage.state.forgotten import MarkersChanged

@@ -28,7 +28,7 @@ from syncd.service.callbacks.receiver import Receiver
 from syncd.service.systemd import Notifier
 from syncd.service.timetable import JOB_RULES, Timetable
 from syncd.sources import registry
-from syncd.storage.postgres import database, embedded
+from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from syncd.storage.state import retention, runs
 from syncd.upstream.wire import http_session
@@ -212,7 +212,7 @@ class _Daemon:
             if self._config.database.is_embedded:  # else systemd would kill the private server with the daemon
                 opening.push_async_callback(embedded.release, self._config.database.data_dir)
             opening.push_async_callback(opened.close)
-            await database.require_migrated(opened)
+            await migrations.require_migrated(opened)
             await database.require_writable(opened)
             await _recover(opened)
             stack.push_async_exit(opening.pop_all())

@@ -20,7 +20,7 @@ from syncd import config
 from syncd.errors import DatabaseError
 from syncd.sources import registry
 from syncd.storage.mirror import tables
-from syncd.storage.postgres import database, embedded
+from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from tests.support.bench import database_url
 
@@ -109,7 +109,7 @@ async def test_upgrading_from_empty_makes_what_the_declared_tables_make_in_every
     db: Database, make_empty: Make
 ) -> None:
     [declared] = await make_empty()
-    async with declared.engine.begin() as conn:
+    async with migrations.engine_of(declared).begin() as conn:
         for schema in SCHEMAS:
             await conn.exec_driver_sql(f"CREATE SCHEMA {schema}")
         await conn.run_sync(META.create_all)
@@ -136,18 +136,18 @@ async def test_every_table_and_every_column_bears_a_comment(db: Database) -> Non
 
 async def test_migrating_again_does_nothing(make_empty: Make) -> None:
     [opened] = await make_empty()
-    assert await database.revision(opened) is None
-    assert (await database.migrate(opened))[-1] == database.newest_revision()
+    assert await migrations.revision(opened) is None
+    assert (await migrations.migrate(opened))[-1] == migrations.newest_revision()
     before = await described(opened), await fetch(opened, "SELECT xmin::text, * FROM syncd.migrations")
-    assert await database.migrate(opened) == []
+    assert await migrations.migrate(opened) == []
     assert (await described(opened), await fetch(opened, "SELECT xmin::text, * FROM syncd.migrations")) == before
-    await database.require_migrated(opened)
+    await migrations.require_migrated(opened)
 
 
 async def test_migrating_many_times_at_once_is_safe(make_empty: Make, db: Database) -> None:
     opened = await make_empty(times=4)
-    await asyncio.gather(*map(database.migrate, opened))
-    await database.require_migrated(opened[0])
+    await asyncio.gather(*map(migrations.migrate, opened))
+    await migrations.require_migrated(opened[0])
     assert await described(opened[0]) == await described(db)
 
 
@@ -156,20 +156,20 @@ async def test_a_migration_that_fails_leaves_nothing_behind(make_empty: Make) ->
     async with opened.connection() as conn:  # stands in the way of the last migration
         await conn.execute("CREATE SCHEMA ghs; CREATE TABLE ghs.orders ()")
     with pytest.raises(Exception, match="already exists"):
-        await database.migrate(opened)
-    assert await database.revision(opened) is None
+        await migrations.migrate(opened)
+    assert await migrations.revision(opened) is None
     assert await fetch(opened, "SELECT FROM pg_namespace WHERE nspname IN ('syncd', 'cyclis')") == []
 
 
 async def test_a_database_that_is_not_migrated_is_refused_with_what_to_do(make_empty: Make) -> None:
     [opened] = await make_empty()
     with pytest.raises(DatabaseError, match="revision none") as caught:
-        await database.require_migrated(opened)
+        await migrations.require_migrated(opened)
     assert "syncd migrate" in caught.value.hint
 
 
 def test_migrations_are_frozen_they_import_nothing_of_syncd() -> None:
-    files = sorted(database.migrations_dir().rglob("*.py"))
+    files = sorted(migrations.migrations_dir().rglob("*.py"))
     assert len(files) > 5
     for file in files:
         for node in ast.walk(ast.parse(file.read_text())):

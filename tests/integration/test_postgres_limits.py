@@ -8,7 +8,8 @@ import pytest
 
 from syncd.errors import DatabaseBusy
 from syncd.service import daemon
-from syncd.storage.postgres import database
+from syncd.storage.postgres import session
+from syncd.storage.postgres.database import Database
 from tests.integration.test_daemon import Now, count, serving, until, write
 from tests.support.bench import Bench, MakeBench
 
@@ -16,8 +17,8 @@ from tests.support.bench import Bench, MakeBench
 @pytest.fixture
 async def short(monkeypatch: pytest.MonkeyPatch, make_bench: MakeBench) -> Bench:
     """A bench whose connections have little patience."""
-    monkeypatch.setitem(database.SESSION, "lock_timeout", "200ms")
-    monkeypatch.setitem(database.SESSION, "statement_timeout", "2s")
+    monkeypatch.setitem(session.SETTINGS, "lock_timeout", "200ms")
+    monkeypatch.setitem(session.SETTINGS, "statement_timeout", "2s")
     bench = await make_bench()
     bench.db.drop_idle()
     return bench
@@ -106,7 +107,7 @@ async def test_the_daemon_keeps_history_for_as_long_as_the_configuration_says(
     assert [row[0] for row in await bench.fetch("SELECT reason FROM syncd.rejects ORDER BY 1")] == ["1 day", "10 days"]
 
 
-async def test_a_statement_that_was_cut_short_costs_nobody_else_a_connection(db: database.Database) -> None:
+async def test_a_statement_that_was_cut_short_costs_nobody_else_a_connection(db: Database) -> None:
     async def sleep() -> None:
         async with db.connection() as conn:
             await conn.execute("SELECT pg_sleep(60)")

@@ -9,7 +9,7 @@ import pytest
 
 from syncd import config as configuration
 from syncd.errors import DatabaseError
-from syncd.storage.postgres import database
+from syncd.storage.postgres import database, session
 from tests.integration.test_daemon import Now, count, mirrors_customers, serving, spawned, until, write
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import syncd
@@ -91,7 +91,7 @@ async def test_transaction_mode_is_found_while_others_use_the_pool(live: Bench, 
 
 
 async def test_a_pool_that_is_too_small_is_told(live: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "CONNECT_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(session, "CONNECT_TIMEOUT_S", 0.5)
     async with pgbouncer(tmp_path, live.db_url, mode="session", size=1) as url:
         settings = configuration.Database(url=configuration.Secret(url), data_dir=tmp_path)
         with pytest.raises(DatabaseError, match="gave no second session") as told:

@@ -11,7 +11,7 @@ import pytest
 
 from syncd import config as configuration
 from syncd.errors import DatabaseError, DatabaseUnavailable
-from syncd.storage.postgres import database
+from syncd.storage.postgres import database, migrations
 from tests.integration.test_daemon import Events, Now, _told, count, events, serving, until, write  # noqa: F401  (a fixture)
 from tests.support.bench import MakeBench
 from tests.support.command import syncd
@@ -31,7 +31,7 @@ async def owned(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clust
         made.psql(f"ALTER ROLE syncd PASSWORD '{PASSWORD}'; CREATE ROLE alice LOGIN PASSWORD 'a' IN ROLE syncd_reader")
         made.psql("CREATE ROLE mallory LOGIN PASSWORD 'm'")
         opened = await database.connect(settings(made, f"syncd:{QUOTED}", made.folder))
-        await database.migrate(opened)
+        await migrations.migrate(opened)
         await opened.close()
         yield made
 
@@ -291,7 +291,7 @@ async def test_the_daemon_follows_a_failover_and_loses_nothing(
         first.psql(ROLES)
         first.psql(f"ALTER ROLE syncd PASSWORD '{PASSWORD}'")
         opened = await database.connect(settings(first, f"syncd:{QUOTED}", tmp_path))
-        await database.migrate(opened)
+        await migrations.migrate(opened)
         await opened.close()
         async with standby(first, tmp_path / "second") as second:
             url = (

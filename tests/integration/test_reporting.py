@@ -12,7 +12,7 @@ import pytest
 
 from syncd import config as configuration
 from syncd.sources import registry
-from syncd.storage.postgres import database, embedded
+from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from syncd.storage.postgres.embedded.cluster import binary_directories
 from syncd.storage.postgres.embedded.server import ROLE
@@ -197,7 +197,7 @@ async def own_server(server: embedded.Server, tmp_path: Path) -> AsyncIterator[D
     try:
         place = configuration.Database(url=configuration.Secret(database_url(server, name)), data_dir=tmp_path)
         opened = await database.connect(place)
-        await database.migrate(opened)
+        await migrations.migrate(opened)
         [made] = re.findall(
             r"^```sql\n(.*?)^```", (ROOT / "docs" / "metabase.md").read_text(), re.MULTILINE | re.DOTALL
         )

@@ -18,7 +18,7 @@ import asyncpg
 from syncd import config as configuration
 from syncd import log
 from syncd.cli.commands.reports import Question, answer, questions
-from syncd.storage.postgres import database, embedded
+from syncd.storage.postgres import database, embedded, migrations
 from tests.support.bench import SERVER_SETTINGS, Bench, database_url, open_bench
 from tests.support.past import live_through
 
@@ -55,7 +55,7 @@ async def opened_mirror(server: embedded.Server, folder: Path) -> AsyncIterator[
         async with AsyncExitStack() as stack:
             opened = await database.connect(configuration.Database(url=configuration.Secret(url), data_dir=folder))
             stack.push_async_callback(opened.close)
-            await database.migrate(opened)
+            await migrations.migrate(opened)
             bench = await open_bench(stack, opened, url, folder, keeps=True)
             bench.past = await live_through(bench)
             for source in bench.config.sources.values():

@@ -19,7 +19,7 @@ import asyncpg
 from syncd import config as configuration
 from syncd.cli import console
 from syncd.cli.commands.reports import Question, questions
-from syncd.storage.postgres import database, embedded
+from syncd.storage.postgres import database, embedded, migrations
 from tests.support.bench import SERVER_SETTINGS
 
 ROWS = 1_000_000
@@ -213,7 +213,7 @@ async def _main(rows: int) -> int:
         try:
             settings = configuration.Database(url=configuration.Secret(server.url), data_dir=place)
             opened = await database.connect(settings)
-            await database.migrate(opened)
+            await migrations.migrate(opened)
             begun = time.monotonic()
             async with opened.connection() as conn:
                 await fill(conn, rows)

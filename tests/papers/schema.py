@@ -18,7 +18,7 @@ import asyncpg
 from syncd import config as configuration
 from syncd.contract import Column, Stream, Table
 from syncd.sources import registry
-from syncd.storage.postgres import database, embedded
+from syncd.storage.postgres import database, embedded, migrations
 from tests.papers.picture import Box, Link, picture
 from tests.support.bench import SERVER_SETTINGS
 
@@ -339,7 +339,7 @@ async def _main() -> dict[str, str]:
             opened = await database.connect(
                 configuration.Database(url=configuration.Secret(server.url), data_dir=place)
             )
-            await database.migrate(opened)
+            await migrations.migrate(opened)
             async with opened.connection() as conn:
                 told = await read(conn)
             await opened.close()

@@ -26,7 +26,7 @@ from syncd.sandbox import Limits
 from syncd.service import web
 from syncd.sources import registry
 from syncd.status import StatusReader
-from syncd.storage.postgres import database, embedded
+from syncd.storage.postgres import database, embedded, migrations
 from tests.support.bench import SERVER_SETTINGS, Bench, open_bench
 from tests.support.browser import browser
 from tests.support.command import WallClock
@@ -91,7 +91,7 @@ async def opened() -> AsyncIterator[Bench]:
         url = f"{login}@{place.replace('/syncd', '/mirror', 1)}"
         db = await database.connect(configuration.Database(url=configuration.Secret(url), data_dir=folder))
         stack.push_async_callback(db.close)
-        await database.migrate(db)
+        await migrations.migrate(db)
         db.shown = "postgresql://db.example.com/mirror"
         bench = await open_bench(
             stack, db, url, folder, time=WallClock(), customers=2400, vehicles=3000, page_size=40,

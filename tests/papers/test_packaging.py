@@ -69,7 +69,7 @@ def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
 
 def test_the_installed_wheel_runs_and_finds_its_own_migrations(installed: Path, tmp_path: Path) -> None:
     assert PROJECT["version"] in run("-m", "syncd", "--version", cwd=tmp_path, path=installed)
-    code = "from syncd.storage.postgres import database; print(database.migrations_dir(), database.newest_revision())"
+    code = "from syncd.storage.postgres import migrations as m; print(m.migrations_dir(), m.newest_revision())"
     folder, newest = run("-c", code, cwd=tmp_path, path=installed).rsplit(" ", 1)
     assert Path(folder) == installed / "syncd" / "migrations"
     assert newest == max(path.name[:4] for path in (ROOT / "migrations" / "versions").glob("0*.py"))

@@ -20,7 +20,7 @@ import pytest
 from syncd import config as configuration
 from syncd.engine.syncer import Order
 from syncd.errors import DatabaseError
-from syncd.storage.postgres import database, embedded
+from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from syncd.storage.state.runs import stream_lock
 from tests.support.bench import Bench, MakeBench, Time, open_bench
@@ -266,7 +266,7 @@ async def own_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
         mounted = await done.wait() == 0
     settings = configuration.Database(url=configuration.Secret("embedded"), data_dir=folder / "data")
     opened = await database.connect(settings)
-    await database.migrate(opened)
+    await migrations.migrate(opened)
     yield OwnServer(opened, folder, settings, mounted)
     await opened.close()
     await embedded.stop(settings.data_dir)

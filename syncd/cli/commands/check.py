@@ -22,7 +22,7 @@ from syncd.errors import DatabaseError, DatabaseUnavailable, SyncdError
 from syncd.records.privacy import place
 from syncd.sources import registry
 from syncd.storage.mirror import erasure
-from syncd.storage.postgres import database
+from syncd.storage.postgres import database, migrations
 from syncd.storage.postgres.database import Database
 from syncd.upstream.purse import Charge
 from syncd.upstream.request import RunUpstream
@@ -160,13 +160,13 @@ async def _tables(opened: Database) -> list[Finding]:
         others = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         return [_no_rights(f"the role {role} may not read and write {lacking[0]['name']}{others}")]
     try:
-        await database.require_migrated(opened)
+        await migrations.require_migrated(opened)
     except DatabaseUnavailable:
         raise
     except DatabaseError as error:
         found = [_failed("migrations", error, DATABASE)]
         return found if may_migrate else [*found, _no_rights(f"the role {role} may not create schemas, as that must")]
-    revision = database.newest_revision()
+    revision = migrations.newest_revision()
     return [
         Finding(what="rights", state="ok"),
         Finding(what="migrations", state="ok", detail=f"at revision {revision}"),

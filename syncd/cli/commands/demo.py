@@ -23,7 +23,7 @@ from syncd.engine.syncer import Order, Result, Syncer
 from syncd.errors import DatabaseError, UsageError
 from syncd.sandbox import Address, Sandbox, config_text, serve
 from syncd.sources import registry
-from syncd.storage.postgres import database, embedded
+from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from syncd.upstream.wire import http_session
 
@@ -61,7 +61,7 @@ async def run(
                 _write_config, folder, config_path or folder / "config.toml", world, address, listen
             )
             async with _empty_database(settings) as opened:
-                console.print_note(f"migrated: {', '.join(await database.migrate(opened))}; first sync …")
+                console.print_note(f"migrated: {', '.join(await migrations.migrate(opened))}; first sync …")
                 with stopped_by_signals() as stop:
                     results = await _first_sync(settings, opened, stop, quiet=verbose)
                     await _print_mirrored(settings, opened)

@@ -17,7 +17,7 @@ from syncd.service import listener
 from syncd.service.web import metrics, view
 from syncd.service.web.rendering import FOLDER, render
 from syncd.status import Status, StatusReader, progress_of
-from syncd.storage.postgres import database
+from syncd.storage.postgres import migrations
 
 RUNS_SHOWN: Final = 50
 PAGES_KEPT: Final = 64
@@ -174,7 +174,7 @@ class _Routes:
         """Answer 200 if the database answers and is migrated, else 503 with the reason."""
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
-                found = await database.revision(self._reader.database())
+                found = await migrations.revision(self._reader.database())
         except DatabaseError as error:
             return web.Response(status=503, text=f"{log.mask(str(error))}\n")
         except TimeoutError:
@@ -201,7 +201,7 @@ class _Routes:
 
 @cache
 def _needed_revision() -> str:
-    return database.newest_revision()
+    return migrations.newest_revision()
 
 
 def _json(value: object, status: int = 200) -> web.Response:

@@ -1,9 +1,12 @@
 """What the driver's errors mean to a user: which are an outage, which a refusal, and what to do about each.
 
-Owns the words. An error about a statement's own content is none of its business, and stays as it is.
+An error about the content of a statement is not translated.
 """
 
+import contextlib
 import ssl
+import sys
+from collections.abc import Iterator
 from typing import Final
 
 import asyncpg
@@ -21,6 +24,32 @@ LOST: Final = (
     OSError,
 )
 """The connection is gone, or was never to be had."""
+
+
+@contextlib.contextmanager
+def translated(shown: str) -> Iterator[None]:
+    """Turn the driver's errors about the connection into ours; errors about a statement pass unchanged.
+
+    `shown` names the database.
+    """
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        ours = meaning(error, shown)
+        if ours is None:
+            raise
+        raise ours from None
+    except _sqlalchemy_errors() as error:
+        wrapped: BaseException | None = getattr(error, "orig", None)
+        origin = wrapped.__cause__ or wrapped if wrapped else error
+        with translated(shown):
+            raise origin from None
+
+
+def _sqlalchemy_errors() -> tuple[type[Exception], ...]:
+    """Return what SQLAlchemy raises around the driver's errors; nothing if SQLAlchemy was never imported."""
+    module = sys.modules.get("sqlalchemy.exc")
+    return (module.DBAPIError, module.InterfaceError) if module else ()
 
 
 def meaning(error: BaseException, shown: str) -> DatabaseError | None:

@@ -1,0 +1,57 @@
+"""One session of PostgreSQL: how it is opened, which settings it has, and how its socket is tuned."""
+
+import socket
+from collections.abc import Mapping
+from typing import Final
+
+import asyncpg
+
+from syncd.records import instant
+
+CONNECT_TIMEOUT_S: Final = 10.0
+LOCK_TIMEOUT: Final = "60s"
+"""How long a statement waits for a lock before it fails: no statement of ours holds one for longer than a page."""
+STATEMENT_TIMEOUT: Final = "10min"
+"""Longest statement: burying after a listing of millions of rows takes seconds."""
+SETTINGS: Final[Mapping[str, str]] = {
+    "jit": "off",
+    "lock_timeout": LOCK_TIMEOUT,
+    "statement_timeout": STATEMENT_TIMEOUT,
+    # the locks of a killed process are released within this time, and not only when its last statement ends
+    "client_connection_check_interval": "2s",
+}
+"""Settings of every session; set by statements, because pgbouncer refuses them as startup parameters."""
+SILENCE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
+"""With these (s, s, count, ms) a server that vanished without a word is noticed within a minute."""
+PAGE_BYTES: Final = 2**20
+"""What the kernel may buffer of a statement on its way to PostgreSQL: more than the rows of a page."""
+
+
+async def open_session(url: str) -> asyncpg.Connection:
+    """Connect, and make the session ready for work; raises what the driver raises."""
+    conn = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings={"application_name": "syncd"})
+    try:
+        _tune_socket(conn)
+        await conn.execute("; ".join(f"SET {name} = '{value}'" for name, value in SETTINGS.items()))
+        await conn.set_type_codec(
+            "timestamptz", schema="pg_catalog", encoder=instant.written, decoder=instant.read, format="tuple"
+        )
+    except BaseException:
+        conn.terminate()
+        raise
+    return conn
+
+
+def _tune_socket(conn: asyncpg.Connection) -> None:
+    """Let the kernel buffer a whole page, and end a connection whose other end is gone without a word.
+
+    What the kernel does not buffer waits for this process: PostgreSQL would stand still while the next page is read.
+    """
+    sock = conn._transport.get_extra_info("socket")  # noqa: SLF001  (the driver has no option for it)
+    if sock.family == socket.AF_UNIX:  # over TCP the kernel sizes the buffer by itself
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PAGE_BYTES)
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in SILENCE.items():
+        if hasattr(socket, name):  # not on every system
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
