@@ -26,7 +26,7 @@ from msgspec.structs import astuple
 
 from bench.upstream import GZIP, PAGE
 from syncd.contract import Kind, Table
-from syncd.sources.cyclesoftware import CUSTOMERS, PHONE_NUMBERS
+from syncd.sources.cyclesoftware.customers import CUSTOMERS, PHONE_NUMBERS
 
 _TYPES: dict[Kind, Any] = {Kind.BIGINT: int, Kind.TEXT: str, Kind.NUMERIC: Decimal, Kind.TIMESTAMP: str}
 _ZONE = ZoneInfo("Europe/Amsterdam")

@@ -9,13 +9,35 @@ about that API.
        └───── Callbacks             where the API tells us of changes, if it does
 """
 
-from syncd.contract.auth import Auth, Send
-from syncd.contract.schema import ALIVE, EMAIL, Child, Column, Index, Kind, Table, month_of, snake
+from syncd.contract.auth import Auth, FixedHeaders, Send
+from syncd.contract.schema import (
+    ALIVE,
+    BIGINT,
+    BOOLEAN,
+    DATE,
+    EMAIL,
+    JSON,
+    NUMERIC,
+    SHA256,
+    TEXT,
+    TIMESTAMP,
+    UUID,
+    Child,
+    Column,
+    Index,
+    Kind,
+    Table,
+    camel_column,
+    column,
+    month_of,
+    snake,
+)
 from syncd.contract.source import CALLBACK_OPTIONS, Callbacks, CannotTell, Source, Stream
 from syncd.contract.walk import Answer, Cursor, Lane, Options, Page, RunKind, Scope, Upstream, Walk
 
 __all__ = [
-    "ALIVE", "CALLBACK_OPTIONS", "EMAIL", "Answer", "Auth", "Callbacks", "CannotTell", "Child", "Column", "Cursor",
-    "Index", "Kind", "Lane", "Options", "Page", "RunKind", "Scope", "Send", "Source", "Stream", "Table", "Upstream",
-    "Walk", "month_of", "snake",
+    "ALIVE", "BIGINT", "BOOLEAN", "CALLBACK_OPTIONS", "DATE", "EMAIL", "JSON", "NUMERIC", "SHA256", "TEXT", "TIMESTAMP",
+    "UUID", "Answer", "Auth", "Callbacks", "CannotTell", "Child", "Column", "Cursor", "FixedHeaders", "Index", "Kind",
+    "Lane", "Options", "Page", "RunKind", "Scope", "Send", "Source", "Stream", "Table", "Upstream", "Walk",
+    "camel_column", "column", "month_of", "snake",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """How the requests of one account are signed, and when a login is due."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -37,3 +37,31 @@ class Auth(Protocol):
     def received(self, answer: Answer, cookies: Mapping[str, str], now: datetime) -> None:
         """Take note of what any response carries for the session (rotated cookies)."""
         ...
+
+
+class FixedHeaders(Auth):
+    """Signs every request with the same headers: there is no session, so nothing is ever renewed.
+
+    `headers` is asked for each request, so that a secret is revealed then and kept nowhere else.
+    """
+
+    def __init__(self, headers: Callable[[], Mapping[str, str]]) -> None:
+        self._headers = headers
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers, always the same."""
+        return self._headers()
+
+    def due(self, now: datetime) -> bool:
+        """Return False: no login exists."""
+        return False
+
+    async def login(self, send: Send, now: datetime) -> None:
+        """Do nothing: no login exists."""
+
+    def refused(self) -> bool:
+        """Return False: a new login cannot help, because none exists."""
+        return False
+
+    def received(self, answer: Answer, cookies: Mapping[str, str], now: datetime) -> None:
+        """Do nothing: no answer carries anything for the session."""

@@ -7,7 +7,7 @@ are harmless, because rows are idempotent by key.
 Knows nothing of any API: a source gives `fetch`, which asks for one slice of its list.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,7 +64,7 @@ class Resume:
 
 async def walk_offsets(
     fetch: Callable[[int], Awaitable[Slice]], *, resume: Resume | None = None
-) -> AsyncIterator[tuple[Slice, Resume | None]]:
+) -> AsyncGenerator[tuple[Slice, Resume | None], None]:
     """Yield each slice with the place to resume after it, None with the last one.
 
     Raises BadPayload on a paging loop: a next offset that repeats or falls, the same page again, or empty pages

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 
 class Kind(StrEnum):
@@ -20,6 +20,16 @@ class Kind(StrEnum):
     JSON = "jsonb"
     SHA256 = "sha256"
 
+
+TEXT: Final = Kind.TEXT
+BIGINT: Final = Kind.BIGINT
+NUMERIC: Final = Kind.NUMERIC
+BOOLEAN: Final = Kind.BOOLEAN
+DATE: Final = Kind.DATE
+TIMESTAMP: Final = Kind.TIMESTAMP
+UUID: Final = Kind.UUID
+JSON: Final = Kind.JSON
+SHA256: Final = Kind.SHA256
 
 ALIVE = "_deleted_at IS NULL"
 """Rows that are no tombstones."""
@@ -52,6 +62,16 @@ class Column:
     kind: Kind
     comment: str
     optional: bool = False
+
+
+def column(name: str, kind: Kind, comment: str, *path: str | int, optional: bool = False) -> Column:
+    """Make a column; without a path its value is the field of the same name."""
+    return Column(name=name, kind=kind, comment=comment, path=path or (name,), optional=optional)
+
+
+def camel_column(name: str, kind: Kind, comment: str) -> Column:
+    """Make the column of an upstream's camelCase field, named in snake_case."""
+    return column(snake(name), kind, comment, name)
 
 
 @dataclass(frozen=True, kw_only=True)

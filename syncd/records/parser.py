@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Raw
 
-from syncd.contract import Column, Kind, Table
+from syncd.contract import Kind, Table
 from syncd.errors import BadPayload
 from syncd.records.rows import KEY_CHARS, Columns, Key, Note, Reject, Row
 from syncd.records.strict import KeyReader, StrictReader, has_plain_key, is_flat
@@ -356,8 +356,3 @@ def _bad_key(part: Any) -> bool:
 def _object_text(fields: Mapping[str, bytes]) -> str:
     members = [msgspec.json.encode(plain(name)) + b":" + jsonb(raw) for name, raw in fields.items()]
     return (b"{" + b",".join(members) + b"}").decode("utf-8", "replace")
-
-
-def column(name: str, kind: Kind, comment: str, *path: str | int, optional: bool = False) -> Column:
-    """Make a column; without a path its value is the field of the same name."""
-    return Column(name=name, kind=kind, comment=comment, path=path or (name,), optional=optional)

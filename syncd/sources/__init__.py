@@ -1,4 +1,7 @@
-"""The APIs that syncd knows: one module each, exporting `SOURCE`; a new one is found without any other change."""
+"""The registry of the APIs that syncd knows: each is a package here that exports `SOURCE`.
+
+A new package is found without any other change. Everybody else gets sources from this registry.
+"""
 
 import importlib
 import pkgutil
@@ -12,8 +15,8 @@ from syncd.records.privacy import may_withhold
 @cache
 def registry() -> dict[str, Source]:
     """Return every source by its type."""
-    modules = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    found = [importlib.import_module(f"{__name__}.{name}").SOURCE for name in modules]
+    packages = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+    found = [importlib.import_module(f"{__name__}.{name}").SOURCE for name in packages]
     return {source.type: source for source in found}
 
 

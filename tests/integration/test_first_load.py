@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from syncd.records.parser import Parser
-from syncd.sources.cyclesoftware import CUSTOMERS
+from syncd.sources.cyclesoftware.customers import CUSTOMERS
 from syncd.storage.mirror import reading, writer
 from syncd.storage.mirror.target import make_target
 from syncd.storage.postgres.database import Database

@@ -14,7 +14,8 @@ from syncd.contract import Answer, Table
 from syncd.errors import BadCredentials, BadPayload, BadRequest, Unreachable
 from syncd.records.parser import Parser
 from syncd.records.rows import Row
-from syncd.sources.autengo import SOURCE, fault_of
+from syncd.sources.autengo import SOURCE
+from syncd.sources.autengo.api import fault_of
 from tests.support.bench import Bench, MakeBench
 
 ZONE = ZoneInfo("Europe/Berlin")

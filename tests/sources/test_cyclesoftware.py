@@ -19,7 +19,8 @@ from syncd.contract import Answer, Cursor, Page, RunKind, Scope, Table, Walk
 from syncd.errors import BadPayload, ConfigError, NotFound, UsageError
 from syncd.records.parser import Parser
 from syncd.records.rows import Reject, Row
-from syncd.sources.cyclesoftware import SOURCE, fault_of
+from syncd.sources.cyclesoftware import SOURCE
+from syncd.sources.cyclesoftware.api import fault_of
 from tests.support.bench import Bench, MakeBench
 
 ZONE = ZoneInfo("Europe/Amsterdam")

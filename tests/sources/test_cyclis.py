@@ -20,7 +20,8 @@ from syncd.errors import BadPayload, NotFound, ScopeMissing, UsageError
 from syncd.records.parser import Parser
 from syncd.records.rows import Reject, Row
 from syncd.sandbox import CREDENTIALS, Sandbox, serve
-from syncd.sources.cyclis import SOURCE, fault_of
+from syncd.sources.cyclis import SOURCE
+from syncd.sources.cyclis.api import fault_of
 from tests.support.bench import Bench, MakeBench
 
 ZONE = ZoneInfo("Europe/Brussels")

@@ -14,7 +14,8 @@ from syncd.contract import Answer, Table
 from syncd.errors import BadCredentials, BadPayload, BadRequest, Unreachable
 from syncd.records.parser import Parser
 from syncd.records.rows import Row
-from syncd.sources.ghs import SOURCE, fault_of
+from syncd.sources.ghs import SOURCE
+from syncd.sources.ghs.api import fault_of
 from tests.support.bench import Bench, MakeBench
 
 UTC_ZONE = ZoneInfo("UTC")

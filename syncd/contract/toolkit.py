@@ -1,0 +1,33 @@
+"""What several sources need when they read cursors, write time filters and report errors. Pure functions only."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from syncd.errors import UsageError
+
+MINUTE_S: Final = 60.0
+HOUR_S: Final = 3_600.0
+DAY_S: Final = 86_400.0
+
+FAULT_CHARS: Final = 200
+"""Longest text of an upstream that goes into the log or an error; our choice."""
+
+
+def fault_text(text: str) -> str:
+    """Return a text of the upstream as one printable line of at most FAULT_CHARS characters."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:FAULT_CHARS]
+
+
+def cursor_time(value: Any) -> datetime:
+    """Read a time of a cursor, which an operator may have set by hand; a time without a zone is UTC.
+
+    Raises UsageError for what is no time in ISO 8601.
+    """
+    try:
+        moment = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise UsageError(
+            f"the cursor holds {str(value)[:60]!r} where a time is expected",
+            hint="set it anew, or reset it: syncd cursor",
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,212 @@
+"""Sales orders, walked by windows of the time of change, and gathered where each item is a record."""
+
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from syncd.config import OptionSpec
+from syncd.contract import (
+    BIGINT,
+    BOOLEAN,
+    DATE,
+    JSON,
+    TEXT,
+    TIMESTAMP,
+    Column,
+    Cursor,
+    Index,
+    Kind,
+    Page,
+    Stream,
+    Table,
+    Walk,
+    column,
+    month_of,
+)
+from syncd.contract.paging import Resume, walk_offsets
+from syncd.contract.toolkit import MINUTE_S, cursor_time
+from syncd.errors import ConfigError
+from syncd.records.readers import Keys, earliest_reading, envelope, latest_reading
+from syncd.sources.cyclesoftware.api import SCHEMA, fetch_slices, overlap_of, zone_of
+
+WINDOW = timedelta(days=27)
+"""Of sales orders per question: at most 31 days are allowed, and whole days in any zone add up to four."""
+HISTORY = timedelta(days=730)
+"""How far back the first walk of sales orders goes unless `from` says otherwise: two years, our choice."""
+
+
+def _order(name: str, kind: Kind, comment: str) -> Column:
+    # every field is optional: the team's pages name none of them
+    return column(name, kind, comment, optional=True)
+
+
+SALES_ORDERS = Table(
+    schema=SCHEMA,
+    name="sales_orders",
+    key=("sales_order_id",),
+    comment="Sales orders; a deleted one stays, with a cancelled status. Needs the scope sales-export",
+    personal=("customer_id", "order_reference_text", "cancellation_description", "order_items"),
+    refers={"customer_id": "customers"},
+    columns=(
+        column("sales_order_id", BIGINT, "Number of the sales order, e.g. 50032"),
+        _order("account_id", BIGINT, "Account of the store"),
+        _order("store_id", BIGINT, "Store within the account"),
+        _order("customer_id", BIGINT, "The customer, as in table customers"),
+        _order("order_type_id", BIGINT, "Kind of order, by the vendor's list"),
+        _order("order_type_text", TEXT, "Kind of order in words, e.g. Reparatie"),
+        _order("order_reference_id", TEXT, "Reference of the order"),
+        _order("order_reference_text", TEXT, "Reference of the order in words"),
+        _order("datetime_created", TIMESTAMP, "When the order was created; sent in local time"),
+        _order("datetime_modified", TIMESTAMP, "When the order was last modified; sent in local time"),
+        _order("datetime_preferred_delivery", DATE, "Day on which the customer would like to have it"),
+        _order("sales_employee_id", BIGINT, "Who sold it"),
+        _order("last_update_employee_id", BIGINT, "Who changed it last"),
+        _order("status_id", BIGINT, "Status, by the vendor's list; a deleted order has the one for cancelled"),
+        _order("status_text", TEXT, "Status in words, e.g. Afgerond"),
+        _order("cancellation_type_id", BIGINT, "Why it was cancelled, by the vendor's list; 0 if it was not"),
+        _order("cancellation_description", TEXT, "Why it was cancelled, in words"),
+        _order("has_invoice", BOOLEAN, "True once invoiced"),
+        _order("invoice_number", BIGINT, "Number of the invoice; 0 or null if there is none"),
+        _order("delivery_method_id", BIGINT, "How it is delivered, by the vendor's list"),
+        _order("delivery_method_description", TEXT, "How it is delivered, in words"),
+        _order(
+            "order_items", JSON, "The order's items as sent, where the API gives one record per item (by order_item_id)"
+        ),
+    ),
+    indexes=(Index(name="sales_orders_by_month", on=(month_of("datetime_created"),)),),
+)
+_ORDER_FIELDS = frozenset(each.name for each in SALES_ORDERS.columns) - {"order_items"}
+
+_KEYS = Keys(SALES_ORDERS)
+
+
+async def _walk_sales_orders(walk: Walk) -> AsyncIterator[Page]:
+    """Walk the orders modified since the cursor, window by window; the last window reaches beyond now.
+
+    Like that of customers, a live walk that went on in the middle of its last window asks once more.
+    """
+    live = walk.kind == "live"
+    keep: Cursor = {}
+    if walk.kind == "backfill":
+        keep = {"since": walk.since and walk.since.isoformat(), "until": walk.until and walk.until.isoformat()}
+    cursor = walk.cursor or {}
+    if any(cursor.get(name) != value for name, value in keep.items()):
+        cursor = {}
+    mark = "since" if live else "reached"
+    begin = cursor_time(cursor[mark]) - overlap_of(walk) if mark in cursor else _first_day(walk)
+    while True:
+        going = cursor.get("pass")
+        limit = min(walk.until or walk.now(), walk.now())
+        window = going or _window(min(begin, limit), limit, zone_of(walk))
+        async for page in _sales_pass(walk, window, cursor, mark=mark, keep=keep):
+            cursor = page.cursor or cursor
+            yield page
+        if window["open"] and not (live and going):
+            return
+        begin = (cursor_time(cursor[mark]) if window["open"] else cursor_time(window["end"])) - overlap_of(walk)
+
+
+def _first_day(walk: Walk) -> datetime:
+    """Return where a walk without a cursor begins: at `since` of a backfill, at the option `from`, or two years ago."""
+    wanted = walk.stream_options.get("from")
+    if walk.since or not wanted:
+        return walk.since or walk.now() - HISTORY
+    try:
+        moment = datetime.fromisoformat(str(wanted))
+    except ValueError:
+        raise ConfigError(f'sales_orders: expected a date such as "2024-01-01" in from, found {wanted!r}') from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone_of(walk))
+
+
+def _window(begin: datetime, limit: datetime, zone: ZoneInfo) -> Cursor:
+    """Return the question of one window, in whole days that hold it in any zone; open if it is the last.
+
+    The vendor documents dates, not times, and does not say whether the last day counts: it is a day too late.
+    """
+    is_open = limit - begin <= WINDOW
+    end = limit if is_open else begin + WINDOW
+    last = latest_reading(end, zone).date() + timedelta(days=2 if is_open else 1)
+    return {
+        "end": end.isoformat(),
+        "open": is_open,
+        "modified_start": earliest_reading(begin, zone).date().isoformat(),
+        "modified_end": last.isoformat(),
+    }
+
+
+async def _sales_pass(walk: Walk, window: Cursor, cursor: Cursor, *, mark: str, keep: Cursor) -> AsyncIterator[Page]:
+    """Give the pages of one window.
+
+    Where orders come as one record per item, the items of an order may lie on several pages: they are gathered, and
+    given as whole orders on the last page; until then there is no place to resume in the window.
+    """
+    question = {name: window[name] for name in ("end", "open", "modified_start", "modified_end")}
+    params = [(name, str(question[name])) for name in ("modified_start", "modified_end")]
+    before = {mark: cursor[mark]} if mark in cursor else {}
+    started = cursor_time(window["started_at"]) if "started_at" in window else None
+    items: dict[Any, dict[str, bytes]] = {}
+    fetch = fetch_slices(
+        walk, "/api/v2/salesdata/orders.json", "data", _order_keys, [*params, ("include_deleted", "1")]
+    )
+    async for piece, resume in walk_offsets(fetch, resume=Resume.from_json(window if "offset" in window else None)):
+        started = started or piece.answer.safe_at
+        records = [record for record in piece.records if not _gather(record, items)]
+        reached = max(
+            [started if window["open"] else min(started, cursor_time(window["end"]))]
+            + [cursor_time(at) for at in before.values()]
+        )
+        page_cursor: Cursor | None = {**keep, mark: reached.isoformat()}
+        if resume:
+            so_far = {**question, "started_at": started.isoformat(), **resume.to_json()}
+            page_cursor = None if items else {**keep, **before, "pass": so_far}
+        else:
+            records += [_whole_order(parts) for parts in items.values()]
+            if window["open"] and walk.kind != "live":
+                page_cursor = keep or {"swept_at": started.isoformat()}
+        yield Page(records=records, cursor=page_cursor, requested_at=piece.answer.sent_at)
+
+
+def _order_keys(records: Sequence[bytes]) -> list[Hashable | None]:
+    """Return a key for each record of the list; where an order comes as one record per item, of the order's item."""
+    found = zip(_KEYS.of_all(records), records, strict=True)
+    return [(*key, _item_of(record)) if key else None for key, record in found]
+
+
+def _gather(record: bytes, items: dict[Any, dict[str, bytes]]) -> bool:
+    """Put a record that is one item of an order with its order; False if the record is a whole order."""
+    item, key = _item_of(record), _KEYS.of(record)
+    if not item or key is None:
+        return False
+    items.setdefault(key, {})[item] = record
+    return True
+
+
+def _item_of(record: bytes) -> str:
+    """Return order_item_id as sent; empty where the record is a whole order."""
+    if b'"order_item_id"' not in record or record[:1] != b"{":
+        return ""
+    return envelope(record).get("order_item_id", b"").decode("utf-8", "replace")
+
+
+def _whole_order(items: Mapping[str, bytes]) -> bytes:
+    """Make one record of an order: its own fields as in the last item, and all items as sent."""
+    ordered = [items[item] for item in sorted(items, key=lambda item: (len(item), item))]
+    fields = {name: msgspec.Raw(raw) for name, raw in envelope(ordered[-1]).items() if name in _ORDER_FIELDS}
+    return msgspec.json.encode({**fields, "order_items": [msgspec.Raw(item) for item in ordered]})
+
+
+SALES_ORDERS_STREAM = Stream(
+    name="sales_orders",
+    table=SALES_ORDERS,
+    walk=_walk_sales_orders,
+    every_s=10 * MINUTE_S,
+    backfills=True,
+    options={
+        "from": OptionSpec(
+            kind="str", default=None, comment="day from which the first run starts; default: two years back"
+        )
+    },
+)

@@ -1,0 +1,110 @@
+"""Stock: all objects of the account, and objects in any store by barcode and article number."""
+
+from collections.abc import AsyncIterator
+
+from syncd.contract import (
+    ALIVE,
+    BIGINT,
+    BOOLEAN,
+    DATE,
+    TEXT,
+    Index,
+    Page,
+    Scope,
+    Stream,
+    Table,
+    Walk,
+    column,
+)
+from syncd.contract.toolkit import MINUTE_S
+from syncd.records.readers import elements, envelope
+from syncd.sources.cyclesoftware.api import SCHEMA, listing
+
+STOCK_BATCH = 100
+"""Barcodes or article numbers per request; the vendor names no maximum, so a modest number of ours."""
+
+
+STOCK = Table(
+    schema=SCHEMA,
+    name="stock",
+    key=("store_id", "object_id"),
+    comment="Objects in stock, for the barcodes and article numbers that were asked for",
+    needed=("barcode", "article_id"),
+    columns=(
+        column("store_id", TEXT, "The store as [account]-[store]; an object that moves becomes another row"),
+        column("object_id", BIGINT, "Number of the object, unique within the account only"),
+        column("barcode", TEXT, "EAN of the article; text, so that a leading zero stays"),
+        column("article_id", TEXT, "Article number; text, so that a leading zero stays, e.g. 03505002"),
+        column("brand_name", TEXT, "Brand, e.g. Gazelle"),
+        column("is_demo", BOOLEAN, "True for a demonstration bike"),
+    ),
+)
+
+STOCK_ITEMS = Table(
+    schema=SCHEMA,
+    name="stock_items",
+    key=("account_id", "object_id"),
+    comment="All stocked objects of the account, available or sold pro forma; needs the scope stock-export",
+    deleted="is_deleted",
+    columns=(
+        column("account_id", BIGINT, "Account of the store: the first part of stores.store_id"),
+        column("store_id", BIGINT, "Store within the account: the second part of stores.store_id"),
+        column("object_id", BIGINT, "Number of the object, unique within the account only"),
+        column("sales_order_id", BIGINT, "Sales order that holds the object; 0 if none does"),
+        column("brand_name", TEXT, "Brand; the vendor's sample has supplier instead", optional=True),
+        column("supplier", TEXT, "Supplier; sampled where brand_name is documented", optional=True),
+        column("article_id", TEXT, "Article number; text, so that a leading zero stays"),
+        column("barcode", TEXT, "EAN of the article; text, so that a leading zero stays"),
+        column("description", TEXT, "Description of the article"),
+        column("frame_id", TEXT, "Frame number"),
+        column("purchase_price_cents", BIGINT, "Purchase price in euro cents"),
+        column("dealer_rrp_cents", BIGINT, "Recommended retail price in euro cents"),
+        column("is_sold_to_customer", BOOLEAN, "True once sold to a customer"),
+        column("is_demo", BOOLEAN, "True for a demonstration bike"),
+        column("is_used", BOOLEAN, "True for a used object; the page's table and sample differ over it", optional=True),
+        column("has_invoice", BOOLEAN, "True once invoiced"),
+        column("is_deleted", BOOLEAN, "True if deleted upstream; the row then bears a tombstone"),
+        column("is_rental", BOOLEAN, "True for a rental object"),
+        column("is_new", BOOLEAN, "True for a new object; the page's table and sample differ over it", optional=True),
+        column("stocked_at", DATE, "Day on which the object came into stock"),
+        column("custom_variable_1", TEXT, "A variable of the article that the shop may use as it likes"),
+    ),
+    indexes=(
+        Index(name="stock_items_in_stock", on=("stocked_at",), where=f"{ALIVE} AND is_sold_to_customer IS NOT TRUE"),
+    ),
+)
+
+
+async def _walk_stock(walk: Walk) -> AsyncIterator[Page]:
+    """Ask for the objects in stock by barcode and by article number; each answer is all there is of its batch."""
+    if not any(walk.lookup.values()):
+        yield Page(records=[], cursor=walk.cursor, requested_at=walk.now())
+    for option, name in (("barcodes", "barcode"), ("article_ids", "article_id")):
+        wanted = list(dict.fromkeys(str(value) for value in walk.lookup.get(option, ()) if value not in (None, "")))
+        for place in range(0, len(wanted), STOCK_BATCH):
+            batch = tuple(wanted[place : place + STOCK_BATCH])
+            answer = await walk.upstream.request(
+                "POST", "/api/v1/stock-in-store-locator/stock.json", json=[{name: value} for value in batch]
+            )
+            yield Page(
+                records=elements(envelope(answer.body).get("stock"), "stock"),
+                cursor={"as_of": answer.safe_at.isoformat()},
+                requested_at=answer.sent_at,
+                scope=Scope(column=name, values=batch, guarded=False),
+            )
+
+
+STOCK_STREAM = Stream(
+    name="stock",
+    table=STOCK,
+    walk=_walk_stock,
+    every_s=5 * MINUTE_S,
+    lookup=("barcodes", "article_ids"),
+)
+
+STOCK_ITEMS_STREAM = Stream(
+    name="stock_items",
+    table=STOCK_ITEMS,
+    walk=listing(STOCK_ITEMS, "/api/v1/stock/pos-items.json", "data"),
+    every_s=30 * MINUTE_S,
+)

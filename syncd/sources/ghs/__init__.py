@@ -1,0 +1,29 @@
+"""GHS Automotive, a wholesaler of car parts: products, orders, the account and its messages.
+
+Owns every fact about this API; what each rule rests on stands in docs/sources/ghs.md. Only reads, and never the cart or
+the delivery routes, which are the session's own. `authToken`, which opens the web shop once, is neither kept nor shown.
+"""
+
+from typing import Final
+
+from syncd.config import OptionSpec
+from syncd.contract import Source
+from syncd.sources.ghs.account import ACCOUNT_STREAM, URGENT_MESSAGES_STREAM
+from syncd.sources.ghs.api import SCHEMA, Session, fault_of
+from syncd.sources.ghs.orders import ORDERS_STREAM
+from syncd.sources.ghs.products import PRODUCTS_STREAM
+
+SOURCE: Final = Source(
+    type=SCHEMA,
+    schema_comment="Mirror of GHS Automotive, a wholesaler of car parts",
+    base_url="https://api2.ghs-automotive.nl",
+    options={
+        "api_key": OptionSpec(kind="secret", comment="API key of the application, sent when logging in"),
+        "username": OptionSpec(kind="str", comment="User name"),
+        "password": OptionSpec(kind="secret", comment="Password"),
+    },
+    streams=(PRODUCTS_STREAM, ORDERS_STREAM, ACCOUNT_STREAM, URGENT_MESSAGES_STREAM),
+    auth=Session,
+    fault_of=fault_of,
+    zone="Europe/Amsterdam",
+)
