@@ -238,7 +238,7 @@ def purse_of(row: asyncpg.Record | None, settings: BudgetConfig, zone: str) -> P
         backfill_minute_share=settings.backfill_share,
         day_zone=zone,
     )
-    return msgspec.json.decode(row["state"], type=budget.State), policy
+    return budget.decode(row["state"]), policy
 
 
 def budget_status(purse: Purse, updated_at: datetime, now: datetime) -> BudgetStatus:

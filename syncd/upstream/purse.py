@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import msgspec
-
 from syncd.clock import Clock, Sleep
 from syncd.config import BudgetConfig
 from syncd.config.duration import spoken
@@ -104,7 +102,7 @@ class Purse:
     async def observe(self, observation: budget.Observation) -> None:
         """Heed what a response says of the budget; other processes learn of a closed or opened window at once."""
         self._unsaved.append(observation)
-        if observation.status == 429 or (self._state and self._state.strikes):
+        if observation.status == 429 or (self._state and self._state.closing.strikes):
             await self.flush(always=True)
 
     async def flush(self, *, always: bool = False) -> None:
@@ -138,7 +136,7 @@ class Purse:
                         self._source, self._clock(),
                     )  # fmt: skip
             self._version, text = (row["version"], row["state"]) if row else (0, "{}")
-            self._state = msgspec.json.decode(text, type=budget.State)
+            self._state = budget.decode(text)
         return self._state
 
     async def _save(self, state: budget.State, heeded: int, now: float) -> bool:
@@ -148,7 +146,7 @@ class Purse:
         view = budget.summary(state, self.policy, now)
         async with self._database.connection() as conn:
             status = await conn.execute(
-                _SAVE_BUDGET, self._source, self._version, msgspec.json.encode(state).decode(), view.minute_limit,
+                _SAVE_BUDGET, self._source, self._version, budget.encode(state), view.minute_limit,
                 view.minute_remaining, view.day_limit, view.day_remaining, _instant(view.day_reset_at),
                 _instant(view.closed_until), view.day_used_live, view.day_used_backfill, _instant(now),
             )  # fmt: skip

@@ -417,7 +417,7 @@ def test_how_far_a_run_is(run: dict[str, Any], options: dict[str, Any], share: f
 
 def test_what_is_left_waits_for_the_budget_of_its_lane() -> None:
     now = datetime(2026, 11, 22, 9, 1, tzinfo=UTC)
-    state = budget.State(minute_limit=60, day_limit=1000, day_ends_at=now.timestamp() + 36_000)
+    state = budget.State(limits=budget.Limits(minute=60, day=1000), day=budget.Day(ends_at=now.timestamp() + 36_000))
     run = run_so_far(rows_seen=100, rows_expected=1000, requests=10)
     found = status.progress_of(run, now=now, purse=(state, budget.Policy()))
     assert found is not None

@@ -18,8 +18,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from syncd.contract import Lane
 from syncd.upstream import budget
-from syncd.upstream.budget import EMPTY, Lane, Observation, Policy, State, Wait, acquire, observe, read_headers, summary
+from syncd.upstream.budget import (
+    EMPTY,
+    Observation,
+    Policy,
+    State,
+    Wait,
+    acquire,
+    decode,
+    encode,
+    observe,
+    read_headers,
+    summary,
+)
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=40)
 DAY_S = 86_400
@@ -133,7 +146,7 @@ def test_whatever_the_server_says_every_wait_ends(answers: list[tuple[dict[str, 
         state, _ = acquire(state, policy, now, "live")
         now += later
         state = observe(state, policy, read_headers(headers, status, sent_at=sent_at, received_at=now), now)
-        state = msgspec.json.decode(msgspec.json.encode(state), type=State)
+        state = decode(encode(state))
     started, asked = now, 0
     while True:
         state, wait = acquire(state, policy, now, lane)
@@ -162,7 +175,7 @@ def test_no_moving_minute_holds_more_than_its_limit(steps: list[tuple[float, Lan
             sent.append((now, lane))
             assert sum(1 for then, _ in sent if then > now - 61) <= limit
             assert sum(1 for then, of in sent if then > now - 60 and of == "backfill") <= max(1, int(limit * 0.6))
-        assert msgspec.json.decode(msgspec.json.encode(state), type=State) == state
+        assert decode(encode(state)) == state
 
 
 @FIXED
@@ -311,7 +324,7 @@ def test_a_state_stays_small() -> None:
         state = observe(state, Policy(), said, now)
         assert len(state.charges) <= 132
         assert len(state.sights) <= 19
-        assert len(msgspec.json.encode(state)) <= 4096
+        assert len(encode(state)) <= 4096
 
 
 # The day
@@ -571,7 +584,7 @@ class World:
 
     def __init__(self, server: Server, policy: Policy, *, tick_s: float = 300, tick_requests: int = 1) -> None:
         self.server, self.policy, self.now = server, policy, MIDNIGHT
-        self.stored = msgspec.json.encode(EMPTY)
+        self.stored = encode(EMPTY)
         self.dice = random.Random(7)  # noqa: S311
         self.events: list[tuple[float, int, Callable[[], None]]] = []
         self.events_made = 0
@@ -595,10 +608,10 @@ class World:
         return self
 
     def acquire(self, lane: Lane) -> Wait | None:
-        state = msgspec.json.decode(self.stored, type=State)
+        state = decode(self.stored)
         settled, wait = acquire(state, self.policy, self.now, lane)
         if settled is not state:
-            self.stored = msgspec.json.encode(settled)
+            self.stored = encode(settled)
         return wait
 
     def wake_at(self, wait: Wait) -> float:
@@ -614,8 +627,8 @@ class World:
             def respond() -> None:
                 answered()
                 said = read_headers(headers, status, sent_at=sent_at, received_at=self.now)
-                state = observe(msgspec.json.decode(self.stored, type=State), self.policy, said, self.now)
-                self.stored = msgspec.json.encode(state)
+                state = observe(decode(self.stored), self.policy, said, self.now)
+                self.stored = encode(state)
 
             self.at(self.now + self.dice.uniform(0.02, 0.4), respond)
 
