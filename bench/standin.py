@@ -58,7 +58,7 @@ async def _rendered() -> dict[str, bytes]:
 
 def sandbox_token() -> str:
     """Return the token that the sandbox lets in."""
-    from syncd.sandbox.credentials import CREDENTIALS
+    from syncd.sandbox import CREDENTIALS
 
     return str(CREDENTIALS["cyclis"]["api_token"])
 

@@ -10,11 +10,11 @@ Imports nothing of the rest of syncd, so that neither can share the other's mist
 """
 
 from syncd.sandbox.answer import LogEntry
+from syncd.sandbox.catalog import CREDENTIALS
 from syncd.sandbox.config import config_text
-from syncd.sandbox.credentials import CREDENTIALS
-from syncd.sandbox.faults import parse_fault
+from syncd.sandbox.faults import FAULTS, parse_fault
 from syncd.sandbox.limits import Limits
-from syncd.sandbox.sandbox import FAULTS, Sandbox
+from syncd.sandbox.sandbox import Sandbox
 from syncd.sandbox.server import Address, serve
 
 __all__ = ["CREDENTIALS", "FAULTS", "Address", "Limits", "LogEntry", "Sandbox", "config_text", "parse_fault", "serve"]

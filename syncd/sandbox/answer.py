@@ -13,8 +13,7 @@ from typing import Any, Protocol
 import msgspec
 from multidict import CIMultiDict, MultiDict
 
-from syncd.sandbox.collection import Record
-from syncd.sandbox.world import World
+from syncd.sandbox.world import Record, World
 
 JSON_TYPE = "application/json; charset=utf-8"
 
@@ -111,7 +110,10 @@ class Api(Protocol):
 
     name: str
     prefix: str  # of all paths
+    source_name: str  # in a ready-made configuration
+    credentials: dict[str, str | int]  # of the one account, under the names of syncd's configuration
     gzips: bool
+    tells_limits: bool  # in headers, and only some endpoints spend them; else all do and no header tells
 
     def routes(self) -> list[Route]:
         """Return all endpoints."""
@@ -131,6 +133,10 @@ class Api(Protocol):
 
     def login_failure(self) -> Answer:
         """Return a login that reports its failure inside a 200."""
+        ...
+
+    def lookups(self) -> dict[str, dict[str, list[Any]]]:
+        """Return, by stream and option, the keys that a configuration could ask for; all exist now."""
         ...
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from syncd.sandbox.callbacks import HOSTILE
+from syncd.sandbox.catalog import KEYS
+from syncd.sandbox.cyclis.callbacks import HOSTILE
 from syncd.sandbox.faults import KINDS, parse_fault
 from syncd.sandbox.sandbox import Sandbox
-from syncd.sandbox.world import KEYS
 
 PREFIX = "/_sandbox"
 

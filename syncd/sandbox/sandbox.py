@@ -8,24 +8,19 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from aiohttp import web
-
-from syncd.sandbox import faults_data, faults_limits, faults_paging, faults_wire
 from syncd.sandbox.answer import Api, LogEntry
 from syncd.sandbox.autengo import Autengo
-from syncd.sandbox.callbacks import Callbacks
-from syncd.sandbox.collection import Key, Record
+from syncd.sandbox.catalog import FAMILIES, ZONES
 from syncd.sandbox.cyclesoftware import CycleSoftware
+from syncd.sandbox.cyclesoftware.sales import CANCELLED
 from syncd.sandbox.cyclis import Cyclis
-from syncd.sandbox.faults import KINDS, Faults
+from syncd.sandbox.cyclis.callbacks import Callbacks
+from syncd.sandbox.faults import Faults
 from syncd.sandbox.ghs import Ghs
 from syncd.sandbox.limits import Limits, Window
-from syncd.sandbox.world import Sizes, World
+from syncd.sandbox.world import Key, Record, Sizes, World
 
-FAULT_MODULES = (faults_wire, faults_paging, faults_data, faults_limits)  # importing them fills the table
-FAULTS: dict[str, str] = {name: kind.description for name, kind in sorted(KINDS.items())}
 LOG_SIZE = 20_000  # requests that are remembered
-LOOKUP_SHARE = 3  # every so-many-th record is suggested as a lookup key
 
 
 def utc_now() -> datetime:
@@ -57,7 +52,13 @@ class Sandbox:
         self.latency_s = latency_s
         self.faults = Faults()
         self.requests: deque[LogEntry] = deque(maxlen=LOG_SIZE)
-        self.world = World(seed=seed, sizes=Sizes(customers=customers, **sizes), now=self.now, zones=dict(zones or {}))
+        self.world = World(
+            seed=seed,
+            families=FAMILIES,
+            sizes=Sizes(customers=customers, **sizes),
+            now=self.now,
+            zones={**ZONES, **(zones or {})},
+        )
         self.callbacks = Callbacks(self.world)
         self.apis: list[Api] = [
             CycleSoftware(self.world, page_size=page_size),
@@ -67,12 +68,6 @@ class Sandbox:
         ]
         given = {"cyclesoftware": limits} if isinstance(limits, Limits) else dict(limits or {})
         self.windows = {api: Window(value) for api, value in {"cyclesoftware": Limits(), **given}.items()}
-
-    def app(self) -> web.Application:
-        """Return the web application that serves all four APIs and the control paths."""
-        from syncd.sandbox.server import application
-
-        return application(self)
 
     # The world
 
@@ -85,7 +80,7 @@ class Sandbox:
 
     def deleted_sales_orders(self) -> list[Record]:
         """Return the deleted sales orders, as they are sent where `include_deleted=1` is asked for."""
-        return self.world.cancelled.records()
+        return self.world["cyclesoftware", CANCELLED].records()
 
     def get(self, api: str, stream: str, key: Key) -> Record:
         """Return a copy of one record; KeyError if there is none."""
@@ -114,21 +109,4 @@ class Sandbox:
     @property
     def lookups(self) -> dict[str, dict[str, list[Any]]]:
         """Keys that a configuration could ask for, by stream; all exist now."""
-        stock = self.truth("cyclesoftware", "stock")
-        contacts = self.truth("autengo", "contacts")
-        products = self.truth("ghs", "products")
-        barcodes = sorted({row["barcode"] for row in stock})
-        articles = sorted({row["article_id"] for row in stock if row["barcode"] not in barcodes[::2]})
-        return {
-            "stock": {"barcodes": barcodes[::2], "article_ids": articles},
-            "leads": {"uuids": [lead["uuid"] for lead in self.truth("cyclesoftware", "leads")]},
-            "contacts": {
-                "ids": [contact["ID"] for contact in contacts[: len(contacts) // 2]],
-                "tecfactura_ids": [contact["tecfacturaId"] for contact in contacts[len(contacts) // 2 :]],
-            },
-            "products": {
-                "ids": [product["id"] for product in products[::LOOKUP_SHARE]],
-                "ean_codes": [product["tecDoc"]["eanNumbers"][0] for product in products[1::LOOKUP_SHARE]],
-                "search_terms": ["Remblokkenset", "Bosch"],
-            },
-        }
+        return {stream: keys for api in self.apis for stream, keys in api.lookups().items()}

@@ -16,13 +16,13 @@ from aiohttp import web
 from multidict import CIMultiDict, MultiDict
 
 from syncd.sandbox.answer import Answer, Api, Ask, LogEntry, Route
+from syncd.sandbox.catalog import PREFIXES
 from syncd.sandbox.control import routes as control_routes
 from syncd.sandbox.faults import Moment, Stage
 from syncd.sandbox.sandbox import Sandbox
 
 LARGEST_REQUEST_BYTES = 16 << 20
 SHUTDOWN_S = 0.2
-LIMITED_BY_ENDPOINT = ("cyclesoftware",)  # documented: only some of its endpoints implement limits, and tell of them
 
 __all__ = ["Address", "application", "serve"]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -36,7 +36,7 @@ class Address:
 
     def base_url(self, api: str) -> str:
         """Return the base URL of one API, as a configuration names it."""
-        return f"{self.url}/{api}{'/v3' if api == 'autengo' else ''}"
+        return f"{self.url}{PREFIXES[api]}"
 
 
 def application(sandbox: Sandbox) -> web.Application:
@@ -76,7 +76,7 @@ def _endpoint(sandbox: Sandbox, api: Api, route: Route) -> Handler:
             body=await request.read(),
             world=sandbox.world,
         )
-        limited = route.limited or api.name not in LIMITED_BY_ENDPOINT
+        limited = route.limited or not api.tells_limits
         window = sandbox.windows.get(api.name) if limited else None
         moment = Moment(world=sandbox.world, api=api, ask=ask, window=window)
         _answer(sandbox, moment, route)
@@ -119,7 +119,7 @@ def _encode(sandbox: Sandbox, moment: Moment) -> web.Response:
     moment.headers = CIMultiDict(
         {"Content-Type": answer.content_type, "Date": format_datetime(sandbox.now(), usegmt=True)}
     )
-    if moment.window is not None and moment.api.name in LIMITED_BY_ENDPOINT:
+    if moment.window is not None and moment.api.tells_limits:
         moment.headers.update(moment.window.headers(sandbox.now()))
     for name, value in answer.headers.items():
         if name == "Set-Cookie":
@@ -139,7 +139,9 @@ async def serve(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> Asy
     """Serve a sandbox until the block ends; port 0 takes a free one. ValueError if the host is not loopback."""
     if not ip_address(host).is_loopback:
         raise ValueError(f"the sandbox serves on loopback only, not on {host}")
-    runner = web.AppRunner(sandbox.app(), access_log=None, shutdown_timeout=SHUTDOWN_S, handler_cancellation=True)
+    runner = web.AppRunner(
+        application(sandbox), access_log=None, shutdown_timeout=SHUTDOWN_S, handler_cancellation=True
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)

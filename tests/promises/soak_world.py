@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from syncd.sandbox import Sandbox
-from syncd.sandbox.world import PACE
+from syncd.sandbox.catalog import PACE
 from tests.promises.soak_tally import Tally
 from tests.promises.test_faults import AT_ONCE, MATRIX
 from tests.support.truth import NAMES

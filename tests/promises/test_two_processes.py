@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from syncd.sandbox.credentials import CREDENTIALS
+from syncd.sandbox import CREDENTIALS
 from syncd.storage.postgres.locks import lock_number
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import WallClock, started, syncd, until

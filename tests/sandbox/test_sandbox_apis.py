@@ -1,17 +1,16 @@
 """The four APIs answer as their vendors document them."""
 
-import json
-from importlib import resources
 from typing import Any
 
 import pytest
 
 from syncd.sandbox import CREDENTIALS, Limits
+from syncd.sandbox.world import samples
 from tests.support.caller import CUSTOMERS, VEHICLES, Caller, calling
 
-SAMPLES: dict[str, dict[str, list[dict[str, Any]]]] = json.loads(
-    resources.files("syncd.sandbox").joinpath("samples.json").read_bytes()
-)
+SAMPLES: dict[str, dict[str, list[dict[str, Any]]]] = {
+    api: samples(f"syncd.sandbox.{api}") for api in ("cyclesoftware", "cyclis", "autengo", "ghs")
+}
 KEYS = "/api/v1/platform/authentication/keys.json"
 STORES = "/api/v1/stock-in-store-locator/stores.json"
 STOCK = "/api/v1/stock-in-store-locator/stock.json"

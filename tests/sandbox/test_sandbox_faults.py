@@ -397,7 +397,7 @@ async def test_unknown_names_are_refused(caller: Caller, wrong: dict[str, Any]) 
 
 
 def test_the_bomb_is_small_and_holds_the_answer() -> None:
-    from syncd.sandbox.faults_wire import _blanks
+    from syncd.sandbox.faults.wire import _blanks
 
     packed = _blanks(3) + gzip.compress(b'{"error":false}')
     assert len(packed) < 100_000

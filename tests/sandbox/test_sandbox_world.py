@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from syncd.sandbox import CREDENTIALS, Sandbox, config_text, serve
-from syncd.sandbox.world import KEYS
+from syncd.sandbox.catalog import KEYS
 from tests.support.caller import CUSTOMERS, Caller, Clock, calling
 
 STREAMS = [(api, stream) for api, streams in KEYS.items() for stream in streams]

@@ -3,7 +3,6 @@
 import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from importlib import resources
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,12 +13,13 @@ from syncd.contract import Answer, Table
 from syncd.errors import BadCredentials, BadPayload, BadRequest, Unreachable
 from syncd.records.parser import Parser
 from syncd.records.rows import Row
+from syncd.sandbox.world import samples
 from syncd.sources.autengo import SOURCE
 from syncd.sources.autengo.api import fault_of
 from tests.support.bench import Bench, MakeBench
 
 ZONE = ZoneInfo("Europe/Berlin")
-SAMPLES = json.loads(resources.files("syncd.sandbox").joinpath("samples.json").read_bytes())["autengo"]
+SAMPLES = samples("syncd.sandbox.autengo")
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
 

@@ -3,7 +3,6 @@
 import json
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from importlib import resources
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,6 +13,7 @@ from syncd.contract import Answer, Table
 from syncd.errors import BadCredentials, BadPayload, BadRequest, Unreachable
 from syncd.records.parser import Parser
 from syncd.records.rows import Row
+from syncd.sandbox.world import samples
 from syncd.sources.ghs import SOURCE
 from syncd.sources.ghs.api import fault_of
 from tests.support.bench import Bench, MakeBench
@@ -43,9 +43,7 @@ def values(name: str, row: Row) -> dict[str, Any]:
 
 
 def test_urgent_message_sample() -> None:
-    [sample] = json.loads(resources.files("syncd.sandbox").joinpath("samples.json").read_bytes())["ghs"][
-        "urgent_messages"
-    ]
+    [sample] = samples("syncd.sandbox.ghs")["urgent_messages"]
     row = parsed("urgent_messages", sample)
     assert row.extra is None
     assert values("urgent_messages", row) == {

@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from syncd.sandbox import Sandbox
-from syncd.sandbox.world import KEYS
+from syncd.sandbox.catalog import KEYS
 from tests.support.past import PLACES, STREAMS, Moment
 
 Record = dict[str, Any]

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 
 from syncd.contract import Column, Kind, Table
+from syncd.sandbox.cyclesoftware.sales import CANCELLED
 from syncd.sources import registry
 from tests.support.bench import Bench
 
@@ -193,7 +194,7 @@ def _is_found(record: Record, wanted: Mapping[str, set[str]]) -> bool:
 def _stamp(bench: Bench, sales_order_id: int) -> float:
     world = bench.sandbox.world
     orders = world["cyclesoftware", "sales_orders"]
-    return (orders if sales_order_id in orders else world.cancelled).stamp(sales_order_id)
+    return (orders if sales_order_id in orders else world["cyclesoftware", CANCELLED]).stamp(sales_order_id)
 
 
 # --- A row as the record that was sent --------------------------------------------------------------------------------

@@ -2,10 +2,7 @@
 
 from datetime import datetime
 
-from syncd.sandbox import names
-from syncd.sandbox.collection import Record
-from syncd.sandbox.dice import Dice
-from syncd.sandbox.world import Sizes, World
+from syncd.sandbox.world import Dice, Family, Pace, Record, Sizes, World, names, samples
 
 API = "ghs"
 UNSET_DATE = "/Date(-62135596800000)/"  # .NET's DateTime.MinValue
@@ -16,12 +13,12 @@ PARTS = (
 )  # fmt: skip
 
 
-def seed(world: World, sizes: Sizes) -> None:
+def _seed(world: World, sizes: Sizes) -> None:
     """Fill all streams of the API."""
     for number in range(sizes.products):
-        world[API, "products"].put(fresh(world, "products", number), world.stamp_of(API, "products", number))
+        world[API, "products"].put(_fresh(world, "products", number), world.stamp_of(API, "products", number))
     for number in range(sizes.orders):
-        order = fresh(world, "orders", number)
+        order = _fresh(world, "orders", number)
         world[API, "orders"].put(order, world.stamp_of(API, "orders", number))
     world[API, "account"].put(_account(world), 0.0)
     second = {
@@ -31,7 +28,7 @@ def seed(world: World, sizes: Sizes) -> None:
         "title": "Gewijzigde routes",
         "message": "Op 1e en 2e kerstdag rijden <b>geen</b> routes &amp; is de balie gesloten.",
     }
-    for message in [*world.samples[API]["urgent_messages"], second]:
+    for message in [*samples(__package__)["urgent_messages"], second]:
         world[API, "urgent_messages"].put(message, 0.0)
 
 
@@ -46,7 +43,7 @@ def ms_of(text: str) -> int:
     return int(inner.removesuffix("-0000"))
 
 
-def fresh(world: World, stream: str, number: int) -> Record:
+def _fresh(world: World, stream: str, number: int) -> Record:
     """Make a new record of a stream; the caller puts it."""
     dice = Dice(world.seed, stream, number)
     if stream == "orders":
@@ -152,7 +149,7 @@ def _account(world: World) -> Record:
     }
 
 
-def changed(stream: str, record: Record, dice: Dice) -> Record:
+def _changed(stream: str, record: Record, dice: Dice) -> Record:
     """Return the record as it is a while later."""
     if stream == "products":
         record["nettoPrice"] = dice.between(100, 30_000) / 100
@@ -166,3 +163,18 @@ def changed(stream: str, record: Record, dice: Dice) -> Record:
         record["level"] = dice.pick(("Info", "Warning", "Error"))
         record["title"] = f"Melding {dice.digits(4)}"
     return record
+
+
+FAMILY = Family(
+    api=API,
+    keys={"products": ("id",), "orders": ("orderId",), "account": ("userId",), "urgent_messages": ("id",)},
+    pace={
+        "products": Pace(changed=4, added=1, deletion_percent=20),
+        "orders": Pace(changed=2, added=1, deletion_percent=10),
+        "account": Pace(changed=1, added=0, deletion_percent=0),
+        "urgent_messages": Pace(changed=1, added=0, deletion_percent=20),
+    },
+    seed=_seed,
+    fresh=_fresh,
+    changed=_changed,
+)

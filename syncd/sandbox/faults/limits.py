@@ -3,7 +3,7 @@
 from datetime import timedelta
 from email.utils import format_datetime
 
-from syncd.sandbox.faults import Armed, Moment, Stage, fault
+from syncd.sandbox.faults.table import Armed, Moment, Stage, fault
 
 WAIT_S = 30
 HUGE_WAIT_S = 31_536_000_000  # a thousand years

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from syncd.sandbox.answer import Answer, decoded, spoiled
-from syncd.sandbox.collection import Record
-from syncd.sandbox.faults import Armed, Moment, Stage, fault
-from syncd.sandbox.world import KEYS
+from syncd.sandbox.catalog import KEYS
+from syncd.sandbox.faults.table import Armed, Moment, Stage, fault
+from syncd.sandbox.world import Record
 
 HUGE_INTEGER = 2**70  # past int64
 NOTE_CHARACTERS = 3 << 20

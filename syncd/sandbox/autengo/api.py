@@ -15,12 +15,15 @@ from typing import Any
 import msgspec
 
 from syncd.sandbox.answer import Answer, Ask, Route
-from syncd.sandbox.autengo_data import translated
-from syncd.sandbox.collection import Record
-from syncd.sandbox.credentials import CREDENTIALS
-from syncd.sandbox.dice import Dice
-from syncd.sandbox.world import World
+from syncd.sandbox.autengo.records import translated
+from syncd.sandbox.world import Dice, Record, World
 
+# Made up, under the names of syncd's configuration.
+CREDENTIALS: dict[str, str | int] = {
+    "api_key": "sandbox-autengo-key-77c1",
+    "dealer_alzura_id": 1234567890,
+    "user_alzura_id": 987654321,
+}
 TOKEN_LIFE_S = 86_400  # documented
 DEFAULT_LIMIT = 25  # documented
 HIGHEST_LIMIT = 100  # more is clamped without a word
@@ -58,7 +61,10 @@ class Autengo:
 
     name = "autengo"
     prefix = "/autengo/v3"
+    source_name = "cars"
+    credentials = CREDENTIALS
     gzips = False
+    tells_limits = False
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -83,7 +89,7 @@ class Autengo:
 
     def refusal(self, ask: Ask) -> Answer | None:
         """Return the 401 for a wrong key or token, or None if both are right."""
-        if ask.headers.get("X-Api-Key") != CREDENTIALS["autengo"]["api_key"]:
+        if ask.headers.get("X-Api-Key") != CREDENTIALS["api_key"]:
             return self.error(401, "Invalid API key")
         if ask.path.endswith("/auth/token"):
             return None
@@ -106,12 +112,23 @@ class Autengo:
         """Return a token answer that holds no token."""
         return self.error(200, "Token could not be issued")
 
+    def lookups(self) -> dict[str, dict[str, list[Any]]]:
+        """Return the keys that `contacts` can be asked for: half by each of its two numbers; all exist now."""
+        contacts = self._world.truth(self.name, "contacts")
+        half = len(contacts) // 2
+        return {
+            "contacts": {
+                "ids": [contact["ID"] for contact in contacts[:half]],
+                "tecfactura_ids": [contact["tecfacturaId"] for contact in contacts[half:]],
+            }
+        }
+
     def _issue(self, ask: Ask) -> Answer:
         try:
             given = msgspec.json.decode(ask.body, type=dict[str, Any])
         except msgspec.DecodeError:
             return self.error(400, "Invalid request")
-        account = CREDENTIALS["autengo"]
+        account = CREDENTIALS
         right = (given.get("dealerAlzuraId"), given.get("userAlzuraId")) == (
             account["dealer_alzura_id"],
             account["user_alzura_id"],

@@ -8,10 +8,10 @@ from typing import Any
 
 from syncd.sandbox.answer import decoded, spoiled
 from syncd.sandbox.autengo import Autengo
+from syncd.sandbox.catalog import KEYS
 from syncd.sandbox.cyclesoftware import CycleSoftware
-from syncd.sandbox.faults import ALL_APIS, Armed, Moment, Stage, fault
+from syncd.sandbox.faults.table import ALL_APIS, Armed, Moment, Stage, fault
 from syncd.sandbox.ghs import Ghs
-from syncd.sandbox.world import KEYS
 
 PAGED = ("cyclesoftware", "autengo", "ghs")
 OTHER_HOST = "http://elsewhere.example"

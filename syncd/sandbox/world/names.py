@@ -2,6 +2,8 @@
 
 from functools import cache
 
+from syncd.sandbox.world.dice import Dice
+
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
@@ -66,6 +68,11 @@ EMAIL_DOMAINS = ("example.com", "example.org", "example.net")  # RFC 2606
 @cache
 def _plain(name: str) -> str:
     return "".join(sign for sign in name.lower() if sign.isascii() and sign.isalnum())
+
+
+def dutch_postcode(dice: Dice) -> str:
+    """Return a postcode such as 5243RB."""
+    return f"{dice.between(1000, 9999)}{dice.text(POSTCODE_LETTERS, 2)}"
 
 
 def email_of(first_name: str, last_name: str, number: int | str, domain: str) -> str:

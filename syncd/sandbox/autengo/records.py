@@ -3,12 +3,10 @@
 Vehicles are stored in German, the API's default language; `translated` gives the English form of a record.
 """
 
+from datetime import datetime
 from typing import Any
 
-from syncd.sandbox import names
-from syncd.sandbox.collection import Record
-from syncd.sandbox.dice import Dice
-from syncd.sandbox.world import Sizes, World
+from syncd.sandbox.world import Dice, Family, Pace, Record, Sizes, World, names, samples
 
 API = "autengo"
 MAKES: dict[str, tuple[str, ...]] = {
@@ -77,9 +75,9 @@ TEXTS: dict[str, dict[Any, tuple[str, str]]] = {
 }  # fmt: skip
 
 
-def seed(world: World, sizes: Sizes) -> None:
+def _seed(world: World, sizes: Sizes) -> None:
     """Fill all streams of the API."""
-    samples = world.samples[API]
+    documented = samples(__package__)
     model_id = FIRST_MODEL_ID
     for number in range(sizes.makes):
         make = [*MAKES][number] if number < len(MAKES) else f"Manufaktur {number}"
@@ -88,24 +86,24 @@ def seed(world: World, sizes: Sizes) -> None:
             world[API, "models"].put({"makeId": FIRST_MAKE_ID + number, "modelId": model_id, "modelName": model}, 0.0)
             model_id += 1
     vehicles = world[API, "vehicles"]
-    vehicles.put(samples["vehicles"][0], world.parsed(API, samples["vehicles"][0]["updated"]))
+    vehicles.put(documented["vehicles"][0], world.parsed(API, documented["vehicles"][0]["updated"]))
     for number in range(1, sizes.vehicles):
-        vehicle = fresh(world, "vehicles", number)
+        vehicle = _fresh(world, "vehicles", number)
         stamp = world.anchor.timestamp() - 86_400 * 30 * (1 + _batch(number))
         if _batch(number) % 2 == 0:  # every second batch was touched one by one
             stamp += Dice(world.seed, "touched", number).below(20 * 86_400)
         vehicle["updated"] = world.local(API, world.at(stamp))
         vehicles.put(vehicle, stamp)
-    world[API, "contacts"].put(samples["contacts"][0], 0.0)
+    world[API, "contacts"].put(documented["contacts"][0], 0.0)
     for number in range(1, sizes.contacts):
-        world[API, "contacts"].put(fresh(world, "contacts", number), 0.0)
+        world[API, "contacts"].put(_fresh(world, "contacts", number), 0.0)
 
 
 def _batch(number: int) -> int:
     return number // TIE_SIZE
 
 
-def fresh(world: World, stream: str, number: int) -> Record:
+def _fresh(world: World, stream: str, number: int) -> Record:
     """Make a new record of a stream; the caller puts it."""
     dice = Dice(world.seed, stream, number)
     if stream == "makes":
@@ -118,7 +116,7 @@ def fresh(world: World, stream: str, number: int) -> Record:
 
 def _vehicle(world: World, dice: Dice) -> Record:
     """Make a vehicle: the documented sample's fields with values of its own."""
-    record: Record = dict(world.samples[API]["vehicles"][0])
+    record: Record = dict(samples(__package__)["vehicles"][0])
     for field, texts in TEXTS.items():
         key = dice.pick([*texts])
         record[field] = {"key": key, "text": texts[key][0]}
@@ -198,7 +196,7 @@ def _contact(dice: Dice, number: int) -> Record:
     }
 
 
-def changed(stream: str, record: Record, dice: Dice) -> Record:
+def _changed(stream: str, record: Record, dice: Dice) -> Record:
     """Return the record as some clerk left it a while later."""
     if stream == "vehicles":
         state = dice.pick(("inventory", "sold"))
@@ -220,3 +218,25 @@ def translated(record: Record) -> Record:
         if isinstance(value, dict) and value.get("key") in texts:
             value["text"] = texts[value["key"]][1]
     return record
+
+
+def _stamp(world: World, stream: str, record: Record, at: datetime) -> None:
+    if stream == "vehicles":
+        record["updated"] = world.local(API, at)
+        record.setdefault("created", record["updated"])
+
+
+FAMILY = Family(
+    api=API,
+    keys={"vehicles": ("sellingId",), "makes": ("makeId",), "models": ("makeId", "modelId"), "contacts": ("ID",)},
+    pace={
+        "vehicles": Pace(changed=5, added=2, deletion_percent=60),
+        "makes": Pace(changed=0, added=0, deletion_percent=0),
+        "models": Pace(changed=1, added=0, deletion_percent=10),
+        "contacts": Pace(changed=1, added=1, deletion_percent=20),
+    },
+    seed=_seed,
+    fresh=_fresh,
+    changed=_changed,
+    stamp=_stamp,
+)

@@ -15,9 +15,7 @@ from uuid import UUID
 import aiohttp
 import msgspec
 
-from syncd.sandbox.collection import Key
-from syncd.sandbox.dice import Dice
-from syncd.sandbox.world import World
+from syncd.sandbox.world import Dice, Key, World
 
 LOG_SIZE = 5_000
 TIMEOUT_S = 10.0

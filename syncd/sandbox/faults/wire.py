@@ -11,7 +11,7 @@ from aiohttp import web
 
 from syncd.sandbox.answer import Answer
 from syncd.sandbox.autengo import Autengo
-from syncd.sandbox.faults import Armed, Moment, Stage, fault
+from syncd.sandbox.faults.table import Armed, Moment, Stage, fault
 from syncd.sandbox.ghs import Ghs
 
 OTHER_HOST = "http://elsewhere.example"

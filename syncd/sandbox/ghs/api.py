@@ -12,11 +12,8 @@ from typing import Any
 import msgspec
 
 from syncd.sandbox.answer import Answer, Ask, Route
-from syncd.sandbox.collection import Key, Record
-from syncd.sandbox.credentials import CREDENTIALS
-from syncd.sandbox.dice import Dice
-from syncd.sandbox.ghs_data import ms_of
-from syncd.sandbox.world import World
+from syncd.sandbox.ghs.records import ms_of
+from syncd.sandbox.world import Dice, Key, Record, World
 
 SESSION_LIFE = timedelta(minutes=20)  # documented: about twenty minutes
 ROTATION_AGE = timedelta(minutes=10)  # an id this old is replaced on the way; the old one lives out its time
@@ -24,6 +21,11 @@ DEFAULT_TAKE = 25
 MOST_RESULTS = 200  # documented: more is an error
 COOKIE_SIGNS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 PRODUCT_ID_SIZE = 9
+
+
+# Made up, under the names of syncd's configuration.
+CREDENTIALS: dict[str, str | int] = {"api_key": "sandbox-ghs-key-b02e", "username": "garage", "password": "ghs-pass-öü"}
+LOOKUP_SHARE = 3  # every so-many-th product is suggested by its id, and every so-many-th by its EAN
 
 
 @dataclass(kw_only=True)
@@ -41,7 +43,10 @@ class Ghs:
 
     name = "ghs"
     prefix = "/ghs"
+    source_name = "parts"
+    credentials = CREDENTIALS
     gzips = False
+    tells_limits = False
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -89,6 +94,17 @@ class Ghs:
         """Return a login that reports its failure inside a 200, without a session."""
         return self.error(200, "auth-invalid-username-password")
 
+    def lookups(self) -> dict[str, dict[str, list[Any]]]:
+        """Return the keys that `products` can be asked for; all exist now."""
+        products = self._world.truth(self.name, "products")
+        return {
+            "products": {
+                "ids": [product["id"] for product in products[::LOOKUP_SHARE]],
+                "ean_codes": [product["tecDoc"]["eanNumbers"][0] for product in products[1::LOOKUP_SHARE]],
+                "search_terms": ["Remblokkenset", "Bosch"],
+            }
+        }
+
     def rotate(self, ask: Ask, answer: Answer) -> None:
         """Give the request's session a new id by Set-Cookie; the old one is dead at once."""
         session = self.sessions.pop(_session_id(ask), None)
@@ -123,7 +139,7 @@ class Ghs:
         answer.headers.add("Set-Cookie", f"ss-pid={pid}; expires={permanent}; path=/; HttpOnly")
 
     def _login(self, ask: Ask) -> Answer:
-        account = CREDENTIALS["ghs"]
+        account = CREDENTIALS
         if ask.headers.get("X-ApiKey") != account["api_key"]:
             return self.error(401, "auth-invalid-api-key")
         try:

@@ -2,11 +2,8 @@
 
 from datetime import datetime, timedelta
 
-from syncd.sandbox import names
-from syncd.sandbox.collection import Record
-from syncd.sandbox.cyclesoftware_data import FIRST_CUSTOMER_ID
-from syncd.sandbox.dice import Dice
-from syncd.sandbox.world import Sizes, World
+from syncd.sandbox.world import Dice, Family, Key, Pace, Record, Sizes, World, names, samples
+from syncd.sandbox.world.sizes import FIRST_CUSTOMER_ID
 
 API = "cyclis"
 SAMPLE_ID = "497f6eca-6276-4993-bfeb-53cbbbba6f08"  # the documents use one id for everything
@@ -16,22 +13,22 @@ STATES = (
 )  # fmt: skip
 
 
-def seed(world: World, sizes: Sizes) -> None:
+def _seed(world: World, sizes: Sizes) -> None:
     """Fill all streams of the API: a sample record first, then generated ones up to the size asked for."""
-    samples = world.samples[API]
+    documented = samples(__package__)
     sample = {"id": SAMPLE_ID, "type": "company", "attributes": {"name": "Voorbeeldbedrijf BV"}}
     for stream, first, size in (
         ("companies", sample, sizes.companies),
-        ("cyclists", samples["cyclists"][0], sizes.cyclists),
-        ("orders", samples["orders"][0], sizes.cyclis_orders),
-        ("dealers", samples["dealers"][0], sizes.dealers),
+        ("cyclists", documented["cyclists"][0], sizes.cyclists),
+        ("orders", documented["orders"][0], sizes.cyclis_orders),
+        ("dealers", documented["dealers"][0], sizes.dealers),
     ):
         world[API, stream].put(first, world.stamp_of(API, stream, 0))
         for number in range(1, size):
-            world[API, stream].put(fresh(world, stream, number), world.stamp_of(API, stream, number))
+            world[API, stream].put(_fresh(world, stream, number), world.stamp_of(API, stream, number))
 
 
-def fresh(world: World, stream: str, number: int) -> Record:
+def _fresh(world: World, stream: str, number: int) -> Record:
     """Make a new record of a stream; the caller puts it."""
     dice = Dice(world.seed, stream, number)
     if stream == "companies":
@@ -143,7 +140,7 @@ def _utc(at: datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def changed(stream: str, record: Record, dice: Dice) -> Record:
+def _changed(stream: str, record: Record, dice: Dice) -> Record:
     """Return the record as some clerk left it a while later."""
     attributes = record["attributes"]
     if stream == "orders":
@@ -158,3 +155,33 @@ def changed(stream: str, record: Record, dice: Dice) -> Record:
         attributes["street_number"] = str(dice.between(1, 200))
         attributes["brands"] = sorted({dice.pick(names.BIKE_BRANDS) for _ in range(4)})
     return record
+
+
+def _visible(world: World, stream: str, keys: list[Key]) -> list[Key]:
+    """Leave out the companies that were taken from the key, and their orders and cyclists."""
+    if not world.revoked or stream == "dealers":
+        return keys
+    if stream == "companies":
+        return [key for key in keys if key not in world.revoked]
+    return [key for key in keys if _company_of(world, stream, key) not in world.revoked]
+
+
+def _company_of(world: World, stream: str, key: Key) -> str:
+    company: str = world[API, stream].get(key)["relationships"]["company"]["data"]["id"]
+    return company
+
+
+FAMILY = Family(
+    api=API,
+    keys={"orders": ("id",), "cyclists": ("id",), "companies": ("id",), "dealers": ("id",)},
+    pace={
+        "orders": Pace(changed=4, added=1, deletion_percent=20),
+        "cyclists": Pace(changed=2, added=1, deletion_percent=30),
+        "companies": Pace(changed=1, added=0, deletion_percent=5),
+        "dealers": Pace(changed=1, added=0, deletion_percent=10),
+    },
+    seed=_seed,
+    fresh=_fresh,
+    changed=_changed,
+    visible=_visible,
+)

@@ -1,7 +1,7 @@
 """The fault table: which faults exist, which are armed, and which of them a request meets.
 
-Owns matching and counting. What a fault does stands beside its name in `faults_wire`, `faults_paging`, `faults_data`
-and `faults_limits`, as a function of a `Moment`: the one request that it strikes.
+Owns matching and counting. What a fault does stands beside its name in `wire`, `paging`, `data` and
+`limits`, as a function of a `Moment`: the one request that it strikes.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from syncd.sandbox.answer import Answer, Api, Ask
+from syncd.sandbox.catalog import KEYS
 from syncd.sandbox.limits import Window
-from syncd.sandbox.world import KEYS, World
+from syncd.sandbox.world import World
 
 SPEC = re.compile(r"^(?P<name>[a-z0-9-]+)(?::(?P<api>[a-z]+)(?:\.(?P<stream>[a-z_]+))?)?(?:@(?P<times>\d+))?$")
 ALL_APIS = tuple(KEYS)

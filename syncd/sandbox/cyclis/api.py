@@ -9,10 +9,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from syncd.sandbox.answer import Answer, Ask, Route, decoded
-from syncd.sandbox.callbacks import Callbacks
-from syncd.sandbox.credentials import CREDENTIALS
+from syncd.sandbox.cyclis.callbacks import Callbacks
 from syncd.sandbox.world import World
 
+# Made up, under the names of syncd's configuration.
+CREDENTIALS: dict[str, str | int] = {"api_token": "sandbox-cyclis-token-3f9a"}
 STREAMS = ("orders", "cyclists", "companies", "dealers")
 
 
@@ -21,7 +22,10 @@ class Cyclis:
 
     name = "cyclis"
     prefix = "/cyclis"
+    source_name = "lease"
+    credentials = CREDENTIALS
     gzips = False
+    tells_limits = False
 
     def __init__(self, world: World, callbacks: Callbacks) -> None:
         self._world = world
@@ -42,7 +46,7 @@ class Cyclis:
 
     def refusal(self, ask: Ask) -> Answer | None:
         """Return the 401 for a wrong token, or None if it is right."""
-        right = ask.headers.get("API-TOKEN") == CREDENTIALS["cyclis"]["api_token"]
+        right = ask.headers.get("API-TOKEN") == CREDENTIALS["api_token"]
         return None if right else self.error(401, "The API token is missing or not valid")
 
     def error(self, status: int, message: str) -> Answer:
@@ -56,6 +60,10 @@ class Cyclis:
     def login_failure(self) -> Answer:
         """Return an error inside a 200."""
         return self.error(200, "The API token is missing or not valid")
+
+    def lookups(self) -> dict[str, dict[str, list[Any]]]:
+        """Return nothing: no stream is asked for by keys."""
+        return {}
 
     def _list(self, ask: Ask) -> Answer:
         collection = self._world[self.name, ask.stream]

@@ -1,0 +1,26 @@
+"""How large the seeded world is."""
+
+from dataclasses import dataclass
+
+FIRST_CUSTOMER_ID = (
+    30_001  # of seeded CycleSoftware customers: above every documented sample; Cyclis knows some of them
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How many records of each stream the seed holds, documented samples included."""
+
+    customers: int = 400
+    stock_items: int = 600
+    leads: int = 24
+    sales_orders: int = 300
+    companies: int = 8
+    cyclists: int = 120
+    cyclis_orders: int = 200
+    dealers: int = 40
+    vehicles: int = 150
+    makes: int = 12
+    contacts: int = 30
+    products: int = 120
+    orders: int = 60
