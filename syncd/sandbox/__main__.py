@@ -11,7 +11,7 @@ def _arguments() -> argparse.Namespace:
     known = "\n".join(f"  {name:<28}{description}" for name, description in FAULTS.items())
     parser = argparse.ArgumentParser(
         prog="python -m syncd.sandbox",
-        description="Serve the four simulated upstreams on the loopback interface.",
+        description="Serve the simulated upstreams on the loopback interface.",
         epilog=f"faults, as NAME[:API[.STREAM]][@TIMES]:\n{known}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

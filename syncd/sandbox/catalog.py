@@ -1,32 +1,16 @@
-"""Which APIs the sandbox plays, and what each of them declares: streams, keys, zones and accounts."""
+"""What the APIs of the sandbox declare: streams, keys, zones, accounts and paths, all of them by API."""
 
-from syncd.sandbox import autengo, cyclesoftware, cyclis, ghs
+from syncd.sandbox.apis import packages
+from syncd.sandbox.world import Family
 
-# In the order in which they are seeded: Cyclis shares customers with CycleSoftware.
-FAMILIES = (*cyclesoftware.FAMILIES, *cyclis.FAMILIES, *autengo.FAMILIES, *ghs.FAMILIES)
-
-ZONES: dict[str, str] = {
-    "cyclesoftware": cyclesoftware.ZONE,
-    "cyclis": cyclis.ZONE,
-    "autengo": autengo.ZONE,
-    "ghs": ghs.ZONE,
-}
-CREDENTIALS: dict[str, dict[str, str | int]] = {
-    "cyclesoftware": cyclesoftware.CREDENTIALS,
-    "cyclis": cyclis.CREDENTIALS,
-    "autengo": autengo.CREDENTIALS,
-    "ghs": ghs.CREDENTIALS,
-}
-PREFIXES: dict[str, str] = {  # of an API's paths
-    "cyclesoftware": cyclesoftware.CycleSoftware.prefix,
-    "cyclis": cyclis.Cyclis.prefix,
-    "autengo": autengo.Autengo.prefix,
-    "ghs": ghs.Ghs.prefix,
-}
-# The key fields of every stream, by API.
+FAMILIES: tuple[Family, ...] = tuple(family for package in packages().values() for family in package.FAMILIES)
+ZONES: dict[str, str] = {api: package.ZONE for api, package in packages().items()}
+CREDENTIALS: dict[str, dict[str, str | int]] = {api: package.CREDENTIALS for api, package in packages().items()}
+PREFIXES: dict[str, str] = {api: package.PREFIX for api, package in packages().items()}
+# The key fields of every stream.
 KEYS: dict[str, dict[str, tuple[str, ...]]] = {
     api: {stream: fields for family in FAMILIES if family.api == api for stream, fields in family.keys.items()}
-    for api in ZONES
+    for api in packages()
 }
 # The streams that daily work changes, as (API, stream).
 PACE = tuple((family.api, stream) for family in FAMILIES for stream in family.pace)

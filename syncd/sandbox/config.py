@@ -7,7 +7,7 @@ from syncd.sandbox.server import Address
 
 
 def config_text(sandbox: Sandbox, address: Address) -> str:
-    """Return TOML with all four sources, their credentials as plain text, and every suggested lookup key."""
+    """Return TOML with a source for every API, their credentials as plain text, and every suggested lookup key."""
     lines: list[str] = []
     for api in sandbox.apis:
         lines += [f"[sources.{api.source_name}]", f'type = "{api.name}"', f'base_url = "{address.base_url(api.name)}"']

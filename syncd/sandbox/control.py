@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from syncd.sandbox.apis.cyclis.callbacks import HOSTILE
 from syncd.sandbox.catalog import KEYS
-from syncd.sandbox.cyclis.callbacks import HOSTILE
 from syncd.sandbox.faults import KINDS, parse_fault
 from syncd.sandbox.sandbox import Sandbox
 

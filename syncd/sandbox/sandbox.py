@@ -1,4 +1,4 @@
-"""The sandbox: four simulated upstreams over one world, as one object.
+"""The sandbox: the simulated upstreams over one world, as one object.
 
 Owns the composition; the world's data, the vendors' forms, the limits and the faults each have their own module.
 """
@@ -9,14 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from syncd.sandbox.answer import Api, LogEntry
-from syncd.sandbox.autengo import Autengo
+from syncd.sandbox.apis import packages
+from syncd.sandbox.apis.cyclesoftware.sales import CANCELLED
+from syncd.sandbox.apis.cyclis import Cyclis
+from syncd.sandbox.apis.cyclis.callbacks import Callbacks
 from syncd.sandbox.catalog import FAMILIES, ZONES
-from syncd.sandbox.cyclesoftware import CycleSoftware
-from syncd.sandbox.cyclesoftware.sales import CANCELLED
-from syncd.sandbox.cyclis import Cyclis
-from syncd.sandbox.cyclis.callbacks import Callbacks
 from syncd.sandbox.faults import Faults
-from syncd.sandbox.ghs import Ghs
 from syncd.sandbox.limits import Limits, Window
 from syncd.sandbox.world import Key, Record, Sizes, World
 
@@ -29,7 +27,7 @@ def utc_now() -> datetime:
 
 
 class Sandbox:
-    """State of the four APIs: what they hold, whom they let in, what they spend, how they misbehave."""
+    """State of the APIs: what they hold, whom they let in, what they spend, how they misbehave."""
 
     def __init__(
         self,
@@ -59,13 +57,8 @@ class Sandbox:
             now=self.now,
             zones={**ZONES, **(zones or {})},
         )
-        self.callbacks = Callbacks(self.world)
-        self.apis: list[Api] = [
-            CycleSoftware(self.world, page_size=page_size),
-            Cyclis(self.world, self.callbacks),
-            Autengo(self.world),
-            Ghs(self.world),
-        ]
+        self.apis: list[Api] = [package.open_api(self.world, page_size=page_size) for package in packages().values()]
+        self.callbacks: Callbacks = next(api for api in self.apis if isinstance(api, Cyclis)).callbacks
         given = {"cyclesoftware": limits} if isinstance(limits, Limits) else dict(limits or {})
         self.windows = {api: Window(value) for api, value in {"cyclesoftware": Limits(), **given}.items()}
 

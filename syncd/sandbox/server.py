@@ -40,7 +40,7 @@ class Address:
 
 
 def application(sandbox: Sandbox) -> web.Application:
-    """Build the application of all four APIs."""
+    """Build the application of all APIs."""
     app = web.Application(client_max_size=LARGEST_REQUEST_BYTES)
     for api in sandbox.apis:
         vendor = web.Application(client_max_size=LARGEST_REQUEST_BYTES)

@@ -24,7 +24,7 @@ from syncd.engine.schedule import History
 from syncd.engine.syncer import Syncer
 from syncd.errors import RunFenced
 from syncd.sandbox import CREDENTIALS
-from syncd.sandbox.cyclis.callbacks import FLOOD, GARBAGE, body_of
+from syncd.sandbox.apis.cyclis.callbacks import FLOOD, GARBAGE, body_of
 from syncd.service.callbacks import registration, throttle
 from syncd.service.callbacks.receiver import BODY_MAX_BYTES
 from syncd.service.timetable import Timetable
@@ -340,7 +340,7 @@ async def test_duplicates_and_replays_coalesce(line: Line) -> None:
 
 
 def _call(key: str) -> Any:
-    from syncd.sandbox.cyclis.callbacks import Call
+    from syncd.sandbox.apis.cyclis.callbacks import Call
 
     return Call(kind="sent", body=body_of(key))
 

@@ -56,7 +56,11 @@ def test_the_wheel_holds_every_file_of_the_package_and_every_migration(wheel: Pa
         if path.is_file() and "__pycache__" not in path.parts
     }
     migrations = {f"syncd/{path.relative_to(ROOT).as_posix()}" for path in (ROOT / "migrations").rglob("*.py")}
-    assert {"syncd/py.typed", "syncd/sandbox/ghs/samples.json", "syncd/service/web/templates/index.html"} <= package
+    assert {
+        "syncd/py.typed",
+        "syncd/sandbox/apis/ghs/samples.json",
+        "syncd/service/web/templates/index.html",
+    } <= package
     assert len(migrations) > 5
     assert package | migrations <= names(wheel)
 

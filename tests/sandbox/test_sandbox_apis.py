@@ -9,7 +9,7 @@ from syncd.sandbox.world import samples
 from tests.support.caller import CUSTOMERS, VEHICLES, Caller, calling
 
 SAMPLES: dict[str, dict[str, list[dict[str, Any]]]] = {
-    api: samples(f"syncd.sandbox.{api}") for api in ("cyclesoftware", "cyclis", "autengo", "ghs")
+    api: samples(f"syncd.sandbox.apis.{api}") for api in ("cyclesoftware", "cyclis", "autengo", "ghs")
 }
 KEYS = "/api/v1/platform/authentication/keys.json"
 STORES = "/api/v1/stock-in-store-locator/stores.json"

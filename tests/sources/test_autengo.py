@@ -19,7 +19,7 @@ from syncd.sources.autengo.api import fault_of
 from tests.support.bench import Bench, MakeBench
 
 ZONE = ZoneInfo("Europe/Berlin")
-SAMPLES = samples("syncd.sandbox.autengo")
+SAMPLES = samples("syncd.sandbox.apis.autengo")
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
 

@@ -43,7 +43,7 @@ def values(name: str, row: Row) -> dict[str, Any]:
 
 
 def test_urgent_message_sample() -> None:
-    [sample] = samples("syncd.sandbox.ghs")["urgent_messages"]
+    [sample] = samples("syncd.sandbox.apis.ghs")["urgent_messages"]
     row = parsed("urgent_messages", sample)
     assert row.extra is None
     assert values("urgent_messages", row) == {

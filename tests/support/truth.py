@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 
 from syncd.contract import Column, Kind, Table
-from syncd.sandbox.cyclesoftware.sales import CANCELLED
+from syncd.sandbox.apis.cyclesoftware.sales import CANCELLED
 from syncd.sources import registry
 from tests.support.bench import Bench
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 from syncd.sandbox.answer import decoded, spoiled
-from syncd.sandbox.autengo import Autengo
+from syncd.sandbox.apis.autengo import Autengo
+from syncd.sandbox.apis.cyclesoftware import CycleSoftware
+from syncd.sandbox.apis.ghs import Ghs
 from syncd.sandbox.catalog import KEYS
-from syncd.sandbox.cyclesoftware import CycleSoftware
 from syncd.sandbox.faults.table import ALL_APIS, Armed, Moment, Stage, fault
-from syncd.sandbox.ghs import Ghs
 
 PAGED = ("cyclesoftware", "autengo", "ghs")
 OTHER_HOST = "http://elsewhere.example"

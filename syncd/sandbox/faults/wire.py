@@ -10,9 +10,9 @@ from functools import cache
 from aiohttp import web
 
 from syncd.sandbox.answer import Answer
-from syncd.sandbox.autengo import Autengo
+from syncd.sandbox.apis.autengo import Autengo
+from syncd.sandbox.apis.ghs import Ghs
 from syncd.sandbox.faults.table import Armed, Moment, Stage, fault
-from syncd.sandbox.ghs import Ghs
 
 OTHER_HOST = "http://elsewhere.example"
 XML = "application/xml; charset=utf-8"

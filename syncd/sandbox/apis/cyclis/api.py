@@ -9,9 +9,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from syncd.sandbox.answer import Answer, Ask, Route, decoded
-from syncd.sandbox.cyclis.callbacks import Callbacks
+from syncd.sandbox.apis.cyclis.callbacks import Callbacks
 from syncd.sandbox.world import World
 
+PREFIX = "/cyclis"
 # Made up, under the names of syncd's configuration.
 CREDENTIALS: dict[str, str | int] = {"api_token": "sandbox-cyclis-token-3f9a"}
 STREAMS = ("orders", "cyclists", "companies", "dealers")
@@ -21,15 +22,15 @@ class Cyclis:
     """The endpoints of Cyclis over one world."""
 
     name = "cyclis"
-    prefix = "/cyclis"
+    prefix = PREFIX
     source_name = "lease"
     credentials = CREDENTIALS
     gzips = False
     tells_limits = False
 
-    def __init__(self, world: World, callbacks: Callbacks) -> None:
+    def __init__(self, world: World) -> None:
         self._world = world
-        self._callbacks = callbacks
+        self.callbacks = Callbacks(world)
 
     def routes(self) -> list[Route]:
         """Return all endpoints."""
@@ -92,9 +93,9 @@ class Cyclis:
         return Answer(body={"data": self._world[self.name, "orders"].raw(key)}, rows_at=("data",))
 
     def _registered(self, _ask: Ask) -> Answer:
-        if not self._callbacks.tells:
+        if not self.callbacks.tells:
             return self.error(404, "Not Found")
-        url = self._callbacks.url
+        url = self.callbacks.url
         return Answer(body={"data": {"type": "callback", "attributes": {"url": url}} if url else None})
 
     def _register(self, ask: Ask) -> Answer:
@@ -102,15 +103,15 @@ class Cyclis:
             url = json.loads(ask.body)["url"]
         except (ValueError, KeyError, TypeError):
             return self.error(400, "The body names no url")
-        if self._callbacks.url:
+        if self.callbacks.url:
             return self.error(400, "A callback URL is active; clear it first")
-        self._callbacks.url = str(url)
+        self.callbacks.url = str(url)
         return Answer(body={})
 
     def _clear(self, _ask: Ask) -> Answer:
-        if self._callbacks.url is None:
+        if self.callbacks.url is None:
             return self.error(404, "No callback URL is active")
-        self._callbacks.url = None
+        self.callbacks.url = None
         return Answer(body={})
 
     def _paged(self, ask: Ask, rows: list[Any]) -> Answer:

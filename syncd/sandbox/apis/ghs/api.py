@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from syncd.sandbox.answer import Answer, Ask, Route
-from syncd.sandbox.ghs.records import ms_of
+from syncd.sandbox.apis.ghs.records import ms_of
 from syncd.sandbox.world import Dice, Key, Record, World
 
 SESSION_LIFE = timedelta(minutes=20)  # documented: about twenty minutes
@@ -23,6 +23,7 @@ COOKIE_SIGNS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 PRODUCT_ID_SIZE = 9
 
 
+PREFIX = "/ghs"
 # Made up, under the names of syncd's configuration.
 CREDENTIALS: dict[str, str | int] = {"api_key": "sandbox-ghs-key-b02e", "username": "garage", "password": "ghs-pass-öü"}
 LOOKUP_SHARE = 3  # every so-many-th product is suggested by its id, and every so-many-th by its EAN
@@ -42,7 +43,7 @@ class Ghs:
     """The endpoints of GHS Automotive over one world."""
 
     name = "ghs"
-    prefix = "/ghs"
+    prefix = PREFIX
     source_name = "parts"
     credentials = CREDENTIALS
     gzips = False

@@ -5,7 +5,7 @@ from functools import partial
 import msgspec
 
 from syncd.sandbox.answer import Answer, Ask, Route, decoded
-from syncd.sandbox.cyclesoftware.lists import API, NO_ERROR, STORES_ENVELOPE, V1, Lists
+from syncd.sandbox.apis.cyclesoftware.lists import API, NO_ERROR, STORES_ENVELOPE, V1, Lists
 from syncd.sandbox.world import Dice, Family, Pace, Record, Sizes, World, names, samples
 
 OWN_STORES = ("1-1", "1-3", "5185-1")

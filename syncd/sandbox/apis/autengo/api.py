@@ -15,9 +15,10 @@ from typing import Any
 import msgspec
 
 from syncd.sandbox.answer import Answer, Ask, Route
-from syncd.sandbox.autengo.records import translated
+from syncd.sandbox.apis.autengo.records import translated
 from syncd.sandbox.world import Dice, Record, World
 
+PREFIX = "/autengo/v3"
 # Made up, under the names of syncd's configuration.
 CREDENTIALS: dict[str, str | int] = {
     "api_key": "sandbox-autengo-key-77c1",
@@ -60,7 +61,7 @@ class Autengo:
     """The endpoints of Autengo over one world."""
 
     name = "autengo"
-    prefix = "/autengo/v3"
+    prefix = PREFIX
     source_name = "cars"
     credentials = CREDENTIALS
     gzips = False

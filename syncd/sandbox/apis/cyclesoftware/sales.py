@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from syncd.sandbox.answer import Answer, Ask, Route
-from syncd.sandbox.cyclesoftware.lists import API, FIRST_NEW_ID, NO_ERROR, V1, V2, Lists
+from syncd.sandbox.apis.cyclesoftware.lists import API, FIRST_NEW_ID, NO_ERROR, V1, V2, Lists
 from syncd.sandbox.world import Collection, Dice, Family, Pace, Record, Sizes, World, names, samples
 from syncd.sandbox.world.sizes import FIRST_CUSTOMER_ID
 

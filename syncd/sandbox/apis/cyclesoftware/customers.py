@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 import msgspec
 
 from syncd.sandbox.answer import Answer, Ask, Route
-from syncd.sandbox.cyclesoftware.lists import API, FIRST_NEW_ID, V1, Lists
+from syncd.sandbox.apis.cyclesoftware.lists import API, FIRST_NEW_ID, V1, Lists
 from syncd.sandbox.world import Child, Dice, Family, Key, Pace, Record, Sizes, World, names, samples
 from syncd.sandbox.world.sizes import FIRST_CUSTOMER_ID
 

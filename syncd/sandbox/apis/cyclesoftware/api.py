@@ -8,13 +8,13 @@ import binascii
 from typing import Any
 
 from syncd.sandbox.answer import Answer, Ask, Route
-from syncd.sandbox.cyclesoftware import customers, sales, shops, stock
-from syncd.sandbox.cyclesoftware.lists import API, Lists
+from syncd.sandbox.apis.cyclesoftware import customers, sales, shops, stock
+from syncd.sandbox.apis.cyclesoftware.lists import API, Lists
 from syncd.sandbox.world import World
 
 PARTS = (customers, shops, stock, sales)
 FAMILIES = tuple(part.FAMILY for part in PARTS)
-ZONE = "Europe/Amsterdam"
+PREFIX = "/cyclesoftware"
 # Made up, under the names of syncd's configuration.
 CREDENTIALS: dict[str, str | int] = {"username": "sandbox-shop", "password": "shop-pass:with/odd+signs"}
 
@@ -23,7 +23,7 @@ class CycleSoftware:
     """The endpoints of CycleSoftware over one world."""
 
     name = API
-    prefix = "/cyclesoftware"
+    prefix = PREFIX
     source_name = "shop"
     credentials = CREDENTIALS
     gzips = True

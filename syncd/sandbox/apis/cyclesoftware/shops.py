@@ -3,7 +3,7 @@
 from functools import partial
 
 from syncd.sandbox.answer import Answer, Ask, Route
-from syncd.sandbox.cyclesoftware.lists import API, STORES_ENVELOPE, V1, Lists
+from syncd.sandbox.apis.cyclesoftware.lists import API, STORES_ENVELOPE, V1, Lists
 from syncd.sandbox.world import Dice, Family, Pace, Record, Sizes, World, names, samples
 
 MADE_STORES, MADE_KEYS = 3, 6  # besides the documented samples
