@@ -1,7 +1,8 @@
 """The APIs that the sandbox plays: each is a package here, found without any other change.
 
-A package exports `PREFIX` (of all paths), `CREDENTIALS` (of its one account), `ZONE` (of the API's zone-less times), `FAMILIES` (its streams) and `open_api`, which returns
-its endpoints over a world. An API whose records refer to another's stands after that one in `SEEDED_FIRST`.
+A package exports `PREFIX` (of all paths), `CREDENTIALS` (of its one account), `ZONE` (of the API's zone-less times),
+`FAMILIES` (its streams) and `open_api`, which returns its endpoints over a world. An API whose records refer to
+another's stands after that one in `SEEDED_FIRST`.
 """
 
 import importlib
