@@ -54,7 +54,8 @@ class Column:
 
     `path` leads from the record to the value: names of objects, or a number for a place in an array of fixed length.
     `optional` is True where the vendor's page declares that the field may be absent: only then does a missing field
-    erase a stored value.
+    erase a stored value. `bare` is True where the value may also come alone instead of in the object that holds it; it
+    is then read into this column, and kept as sent in `_extra` too.
     """
 
     name: str
@@ -62,11 +63,12 @@ class Column:
     kind: Kind
     comment: str
     optional: bool = False
+    bare: bool = False
 
 
-def column(name: str, kind: Kind, comment: str, *path: str | int, optional: bool = False) -> Column:
+def column(name: str, kind: Kind, comment: str, *path: str | int, optional: bool = False, bare: bool = False) -> Column:
     """Make a column; without a path its value is the field of the same name."""
-    return Column(name=name, kind=kind, comment=comment, path=path or (name,), optional=optional)
+    return Column(name=name, kind=kind, comment=comment, path=path or (name,), optional=optional, bare=bare)
 
 
 def camel_column(name: str, kind: Kind, comment: str) -> Column:

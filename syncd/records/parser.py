@@ -10,6 +10,7 @@ This module never does I/O and never looks at a clock.
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +19,7 @@ from msgspec import Raw
 
 from syncd.contract import Kind, Table
 from syncd.errors import BadPayload
+from syncd.records.recipe import recipe
 from syncd.records.rows import KEY_CHARS, Columns, Key, Note, Reject, Row
 from syncd.records.strict import KeyReader, StrictReader, has_plain_key, is_flat
 from syncd.records.values import INT64, jsonb, masked, mended, plain, read
@@ -115,7 +117,7 @@ _Node = dict[str | int, Any]
 class Parser:
     """Parses the records of one table, with zone-less times read in `zone`.
 
-    `recipe` changes whenever the same record would give another row; it is part of every fingerprint.
+    The recipe of the table is part of every fingerprint.
     """
 
     def __init__(self, table: Table, zone: ZoneInfo) -> None:
@@ -129,8 +131,11 @@ class Parser:
         self._nodes = self._tree()
         self._strict = StrictReader(table, zone) if is_flat(table) else None
         self._key_reader = KeyReader(table) if has_plain_key(table) else None
-        self.recipe = hashlib.blake2b(f"1 {zone.key} {table!r}".encode(), digest_size=16).digest()
-        self._blank = hashlib.blake2b(digest_size=16, person=self.recipe)
+
+    @cached_property
+    def _blank(self) -> "hashlib.blake2b":
+        """The digest that every fingerprint begins with; made on first use, since many parsers only read keys."""
+        return hashlib.blake2b(digest_size=16, person=recipe(self.table, self.zone))
 
     def fingerprint(self, record: bytes) -> bytes:
         """Return the 16-byte fingerprint of a record as sent: equal ones give equal rows."""
@@ -271,9 +276,7 @@ class Parser:
         try:
             fields = _OBJECT.decode(raw)
         except (msgspec.MsgspecError, RecursionError):
-            if "key" in node and raw[:1] not in b"[{":
-                # Autengo: a value that the language does not transform comes bare instead of as {key, text}
-                reading.values[node["key"]] = read(raw, self.table.columns[node["key"]].kind, self.zone)[0]
+            self._read_bare(node, raw, reading)
             return False
         if not fields:
             return False
@@ -282,6 +285,12 @@ class Parser:
         if inner:
             extra[name] = _object_text(inner).encode()
         return True
+
+    def _read_bare(self, node: _Node, raw: bytes, reading: _Reading) -> None:
+        """Read a value that came alone instead of in its object, where the column says that it may."""
+        for spot in node.values():
+            if isinstance(spot, int) and self.table.columns[spot].bare and raw[:1] not in b"[{":
+                reading.values[spot] = read(raw, self.table.columns[spot].kind, self.zone)[0]
 
     def _read_places(self, node: _Node, raw: bytes, reading: _Reading) -> bool:
         try:

@@ -34,9 +34,12 @@ STALE: Final = timedelta(hours=1)  # after this an interrupted listing starts ag
 
 
 def choice_columns(name: str, kind: Kind, comment: str) -> tuple[Column, Column]:
-    """Make the two columns of a `{key, text}` value."""
+    """Make the two columns of a `{key, text}` value; where there is no text in the language, the key comes alone."""
     wording = f"Text of {snake(name)} in the language that the source's option `language` asks for"
-    return column(snake(name), kind, comment, name, "key"), column(f"{snake(name)}_text", TEXT, wording, name, "text")
+    return (
+        column(snake(name), kind, comment, name, "key", bare=True),
+        column(f"{snake(name)}_text", TEXT, wording, name, "text"),
+    )
 
 
 class Login:
