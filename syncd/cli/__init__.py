@@ -45,7 +45,7 @@ __all__ = ["cli", "main"]
 )
 @click.version_option(package_name="syncd")
 def cli() -> None:
-    """Keep a PostgreSQL mirror of CycleSoftware, Cyclis, Autengo and GHS Automotive fresh, complete and honest."""
+    """Keep a PostgreSQL mirror of your trade APIs fresh, complete and honest."""
 
 
 for _command in (

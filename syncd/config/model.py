@@ -70,10 +70,11 @@ class BudgetConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceSpec:
-    """One source type; `base_url` None: the file must give it."""
+    """One source type; `base_url` None: the file must give it; `example_name`: what `syncd init` proposes."""
 
     type: str
     base_url: str | None
+    example_name: str = ""
     options: Mapping[str, OptionSpec] = field(default_factory=dict)
     streams: Mapping[str, StreamSpec] = field(default_factory=dict)
     budget: BudgetConfig = BudgetConfig()

@@ -78,6 +78,7 @@ class Source:
               inside a 200 is found by this. Its text is for the log: at most 200 characters, no personal data.
     headers   sent with every request (Accept-Language, …)
     zone      zone in which the vendor's day begins, for a day window without a reset time
+    example_name  the name that `syncd init` proposes for a source of this type; empty: the type
     """
 
     type: str
@@ -90,6 +91,7 @@ class Source:
     headers: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda _options: {}
     zone: str = "UTC"
     callbacks: Callbacks | None = None
+    example_name: str = ""
 
     def stream(self, name: str) -> Stream:
         """Return the stream of that name; raises KeyError."""

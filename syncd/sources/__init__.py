@@ -26,6 +26,7 @@ def specs() -> dict[str, SourceSpec]:
         source.type: SourceSpec(
             type=source.type,
             base_url=source.base_url,
+            example_name=source.example_name or source.type,
             options=source.options,
             streams={
                 stream.name: StreamSpec(

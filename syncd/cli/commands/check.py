@@ -141,7 +141,7 @@ def _lookups(settings: Config) -> list[Finding]:
 _LACKING = """
 SELECT format('%I.%I', n.nspname, c.relname) AS name
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname IN ('syncd', 'cyclesoftware', 'cyclis', 'autengo', 'ghs') AND c.relkind IN ('r', 'p')
+WHERE n.nspname = ANY ($1) AND c.relkind IN ('r', 'p')
   AND NOT (has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
            AND has_table_privilege(c.oid, 'INSERT') AND has_table_privilege(c.oid, 'UPDATE')
            AND has_table_privilege(c.oid, 'DELETE'))
@@ -151,11 +151,25 @@ _MAY_MIGRATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
 _OWNER = "Connect as the owner of the database and its tables, see deploy/roles.sql."
 
 
+def _mirrored() -> list[Table]:
+    """Return every table of the mirror, of all source types that there are."""
+    tables = [stream.table for source in registry().values() for stream in source.streams]
+    return [*tables, *(child.table for table in tables for child in table.children)]
+
+
+async def _absent(opened: Database) -> list[str]:
+    """Return the tables of the mirror that are not in the database: a source type came without its migration."""
+    query = "SELECT n.nspname || '.' || c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    async with opened.connection() as conn:
+        there = {row["name"] for row in await conn.fetch(query)}
+    return sorted({f"{table.schema}.{table.name}" for table in _mirrored()} - there)
+
+
 async def _tables(opened: Database) -> list[Finding]:
     """Look whether the tables are there, and whether the role may write every one, or make them."""
     async with opened.connection() as conn:
         role, may_migrate = await conn.fetchval("SELECT current_user"), await conn.fetchval(_MAY_MIGRATE)
-        lacking = await conn.fetch(_LACKING)
+        lacking = await conn.fetch(_LACKING, ["syncd", *sorted({table.schema for table in _mirrored()})])
     if lacking:
         others = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         return [_no_rights(f"the role {role} may not read and write {lacking[0]['name']}{others}")]
@@ -166,6 +180,11 @@ async def _tables(opened: Database) -> list[Finding]:
     except DatabaseError as error:
         found = [_failed("migrations", error, DATABASE)]
         return found if may_migrate else [*found, _no_rights(f"the role {role} may not create schemas, as that must")]
+    if absent := await _absent(opened):
+        others = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        detail = f"the table {absent[0]}{others} of a source type is not there, and no migration makes it"
+        hint = "Add the migration that belongs to the source type, then run syncd migrate."
+        return [Finding(what="migrations", state="failed", detail=detail, hint=hint, exit_code=DATABASE)]
     revision = migrations.newest_revision()
     return [
         Finding(what="rights", state="ok"),

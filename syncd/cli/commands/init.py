@@ -27,8 +27,6 @@ from syncd.errors import ConfigError, SyncdError, UsageError
 from syncd.sources import specs
 
 PLACES: Final = ("env", "file", "credential")
-NAMES: Final = {"cyclesoftware": "shop", "cyclis": "lease", "autengo": "cars", "ghs": "parts"}
-"""Names that are proposed; any other type proposes itself."""
 
 
 @dataclass(kw_only=True)
@@ -62,7 +60,8 @@ def run(
         raise UsageError("--database goes into a new file", hint=f"Edit [database] in {path}.")
     typed = _Typed()
     if source_type:
-        drafts = [_from_flags(_spec(source_type), name or NAMES.get(source_type, source_type), settings)]
+        spec = _spec(source_type)
+        drafts = [_from_flags(spec, name or spec.example_name, settings)]
         url = _database(database_url)
     elif name or settings:
         raise UsageError("--type is missing", hint=f"One of: {', '.join(specs())}")
@@ -175,7 +174,7 @@ def _asked(typed: _Typed) -> list[Draft]:
     known, drafts = specs(), list[Draft]()
     while True:
         source_type = click.prompt("Type of the source", type=click.Choice(list(known)), err=True)
-        proposed = NAMES.get(source_type, source_type)
+        proposed = known[source_type].example_name
         taken = {draft.name for draft in drafts}
         name = click.prompt(
             "Its name (it becomes the column `source`)", default=None if proposed in taken else proposed,

@@ -16,6 +16,7 @@ from syncd.sources.autengo.vehicles import VEHICLES_STREAM
 SOURCE: Final = Source(
     type=SCHEMA,
     schema_comment="Mirror of Autengo, the used-car trade platform (API 3.0.0)",
+    example_name="cars",
     base_url=None,
     options={
         "api_key": OptionSpec(kind="secret", comment="API key, sent as X-Api-Key"),

@@ -16,6 +16,7 @@ from syncd.sources.cyclesoftware.stores import PLATFORM_KEYS_STREAM, STORES_STRE
 SOURCE = Source(
     type=SCHEMA,
     schema_comment="Mirror of CycleSoftware, the shop system of bike dealers",
+    example_name="shop",
     base_url="https://api.cyclesoftware.nl",
     zone="Europe/Amsterdam",
     auth=basic_auth,

@@ -20,6 +20,7 @@ def _path_option(stream: str) -> OptionSpec:
 SOURCE = Source(
     type=SCHEMA,
     schema_comment="Mirror of Cyclis, a lessor of company bikes",
+    example_name="lease",
     base_url=None,
     zone="Europe/Brussels",
     auth=token_auth,

@@ -16,6 +16,7 @@ from syncd.sources.ghs.products import PRODUCTS_STREAM
 SOURCE: Final = Source(
     type=SCHEMA,
     schema_comment="Mirror of GHS Automotive, a wholesaler of car parts",
+    example_name="parts",
     base_url="https://api2.ghs-automotive.nl",
     options={
         "api_key": OptionSpec(kind="secret", comment="API key of the application, sent when logging in"),
