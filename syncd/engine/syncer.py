@@ -14,6 +14,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -33,17 +34,18 @@ from syncd.errors import (
     SyncdError,
     Throttled,
 )
+from syncd.records.page import Read
 from syncd.records.parser import Parser
 from syncd.records.privacy import Forgotten, Guard
 from syncd.records.rows import Key
-from syncd.storage.mirror import listing, reading, writer
+from syncd.storage.mirror import listing, writer
 from syncd.storage.mirror.history import Kept
-from syncd.storage.mirror.reading import Read
+from syncd.storage.mirror.table_locks import lock_tables
 from syncd.storage.mirror.target import Target, make_target
+from syncd.storage.mirror.turns import Turns
 from syncd.storage.mirror.writer import Written
 from syncd.storage.postgres.database import Database
 from syncd.storage.postgres.locks import to_the_end
-from syncd.storage.postgres.turns import Turns
 from syncd.storage.state import forgotten, rejects, runs
 from syncd.storage.state.forgotten import MarkersChanged
 from syncd.storage.state.runs import Counts, PageRecord, Run, Spent
@@ -281,7 +283,7 @@ class Syncer:
     async def mirrored(self, source: str, stream: str, column: str) -> list[Any]:
         """Return one column of the live rows of a stream, in ascending order."""
         target = self.target(source, stream)
-        if column not in target.columns:
+        if column not in target.layout.columns:
             raise KeyError(column)
         async with self.database.connection() as conn:
             found = await conn.fetch(
@@ -387,8 +389,8 @@ class _Pass:
     async def _read(self, page: Page) -> Read:
         """Read a page ahead, with all values if the page before it was new to the mirror."""
         await self.turns.reading()
-        read = reading.read_page(
-            self.target, page.records, keys=page.keys, whole=self.is_first or self.brings_new, before=self.before
+        read = self.target.intake.read(
+            page.records, keys=page.keys, whole=self.is_first or self.brings_new, before=self.before
         )
         self.before = read.fingerprints
         return read
@@ -409,7 +411,7 @@ class _Pass:
                     break
                 except MarkersChanged:
                     await self.syncer.learn_forgotten(self.run.source)
-                    read = reading.read_page(self.target, page.records, keys=page.keys, whole=bool(read.columns))
+                    read = self.target.intake.read(page.records, keys=page.keys, whole=bool(read.columns))
                 except writer.ROW_FAULTS:
                     if careful:
                         raise
@@ -432,13 +434,16 @@ class _Pass:
         brings = page.records or riders or page.scope
         async with database.transaction() if brings or self.remembers else database.connection() as conn:
             if brings:
-                await writer.lock_tables(conn, source, [self.target, *riders.values()], run_id=run.run_id)
+                await lock_tables(conn, source, [self.target, *riders.values()], run_id=run.run_id)
             if forget and self.remembers:
                 await listing.drop_seen(conn, source, run.stream)
-            written = await writer.write_page(
-                conn, self.target, source, read, now=now, careful=careful, unseen=self.is_first, turns=self.turns,
-                not_after=page.requested_at if run.kind == "backfill" else None,
-            )  # fmt: skip
+            write = (
+                writer.write_row_by_row
+                if careful
+                else partial(writer.write_page, unseen=self.is_first, turns=self.turns)
+            )
+            not_after = page.requested_at if run.kind == "backfill" else None
+            written = await write(conn, self.target, source, read, now=now, not_after=not_after)
             if page.scope and not page.whole_walk:
                 written.counts.deleted += await self._bury_page(conn, page, page.scope, written, now)
             if self.remembers:
@@ -448,8 +453,9 @@ class _Pass:
             await rejects.save_rejects(conn, run, run.stream, written.rejects, now=now)
             await rejects.save_drift(conn, source, run.stream, written.notes, now=now)
             for name, target in riders.items():
-                riding = reading.read_page(target, page.riders[name])
-                rode = await writer.write_page(conn, target, source, riding, now=now, careful=careful)
+                riding = target.intake.read(page.riders[name])
+                write = writer.write_row_by_row if careful else writer.write_page
+                rode = await write(conn, target, source, riding, now=now)
                 await rejects.save_rejects(conn, run, name, rode.rejects, now=now)
                 await rejects.save_drift(conn, source, name, rode.notes, now=now)
             self.keys = written.keys
@@ -542,10 +548,10 @@ class _Pass:
 
     async def _bury_once(self, page: Page, confirmed: list[Key], returned: list[bytes]) -> None:
         run, source = self.run, self.run.source
-        back = reading.read_page(self.target, returned)
+        back = self.target.intake.read(returned)
         now = self.syncer.clock()
         async with self.syncer.database.transaction() as conn:
-            await writer.lock_tables(conn, source, [self.target], run_id=run.run_id)
+            await lock_tables(conn, source, [self.target], run_id=run.run_id)
             written = await writer.write_page(conn, self.target, source, back, now=now)
             deleted = await writer.bury(conn, self.target, source, confirmed, now=now, not_after=self.started_at)
             await listing.drop_seen(conn, source, run.stream)

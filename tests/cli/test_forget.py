@@ -13,7 +13,7 @@ from syncd import config as configuration
 from syncd.cli.commands import forget as command
 from syncd.errors import UsageError
 from syncd.sources import registry
-from syncd.storage.mirror import writer
+from syncd.storage.mirror import table_locks
 from syncd.storage.postgres import database
 from syncd.storage.state import forgotten
 from tests.support.bench import Bench, MakeBench
@@ -145,7 +145,7 @@ async def test_a_page_that_was_read_before_does_not_bring_a_person_back(
         bench.sandbox.put("cyclesoftware", "customers", canary(bench) | {"city": "Elders"})
     order: dict[str, Any] = {"since": bench.time.now().replace(year=2020)} if kind == "backfill" else {}
     async with bench.db.transaction() as conn:
-        await writer.lock_tables(conn, "shop", [bench.syncer.target("shop", "customers")])
+        await table_locks.lock_tables(conn, "shop", [bench.syncer.target("shop", "customers")])
         running = asyncio.ensure_future(bench.sync(SHOP, kind, **order))
         await waiting(bench)
         counts = await erased(bench, conn, SHOP, KEY)

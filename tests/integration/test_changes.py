@@ -13,8 +13,7 @@ from typing import Any, cast
 import asyncpg
 import pytest
 
-from syncd.storage.mirror import writer
-from syncd.storage.mirror.reading import read_page
+from syncd.storage.mirror import table_locks, writer
 from syncd.storage.mirror.target import Target
 from syncd.storage.state import retention
 from tests.support.bench import Bench, MakeBench
@@ -140,8 +139,8 @@ class Writing:
 
     async def _go(self) -> None:
         async with self.bench.db.transaction() as conn:
-            await writer.lock_tables(conn, self.source, [self.target])
-            read = read_page(self.target, [json.dumps(self.record).encode()])
+            await table_locks.lock_tables(conn, self.source, [self.target])
+            read = self.target.intake.read([json.dumps(self.record).encode()])
             written = await writer.write_page(conn, self.target, self.source, read, now=self.bench.time.now())
             assert written.counts.inserted == 1
             self.has_written.set()

@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 
 from syncd.records.parser import Parser
 from syncd.sources.cyclesoftware.customers import CUSTOMERS
-from syncd.storage.mirror import reading, writer
+from syncd.storage.mirror import table_locks, writer
 from syncd.storage.mirror.target import make_target
+from syncd.storage.mirror.turns import Turns
 from syncd.storage.postgres.database import Database
-from syncd.storage.postgres.turns import Turns
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LATER = datetime(2026, 5, 1, 13, tzinfo=UTC)
@@ -25,8 +25,8 @@ def _customer(number: int, city: str = "Oss", phones: tuple[str, ...] = ("tel",)
 async def _written(db: Database, records: list[bytes], *, now: datetime = NOW, unseen: bool = True) -> writer.Written:
     target = make_target(CUSTOMERS, Parser(CUSTOMERS, ZoneInfo("UTC")))
     async with db.transaction() as conn:
-        await writer.lock_tables(conn, "s", [target])
-        read = reading.read_page(target, records, whole=unseen)
+        await table_locks.lock_tables(conn, "s", [target])
+        read = target.intake.read(records, whole=unseen)
         return await writer.write_page(conn, target, "s", read, now=now, unseen=unseen)
 
 
@@ -66,8 +66,8 @@ async def test_one_odd_record_does_not_keep_the_others_from_being_copied(db: Dat
 
 async def test_what_the_page_before_has_brought_is_not_written_again(db: Database) -> None:
     target = make_target(CUSTOMERS, Parser(CUSTOMERS, ZoneInfo("UTC")))
-    first = reading.read_page(target, [_customer(1), _customer(2)], whole=True)
-    second = reading.read_page(target, [_customer(2), _customer(1, "Best"), _customer(3)], before=first.fingerprints)
+    first = target.intake.read([_customer(1), _customer(2)], whole=True)
+    second = target.intake.read([_customer(2), _customer(1, "Best"), _customer(3)], before=first.fingerprints)
     assert set(second.fingerprints) == {(1,), (3,)}
     assert set(second.settled) == {(1,), (2,), (3,)}
 

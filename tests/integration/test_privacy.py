@@ -18,7 +18,7 @@ from syncd.contract import Kind, Table
 from syncd.records.parser import Parser
 from syncd.records.privacy import Guard, place
 from syncd.sources import registry, specs
-from syncd.storage.mirror import reading, writer
+from syncd.storage.mirror import writer
 from syncd.storage.mirror.target import make_target
 from syncd.storage.postgres.database import Database
 from tests.cli.test_check import check
@@ -92,7 +92,7 @@ async def test_a_record_that_is_no_object_is_not_kept(make_bench: MakeBench) -> 
     bench = await make_bench(extra=RULES + KEY_LINE)
     target = bench.syncer.target("shop", "customers")
     sent = [b'"Zzyzxkanarie"', b'["Zzyzxkanarie"]', b"{'Zzyzxkanarie'", b'{"name": "Zzyzxkanarie"', b"\xff"]
-    read = reading.read_page(target, sent)
+    read = target.intake.read(sent)
     assert len(read.rejects) == len(sent)
     for reject, _ in read.rejects:
         assert "kanarie" not in reject.record.lower()
@@ -112,7 +112,7 @@ async def test_a_field_that_was_not_sent_does_not_keep_a_value_that_is_excluded_
         _sent({k: v for k, v in r.items() if k != "name"}) for r in bench.sandbox.truth("cyclesoftware", "customers")
     ]
     async with bench.db.transaction() as conn:
-        await writer.write_page(conn, target, "shop", reading.read_page(target, records), now=NOW)
+        await writer.write_page(conn, target, "shop", target.intake.read(records), now=NOW)
     assert await bench.rows("cyclesoftware.customers", "name IS NOT NULL") == []
     assert await bench.rows("cyclesoftware.customers", "street IS NOT NULL")
 
@@ -322,14 +322,14 @@ async def test_an_excluded_value_is_nowhere_and_all_else_is_kept(db: Database, n
     plain = make_target(table, Parser(table, ZONE))
     async with db.transaction() as conn:
         for whole in (False, True):
-            read = reading.read_page(target, [_sent(record), b'["kanarie-4711"'], whole=whole)
+            read = target.intake.read([_sent(record), b'["kanarie-4711"'], whole=whole)
             written = await writer.write_page(conn, target, "s", read, now=NOW)
         assert len(written.rejects) == 1, [reject.reason for reject, _ in written.rejects]
         held = [str(tuple(note)) for note in written.notes] + [reject.record for reject, _ in written.rejects]
-        rows = await conn.fetch(target.select_rows, "s", *([part] for part in written.keys[0]))
+        rows = await conn.fetch(target.statements.select_rows, "s", *([part] for part in written.keys[0]))
         held += [str(dict(rows[0]))]
-        await writer.write_page(conn, plain, "plain", reading.read_page(plain, [_sent(clean)]), now=NOW)
-        others = await conn.fetch(plain.select_rows, "plain", *([part] for part in written.keys[0]))
+        await writer.write_page(conn, plain, "plain", plain.intake.read([_sent(clean)]), now=NOW)
+        others = await conn.fetch(plain.statements.select_rows, "plain", *([part] for part in written.keys[0]))
     assert SECRET not in "\n".join(held).lower()
     names = {*excluded, *hashes, "geheim", *(str(path[-1]) for path in paths)}
     touched = {str(path[0]) for path in paths} | {"x", "onbekend"} | odd

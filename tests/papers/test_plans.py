@@ -5,7 +5,7 @@ import re
 import pytest
 
 from syncd.cli.commands.reports import questions
-from syncd.storage.mirror import writer
+from syncd.storage.mirror import table_locks
 from syncd.storage.postgres.database import Database
 from tests.papers import plans
 from tests.support.bench import MakeBench
@@ -34,9 +34,9 @@ async def test_changed_and_buried_rows_are_found_by_key_in_a_table_without_stati
     bench = await make_bench(customers=3_000, keeps=keeps)
     await bench.sync("shop.customers")
     target = bench.syncer.target("shop", "customers")
-    for at, statement in enumerate((target.update, target.bury)):
+    for at, statement in enumerate((target.statements.update, target.statements.bury)):
         async with bench.db.transaction() as conn:
-            await writer.lock_tables(conn, "shop", [target])
+            await table_locks.lock_tables(conn, "shop", [target])
             await conn.execute(f"SET LOCAL plan_cache_mode = force_generic_plan; PREPARE page_{at} AS {statement}")
             nothing = ", ".join(["NULL"] * len({*re.findall(r"\$\d+", statement)}))
             plan = "\n".join(row[0] for row in await conn.fetch(f"EXPLAIN EXECUTE page_{at}({nothing})"))

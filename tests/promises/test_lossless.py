@@ -17,7 +17,7 @@ from syncd.records.instant import microseconds
 from syncd.records.parser import Parser
 from syncd.records.rows import Reject, Row
 from syncd.sources import registry
-from syncd.storage.mirror import reading, writer
+from syncd.storage.mirror import writer
 from syncd.storage.mirror.target import make_target
 from syncd.storage.postgres.database import Database
 from tests.support import truth
@@ -124,10 +124,10 @@ async def test_every_record_can_be_given_back(db: Database, name: str, data: st.
     record = _keyed(table, data.draw(_values(tuple(some), 0)))
     target = make_target(table, Parser(table, ZONE))
     async with db.transaction() as conn:
-        written = await writer.write_page(conn, target, "s", reading.read_page(target, [_sent(record)]), now=NOW)
+        written = await writer.write_page(conn, target, "s", target.intake.read([_sent(record)]), now=NOW)
         assert written.counts.inserted == 1, written.rejects
         key = written.keys[0]
-        rows = await conn.fetch(target.select_rows, "s", *([part] for part in key))
+        rows = await conn.fetch(target.statements.select_rows, "s", *([part] for part in key))
     rebuilt = truth._rebuilt(rows[0], table)
     sent = json.loads(_sent(record), parse_float=Decimal)
     assert not truth._differing(name, _without_surrogates(rebuilt), _without_surrogates(sent), ZONE)
@@ -158,8 +158,8 @@ async def test_every_child_element_can_be_given_back(db: Database, numbers: Any)
     record = {"customer_id": next(_numbers), "phone_numbers": numbers}
     target = make_target(table, Parser(table, ZONE))
     async with db.transaction() as conn:
-        await writer.write_page(conn, target, "s", reading.read_page(target, [_sent(record)]), now=NOW)
-        parent = await conn.fetchrow(target.select_rows, "s", [record["customer_id"]])
+        await writer.write_page(conn, target, "s", target.intake.read([_sent(record)]), now=NOW)
+        parent = await conn.fetchrow(target.statements.select_rows, "s", [record["customer_id"]])
         rows = await conn.fetch(
             f"SELECT * FROM {target.children[0].name} WHERE customer_id = $1", record["customer_id"]
         )

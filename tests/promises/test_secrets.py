@@ -160,7 +160,7 @@ async def test_a_platform_key_is_stored_as_its_digest_also_where_its_record_is_r
     ['"pl4tform-key-4711"', '["pl4tform-key-4711"]', '{"key": ["pl4tform-key-4711"], "id": 1}', "{'pl4tform-key-4711'"],
 )
 def test_a_reject_of_a_record_with_secrets_holds_their_digest(bench: Bench, record: str) -> None:
-    parser = bench.syncer.target("shop", "platform_keys").parser
+    parser = bench.syncer.target("shop", "platform_keys").intake.parser
     rejected = parser.reject("why", record.encode())
     assert "pl4tform" not in rejected.record
     assert re.search("[0-9a-f]{64}", rejected.record)

@@ -21,7 +21,7 @@ from syncd.engine.syncer import Order, Syncer
 from syncd.errors import DatabaseError, DatabaseUnavailable, SyncdError
 from syncd.records.privacy import place
 from syncd.sources import registry
-from syncd.storage.mirror import erasure
+from syncd.storage.mirror import withheld
 from syncd.storage.postgres import database, migrations
 from syncd.storage.postgres.database import Database
 from syncd.upstream.purse import Charge
@@ -206,7 +206,7 @@ async def _withheld(settings: Config, opened: Database) -> list[Finding]:
             name, target = f"{source.name}.{stream.name}", syncer.target(source.name, stream.name)
             async with opened.connection() as conn:
                 found += await _unseen(conn, source.name, stream, target.table)
-                held = await erasure.count_held(conn, source.name, target)
+                held = await withheld.count_held(conn, source.name, target)
             if held:
                 told = ", ".join(f"{count:,} in {table}" for table, count in held.items())
                 detail = f"rows hold what is excluded or hashed now: {told}"

@@ -14,8 +14,8 @@ from syncd.contract import Kind, Stream
 from syncd.engine.syncer import Syncer
 from syncd.errors import SyncdError, UsageError
 from syncd.sources import registry
-from syncd.storage.mirror import erasure
-from syncd.storage.mirror.erasure import Counts
+from syncd.storage.mirror import erasure, withheld
+from syncd.storage.mirror.erasure import ByTable
 from syncd.storage.state import forgotten
 
 INT64 = range(-(2**63), 2**63)
@@ -70,14 +70,14 @@ async def run(
     return 0
 
 
-def _print(counts: Counts, title: str) -> None:
+def _print(counts: ByTable, title: str) -> None:
     if counts:
         console.print_table(title, ["table", "rows"], list(counts.items()))
     else:
         console.say(f"{title}; no row holds anything of it".removeprefix("; "))
 
 
-def _is_confirmed(task: "_Task", counts: Counts) -> bool:
+def _is_confirmed(task: "_Task", counts: ByTable) -> bool:
     if not sys.stdin.isatty():
         raise UsageError("there is no terminal to confirm this on", hint="Add --yes, or --dry-run to see what it does.")
     _print(counts, "")
@@ -148,11 +148,11 @@ class _Task(Protocol):
     done: str
     notes: Sequence[str]
 
-    async def rehearse(self) -> Counts:
+    async def rehearse(self) -> ByTable:
         """Return how many rows it would change, by table."""
         ...
 
-    async def go(self) -> Counts:
+    async def go(self) -> ByTable:
         """Do it and return how many rows it changed."""
         ...
 
@@ -173,18 +173,18 @@ class _Persons:
             f"typed wrongly? syncd forget {source}.{stream.name} KEY --undo, then a sync with --full",
         ]
 
-    async def rehearse(self) -> Counts:
-        counts: Counts = {}
+    async def rehearse(self) -> ByTable:
+        counts: ByTable = {}
         try:
             counts = await self._erase(commit=False)
         except _Rehearsed as rehearsed:
             counts = rehearsed.args[0]
         return counts
 
-    async def go(self) -> Counts:
+    async def go(self) -> ByTable:
         return await self._erase(commit=True)
 
-    async def _erase(self, *, commit: bool) -> Counts:
+    async def _erase(self, *, commit: bool) -> ByTable:
         others = [
             (other.name, self.syncer.target(self.source, other.name))
             for other in self.syncer.source(self.source)[0].streams
@@ -204,12 +204,12 @@ class _Persons:
 class _Return(_Persons):
     """Removes the markers of persons, so that they may come back."""
 
-    async def rehearse(self) -> Counts:
+    async def rehearse(self) -> ByTable:
         self.question = "Let them come back with the next full pass?"
         self.notes = [f"to have them back now: syncd sync {self.source}.{self.stream.name} --full"]
         return await super().rehearse()
 
-    async def _erase(self, *, commit: bool) -> Counts:
+    async def _erase(self, *, commit: bool) -> ByTable:
         async with self.syncer.database.transaction() as conn:
             count = await forgotten.unmark(conn, self.source, self.stream.name, self.keys)
             if not commit:
@@ -240,14 +240,14 @@ class _Fields:
         self.stream = stream
         self.target = syncer.target(source, stream)
 
-    async def rehearse(self) -> Counts:
+    async def rehearse(self) -> ByTable:
         async with self.syncer.database.connection() as conn:
-            return await erasure.count_held(conn, self.source, self.target)
+            return await withheld.count_held(conn, self.source, self.target)
 
-    async def go(self) -> Counts:
-        counts = await erasure.strip(self.syncer.database.transaction, self.source, self.stream, self.target)
+    async def go(self) -> ByTable:
+        counts = await withheld.strip(self.syncer.database.transaction, self.source, self.stream, self.target)
         async with self.syncer.database.connection() as conn:
-            if await erasure.count_held(conn, self.source, self.target):
+            if await withheld.count_held(conn, self.source, self.target):
                 raise SyncdError(
                     f"{self.source}.{self.stream}: a run writes these fields still",
                     hint="Let the daemon read the configuration (systemctl reload syncd), then do this again.",

@@ -13,7 +13,8 @@ from syncd.cli.session import load_config, opened_database
 from syncd.config import Config
 from syncd.errors import LockHeld, UsageError
 from syncd.sources import registry
-from syncd.storage.mirror import reading, writer
+from syncd.storage.mirror import writer
+from syncd.storage.mirror.table_locks import lock_tables
 from syncd.storage.postgres.database import Database
 from syncd.storage.state import runs
 
@@ -111,18 +112,18 @@ async def _replay(database: Database, syncer: "Syncer", entry: asyncpg.Record) -
     source, stream = entry["source"], entry["stream"]
     target = syncer.target(source, stream)
     async with database.transaction() as conn:
-        await writer.lock_tables(conn, source, [target])
+        await lock_tables(conn, source, [target])
         row = await conn.fetchrow(
             "SELECT record, last_seen_at FROM syncd.rejects WHERE reject_id = $1 FOR UPDATE", entry["reject_id"]
         )
         if row is None:
             return False
         await syncer.learn_forgotten(source, conn)
-        read = reading.read_page(target, [row["record"].encode()])
+        read = target.intake.read([row["record"].encode()])
         if read.rejects:
             return False
-        written = await writer.write_page(
-            conn, target, source, read, now=syncer.clock(), not_after=row["last_seen_at"], careful=True
+        written = await writer.write_row_by_row(
+            conn, target, source, read, now=syncer.clock(), not_after=row["last_seen_at"]
         )
         if written.rejects:
             return False

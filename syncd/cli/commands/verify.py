@@ -19,7 +19,8 @@ from syncd.contract import Page, Scope
 from syncd.engine.syncer import Order, Result, Syncer
 from syncd.errors import SyncdError
 from syncd.records.rows import Key, Row
-from syncd.storage.mirror import reading, writer
+from syncd.storage.mirror import writer
+from syncd.storage.mirror.table_locks import lock_tables
 from syncd.storage.mirror.target import Target
 from syncd.upstream.request import RunUpstream
 
@@ -156,9 +157,9 @@ class _Comparison:
 
     async def _judged(self, conn: asyncpg.Connection, page: Page) -> tuple[dict[Key, Row], dict[Key, list[Difference]]]:
         """Return the rows of a page and what differs; judged again if somebody was forgotten meanwhile."""
-        parser, generation = self.target.parser, await self.syncer.learn_forgotten(self.source, conn)
+        parser, generation = self.target.intake.parser, await self.syncer.learn_forgotten(self.source, conn)
         while True:
-            records = self.target.entered(page.records)
+            records = self.target.intake.admitted(page.records)
             rows = {row.key: row for record in records if isinstance(row := parser.parse(record), Row)}
             differing = await self._differing(conn, rows, page.requested_at)
             before, generation = generation, await self.syncer.learn_forgotten(self.source, conn)
@@ -172,7 +173,7 @@ class _Comparison:
         differing: dict[Key, list[Difference]] = {}
         if not rows:
             return differing
-        stored = await self._stored(conn, self.target, self.target.select_whole, *zip(*rows, strict=True))
+        stored = await self._stored(conn, self.target, self.target.statements.select_whole, *zip(*rows, strict=True))
         for key, row in rows.items():
             if _is_judged(stored.get(key), requested_at) and (fields := _fields(self.target, row, stored.get(key))):
                 differing[key] = [_difference(self.target, key, fields)]
@@ -226,11 +227,11 @@ class _Comparison:
 
     async def _repair(self, page: Page, rows: dict[Key, Row]) -> None:
         """Commit the records of some rows again, comparing every value."""
-        parser = self.target.parser
+        parser = self.target.intake.parser
         async with self.syncer.database.transaction() as conn:
-            await writer.lock_tables(conn, self.source, [self.target])
+            await lock_tables(conn, self.source, [self.target])
             await self.syncer.learn_forgotten(self.source, conn)
-            read = reading.read_page(self.target, [record for record in page.records if parser.key(record) in rows])
+            read = self.target.intake.read([record for record in page.records if parser.key(record) in rows])
             await writer.drop_hashes(conn, self.target, self.source, list(rows))
             for place, child in enumerate(self.target.children):
                 keys = [member.key for row in rows.values() for member in row.children[place] or ()]
@@ -254,11 +255,11 @@ def _fields(target: Target, row: Row, stored: asyncpg.Record | None) -> list[str
     """Return the names of the fields in which a record differs from its stored row."""
     if stored is None:
         return ["missing here"]
-    if stored["_deleted_at"] is not None and not target.gone(row):
+    if stored["_deleted_at"] is not None and not target.layout.gone(row):
         return ["buried here, alive upstream"]
-    if stored["_deleted_at"] is None and target.gone(row):
+    if stored["_deleted_at"] is None and target.layout.gone(row):
         return ["alive here, deleted upstream"]
-    pairs = {name: (value, stored[name]) for name, value in zip(target.columns, row.values, strict=True)}
+    pairs = {name: (value, stored[name]) for name, value in zip(target.layout.columns, row.values, strict=True)}
     differing = [
         name for name, (sent, kept) in pairs.items() if name not in row.absent and not _same(target, name, sent, kept)
     ]
@@ -268,7 +269,7 @@ def _fields(target: Target, row: Row, stored: asyncpg.Record | None) -> list[str
 
 
 def _same(target: Target, name: str, sent: Any, kept: Any) -> bool:
-    if name in target.json_columns:
+    if name in target.layout.json_columns:
         return bool(_tree(sent) == _tree(kept))
     return bool(sent == kept)
 

@@ -4,10 +4,10 @@ Only makes SQL; the mirror executes it. What is kept is written by the statement
 statement all see the rows as they were before it, and nothing can come between.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from syncd.contract import Table
+from syncd.storage.mirror.layout import Layout, literal, quoted
 
 SCHEMA = "history"
 CHANNEL = "syncd_changes"
@@ -18,9 +18,10 @@ RUN = "syncd.run"
 """The setting that holds the number of the run, for the length of a transaction."""
 
 # Under the lock nobody else adds a change, so the numbers have no gap and stand in the order of the commits. A sequence
-# gives numbers in the order in which they are asked for: whoever remembers the last one loses what commits after it.
-TAKE_LINE = f"SELECT pg_advisory_xact_lock($1), pg_notify('{CHANNEL}', $2)"
-_NUMBER = "(SELECT coalesce(max(id), 0) FROM syncd.changes) + row_number() OVER ()"
+# would give numbers in the order in which they are asked for: a reader that remembers the last number would miss a
+# change with a lower number that commits later.
+LOCK_FEED = f"SELECT pg_advisory_xact_lock($1), pg_notify('{CHANNEL}', $2)"
+NUMBER = "(SELECT coalesce(max(id), 0) FROM syncd.changes) + row_number() OVER ()"
 _COLUMNS = "id, source, stream, table_name, key, operation, changed, changed_at, run_id"
 _RUN_ID = f"nullif(current_setting('{RUN}', true), '')::bigint"
 
@@ -28,6 +29,11 @@ _RUN_ID = f"nullif(current_setting('{RUN}', true), '')::bigint"
 def table_name(table: Table) -> str:
     """Return the name of the table in schema `history` that holds the old versions of a table's rows."""
     return f"{table.schema}_{table.name}"
+
+
+def versions_of(table: Table) -> str:
+    """Return the quoted name of the table that holds the old versions of a table's rows."""
+    return f"{quoted(SCHEMA)}.{quoted(table_name(table))}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,17 +45,12 @@ class Kept:
     changes: bool = False
 
 
+@dataclass(frozen=True)
 class Recorder:
     """Makes the statements of one table that keep what its rows were, or tell of their changes."""
 
-    def __init__(self, table: Table, kept: Kept, types: Mapping[str, str]) -> None:
-        self.kept = kept
-        self.history = f"{quoted(SCHEMA)}.{quoted(table_name(table))}"
-        self._types = types
-        self._name = f"{quoted(table.schema)}.{quoted(table.name)}"
-        self._place = f"{literal(kept.stream)}, {literal(f'{table.schema}.{table.name}')}"
-        self._key = table.key
-        self._content = [*(column.name for column in table.columns if column.name not in table.key), "_extra"]
+    layout: Layout
+    kept: Kept
 
     def stamp(self, now: str) -> str:
         """Return the new `_changed_at` of a row: that of a row with versions never goes back nor stands still."""
@@ -63,18 +64,19 @@ class Recorder:
         if not self.kept.history and not self.kept.changes:
             return f"{update} RETURNING {returned}"
         parts = [f"changed AS ({update} RETURNING t.*)"]
-        own = " AND ".join(f"old.{name} = new.{name}" for name in ("source", *map(quoted, self._key)))
-        pairs = f"FROM changed AS new JOIN {self._name} AS old ON {own}"
+        table = self.layout.table
+        own = " AND ".join(f"old.{name} = new.{name}" for name in ("source", *map(quoted, table.key)))
+        pairs = f"FROM changed AS new JOIN {self.layout.name} AS old ON {own}"
         if self.kept.history:
-            names = ["source", *map(quoted, [*self._key, *self._content]), "_deleted_at"]
+            names = ["source", *map(quoted, [*table.key, *self._content]), "_deleted_at"]
             parts.append(
-                f"kept AS (INSERT INTO {self.history} ({', '.join(names)}, valid_from, valid_to)"
+                f"kept AS (INSERT INTO {versions_of(table)} ({', '.join(names)}, valid_from, valid_to)"
                 f" SELECT {', '.join(f'old.{name}' for name in names)}, old._changed_at, new._changed_at {pairs}"
                 " ON CONFLICT DO NOTHING)"  # the mirror alone was restored: a version of that time is kept already
             )
         if self.kept.changes:
             parts.append(
-                f"told AS (INSERT INTO syncd.changes ({_COLUMNS}) SELECT {_NUMBER}, new.source, {self._place},"
+                f"told AS (INSERT INTO syncd.changes ({_COLUMNS}) SELECT {NUMBER}, new.source, {self._place},"
                 f" {self._key_of('new')}, CASE WHEN new._deleted_at IS NOT NULL THEN 'delete'"
                 " WHEN old._deleted_at IS NOT NULL THEN 'insert' ELSE 'update' END,"
                 f" CASE WHEN new._deleted_at IS NULL AND old._deleted_at IS NULL THEN {self._differing()} END,"
@@ -85,15 +87,22 @@ class Recorder:
     @property
     def tell_new(self) -> str:
         """The statement that tells of rows just copied: source, now, then one array per column of the key."""
-        names = ", ".join(map(quoted, self._key))
-        arrays = ", ".join(f"${place}::{self._types[name]}[]" for place, name in enumerate(self._key, 3))
         return (
-            f"INSERT INTO syncd.changes ({_COLUMNS}) SELECT {_NUMBER}, $1, {self._place}, {self._key_of('new')},"
-            f" 'insert', NULL, $2, {_RUN_ID} FROM unnest({arrays}) AS new({names})"
+            f"INSERT INTO syncd.changes ({_COLUMNS}) SELECT {NUMBER}, $1, {self._place}, {self._key_of('new')},"
+            f" 'insert', NULL, $2, {_RUN_ID} FROM unnest({self.layout.arrays(3)}) AS new({self.layout.key_names})"
         )
 
+    @property
+    def _place(self) -> str:
+        return f"{literal(self.kept.stream)}, {literal(self.layout.plain_name)}"
+
+    @property
+    def _content(self) -> list[str]:
+        return [*(name for name in self.layout.columns if name not in self.layout.table.key), "_extra"]
+
     def _key_of(self, row: str) -> str:
-        return f"jsonb_build_object({', '.join(f'{literal(name)}, {row}.{quoted(name)}' for name in self._key)})"
+        pairs = (f"{literal(name)}, {row}.{quoted(name)}" for name in self.layout.table.key)
+        return f"jsonb_build_object({', '.join(pairs)})"
 
     def _differing(self) -> str:
         cases = (
@@ -101,13 +110,3 @@ class Recorder:
             for name in self._content
         )
         return f"array_remove(ARRAY[{', '.join(cases)}]::text[], NULL)"
-
-
-def quoted(name: str) -> str:
-    """Return a name as SQL writes it."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """Return a text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"

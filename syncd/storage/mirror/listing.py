@@ -5,15 +5,17 @@ All functions work inside the caller's transaction and never commit.
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import asyncpg
 
 from syncd.contract import Scope
+from syncd.records.page import Read
 from syncd.records.rows import Key
-from syncd.storage.mirror.history import literal, quoted
-from syncd.storage.mirror.reading import Read
-from syncd.storage.mirror.target import NOT_SEEN_SINCE, Target, in_scope
-from syncd.storage.mirror.writer import WAYS
+from syncd.storage.mirror.layout import Layout, literal, quoted
+from syncd.storage.mirror.statements import NOT_SEEN_SINCE
+from syncd.storage.mirror.table_locks import WAYS
+from syncd.storage.mirror.target import Target
 from syncd.storage.state import forgotten
 from syncd.storage.state.runs import CONDITION_FIRST, Condition
 
@@ -26,9 +28,10 @@ async def remember_seen(
     conn: asyncpg.Connection, target: Target, source: str, stream: str, keys: Sequence[Key], *, seen_at: datetime
 ) -> None:
     """Remember which keys a page of a full listing held, for `missing` at its end; a restart goes on with them."""
+    hashes = target.layout.key_hashes(4)
     await conn.execute(
-        f"INSERT INTO syncd.seen (source, stream, seen_at, keys) SELECT $1, $2, $3, ARRAY({target.key_hashes})",
-        source, stream, seen_at, *target.key_columns(keys),
+        f"INSERT INTO syncd.seen (source, stream, seen_at, keys) SELECT $1, $2, $3, ARRAY({hashes})",
+        source, stream, seen_at, *target.layout.key_columns(keys),
     )  # fmt: skip
 
 
@@ -45,7 +48,7 @@ async def holds_any(conn: asyncpg.Connection, target: Target, source: str) -> bo
 
 async def count_alive(conn: asyncpg.Connection, target: Target, source: str, scope: Scope) -> int:
     """Return how many rows in scope are alive."""
-    where, values = in_scope(target, scope, 2)
+    where, values = _in_scope(target.layout, scope, 2)
     count: int = await conn.fetchval(
         f"SELECT count(*) FROM {target.name} t WHERE t.source = $1 AND t._deleted_at IS NULL{where}", source, *values
     )
@@ -68,19 +71,19 @@ async def missing(
     Rows changed after `not_after`, or after the first remembered page was requested, are left out: somebody saw them
     alive since. For the rest of the transaction tables are read from end to end.
     """
-    where, values = in_scope(target, scope, 4 + len(target.table.key))
-    own = ", ".join(f"t.{quoted(key)}" for key in target.table.key)
+    where, values = _in_scope(target.layout, scope, 4 + len(target.table.key))
+    layout = target.layout
     # right after a first load there are no statistics: the planner would compare every row with every key
     await conn.execute(f"SELECT {_BY_TABLE}")
     found = await conn.fetch(
         "WITH seen AS MATERIALIZED ("
         "  SELECT unnest(keys) AS h FROM syncd.seen WHERE source = $1 AND stream = $2"
-        f"  UNION ALL {target.key_hashes}"
-        f") SELECT {own} FROM {target.name} t LEFT JOIN seen ON seen.h = {target.key_hash}"
+        f"  UNION ALL {layout.key_hashes(4)}"
+        f") SELECT {layout.own_key} FROM {target.name} t LEFT JOIN seen ON seen.h = {layout.key_hash}"
         f" WHERE t.source = $1 AND t._deleted_at IS NULL{where} AND seen.h IS NULL AND "
         + NOT_SEEN_SINCE.format("least($3, (SELECT min(seen_at) FROM syncd.seen WHERE source = $1 AND stream = $2))")
-        + f" ORDER BY {own} LIMIT {limit}",
-        source, stream, not_after, *target.key_columns(keys), *values,
+        + f" ORDER BY {layout.own_key} LIMIT {limit}",
+        source, stream, not_after, *target.layout.key_columns(keys), *values,
     )  # fmt: skip
     return [tuple(row) for row in found]
 
@@ -93,15 +96,22 @@ def as_listed(target: Target, source: str, stream: str, scope: Scope, read: Read
     there are no statistics.
     """
     first, width = CONDITION_FIRST, len(target.table.key)
-    names = ", ".join(map(quoted, target.table.key))
-    listed = f"FROM unnest({target.arrays(first + 2)}, ${first + 2 + width}::bytea[]) AS t({names}, _hash)"
+    names = target.layout.key_names
+    listed = f"FROM unnest({target.layout.arrays(first + 2)}, ${first + 2 + width}::bytea[]) AS t({names}, _hash)"
     stored = f"FROM {target.name} t WHERE t.source = ${first}"
-    where, values = in_scope(target, scope, first + 3 + width)
+    where, values = _in_scope(target.layout, scope, first + 3 + width)
     condition = (
         f"NOT EXISTS (SELECT {names}, _hash {listed} EXCEPT SELECT {names}, _hash {stored})"
         f" AND NOT EXISTS (SELECT {names} {stored} AND t._deleted_at IS NULL{where} EXCEPT SELECT {names} {listed})"
         f" AND NOT EXISTS (SELECT FROM syncd.seen WHERE source = ${first} AND stream = ${first + 1})"
         f" AND {forgotten.generation(f'${first}')} = {literal(read.generation)}"
     )
-    keys = target.key_columns(read.fingerprints)
+    keys = target.layout.key_columns(read.fingerprints)
     return Condition(sql=condition, values=(source, stream, *keys, list(read.fingerprints.values()), *values))
+
+
+def _in_scope(layout: Layout, scope: Scope, place: int) -> tuple[str, list[list[Any]]]:
+    """Return a condition on the table as `t`: its rows are in scope; its parameter, if it has one, is `$place`."""
+    if scope.column is None:
+        return "", []
+    return f" AND t.{quoted(scope.column)} = ANY(${place}::{layout.types[scope.column]}[])", [list(scope.values)]

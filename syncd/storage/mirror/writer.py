@@ -5,30 +5,26 @@ parsed nor written; a parsed row that equals the stored one is not written eithe
 straight into their table; changed ones go into one UPDATE per page.
 """
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, compress, repeat
 from typing import Any
 
 import asyncpg
-import msgspec
 
-from syncd import counters
 from syncd.records.instant import microseconds
+from syncd.records.page import Read
 from syncd.records.rows import Columns, Key, Note, Reject, Row
-from syncd.storage.mirror import history
-from syncd.storage.mirror.reading import Read, read_admitted
+from syncd.storage.mirror.absent import filled
+from syncd.storage.mirror.statements import BOOKKEEPING
+from syncd.storage.mirror.table_locks import lock_feed
 from syncd.storage.mirror.target import Target
-from syncd.storage.postgres.locks import lock_number
-from syncd.storage.postgres.turns import Turns
+from syncd.storage.mirror.turns import Turns
 from syncd.storage.state.runs import Counts
 
 ROW_FAULTS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError, OverflowError)
 """What PostgreSQL or the driver raise when one value of one row is to blame."""
-
-WAYS = ("hashjoin", "material", "memoize", "mergejoin", "seqscan")
-_BY_KEY = ", ".join(f"set_config('enable_{way}', 'off', true)" for way in WAYS)
 
 
 @dataclass(slots=True)
@@ -41,42 +37,15 @@ class Written:
     notes: list[Note] = field(default_factory=list)
 
 
-async def lock_tables(
-    conn: asyncpg.Connection, source: str, targets: Collection[Target], *, run_id: int | None = None
-) -> None:
-    """Hold other writers of the same source's tables off until the transaction ends; always in the same order.
-
-    Until then rows are looked up by key only. PostgreSQL keeps the plan of a statement: one that was best while the
-    table was small would read it from end to end for each page of a first load.
-    """
-    numbers = [lock_number("table", source, name) for name in sorted(target.name for target in targets)]
-    tells = run_id is not None and any(target.recorder.kept.changes for target in targets)
-    settings = f"{_BY_KEY}, set_config('{history.RUN}', '{run_id}', true)" if tells else _BY_KEY
-    with counters.waiting_for_lock(source):
-        await conn.execute(
-            f"SELECT pg_advisory_xact_lock(number), {settings} FROM unnest($1::bigint[]) number", numbers
-        )
-
-
-async def take_line(conn: asyncpg.Connection, target: Target, source: str) -> None:
-    """Before changes that are told of: let no other transaction tell of any until this one ends.
-
-    Who waits here holds its tables already, and who holds the line waits for no table: there is no deadlock.
-    """
-    if target.recorder.kept.changes:
-        with counters.waiting_for_lock(source):
-            await conn.execute(history.TAKE_LINE, lock_number(history.FEED), f"{source}.{target.recorder.kept.stream}")
-
-
 async def _tell_new(
     conn: asyncpg.Connection, target: Target, source: str, columns: Sequence[Sequence[Any]], *, now: datetime
 ) -> None:
     """Tell of rows just copied, given as columns; one that came as a tombstone never was there."""
-    keys = [columns[target.columns.index(name)] for name in target.table.key]
-    if target.deleted_at is not None:
-        alive = [flag is not True for flag in columns[target.deleted_at]]
+    keys = [columns[target.layout.columns.index(name)] for name in target.table.key]
+    if target.layout.flag_at is not None:
+        alive = [flag is not True for flag in columns[target.layout.flag_at]]
         keys = [list(compress(column, alive)) for column in keys]
-    await conn.execute(target.recorder.tell_new, source, now, *map(list, keys))
+    await conn.execute(target.statements.tell_new, source, now, *map(list, keys))
 
 
 async def write_page(
@@ -87,7 +56,6 @@ async def write_page(
     *,
     now: datetime,
     not_after: datetime | None = None,
-    careful: bool = False,
     unseen: bool = False,
     turns: Turns | None = None,
 ) -> Written:
@@ -95,39 +63,53 @@ async def write_page(
 
     `unseen` says that the rows that were read together are most likely new: they are not looked up first. `turns`
     hears when PostgreSQL is at work and this process is not. `not_after` protects rows that were changed later than
-    that instant (a backfill must not undo what a live run fetched after it). `careful` writes row by row, so that one
-    row that PostgreSQL refuses becomes a reject instead of costing the page.
+    that instant (a backfill must not undo what a live run fetched after it). Raises one of ROW_FAULTS if PostgreSQL
+    refuses a value: the transaction must roll back, and `write_row_by_row` finds out which row it was.
     """
-    parser, settled = target.parser, read.settled
+    settled, turns = read.settled, turns or Turns()
     written = Written(Counts(seen=read.seen, rejected=len(read.rejects)), list(settled), list(read.rejects))
-    left, turns = read.fingerprints, turns or Turns()
-    if unseen and not careful:
+    left = read.fingerprints
+    if unseen:
         left = await _copy_new(conn, target, source, read, left, written, now=now, turns=turns)
     new, old = await _differing(conn, target, source, left, not_after, turns)
-    if new and not careful:
+    if new:
         if not read.columns:
-            read = read_admitted(target, [settled[key] for key in new], list(new), whole=True)
+            read = target.intake.read_admitted([settled[key] for key in new], list(new), whole=True)
         new = await _copy_new(conn, target, source, read, new, written, now=now, turns=turns)
     if new or old:
-        await take_line(conn, target, source)
-    rows: list[tuple[Row, bytes]] = []
-    for key, fingerprint in {**new, **old}.items():
-        row = parser.parse(settled[key])
-        if isinstance(row, Row):
-            rows.append((row, fingerprint))
-            written.notes.extend(row.notes)
-        else:
-            written.rejects.append((row, fingerprint))
-            written.counts.rejected += 1
-    for chunk in [[pair] for pair in rows] if careful else [rows] if rows else []:
+        await lock_feed(conn, target, source)
+    if rows := _parsed(target, settled, {**new, **old}, written):
+        inserted, updated = await _write_rows(conn, target, source, rows, old, now=now)
+        written.counts.inserted += inserted
+        written.counts.updated += len(updated)
+    return written
+
+
+async def write_row_by_row(
+    conn: asyncpg.Connection,
+    target: Target,
+    source: str,
+    read: Read,
+    *,
+    now: datetime,
+    not_after: datetime | None = None,
+) -> Written:
+    """Write the records of one page like `write_page`, but each row by itself.
+
+    A row that PostgreSQL refuses becomes a reject, and does not cost the page.
+    """
+    settled = read.settled
+    written = Written(Counts(seen=read.seen, rejected=len(read.rejects)), list(settled), list(read.rejects))
+    new, old = await _differing(conn, target, source, read.fingerprints, not_after, Turns())
+    if new or old:
+        await lock_feed(conn, target, source)
+    for row, fingerprint in _parsed(target, settled, {**new, **old}, written):
         try:
-            async with _savepoint(conn, careful):
-                inserted, updated = await _write_rows(conn, target, source, chunk, old, now=now)
+            async with conn.transaction():
+                inserted, updated = await _write_rows(conn, target, source, [(row, fingerprint)], old, now=now)
         except ROW_FAULTS as fault:
-            if not careful:
-                raise
             reason = f"PostgreSQL refuses a value: {type(fault).__name__}"
-            written.rejects.append((parser.reject(reason, settled[chunk[0][0].key]), chunk[0][1]))
+            written.rejects.append((target.intake.parser.reject(reason, settled[row.key]), fingerprint))
             written.counts.rejected += 1
             continue
         written.counts.inserted += inserted
@@ -135,19 +117,20 @@ async def write_page(
     return written
 
 
-class _savepoint:  # noqa: N801  (reads as a function)
-    """A savepoint, or nothing at all."""
-
-    def __init__(self, conn: asyncpg.Connection, wanted: bool) -> None:
-        self._transaction = conn.transaction() if wanted else None
-
-    async def __aenter__(self) -> None:
-        if self._transaction:
-            await self._transaction.start()
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_rest: object) -> None:
-        if self._transaction:
-            await (self._transaction.rollback() if kind else self._transaction.commit())
+def _parsed(
+    target: Target, settled: Mapping[Key, bytes], wanted: Mapping[Key, bytes], written: Written
+) -> list[tuple[Row, bytes]]:
+    """Return the rows of the wanted records with their fingerprints; adds their drift and rejects to `written`."""
+    rows: list[tuple[Row, bytes]] = []
+    for key, fingerprint in wanted.items():
+        row = target.intake.parser.parse(settled[key])
+        if isinstance(row, Row):
+            rows.append((row, fingerprint))
+            written.notes.extend(row.notes)
+        else:
+            written.rejects.append((row, fingerprint))
+            written.counts.rejected += 1
+    return rows
 
 
 async def _differing(
@@ -166,9 +149,9 @@ async def _differing(
     old: dict[Key, bytes] = {}
     if fingerprints:
         keys, given = list(fingerprints), list(fingerprints.values())
-        columns = target.key_columns(keys)
+        columns = target.layout.key_columns(keys)
         turns.sent()
-        differing = await conn.fetch(target.select_differing, source, *columns, given)
+        differing = await conn.fetch(target.statements.select_differing, source, *columns, given)
         turns.back()
         for place, changed_at in differing:
             if changed_at is None:
@@ -196,7 +179,7 @@ async def _copy_new(
     columns, keys = read.columns_of(wanted)
     if columns is None:
         return wanted
-    await take_line(conn, target, source)
+    await lock_feed(conn, target, source)
     await conn.execute("SAVEPOINT copied")
     try:
         await _copy_columns(conn, target, source, columns, [wanted[key] for key in keys], now=now, turns=turns)
@@ -222,18 +205,18 @@ async def _copy_columns(
     """Copy rows of new keys, with their child rows, straight into their tables."""
     at = microseconds(now)
     kept: dict[str, Iterable[Any]] = {"_first_seen_at": repeat(at), "_changed_at": repeat(at), "_hash": fingerprints}
-    if target.deleted_at is not None:
-        kept["_deleted_at"] = [at if flag else None for flag in columns.values[target.deleted_at]]
+    if target.layout.flag_at is not None:
+        kept["_deleted_at"] = [at if flag else None for flag in columns.values[target.layout.flag_at]]
     if columns.extras:
         kept["_extra"] = columns.extras
     await conn.copy_records_to_table(
         target.table.name,
         schema_name=target.table.schema,
-        columns=["source", *target.columns, *kept],
+        columns=["source", *target.layout.columns, *kept],
         records=chain(zip(repeat(source), *columns.values, *kept.values()), _calling(turns.sent)),
     )
     turns.back()
-    if target.recorder.kept.changes:
+    if target.kept.changes:
         await _tell_new(conn, target, source, columns.values, now=now)
     for child, (rows, counts) in zip(target.children, columns.children, strict=True):
         if rows.values:
@@ -263,24 +246,25 @@ async def _write_rows(
     for place, child in enumerate(target.children):
         touched |= await _write_family(conn, child, source, place, rows, now=now)
     if new:
-        gone = target.gone
+        gone = target.layout.gone
         await conn.copy_records_to_table(
             target.table.name,
             schema_name=target.table.schema,
-            columns=target.copy_columns,
+            columns=["source", *target.layout.columns, *BOOKKEEPING],
             records=[
                 (source, *row.values, now, now, now if gone(row) else None, row.extra, fingerprint)
                 for row, fingerprint in new
             ],
         )
-        if target.recorder.kept.changes:
+        if target.kept.changes:
             await _tell_new(conn, target, source, list(zip(*(row.values for row, _ in new), strict=True)), now=now)
     updated: list[Key] = []
     if old:
         given = [
-            (*row.values, row.extra, fingerprint, target.gone(row), row.key in touched) for row, fingerprint in old
+            (*row.values, row.extra, fingerprint, target.layout.gone(row), row.key in touched)
+            for row, fingerprint in old
         ]
-        found = await conn.fetch(target.update, source, now, *map(list, zip(*given, strict=True)))
+        found = await conn.fetch(target.statements.update, source, now, *map(list, zip(*given, strict=True)))
         updated = [tuple(row) for row in found]
     return len(new), updated
 
@@ -292,32 +276,10 @@ async def _keep_absent(
     keys = [row.key for row, _ in rows if row.absent or None in row.children]
     if not keys:
         return rows
-    found = await conn.fetch(target.select_rows, source, *map(list, zip(*keys, strict=True)))
-    places = [target.columns.index(name) for name in target.table.key]
+    found = await conn.fetch(target.statements.select_rows, source, *map(list, zip(*keys, strict=True)))
+    places = [target.layout.columns.index(name) for name in target.table.key]
     stored = {tuple(row[place] for place in places): row for row in found}
-    return [(_filled(target, row, stored.get(row.key)), fingerprint) for row, fingerprint in rows]
-
-
-def _filled(target: Target, row: Row, before: asyncpg.Record | None) -> Row:
-    if before is None:
-        return row
-    values = tuple(
-        before[index] if name in row.absent else value
-        for index, (name, value) in enumerate(zip(target.columns, row.values, strict=True))
-    )
-    kept = {str(column.path[0]) for column in target.table.columns if column.name in row.absent}
-    kept |= {child.field for child, rows in zip(target.table.children, row.children, strict=False) if rows is None}
-    return row._replace(values=values, extra=_carried(row.extra, before["_extra"], kept))
-
-
-def _carried(extra: str | None, before: str | None, names: set[str]) -> str | None:
-    """Return `extra` with those members of the stored one whose field was missing this time."""
-    if not before:
-        return extra
-    fields = msgspec.json.decode(extra, type=dict[str, msgspec.Raw]) if extra else {}
-    stored = msgspec.json.decode(before, type=dict[str, msgspec.Raw])
-    fields = {name: raw for name, raw in stored.items() if name in names} | fields
-    return msgspec.json.encode(fields).decode() if fields else None
+    return [(filled(target.layout, row, stored.get(row.key)), fingerprint) for row, fingerprint in rows]
 
 
 async def _write_family(
@@ -339,7 +301,7 @@ async def _write_family(
     if not keys:
         return frozenset()
     width = len(next(iter(keys)))
-    stored = await conn.fetch(child.select_family, source, [key[0] for key in keys])
+    stored = await conn.fetch(child.statements.select_family, source, [key[0] for key in keys])
     known = {tuple(row[:-1]): row[-1] for row in stored if tuple(row[:width]) in keys}
     rows = [(row, fingerprint) for _, found, fingerprint in families for row in found or ()]
     inserted, updated = await _write_rows(conn, child, source, rows, known, now=now)
@@ -367,11 +329,11 @@ async def bury(
     """
     if not keys:
         return 0
-    await take_line(conn, target, source)
-    found = await conn.fetch(target.bury, source, now, *map(list, zip(*keys, strict=True)), not_after)
+    await lock_feed(conn, target, source)
+    found = await conn.fetch(target.statements.bury, source, now, *map(list, zip(*keys, strict=True)), not_after)
     buried = {tuple(row) for row in found}
     for child in target.children:
-        stored = await conn.fetch(child.select_family, source, [key[0] for key in buried])
+        stored = await conn.fetch(child.statements.select_family, source, [key[0] for key in buried])
         orphans = [tuple(row[:-1]) for row in stored if row[-1] and tuple(row[: len(keys[0])]) in buried]
         await bury(conn, child, source, orphans, now=now)
     return len(buried)
@@ -379,4 +341,4 @@ async def bury(
 
 async def drop_hashes(conn: asyncpg.Connection, target: Target, source: str, keys: Sequence[Key]) -> None:
     """Drop the fingerprints of rows, so that their next record is compared value by value."""
-    await conn.execute(target.drop_hashes, source, *map(list, zip(*keys, strict=True)))
+    await conn.execute(target.statements.drop_hashes, source, *map(list, zip(*keys, strict=True)))

@@ -1,0 +1,109 @@
+"""The text of the statements that read and write one table of the mirror; made once per target. No I/O."""
+
+from dataclasses import dataclass
+
+from syncd.storage.mirror.history import Kept, Recorder
+from syncd.storage.mirror.layout import Layout, quoted
+
+NOT_SEEN_SINCE = "(t._changed_at <= {0} OR t._changed_at > {0} + interval '7 days')"
+"""A row that changed a week after a listing began was written by a clock that was wrong: no listing takes so long."""
+BOOKKEEPING = ("_first_seen_at", "_changed_at", "_deleted_at", "_extra", "_hash")
+"""The columns that syncd adds to those of the upstream."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statements:
+    """The statements of one table. The first parameter is always the source; keys are one array per key column.
+
+    select_rows       the columns and `_extra` of the rows with these keys
+    select_whole      every column of the rows with these keys
+    select_differing  the places in the given arrays whose fingerprint is not stored, and `_changed_at` of these rows
+    select_family     the keys of the rows with these first key columns, and whether each is alive
+    update            lays changed rows over the stored ones
+    bury              sets the tombstone of the rows with these keys
+    drop_hashes       drops the fingerprints of the rows with these keys
+    tell_new          tells of rows that were just copied
+    """
+
+    select_rows: str
+    select_whole: str
+    select_differing: str
+    select_family: str
+    update: str
+    bury: str
+    drop_hashes: str
+    tell_new: str
+
+
+def statements_of(layout: Layout, kept: Kept) -> Statements:
+    """Return the statements of a table, of which `kept` is kept."""
+    recorder = Recorder(layout, kept)
+    keys = layout.table.key
+    whole = ", ".join(f"t.{quoted(column)}" for column in layout.columns)
+    where = _where_key(layout)
+    parents = f" AND t.{quoted(keys[0])} = ANY($2::{layout.types[keys[0]]}[])" if len(keys) > 1 else ""
+    return Statements(
+        select_rows=f"SELECT {whole}, t._extra {where}",
+        select_whole=f"SELECT t.* {where}",
+        select_differing=(
+            f"SELECT k._place, t._changed_at FROM unnest({layout.arrays(2)}, ${len(keys) + 2}::bytea[])"
+            f" WITH ORDINALITY AS k({layout.key_names}, _hash, _place)"
+            f" LEFT JOIN {layout.name} t ON t.source = $1 AND {layout.joined}"
+            " WHERE t._hash IS DISTINCT FROM k._hash ORDER BY k._place"
+        ),
+        select_family=(
+            f"SELECT {layout.own_key}, t._deleted_at IS NULL FROM {layout.name} t WHERE t.source = $1{parents}"
+        ),
+        update=recorder.keeping(_update(layout, recorder), layout.own_key),
+        bury=recorder.keeping(_bury(layout, recorder), layout.own_key),
+        drop_hashes=(
+            f"UPDATE {layout.name} t SET _hash = NULL"
+            f" FROM unnest({layout.arrays(2)}) AS k({layout.key_names}) WHERE t.source = $1 AND {layout.joined}"
+        ),
+        tell_new=recorder.tell_new,
+    )
+
+
+def _where_key(layout: Layout) -> str:
+    """Return the FROM and WHERE of a statement that reads rows by their keys, which begin at `$2`."""
+    keys = layout.table.key
+    if len(keys) == 1:
+        return f"FROM {layout.name} t WHERE t.source = $1 AND t.{quoted(keys[0])} = ANY({layout.arrays(2)})"
+    return (
+        f"FROM unnest({layout.arrays(2)}) AS k({layout.key_names})"
+        f" JOIN {layout.name} t ON t.source = $1 AND {layout.joined}"
+    )
+
+
+def _update(layout: Layout, recorder: Recorder) -> str:
+    content = [column for column in layout.columns if column not in layout.table.key]
+    given = [*layout.columns, "_extra", "_hash", "_gone", "_touched"]
+    types = [*(layout.types[column] for column in layout.columns), "jsonb", "bytea", "boolean", "boolean"]
+    arrays = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(types, 3))
+    sets = "".join(f"{quoted(column)} = k.{quoted(column)}, " for column in [*content, "_extra", "_hash"])
+    differs = " OR ".join(f"t.{quoted(column)} IS DISTINCT FROM k.{quoted(column)}" for column in [*content, "_extra"])
+    return (
+        f"UPDATE {layout.name} t SET {sets}_changed_at = {recorder.stamp('$2')},"
+        " _deleted_at = CASE WHEN k._gone THEN coalesce(t._deleted_at, $2) END"
+        f" FROM {_given(arrays, ', '.join(map(quoted, given)))} WHERE t.source = k._source AND {layout.joined}"
+        f" AND (k._touched OR {differs} OR k._gone = (t._deleted_at IS NULL))"
+    )
+
+
+def _bury(layout: Layout, recorder: Recorder) -> str:
+    not_after = f"${len(layout.table.key) + 3}"
+    return (
+        f"UPDATE {layout.name} t SET _deleted_at = $2, _changed_at = {recorder.stamp('$2')}, _hash = NULL"
+        f" FROM {_given(layout.arrays(3), layout.key_names)}"
+        f" WHERE t.source = k._source AND {layout.joined} AND t._deleted_at IS NULL"
+        f" AND ({not_after}::timestamptz IS NULL OR {NOT_SEEN_SINCE.format(not_after)})"
+    )
+
+
+def _given(arrays: str, names: str) -> str:
+    """Return arrays as rows `k` of an UPDATE, with its source (`$1`) beside each.
+
+    Only so are rows found by their whole key. With the source as a constant, a table without statistics (as after a
+    first load) seems to hold a few rows of it, and each of them is compared with every one that is given.
+    """
+    return f"(SELECT $1::text AS _source, * FROM unnest({arrays}) AS k({names}) OFFSET 0) AS k"

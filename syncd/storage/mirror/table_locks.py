@@ -1,0 +1,45 @@
+"""Locks within a transaction: one writer at a time for each table of a source, and one for the change feed.
+
+They are advisory locks that PostgreSQL releases when the transaction ends.
+"""
+
+from collections.abc import Collection
+
+import asyncpg
+
+from syncd import counters
+from syncd.storage.mirror import history
+from syncd.storage.mirror.target import Target
+from syncd.storage.postgres.locks import lock_number
+
+WAYS = ("hashjoin", "material", "memoize", "mergejoin", "seqscan")
+"""PostgreSQL's ways to find rows otherwise than by their key."""
+_BY_KEY = ", ".join(f"set_config('enable_{way}', 'off', true)" for way in WAYS)
+
+
+async def lock_tables(
+    conn: asyncpg.Connection, source: str, targets: Collection[Target], *, run_id: int | None = None
+) -> None:
+    """Hold other writers of the same source's tables off until the transaction ends; always in the same order.
+
+    Until then rows are looked up by key only. PostgreSQL keeps the plan of a statement: one that was best while the
+    table was small would read it from end to end for each page of a first load.
+    """
+    numbers = [lock_number("table", source, name) for name in sorted(target.name for target in targets)]
+    tells = run_id is not None and any(target.kept.changes for target in targets)
+    settings = f"{_BY_KEY}, set_config('{history.RUN}', '{run_id}', true)" if tells else _BY_KEY
+    with counters.waiting_for_lock(source):
+        await conn.execute(
+            f"SELECT pg_advisory_xact_lock(number), {settings} FROM unnest($1::bigint[]) number", numbers
+        )
+
+
+async def lock_feed(conn: asyncpg.Connection, target: Target, source: str) -> None:
+    """Take the lock of the change feed, if changes of this table go into the feed; call it before such changes.
+
+    The changes of a transaction so get their numbers in the order of the commits. There is no deadlock: who waits for
+    the feed holds its tables already, and who holds the feed waits for no table.
+    """
+    if target.kept.changes:
+        with counters.waiting_for_lock(source):
+            await conn.execute(history.LOCK_FEED, lock_number(history.FEED), f"{source}.{target.kept.stream}")
