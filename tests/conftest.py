@@ -10,12 +10,14 @@ from typing import Any
 
 import asyncpg
 import pytest
+import structlog.testing
 
 from syncd import config as configuration
 from syncd import log
 from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from tests.support.bench import SERVER_SETTINGS, Bench, MakeBench, database_url, open_bench, settings_of
+from tests.support.daemon import Events, Gate
 
 _numbers = itertools.count(1)
 
@@ -82,3 +84,19 @@ async def make_bench(db: Database, db_url: str, tmp_path: Path) -> AsyncIterator
 async def bench(make_bench: MakeBench) -> Bench:
     """A bench over a sandbox of the usual size."""
     return await make_bench()
+
+
+@pytest.fixture
+def events() -> Iterator[Events]:
+    """Every event that is logged while the test runs."""
+    with structlog.testing.capture_logs() as captured:
+        yield captured
+
+
+@pytest.fixture
+async def gate(server: embedded.Server) -> AsyncIterator[Gate]:
+    """A door before the database of the session, open at first."""
+    gate = Gate(server)
+    await gate.open()
+    yield gate
+    gate.shut()

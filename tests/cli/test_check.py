@@ -5,15 +5,14 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from syncd.storage.postgres import embedded
 from tests.support.bench import Bench, MakeBench, database_url
-from tests.support.command import Ended, WallClock, syncd
+from tests.support.checked import check
+from tests.support.command import WallClock, syncd
 
 SELF_SIGNED = Path(__file__).parents[1] / "support" / "tls" / "self-signed.pem"  # of 127.0.0.1, good for nothing else
 
@@ -22,28 +21,6 @@ SELF_SIGNED = Path(__file__).parents[1] / "support" / "tls" / "self-signed.pem" 
 async def shop(make_bench: MakeBench) -> Bench:
     """A bench on the real clock."""
     return await make_bench(time=WallClock())
-
-
-@dataclass
-class Found:
-    """What a check found, by what it looked at."""
-
-    ended: Ended
-    by_name: dict[str, dict[str, Any]]
-
-    def failed(self, what: str) -> str:
-        """Return detail and mending step of something that failed."""
-        assert self.by_name[what]["state"] == "failed", self.by_name[what]
-        return f"{self.by_name[what]['detail']} → {self.by_name[what]['hint']}"
-
-    def warned(self, what: str) -> str:
-        assert self.by_name[what]["state"] == "warning", self.by_name[what]
-        return f"{self.by_name[what]['detail']} → {self.by_name[what]['hint']}"
-
-
-async def check(path: Path, env: dict[str, str] | None = None) -> Found:
-    ended = await syncd("check", "--json", "--config", path, env=env)
-    return Found(ended, {found["what"]: found for found in ended.json})
 
 
 def edited(bench: Bench, edit: Callable[[str], str]) -> Path:

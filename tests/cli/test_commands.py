@@ -20,6 +20,7 @@ from syncd.sandbox import Address, Sandbox, config_text
 from syncd.storage.postgres import embedded
 from tests.support.bench import Bench, MakeBench, database_url
 from tests.support.command import Ended, WallClock, started, syncd, until
+from tests.support.ports import free_port
 
 COMMANDS = [
     "demo", "init", "check", "migrate", "run", "sync", "backfill", "status", "rejects", "cursor", "verify", "forget",
@@ -211,13 +212,6 @@ async def refuse_login(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
     writer.write(b"E" + struct.pack("!i", len(fields) + 4) + fields)
     await writer.drain()
     writer.close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def test_a_wrong_database_ends_with_3(shop: Bench, server: embedded.Server, tmp_path: Path) -> None:

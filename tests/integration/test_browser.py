@@ -17,11 +17,11 @@ from syncd.service import web
 from syncd.sources import registry
 from syncd.status import StatusReader
 from syncd.storage.postgres.database import Database
-from tests.integration.test_daemon import until
 from tests.papers.screenshots import make_up_day
 from tests.support.bench import Bench, MakeBench
 from tests.support.browser import NAMES, browser, chromium
 from tests.support.command import WallClock
+from tests.support.daemon import until
 
 pytestmark = pytest.mark.skipif(
     chromium() is None, reason=f"no Chromium here ({', '.join(NAMES)}); on Debian: apt install chromium"

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import signal
-import socket
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC
@@ -32,19 +31,14 @@ from syncd.sources import registry, specs
 from syncd.storage.state import runs
 from syncd.storage.state.runs import Counts, PageRecord, Spent
 from syncd.upstream.wire import http_session
-from tests.integration.test_daemon import Process, serving, spawned, until
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import Ended, WallClock, syncd
+from tests.support.daemon import Process, serving, spawned, until
+from tests.support.ports import free_port
 
 ORDERS = 'every = "1h"\nsweep = "7d"'
 ORDERS_PAIR = ("lease", "orders")
 JSON = {"Content-Type": "application/json"}
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 class Line:

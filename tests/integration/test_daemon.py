@@ -6,148 +6,42 @@ import json
 import os
 import signal
 import socket
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import asyncpg
 import pytest
-import structlog.testing
 
-from syncd import config as configuration
-from syncd.config import Config
 from syncd.errors import ConfigError, DatabaseError
 from syncd.sandbox import CREDENTIALS
 from syncd.service import daemon
-from syncd.sources import registry, specs
 from syncd.storage.postgres import embedded
-from tests.support.bench import Bench, MakeBench, Time, database_url
-
-APIS = {"shop": "cyclesoftware", "lease": "cyclis", "cars": "autengo", "parts": "ghs"}
-Events = list[MutableMapping[str, Any]]
-
-
-class Now(Time):
-    """The real time: the daemon is another process, or lives by APScheduler's clock."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
+from tests.support.bench import Bench, MakeBench, database_url
+from tests.support.daemon import (
+    Events,
+    Gate,
+    Now,
+    count,
+    load,
+    mirrors_customers,
+    more,
+    serving,
+    spawned,
+    through,
+    until,
+    was_told,
+    write,
+)
 
 
 @pytest.fixture
 async def live(make_bench: MakeBench) -> Bench:
     """A bench in real time, with lists of several pages."""
     return await make_bench(time=Now(), customers=120, page_size=20)
-
-
-@pytest.fixture
-def events() -> Iterator[Events]:
-    with structlog.testing.capture_logs() as captured:
-        yield captured
-
-
-def write(
-    bench: Bench, streams: Mapping[str, str], *, listen: str = "127.0.0.1:0", url: str = "", extra: str = ""
-) -> Path:
-    """Write a configuration in which only the given streams are on."""
-    lines = [f'[database]\nurl = "{url or bench.db_url}"', f'[http]\nlisten = "{listen}"', extra]
-    for source in dict.fromkeys(selector.partition(".")[0] for selector in streams):
-        api = APIS[source]
-        lines += [f'[sources.{source}]\ntype = "{api}"\nbase_url = "{bench.address.base_url(api)}"']
-        lines += [f"{key} = {json.dumps(value)}" for key, value in CREDENTIALS[api].items()]
-        for name in registry()[api].names:
-            lines += [f"[sources.{source}.streams.{name}]", streams.get(f"{source}.{name}", "enabled = false")]
-    path = bench.folder / f"daemon-{listen.rpartition(':')[2]}.toml"
-    path.touch(mode=0o600)
-    path.write_text("\n".join(lines))
-    return path
-
-
-def load(path: Path) -> Config:
-    return configuration.load(path, specs())
-
-
-async def until(check: Callable[[], Awaitable[Any]], timeout_s: float = 15.0) -> Any:
-    """Ask until the answer is true."""
-    async with asyncio.timeout(timeout_s):
-        while not (found := await check()):  # noqa: ASYNC110  (the database cannot set an event of ours)
-            await asyncio.sleep(0.02)
-        return found
-
-
-@contextlib.asynccontextmanager
-async def serving(path: Path, *, environ: Mapping[str, str] | None = None) -> AsyncIterator[str]:
-    """Let a daemon live in this process; yield the address of its page. It must end well within 10 s."""
-    stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
-    serve = daemon.serve(
-        lambda: load(path), stop=stop, logs=False, environ=environ or {}, on_started=started.set_result
-    )  # fmt: skip
-    task = asyncio.create_task(serve)
-    await asyncio.wait({task, started}, return_when=asyncio.FIRST_COMPLETED, timeout=20)
-    if task.done():
-        await task
-    try:
-        yield started.result()
-    finally:
-        stop.set()
-        assert await asyncio.wait_for(task, 10) == 0
-
-
-@dataclass
-class Process:
-    """A daemon in a process of its own."""
-
-    process: asyncio.subprocess.Process
-    log: Path
-    _ended_s: float = field(default=0.0)
-
-    def events(self, name: str) -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-        return [line for line in lines if line["event"] == name]
-
-    async def end(self, number: int) -> tuple[int, float]:
-        """Send a signal; return exit code and how long the end took."""
-        sent_at = time.monotonic()
-        self.process.send_signal(number)
-        code = await asyncio.wait_for(self.process.wait(), 20)
-        return code, time.monotonic() - sent_at
-
-
-@contextlib.asynccontextmanager
-async def spawned(path: Path, name: str = "daemon") -> AsyncIterator[Process]:
-    log = path.parent / f"{name}.log"
-    with log.open("wb") as file:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "syncd", "run", "--config", str(path), stdout=file, stderr=file
-        )
-    try:
-        yield Process(process, log)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-
-
-async def count(bench: Bench, query: str, *values: Any) -> int:
-    return int((await bench.fetch(f"SELECT count(*) FROM {query}", *values))[0][0])
-
-
-def mirrors_customers(bench: Bench) -> Callable[[], Awaitable[bool]]:
-    """Say whether the mirror holds exactly the upstream's customers."""
-
-    async def check() -> bool:
-        truth = {(row["customer_id"], row["city"]) for row in bench.sandbox.truth("cyclesoftware", "customers")}
-        rows = await bench.rows("cyclesoftware.customers")
-        return truth == {(row["customer_id"], row["city"]) for row in rows}
-
-    return check
 
 
 # --- Schedule ---------------------------------------------------------------------------------------------------------
@@ -185,12 +79,8 @@ async def test_a_restart_keeps_the_rhythm_and_runs_what_is_overdue(live: Bench) 
     async with serving(path):
         await until(lambda: count(live, f"{stores} OFFSET 0"))
         ran = await count(live, stores)
-        await until(lambda: _more(live, stores, ran + 1))
+        await until(lambda: more(live, stores, ran + 1))
     assert await count(live, "syncd.runs WHERE stream = 'customers'") == 1
-
-
-async def _more(bench: Bench, query: str, than: int) -> bool:
-    return await count(bench, query) > than
 
 
 async def test_a_paused_stream_is_not_hammered_and_holds_nobody_up(live: Bench) -> None:
@@ -200,7 +90,7 @@ async def test_a_paused_stream_is_not_hammered_and_holds_nobody_up(live: Bench) 
     )
     async with serving(path) as url:
         for stream in ("stores", "vehicles"):
-            await until(partial(_more, live, f"syncd.runs WHERE stream = '{stream}' AND outcome = 'ok'", 2))
+            await until(partial(more, live, f"syncd.runs WHERE stream = '{stream}' AND outcome = 'ok'", 2))
         assert await count(live, "syncd.runs WHERE stream = 'customers'") == 1
         async with aiohttp.ClientSession() as http, http.get(f"{url}api/status") as answer:
             found = {one["stream"]: one for one in (await answer.json())["streams"]}
@@ -213,7 +103,7 @@ async def test_a_paused_stream_is_not_hammered_and_holds_nobody_up(live: Bench) 
 async def test_a_failing_stream_rests_longer_than_its_interval(live: Bench) -> None:
     live.sandbox.faults.add("not-found-list", api="cyclesoftware", stream="customers")
     async with serving(write(live, {"shop.customers": 'every = "1s"'})):
-        await until(lambda: _more(live, "syncd.runs WHERE outcome = 'failed'", 1))
+        await until(lambda: more(live, "syncd.runs WHERE outcome = 'failed'", 1))
     starts = [row[0] for row in await live.fetch("SELECT started_at FROM syncd.runs ORDER BY run_id")]
     waits = [(later - earlier).total_seconds() for earlier, later in pairwise(starts)]
     assert waits[0] >= 2  # and so on, as tests/unit/test_schedule.py has it
@@ -224,7 +114,7 @@ async def test_a_run_of_the_command_line_makes_the_daemon_wait_with_one_line(liv
     sync = asyncio.create_task(live.sync("shop.customers"))
     await until(lambda: count(live, "syncd.runs WHERE outcome = 'running'"))
     async with serving(write(live, {"shop.customers": 'every = "1s"', "shop.stores": 'every = "1s"'})):
-        await until(lambda: _more(live, "syncd.runs WHERE stream = 'stores' AND outcome = 'ok'", 2))
+        await until(lambda: more(live, "syncd.runs WHERE stream = 'stores' AND outcome = 'ok'", 2))
         skipped = [event for event in events if event["event"] == "run_skipped"]
         assert [(event["stream"], event["log_level"]) for event in skipped] == [("customers", "info")]
         assert "is under way" in skipped[0]["reason"]
@@ -237,8 +127,8 @@ async def test_two_daemons_never_run_a_stream_at_once(live: Bench) -> None:
     live.sandbox.latency_s = 0.05
     streams = {"shop.customers": 'every = "1s"\nsweep = "1s"', "lease.orders": 'every = "1s"\nsweep = "1s"'}
     async with serving(write(live, streams)), spawned(write(live, streams, listen="off")) as other:
-        await until(lambda: _more(live, f"syncd.runs WHERE pid = {other.process.pid} AND outcome = 'ok'", 1), 30)
-        await until(lambda: _more(live, f"syncd.runs WHERE pid = {os.getpid()} AND outcome = 'ok'", 1), 30)
+        await until(lambda: more(live, f"syncd.runs WHERE pid = {other.process.pid} AND outcome = 'ok'", 1), 30)
+        await until(lambda: more(live, f"syncd.runs WHERE pid = {os.getpid()} AND outcome = 'ok'", 1), 30)
         code, _ = await other.end(signal.SIGTERM)
         assert code == 0
     # started_at is taken a moment before the lock is
@@ -258,7 +148,7 @@ async def test_sigterm_ends_a_run_at_its_page_and_loses_nothing(live: Bench) -> 
     live.sandbox.latency_s = 0.4
     path = write(live, {"shop.customers": 'every = "1s"'})
     async with spawned(path) as first:
-        await until(lambda: _more(live, "cyclesoftware.customers", 30))
+        await until(lambda: more(live, "cyclesoftware.customers", 30))
         code, took_s = await first.end(signal.SIGTERM)
         assert code == 0
         assert took_s < 10
@@ -284,7 +174,7 @@ async def test_kill_9_is_told_by_the_next_life_which_goes_on(live: Bench) -> Non
     live.sandbox.latency_s = 0.4
     path = write(live, {"shop.customers": 'every = "1s"'})
     async with spawned(path) as first:
-        await until(lambda: _more(live, "cyclesoftware.customers", 30))
+        await until(lambda: more(live, "cyclesoftware.customers", 30))
         await first.end(signal.SIGKILL)
     await until(lambda: _unlocked(live))
     live.sandbox.latency_s = 0.0
@@ -343,20 +233,16 @@ async def test_sighup_takes_a_good_configuration(live: Bench, events: Events) ->
         assert (reloaded["added"], reloaded["removed"], reloaded["changed"]) == (["cars"], [], ["shop"])
         ran = await count(live, "syncd.runs WHERE stream = 'customers'")
         stores = "syncd.runs WHERE stream = 'stores'"
-        await until(lambda: _more(live, stores, 2))
+        await until(lambda: more(live, stores, 2))
         assert await count(live, "syncd.runs WHERE stream = 'customers'") == ran
         write(live, {"cars.vehicles": 'every = "1s"'})
         os.kill(os.getpid(), signal.SIGHUP)
-        await until(lambda: _told(events, "config_reloaded", 2))
+        await until(lambda: was_told(events, "config_reloaded", 2))
         ran = await count(live, stores)
         vehicles = "syncd.runs WHERE stream = 'vehicles'"
         before = await count(live, vehicles)
-        await until(lambda: _more(live, vehicles, before + 1))
+        await until(lambda: more(live, vehicles, before + 1))
         assert await count(live, stores) == ran
-
-
-async def _told(events: Events, name: str, times: int = 1) -> bool:
-    return len([event for event in events if event["event"] == name]) >= times
 
 
 async def test_sighup_ends_a_run_of_a_changed_source_and_starts_it_under_the_new_one(live: Bench) -> None:
@@ -389,11 +275,11 @@ async def test_sighup_refuses_a_bad_configuration_and_keeps_the_old_one(live: Be
         await until(mirrors_customers(live))
         path.write_text(path.read_text() + '\neverry = "5m"\n')
         os.kill(os.getpid(), signal.SIGHUP)
-        await until(lambda: _told(events, "config_refused"))
+        await until(lambda: was_told(events, "config_refused"))
         refused = next(event for event in events if event["event"] == "config_refused")
         assert 'did you mean "every"?' in refused["error"]
         ran = await count(live, "syncd.runs")
-        await until(lambda: _more(live, "syncd.runs", ran + 1))
+        await until(lambda: more(live, "syncd.runs", ran + 1))
         live.sandbox.put(
             "cyclesoftware", "customers", live.sandbox.truth("cyclesoftware", "customers")[0] | {"city": "X"}
         )
@@ -405,7 +291,7 @@ async def test_what_needs_a_restart_is_said(live: Bench, events: Events) -> None
     async with serving(path) as url:
         path.write_text(path.read_text().replace('listen = "127.0.0.1:0"', 'listen = "off"'))
         os.kill(os.getpid(), signal.SIGHUP)
-        await until(lambda: _told(events, "config_reloaded"))
+        await until(lambda: was_told(events, "config_reloaded"))
         assert [event["key"] for event in events if event["event"] == "config_needs_restart"] == ["http"]
         async with aiohttp.ClientSession() as http, http.get(f"{url}healthz") as answer:
             assert answer.status == 200
@@ -422,52 +308,6 @@ async def test_an_address_in_use_is_an_error_of_the_configuration(live: Bench) -
 # --- Database ---------------------------------------------------------------------------------------------------------
 
 
-class Gate:
-    """A door before the database's socket, which can be shut."""
-
-    def __init__(self, server: embedded.Server) -> None:
-        self._path = f"{server.host}/.s.PGSQL.{server.port}"
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
-
-    async def open(self) -> None:
-        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
-
-    def shut(self) -> None:
-        if self._server:
-            self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_unix_connection(self._path)
-        self._writers |= {writer, inner_writer}
-        await asyncio.gather(self._pump(reader, inner_writer), self._pump(inner_reader, writer))
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65_536):
-                writer.write(data)
-                await writer.drain()
-        writer.transport.abort()
-        self._writers.discard(writer)
-
-
-@pytest.fixture
-async def gate(server: embedded.Server) -> AsyncIterator[Gate]:
-    gate = Gate(server)
-    await gate.open()
-    yield gate
-    gate.shut()
-
-
-def through(gate: Gate, bench: Bench) -> str:
-    name = bench.db_url.partition("@")[2].partition("/")[2].partition("?")[0]
-    return f"postgresql://syncd@127.0.0.1:{gate.port}/{name}"
-
-
 async def test_an_outage_of_the_database_makes_two_lines_and_loses_nothing(
     live: Bench, gate: Gate, events: Events
 ) -> None:
@@ -476,7 +316,7 @@ async def test_an_outage_of_the_database_makes_two_lines_and_loses_nothing(
     async with serving(path) as url, aiohttp.ClientSession() as http:
         await until(mirrors_customers(live))
         gate.shut()
-        await until(lambda: _told(events, "database_lost"))
+        await until(lambda: was_told(events, "database_lost"))
         live.sandbox.put(
             "cyclesoftware", "customers", live.sandbox.truth("cyclesoftware", "customers")[0] | {"city": "X"}
         )
@@ -509,7 +349,7 @@ async def test_a_database_that_is_not_there_yet_is_waited_for(live: Bench, gate:
     path = write(live, {"shop.customers": 'every = "1s"'}, url=through(gate, live), listen=f"127.0.0.1:{port}")
     stop = asyncio.Event()
     task = asyncio.create_task(daemon.serve(lambda: load(path), stop=stop, logs=False, environ={}))
-    await until(lambda: _told(events, "database_lost"))
+    await until(lambda: was_told(events, "database_lost"))
     async with aiohttp.ClientSession() as http:
         assert not await _ready(http, f"http://127.0.0.1:{port}/")
         await gate.open()
@@ -527,7 +367,7 @@ async def test_the_end_comes_also_while_the_database_is_waited_for(live: Bench, 
     gate.shut()
     path = write(live, {"shop.customers": 'every = "1s"'}, url=through(gate, live))
     task = asyncio.create_task(daemon.serve(lambda: load(path), logs=False, environ={}))
-    await until(lambda: _told(events, "database_lost"))
+    await until(lambda: was_told(events, "database_lost"))
     os.kill(os.getpid(), signal.SIGTERM)
     assert await asyncio.wait_for(task, 10) == 0
 

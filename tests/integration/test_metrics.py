@@ -19,10 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from syncd import counters
 from syncd.service.web import metrics
 from syncd.storage.postgres.locks import lock_number
-from tests.integration.test_daemon import Now, count, until, write
-from tests.integration.test_daemon import serving as daemon_serving
-from tests.integration.test_web import Site, reader_of, serving
 from tests.support.bench import Bench, MakeBench
+from tests.support.daemon import Now, count, until, write
+from tests.support.daemon import serving as daemon_serving
+from tests.support.site import Site, reader_of, serving
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy" / "prometheus-alerts.yaml"

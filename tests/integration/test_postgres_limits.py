@@ -10,8 +10,8 @@ from syncd.errors import DatabaseBusy
 from syncd.service import daemon
 from syncd.storage.postgres import session
 from syncd.storage.postgres.database import Database
-from tests.integration.test_daemon import Now, count, serving, until, write
 from tests.support.bench import Bench, MakeBench
+from tests.support.daemon import Now, count, serving, until, write
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 from syncd import config as configuration
 from syncd.errors import DatabaseError
 from syncd.storage.postgres import database, session
-from tests.integration.test_daemon import Now, count, mirrors_customers, serving, spawned, until, write
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import syncd
+from tests.support.daemon import Now, count, mirrors_customers, serving, spawned, until, write
 from tests.support.postgres import pgbouncer
 
 

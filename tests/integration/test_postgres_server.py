@@ -12,9 +12,9 @@ import pytest
 from syncd import config as configuration
 from syncd.errors import DatabaseError, DatabaseUnavailable
 from syncd.storage.postgres import database, migrations
-from tests.integration.test_daemon import Events, Now, _told, count, events, serving, until, write  # noqa: F401  (a fixture)
 from tests.support.bench import MakeBench
 from tests.support.command import syncd
+from tests.support.daemon import Events, Now, count, serving, until, was_told, write
 from tests.support.postgres import Cluster, cluster, speaks_tls, standby
 
 ROLES = (Path(__file__).parents[2] / "deploy" / "roles.sql").read_text()
@@ -234,7 +234,7 @@ def opened_url(server: Cluster) -> str:
 
 async def test_a_server_that_answers_but_takes_no_writes_is_an_outage_told_once(
     make_bench: MakeBench,
-    events: Events,  # noqa: F811
+    events: Events,
 ) -> None:
     bench = await make_bench(time=Now())
     other = await asyncpg.connect(bench.db_url)
@@ -247,7 +247,7 @@ async def test_a_server_that_answers_but_takes_no_writes_is_an_outage_told_once(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid != pg_backend_pid()"
         )
-        await until(lambda: _told(events, "database_lost"))
+        await until(lambda: was_told(events, "database_lost"))
 
         async def looked() -> bool:
             """Whether the daemon has looked for it several times since, each time over a new connection."""
@@ -258,7 +258,7 @@ async def test_a_server_that_answers_but_takes_no_writes_is_an_outage_told_once(
         seen: set[int] = set()
         await until(looked)
         await other.execute(f"SET default_transaction_read_only = off; ALTER DATABASE {name} RESET ALL")
-        await until(lambda: _told(events, "database_recovered"))
+        await until(lambda: was_told(events, "database_recovered"))
         before = (await other.fetchval("SELECT count(*) FROM syncd.runs WHERE outcome = 'ok'")) or 0
 
         async def goes_on() -> bool:
@@ -274,7 +274,7 @@ async def test_a_server_that_answers_but_takes_no_writes_is_an_outage_told_once(
 async def test_the_daemon_follows_a_failover_and_loses_nothing(
     make_bench: MakeBench,
     tmp_path: Path,
-    events: Events,  # noqa: F811
+    events: Events,
 ) -> None:
     bench = await make_bench(time=Now(), customers=120, page_size=20)
 
@@ -306,11 +306,11 @@ async def test_the_daemon_follows_a_failover_and_loses_nothing(
                 changed = bench.sandbox.truth("cyclesoftware", "customers")[7] | {"city": "Nieuwstad"}
                 bench.sandbox.put("cyclesoftware", "customers", changed)
                 await first.stop(signal.SIGQUIT)
-                await until(lambda: _told(events, "database_lost"))
+                await until(lambda: was_told(events, "database_lost"))
                 bench.sandbox.latency_s = 0.0
                 await second.execute("SELECT pg_promote()")
                 await until(lambda: mirrored(second), 30)
-                await until(lambda: _told(events, "database_recovered"))
+                await until(lambda: was_told(events, "database_recovered"))
             conn = await as_role(second, f"syncd:{QUOTED}")
             outcomes = {row[0] for row in await conn.fetch("SELECT DISTINCT outcome FROM syncd.runs")}
             await conn.close()

@@ -21,14 +21,14 @@ from syncd.sources import registry, specs
 from syncd.storage.mirror import writer
 from syncd.storage.mirror.target import make_target
 from syncd.storage.postgres.database import Database
-from tests.cli.test_check import check
 from tests.papers import privacy_page
-from tests.promises.test_lossless import NOW, TABLES, ZONE, _keyed, _sent, _values, anything
-from tests.promises.test_secrets import everything_stored
 from tests.support import truth
 from tests.support.bench import Bench, MakeBench
+from tests.support.checked import check
 from tests.support.command import WallClock, syncd
 from tests.support.forgetting import canary, leaks
+from tests.support.stored import everything_stored
+from tests.support.strategies import NOW, TABLES, ZONE, anything, keyed, sent_as, values_of
 
 HASH_KEY = "a-key-that-nobody-guesses"
 KEY_LINE = f'[privacy]\nhash_key = "{HASH_KEY}"\n'
@@ -109,7 +109,7 @@ async def test_a_field_that_was_not_sent_does_not_keep_a_value_that_is_excluded_
         guard=Guard(TABLES["cyclesoftware.customers"], "customers", exclude=["name"]),
     )  # fmt: skip
     records = [
-        _sent({k: v for k, v in r.items() if k != "name"}) for r in bench.sandbox.truth("cyclesoftware", "customers")
+        sent_as({k: v for k, v in r.items() if k != "name"}) for r in bench.sandbox.truth("cyclesoftware", "customers")
     ]
     async with bench.db.transaction() as conn:
         await writer.write_page(conn, target, "shop", target.intake.read(records), now=NOW)
@@ -300,7 +300,7 @@ async def test_an_excluded_value_is_nowhere_and_all_else_is_kept(db: Database, n
     hashes = data.draw(st.lists(st.sampled_from(texts), max_size=1)) if texts else []
     hashes = [column for column in hashes if column not in excluded]
     some = data.draw(st.lists(st.sampled_from(table.columns), max_size=8, unique=True))
-    record = _keyed(table, data.draw(_values(tuple(some), 0)))
+    record = keyed(table, data.draw(values_of(tuple(some), 0)))
     clean = copy.deepcopy(record)
     paths = [
         place(table, column).path
@@ -322,13 +322,13 @@ async def test_an_excluded_value_is_nowhere_and_all_else_is_kept(db: Database, n
     plain = make_target(table, Parser(table, ZONE))
     async with db.transaction() as conn:
         for whole in (False, True):
-            read = target.intake.read([_sent(record), b'["kanarie-4711"'], whole=whole)
+            read = target.intake.read([sent_as(record), b'["kanarie-4711"'], whole=whole)
             written = await writer.write_page(conn, target, "s", read, now=NOW)
         assert len(written.rejects) == 1, [reject.reason for reject, _ in written.rejects]
         held = [str(tuple(note)) for note in written.notes] + [reject.record for reject, _ in written.rejects]
         rows = await conn.fetch(target.statements.select_rows, "s", *([part] for part in written.keys[0]))
         held += [str(dict(rows[0]))]
-        await writer.write_page(conn, plain, "plain", plain.intake.read([_sent(clean)]), now=NOW)
+        await writer.write_page(conn, plain, "plain", plain.intake.read([sent_as(clean)]), now=NOW)
         others = await conn.fetch(plain.statements.select_rows, "plain", *([part] for part in written.keys[0]))
     assert SECRET not in "\n".join(held).lower()
     names = {*excluded, *hashes, "geheim", *(str(path[-1]) for path in paths)}
@@ -359,7 +359,7 @@ def test_a_guard_without_rules_lets_records_through_untouched() -> None:
 @given(value=anything)
 def test_a_hash_is_stable_and_tells_nothing(value: Any) -> None:
     guard = Guard(TABLES["cyclesoftware.customers"], "s", hash_key=HASH_KEY.encode())
-    raw = _sent({"v": value})[6:-1].strip()
+    raw = sent_as({"v": value})[6:-1].strip()
     once = guard.digest(raw)
     assert guard.digest(once) == once
     if value is None or (isinstance(value, str) and not value.strip()):

@@ -5,12 +5,10 @@ import hashlib
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
-import aiohttp
 import asyncpg
 import msgspec
 import pytest
@@ -18,7 +16,6 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from syncd import config as configuration
 from syncd import status
-from syncd.config import Http
 from syncd.errors import DatabaseUnavailable
 from syncd.sandbox import CREDENTIALS
 from syncd.service import web
@@ -29,46 +26,11 @@ from syncd.status import Status, StatusReader
 from syncd.status.day import SLOTS
 from syncd.storage.postgres import database, embedded
 from syncd.storage.state import runs
-from tests.integration.test_daemon import Now
 from tests.support.bench import Bench, MakeBench, database_url
+from tests.support.daemon import Now
+from tests.support.site import Site, reader_of, serving
 
 PAGES = ("", "streams/shop/customers", "streams/shop/nothing", "healthz", "readyz", "metrics", "api/status", "nothing")
-
-
-class Site:
-    """A served status page."""
-
-    def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
-        self.url = url
-        self._http = http
-
-    async def get(self, path: str) -> tuple[int, str, Mapping[str, str]]:
-        async with self._http.get(f"{self.url}{path}") as answer:
-            return answer.status, await answer.text(), answer.headers
-
-    async def asked(self, method: str, path: str) -> int:
-        async with self._http.request(method, f"{self.url}{path}") as answer:
-            return answer.status
-
-    async def samples(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-        """Return the metrics by name and labels."""
-        _, text, _ = await self.get("metrics")
-        return {
-            (sample.name, tuple(sorted(sample.labels.items()))): sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        }
-
-
-@asynccontextmanager
-async def serving(reader: StatusReader, **options: Any) -> AsyncIterator[Site]:
-    async with web.serving(reader, Http(host="127.0.0.1", port=0), **options) as url, aiohttp.ClientSession() as http:
-        assert url is not None
-        yield Site(url, http)
-
-
-def reader_of(bench: Bench) -> StatusReader:
-    return StatusReader(registry(), config=lambda: bench.config, database=lambda: bench.db, clock=bench.time.now)
 
 
 @pytest.fixture

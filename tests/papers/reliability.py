@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from syncd.sandbox import FAULTS
-from tests.promises.test_crashes import CRASHES
-from tests.promises.test_faults import CELLS, MATRIX, Fault
+from tests.support.crashes import CRASHES
+from tests.support.matrix import CELLS, MATRIX, Fault
 
 FOLDER = Path(__file__).parents[1]
 PAGE = FOLDER.parent / "docs" / "reliability.md"

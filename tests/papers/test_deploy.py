@@ -19,9 +19,8 @@ import yaml
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from syncd.service import daemon
-from tests.integration.test_daemon import Gate, Now, load, serving, through, until, write
-from tests.integration.test_daemon import gate as gate  # noqa: PLC0414  (a fixture)
 from tests.support.bench import Bench, MakeBench
+from tests.support.daemon import Gate, Now, load, serving, through, until, write
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.promises.test_faults import SIZES
 from tests.support.bench import MakeBench
+from tests.support.matrix import SIZES
 from tests.support.truth import differences, wrongly_buried
 
 CUSTOMERS = "cyclesoftware.customers"

@@ -9,7 +9,7 @@ from typing import Any
 from syncd.sandbox import Sandbox
 from syncd.sandbox.catalog import PACE
 from tests.promises.soak_tally import Tally
-from tests.promises.test_faults import AT_ONCE, MATRIX
+from tests.support.matrix import AT_ONCE, MATRIX
 from tests.support.truth import NAMES
 
 LATE_S = 300

@@ -24,6 +24,7 @@ from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from syncd.storage.state.runs import stream_lock
 from tests.support.bench import Bench, MakeBench, Time, open_bench
+from tests.support.crashes import CRASHES, Crash
 from tests.support.crashing import POINTS
 from tests.support.forgetting import CANARIES, KEY, canary, leaks
 from tests.support.truth import NAMES, differences, told
@@ -95,28 +96,6 @@ async def committed(bench: Bench) -> int:
 
 async def runs(bench: Bench) -> list[asyncpg.Record]:
     return await bench.fetch("SELECT * FROM syncd.runs WHERE stream = 'customers' ORDER BY run_id")
-
-
-@dataclass(frozen=True)
-class Crash:
-    """A point, at which of its calls, and how many customers are then committed."""
-
-    point: str
-    times: int
-    pages: int
-
-
-CRASHES = [
-    Crash("before a request", 1, 0),
-    Crash("before a request", 4, 2),
-    Crash("after a response", 4, 2),
-    Crash("while parsing", 15, 1),
-    Crash("in COPY", 2, 3),
-    Crash("before the merge", 2, 1),
-    Crash("before the commit", 4, 3),
-    Crash("after the commit", 4, 4),
-    Crash("in the drain after SIGTERM", 2, 2),
-]
 
 
 @pytest.mark.parametrize("crash", CRASHES, ids=lambda crash: f"{crash.point} {crash.times}")

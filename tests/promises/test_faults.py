@@ -8,9 +8,7 @@ record names what happened, and at the end the mirror equals the truth, and ever
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import asyncpg
@@ -19,43 +17,25 @@ import pytest
 from syncd import config as configuration
 from syncd.engine.syncer import Result, Syncer
 from syncd.sandbox import FAULTS
-from syncd.sandbox.faults import KINDS, Stage
+from syncd.sandbox.faults import KINDS
 from syncd.sources import registry
 from syncd.storage.postgres import database, embedded
 from syncd.storage.postgres.database import Database
 from syncd.upstream.wire import http_session
 from tests.support.bench import Bench, database_url, open_bench
 from tests.support.forgetting import CANARIES, KEY, canary, forgotten, leaks
+from tests.support.matrix import (
+    AT_ONCE,
+    BUDGET_OPENS,
+    CELLS,
+    CHILDREN,
+    MATRIX,
+    SIZES,
+    Fault,
+)
 from tests.support.truth import NAMES, differences, told, wrongly_buried
 from tests.support.watch import Watch
 
-OK = frozenset({"ok"})
-FAILED = frozenset({"failed"})
-THROTTLED = frozenset({"throttled"})
-EITHER = OK | FAILED
-MAYBE_THROTTLED = OK | THROTTLED
-
-LISTS = ("shop.customers", "shop.sales_orders", "lease.orders", "cars.vehicles", "parts.orders")
-"""One list of every way of paging: next_offset, windows, links, by value, newest first."""
-WHOLE = ("shop.stores", "shop.platform_keys", "lease.dealers", "lease.cyclists", "cars.models", "parts.account")
-LOOKUPS = ("shop.stock", "shop.leads", "cars.contacts", "parts.products")
-SESSIONS = ("cars.vehicles", "cars.models", "parts.orders", "parts.products")
-LIMITED = ("shop.customers", "shop.stock", "shop.sales_orders")
-SEVERAL = ("shop.customers", "shop.sales_orders", "shop.stock", "cars.vehicles", "cars.models", "parts.orders",
-           "parts.products")  # fmt: skip
-"""Streams of which even a small run takes several requests."""
-WIRE = ("shop.customers", "shop.stock", "lease.orders", "cars.vehicles", "parts.orders", "parts.products")
-"""What goes wrong below the form of an answer meets all streams of a source alike: lists, a POST, single records."""
-ROWS = ("shop.customers", "shop.stock_items", "lease.orders", "cars.vehicles", "parts.orders")
-"""An odd value in a row: one stream of each source, and the one with a flag of deletion."""
-NUMBERS = ("shop.customers", "shop.stock_items", "lease.orders", "cars.vehicles", "parts.products")
-"""An odd number: one stream of each source whose records hold any."""
-CHILDREN = ("shop.customer_phone_numbers", "parts.urgent_messages")
-
-SIZES = {
-    "customers": 14, "stock_items": 12, "leads": 4, "sales_orders": 14, "companies": 4, "cyclists": 10,
-    "cyclis_orders": 14, "dealers": 6, "vehicles": 14, "makes": 3, "contacts": 6, "products": 14, "orders": 104,
-}  # fmt: skip
 PAGE = 4
 """Rows on a page, so that these few records fill several."""
 LINES = {"autengo": f"limit = {PAGE}"}
@@ -63,10 +43,6 @@ EXTRA = '[sources.shop.streams.sales_orders]\nfrom = "2026-10-20"\n[sources.part
 SHORT = aiohttp.ClientTimeout(total=0.15)
 """For answers that never end; real seconds."""
 SLOW = ("hang", "slow-drip")
-BUDGET_OPENS = {"hours": 26.0}
-SOON = {"minutes": 1.0}
-AT_ONCE = {"minutes": 5.0}
-"""Within the overlap of a cursor: what was sent wrong once is asked for again."""
 
 NEEDS = {
     "lease.orders": ("lease.companies",),
@@ -76,226 +52,6 @@ NEEDS = {
 RUNS = {"shop.customer_phone_numbers": "shop.customers"}
 """The stream to run, where a fault strikes what rides in another one's records."""
 CHANGED = {"shop.stock": "stock_items", "shop.customer_phone_numbers": "customers"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """What is expected of one fault.
-
-    once, lasting   outcomes allowed while it strikes one request, and while it strikes all (None: not tried)
-    says            what the run's record says of it (error, notes); None where nothing went wrong
-    leaves          the table in which it leaves a trace: drift or rejects
-    after           requests that it lets pass first, so that it strikes in mid-run
-    rest            time that passes before the clean run
-    wait            time that passes before it strikes
-    strikes         False where syncd never asks in the way that provokes it
-    re_asked        True where some sources ask once more before they believe it, so that once may leave no word
-    deletes         True where it deletes upstream: only a sweep finds that
-    ties            True if all changes are made in one second
-    changes_soon    True if more changes before the clean run: a cursor that is ahead would pass over them
-    buries          True where the upstream's lie cannot be told from a deletion; the row must then come back
-    sweeps          False where there is nothing to see in a sweep
-    """
-
-    name: str
-    streams: tuple[str, ...]
-    once: frozenset[str] = OK
-    lasting: frozenset[str] | None = FAILED
-    says: str | None = None
-    leaves: str | None = None
-    params: dict[str, Any] = field(default_factory=dict)
-    after: int = 0
-    rest: dict[str, float] = field(default_factory=lambda: BUDGET_OPENS)
-    buries: bool = False
-    sweeps: bool = True
-    target: str | None = None
-    wait: dict[str, float] = field(default_factory=dict)
-    strikes: bool = True
-    re_asked: bool = False
-    deletes: bool = False
-    ties: bool = False
-    changes_soon: bool = False
-
-    @property
-    def shown(self) -> str:
-        """The name with its parameters."""
-        at = " on the second request" if self.after else ""
-        return self.name + "".join(f" {name}={value}" for name, value in self.params.items()) + at
-
-    @property
-    def moves_the_world(self) -> bool:
-        """Whether the upstream itself changes once it has answered, so that only a later run can know."""
-        return KINDS[self.name].stage is Stage.WORLD
-
-
-def _passing(name: str, says: str, **more: Any) -> Fault:
-    return Fault(name=name, streams=WIRE, says=says, **more)
-
-
-def _lying(name: str, says: str, streams: tuple[str, ...] = WIRE, **more: Any) -> Fault:
-    return Fault(name=name, streams=streams, once=EITHER, says=says, **more)
-
-
-def _limiting(name: str, **more: Any) -> Fault:
-    streams = ("shop.customers", "shop.stock", "lease.orders", "cars.vehicles", "parts.orders")
-    return Fault(
-        name=name, streams=streams, once=MAYBE_THROTTLED, lasting=THROTTLED, says="429|budget", sweeps=False, **more
-    )
-
-
-def _harmless(name: str, streams: tuple[str, ...] = WIRE, **more: Any) -> Fault:
-    return Fault(name=name, streams=streams, lasting=OK, **more)
-
-
-def _odd(name: str, streams: tuple[str, ...] = (*ROWS, *CHILDREN), *, sweeps: bool = False, **more: Any) -> Fault:
-    return Fault(name=name, streams=streams, lasting=OK, rest=AT_ONCE, sweeps=sweeps, **more)
-
-
-MATRIX: tuple[Fault, ...] = (
-    # HTTP
-    _passing("reset", "no whole answer"),
-    _passing("reset", "no whole answer", params={"at": "start"}),
-    _passing("truncated-body", "no whole answer"),
-    _passing("corrupt-gzip", "no whole answer"),
-    Fault(name="hang", streams=("shop.customers", "lease.orders", "cars.vehicles", "parts.orders"), once=EITHER,
-          says="Timeout", sweeps=False),
-    Fault(name="slow-drip", streams=("shop.customers", "lease.orders", "cars.vehicles", "parts.orders"), once=EITHER,
-          says="Timeout", sweeps=False, params={"chunk_bytes": 4, "delay_s": 0.1}),
-    _passing("gateway-504", "504"),
-    _passing("error-500", "500"),
-    _passing("error-xml", "500"),
-    _passing("error-soap", "500"),
-    _passing("reset-205", "205"),
-    Fault(name="error-500", streams=SEVERAL, says="503", params={"status": 503}, after=1),
-    _lying("error-in-200", "error inside|expected"),
-    _lying("html-200", "HTML"),
-    _lying("empty-200", "empty body"),
-    _lying("nested-error", "error inside|expected", streams=(*LISTS, "shop.stores", "cars.models"), re_asked=True),
-    _lying("wrong-content-length", "broken|expected"),
-    _lying("not-found-list", "404", streams=(*LISTS, "shop.stores", "lease.dealers", "shop.platform_keys")),
-    _lying("redirect-other-host", "redirect to elsewhere.example"),
-    _lying("null-list", "expected an array", streams=(*LISTS, "shop.stores", "shop.stock", "lease.cyclists"),
-           re_asked=True),
-    _lying("missing-list", "expected an array", streams=(*LISTS, "shop.stores", "shop.stock", "lease.cyclists"),
-           re_asked=True),
-    _harmless("gzip-required", streams=LIMITED, strikes=False, sweeps=False),
-    _harmless("unasked-gzip", sweeps=False),
-    _harmless("unasked-gzip", params={"labelled": False}, sweeps=False),
-    _harmless("bom", sweeps=False),
-    _harmless("wrong-charset", sweeps=False),
-    Fault(name="gzip-bomb", streams=("shop.stores", "lease.dealers", "cars.makes", "parts.account"), once=FAILED,
-          says="larger than", lasting=None, params={"megabytes": 300}, sweeps=False),
-    # Authentication
-    _passing("auth-expired", "401"),
-    Fault(name="auth-expired", streams=SEVERAL, says="401", after=1),
-    Fault(name="broken-session", streams=("parts.orders", "parts.products"), says="401"),
-    Fault(name="error-xml", streams=("shop.customers", "shop.stock", "lease.orders"), says="401",
-          params={"status": 401}),
-    _passing("bad-credentials", "401"),
-    _lying("scope-revoked", "403"),
-    Fault(name="login-error-200", streams=SESSIONS, once=EITHER, says="login", target="auth"),
-    Fault(name="refresh-fails", streams=("cars.vehicles",), lasting=OK, target="auth",
-          wait={"hours": 22.5}),
-    Fault(name="token-expires-early", streams=SESSIONS, once=OK, lasting=EITHER, says="401", target="auth"),
-    _harmless("rotate-cookie", streams=("parts.orders", "parts.products")),
-    Fault(name="expired-session-empty-list", streams=("cars.vehicles", "cars.models", "parts.orders", "parts.products"),
-          lasting=EITHER),
-    # Limits
-    _limiting("rate-limited"),
-    _limiting("early-429"),
-    _limiting("retry-after"),
-    _limiting("retry-after-date"),
-    _limiting("retry-after-garbage"),
-    _limiting("retry-after-huge"),
-    _limiting("daily-exhausted"),
-    Fault(name="other-spender", streams=LIMITED, lasting=MAYBE_THROTTLED, params={"requests": 200}),
-    _harmless("reset-in-past", streams=LIMITED, sweeps=False),
-    _harmless("no-limit-headers", streams=LIMITED, sweeps=False),
-    _harmless("bad-limit-headers", streams=LIMITED, sweeps=False),
-    # Paging
-    _harmless("row-inserted-ahead", streams=("shop.customers", "shop.sales_orders", "cars.vehicles", "parts.orders")),
-    Fault(name="row-deleted-ahead", streams=("shop.customers", "shop.sales_orders", "cars.vehicles", "parts.orders"),
-          lasting=EITHER, deletes=True),
-    Fault(name="row-moved-ahead", streams=("shop.customers", "shop.sales_orders", "cars.vehicles", "parts.orders"),
-          lasting=EITHER),
-    _harmless("late-commit", streams=(*LISTS, "shop.stores", "cars.models")),
-    _harmless("object-moves", streams=("shop.stock", "shop.stock_items")),
-    _harmless("shuffled-order", streams=("parts.products",)),
-    _harmless("unstable-ties", streams=("cars.vehicles",), ties=True),
-    Fault(name="ignored-offset", streams=("shop.customers", "shop.sales_orders", "cars.vehicles", "parts.orders"),
-          once=EITHER, lasting=EITHER, ties=True),
-    _harmless("clamped-limit", streams=("shop.customers", "shop.sales_orders", "cars.vehicles", "parts.orders",
-                                        "parts.products"), params={"rows": 2}),
-    _harmless("linked-pages", streams=("lease.orders", "lease.cyclists", "lease.companies", "lease.dealers"),
-              params={"rows": 3}),
-    _harmless("since-ignored", streams=("shop.customers", "shop.sales_orders", "lease.orders", "cars.vehicles"),
-              sweeps=False),
-    Fault(name="next-offset-repeats", streams=("shop.customers", "shop.sales_orders"), once=FAILED, says="loop"),
-    Fault(name="next-offset-falls", streams=("shop.customers", "shop.sales_orders"), once=FAILED, says="loop"),
-    Fault(name="next-offset-absent", streams=("shop.customers", "shop.sales_orders"), once=FAILED, says="pagination"),
-    Fault(name="next-offset-absent", streams=("shop.customers", "shop.sales_orders"), once=FAILED, says="pagination",
-          params={"whole": True}),
-    _harmless("next-offset-string", streams=("shop.customers", "shop.sales_orders")),
-    Fault(name="empty-page-with-next", streams=("shop.customers", "shop.sales_orders", "cars.vehicles", "parts.orders"),
-          once=EITHER, lasting=EITHER),
-    Fault(name="count-disagrees", streams=("shop.customers", "shop.sales_orders", "cars.vehicles", "parts.orders"),
-          once=EITHER, lasting=EITHER),
-    Fault(name="total-changes", streams=("cars.vehicles", "parts.orders"), lasting=EITHER),
-    Fault(name="next-link-other-host", streams=("lease.orders", "lease.cyclists", "lease.dealers"), once=FAILED,
-          says="another host"),
-    _harmless("next-link-other-host", streams=("shop.customers", "cars.vehicles", "parts.orders")),
-    _harmless("duplicate-key-on-page", streams=(*LISTS, "shop.stock_items", "shop.stores", "shop.stock", "cars.makes")),
-    _harmless("duplicate-key-on-page", streams=(*LISTS, "shop.stores", "shop.stock"), params={"stale": False}),
-    # Data
-    _odd("nul-in-text", leaves="drift"),
-    _odd("lone-surrogate", leaves="drift"),
-    _odd("invalid-utf8", leaves="drift", streams=(*ROWS, "parts.urgent_messages")),
-    _odd("wrong-type", leaves="drift"),
-    _odd("huge-integer", streams=NUMBERS),
-    _odd("big-integer", streams=NUMBERS),
-    _odd("nan", streams=NUMBERS, leaves="drift"),
-    _odd("infinity", streams=NUMBERS, leaves="drift"),
-    _odd("megabyte-note", streams=("shop.customers", "lease.orders", "cars.vehicles", "parts.orders")),
-    _odd("null-field"),
-    _odd("unknown-field", leaves="drift"),
-    _odd("missing-field"),
-    _odd("unknown-enum", streams=("shop.customers", "shop.leads", "lease.orders", "cars.vehicles", "parts.orders",
-                                  "parts.urgent_messages")),
-    _odd("bad-time", streams=("shop.customers", "shop.stock_items", "lease.orders", "cars.vehicles", "parts.orders",
-                              "parts.urgent_messages")),
-    Fault(name="null-key", streams=ROWS, once=EITHER, lasting=EITHER, leaves="rejects", rest=AT_ONCE),
-    Fault(name="empty-key", streams=ROWS, once=EITHER, lasting=EITHER, leaves="rejects", rest=AT_ONCE),
-    Fault(name="missing-key", streams=ROWS, once=EITHER, lasting=EITHER, leaves="rejects", rest=AT_ONCE),
-    Fault(name="null-key", streams=("shop.stores", "shop.stock", "cars.models", "lease.cyclists",
-                                    "parts.urgent_messages"), once=EITHER, lasting=EITHER, rest=AT_ONCE,
-          says="no usable key", leaves="rejects"),
-    _odd("null-key", streams=("shop.customer_phone_numbers",), leaves="drift", buries=True),
-    _odd("string-key", streams=("shop.customers", "shop.stock_items", "shop.stock", "shop.sales_orders", "cars.makes",
-                                "cars.contacts", "parts.urgent_messages")),
-    _odd("arrays-reordered", streams=("shop.customers", "lease.dealers", "cars.vehicles", "parts.orders",
-                                      "parts.account")),
-    Fault(name="null-record", streams=(*ROWS, "shop.stores", "shop.stock", "cars.models"), lasting=EITHER, once=EITHER,
-          leaves="rejects", rest=AT_ONCE),
-    _odd("orphan-relation", streams=("shop.stock", "shop.leads", "shop.sales_orders", "lease.orders", "lease.cyclists",
-                                     "parts.orders"), buries=True),
-    _odd("row-vanishes", streams=(*LISTS, "shop.stores", "shop.stock", "shop.stock_items", "cars.models"), buries=True,
-         sweeps=True),
-    Fault(name="empty-list", streams=("shop.stores", "shop.platform_keys", "shop.stock_items", "lease.dealers",
-                                      "lease.cyclists"), once=FAILED, says="would bury"),
-    Fault(name="empty-list", streams=("cars.vehicles", "cars.models", "parts.orders", "lease.orders", "shop.customers"),
-          once=EITHER, lasting=EITHER, rest=AT_ONCE),
-    # Time
-    _harmless("clock-ahead", streams=LISTS, rest=SOON, changes_soon=True, sweeps=False, params={"skew_s": 14_400}),
-    _harmless("clock-behind", streams=LISTS, rest=SOON, changes_soon=True, sweeps=False, params={"skew_s": 14_400}),
-    _harmless("clock-jumps", streams=LISTS, rest=SOON, changes_soon=True, sweeps=False, params={"skew_s": 14_400}),
-    _harmless("bad-date", streams=LISTS, rest=SOON, changes_soon=True, sweeps=False),
-)  # fmt: skip
-
-CELLS = [
-    pytest.param(fault, stream, id=f"{fault.shown}-{stream}".replace(" ", "-"))
-    for fault in MATRIX
-    for stream in fault.streams
-]
 
 
 # --- The bench of a cell ----------------------------------------------------------------------------------------------

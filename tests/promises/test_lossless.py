@@ -3,95 +3,33 @@
 import itertools
 import json
 from collections import Counter
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from syncd.contract import Column, Kind, Table
+from syncd.contract import Kind
 from syncd.records.instant import microseconds
 from syncd.records.parser import Parser
 from syncd.records.rows import Reject, Row
-from syncd.sources import registry
 from syncd.storage.mirror import writer
 from syncd.storage.mirror.target import make_target
 from syncd.storage.postgres.database import Database
 from tests.support import truth
-
-ZONE = ZoneInfo("Europe/Amsterdam")
-NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
-TABLES = {
-    f"{source.type}.{stream.name}": stream.table
-    for source in registry().values()
-    for stream in source.streams
-    if stream.name != "platform_keys"  # its key is kept as a digest only
-}
-FIRST, LAST = datetime.fromisoformat("1900-01-01"), datetime.fromisoformat("2100-01-01")
-_numbers = itertools.count(1_000_000)
-
-texts = st.one_of(
-    st.text(max_size=12),
-    st.text(st.characters(exclude_categories=()), max_size=6),  # lone surrogates, NUL
-    st.sampled_from(["", "NO", "array", "01067", "8", "0000-00-00", "2026-10-25 02:30:00", "2026-03-29 02:30:00",
-                     "2026-01-01T12:00:99", "/Date(-62135596800000)/", "/Date(1400000000000-0000)/", "2017-05-19",
-                     "2019-08-24T14:15:22Z", "2020-04-14T06:33:26+02:00", "2026-01-01 10:00:00.1234567"]),
-)  # fmt: skip
-numbers = st.one_of(
-    st.integers(-10, 300),
-    st.integers(-(2**70), 2**70),
-    st.floats(),
-    st.sampled_from([2**53 + 1, 2**63, -(2**63), 10**200, 0.1, 1e300, float("nan"), float("inf"), -0.0, 12.50]),
+from tests.support.strategies import (
+    NOW,
+    TABLES,
+    ZONE,
+    anything,
+    ids,
+    keyed,
+    sent_as,
+    texts,
+    values_of,
 )
-scalars = st.one_of(st.none(), st.booleans(), numbers, texts)
-anything = st.recursive(
-    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=6
-)
-fitting: dict[Kind, st.SearchStrategy[Any]] = {
-    Kind.TEXT: texts,
-    Kind.BIGINT: st.integers(-(2**63), 2**63 - 1),
-    Kind.NUMERIC: st.decimals(-(10**9), 10**9, places=3).map(float),
-    Kind.BOOLEAN: st.booleans(),
-    Kind.DATE: st.dates().map(str),
-    Kind.TIMESTAMP: st.datetimes(FIRST, LAST).map(lambda at: f"{at:%Y-%m-%d %H:%M:%S}"),
-    Kind.UUID: st.uuids().map(str),
-    Kind.JSON: anything,
-}
-
-
-def _values(columns: tuple[Column, ...], depth: int) -> st.SearchStrategy[dict[str, Any]]:
-    """Objects with the documented fields of some columns, each fitting, odd or missing, and some unknown fields."""
-    fields: dict[str, st.SearchStrategy[Any]] = {}
-    for name in dict.fromkeys(str(column.path[depth]) for column in columns):
-        below = tuple(column for column in columns if str(column.path[depth]) == name)
-        nested = [column for column in below if len(column.path) > depth + 1]
-        if nested and isinstance(nested[0].path[depth + 1], int):
-            fits: st.SearchStrategy[Any] = st.lists(st.floats(-180, 180), min_size=2, max_size=2)
-        elif nested:
-            fits = _values(tuple(nested), depth + 1)
-        else:
-            fits = fitting[below[0].kind]
-        fields[name] = st.one_of(fits, fits, fits, anything)
-    unknown = st.dictionaries(texts, anything, max_size=2)
-    known = st.fixed_dictionaries({}, optional=fields)
-    return st.builds(lambda extra, given: extra | given, unknown, known)
-
-
-def _keyed(table: Table, record: dict[str, Any]) -> dict[str, Any]:
-    """Give the record a key of its own, of the documented type."""
-    number = next(_numbers)
-    for name in table.key:
-        column = next(column for column in table.columns if column.name == name)
-        uuid = f"00000000-0000-4000-8000-{number:012d}"
-        record[str(column.path[0])] = {Kind.BIGINT: number, Kind.UUID: uuid}.get(column.kind, f"k{number}")
-    return record
-
-
-def _sent(record: dict[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=True).encode()
 
 
 def _canonical(value: Any) -> str:
@@ -121,15 +59,15 @@ def _name(name: str) -> str:
 async def test_every_record_can_be_given_back(db: Database, name: str, data: st.DataObject) -> None:
     table = TABLES[name]
     some = data.draw(st.lists(st.sampled_from(table.columns), max_size=8, unique=True))
-    record = _keyed(table, data.draw(_values(tuple(some), 0)))
+    record = keyed(table, data.draw(values_of(tuple(some), 0)))
     target = make_target(table, Parser(table, ZONE))
     async with db.transaction() as conn:
-        written = await writer.write_page(conn, target, "s", target.intake.read([_sent(record)]), now=NOW)
+        written = await writer.write_page(conn, target, "s", target.intake.read([sent_as(record)]), now=NOW)
         assert written.counts.inserted == 1, written.rejects
         key = written.keys[0]
         rows = await conn.fetch(target.statements.select_rows, "s", *([part] for part in key))
     rebuilt = truth._rebuilt(rows[0], table)
-    sent = json.loads(_sent(record), parse_float=Decimal)
+    sent = json.loads(sent_as(record), parse_float=Decimal)
     assert not truth._differing(name, _without_surrogates(rebuilt), _without_surrogates(sent), ZONE)
 
 
@@ -155,16 +93,16 @@ phone_numbers = st.lists(
 async def test_every_child_element_can_be_given_back(db: Database, numbers: Any) -> None:
     table = TABLES["cyclesoftware.customers"]
     child = table.children[0].table
-    record = {"customer_id": next(_numbers), "phone_numbers": numbers}
+    record = {"customer_id": next(ids), "phone_numbers": numbers}
     target = make_target(table, Parser(table, ZONE))
     async with db.transaction() as conn:
-        await writer.write_page(conn, target, "s", target.intake.read([_sent(record)]), now=NOW)
+        await writer.write_page(conn, target, "s", target.intake.read([sent_as(record)]), now=NOW)
         parent = await conn.fetchrow(target.statements.select_rows, "s", [record["customer_id"]])
         rows = await conn.fetch(
             f"SELECT * FROM {target.children[0].name} WHERE customer_id = $1", record["customer_id"]
         )
     kept = truth._unwrapped(json.loads(parent["_extra"] or "{}")).get("phone_numbers", [])
-    sent = json.loads(_sent(record))["phone_numbers"]
+    sent = json.loads(sent_as(record))["phone_numbers"]
     if not isinstance(sent, list):
         assert _canonical(_exact(kept or None)) == _canonical(_exact(sent or None))
         return
@@ -202,7 +140,7 @@ def _exact(value: Any) -> Any:
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(record=_values(TABLES["cyclesoftware.customers"].columns, 0), number=st.integers(1, 99))
+@given(record=values_of(TABLES["cyclesoftware.customers"].columns, 0), number=st.integers(1, 99))
 def test_strict_and_lenient_reading_agree(record: dict[str, Any], number: int) -> None:
     """A record that the fast path takes gives the row that reading field by field gives."""
     parser = Parser(TABLES["cyclesoftware.customers"], ZONE)
@@ -216,7 +154,7 @@ def test_strict_and_lenient_reading_agree(record: dict[str, Any], number: int) -
         for name, value in whole.items()
         if name in {c.name for c in parser.table.columns} or name == "phone_numbers"
     }
-    raw = _sent(whole)
+    raw = sent_as(whole)
     strict = parser._strict.read(raw) if parser._strict else None
     slow = parser._slow_row(raw, ())
     assert isinstance(slow, Row)
@@ -251,7 +189,7 @@ def test_instants_counted_together_are_those_read_alone(day: str) -> None:
     parser = Parser(TABLES["cyclesoftware.customers"], ZONE)
     place = parser.names.index("datetime_created")
     told = [f"{day}{' T'[at % 2]}{at // 60:02d}:{at % 60:02d}:{at * 7 % 60:02d}" for at in range(24 * 60)]
-    records = [_sent({"customer_id": at, "datetime_created": text}) for at, text in enumerate(told, 1)]
+    records = [sent_as({"customer_id": at, "datetime_created": text}) for at, text in enumerate(told, 1)]
     columns, places = parser.columns(records, list(range(len(records))))
     assert columns
     assert len(places) > 1_300
@@ -267,7 +205,7 @@ def test_records_read_together_and_alone_agree(data: st.DataObject) -> None:
     parser = Parser(table, ZONE)
     names = [column.name for column in table.columns if column.kind is Kind.TEXT]
     records = [
-        _sent({"customer_id": number} | dict.fromkeys(present, "x") | told)
+        sent_as({"customer_id": number} | dict.fromkeys(present, "x") | told)
         for number, (present, told) in enumerate(
             data.draw(
                 st.lists(

@@ -18,10 +18,11 @@ from syncd.cli import exits
 from syncd.engine.syncer import Order, Syncer
 from syncd.sources import registry, specs
 from syncd.upstream.wire import http_session
-from tests.cli.test_commands import free_port
 from tests.support import echo
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import WallClock, started, syncd, until
+from tests.support.ports import free_port
+from tests.support.stored import everything_stored
 
 MODES = (
     "json 400", "json 401", "json 403", "json 404", "json 500", "json 200", "json 429", "text 400", "html 200",
@@ -31,19 +32,6 @@ STREAMS = (
     ("shop", "customers"), ("shop", "stores"), ("lease", "orders"), ("cars", "vehicles"), ("cars", "makes"),
     ("parts", "orders"), ("parts", "account"),
 )  # fmt: skip
-
-
-async def everything_stored(bench: Bench) -> str:
-    """Return every row of every table as text, with what the server says of its connections."""
-    tables = await bench.fetch(
-        "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables"
-        " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')"
-    )
-    texts = []
-    for table in tables:
-        texts += [row["text"] for row in await bench.fetch(f"SELECT t::text AS text FROM {table['name']} t")]
-    texts += [row["text"] for row in await bench.fetch("SELECT a::text AS text FROM pg_stat_activity a")]
-    return "\n".join(texts)
 
 
 @pytest.mark.parametrize("form", ["json", "console"])

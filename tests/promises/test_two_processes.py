@@ -1,17 +1,16 @@
 """Several processes on one mirror: locks, budgets and resume points hold between them, and none tells a secret."""
 
 import asyncio
-import base64
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from syncd.sandbox import CREDENTIALS
 from syncd.storage.postgres.locks import lock_number
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import WallClock, started, syncd, until
+from tests.support.secrets import secrets
 
 PAGES = 8
 HELD_S = 3.0
@@ -111,20 +110,6 @@ async def test_a_budget_holds_over_processes_and_restarts(make_bench: MakeBench)
     assert spent < len(times)
     assert max(sum(at <= other < at + 60 for other in times) for at in times) <= limit
     assert len(times) >= limit - 2, "the minute was not used"
-
-
-def secrets() -> dict[str, str]:
-    """Return every secret of the sandbox's accounts, and what they look like on the wire."""
-    found = {
-        f"{api} {name}": str(value)
-        for api, values in CREDENTIALS.items()
-        for name, value in values.items()
-        if name in ("password", "api_key", "api_token")
-    }
-    for api in ("cyclesoftware", "ghs"):
-        pair = f"{CREDENTIALS[api]['username']}:{CREDENTIALS[api]['password']}"
-        found[f"{api} basic"] = base64.b64encode(pair.encode()).decode().rstrip("=")
-    return found
 
 
 async def everything_stored(bench: Bench) -> str:

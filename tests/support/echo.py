@@ -10,8 +10,8 @@ from urllib.parse import quote, quote_plus
 import aiohttp
 from aiohttp import web
 
-from tests.promises.test_two_processes import secrets
 from tests.support.bench import Bench
+from tests.support.secrets import secrets
 
 WINDOW_CHARS = 10
 """So much of a secret in one piece is too much."""

@@ -3,8 +3,8 @@
 from typing import Any
 
 from syncd.storage.mirror import erasure
-from tests.promises.test_secrets import everything_stored
 from tests.support.bench import Bench
+from tests.support.stored import everything_stored
 
 KEY = 987_654_321
 CANARIES = ("Zzyzxkanarie", "zzyzx@kanarie.example", "Kanariestraat", "0612345987", "zzyzx-vrij-veld")

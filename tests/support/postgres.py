@@ -7,7 +7,6 @@ import pwd
 import re
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -21,6 +20,7 @@ import pytest
 
 from syncd.storage.postgres.embedded.cluster import binary_directories
 from syncd.storage.postgres.embedded.privilege import Account, become
+from tests.support.ports import free_port
 
 PGBOUNCER = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
 START_S = 30.0
@@ -69,11 +69,6 @@ def run(program: str, *arguments: str | Path, stdin: str = "", **environ: str) -
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 async def _spawned(command: Sequence[str], log: Path) -> asyncio.subprocess.Process:
