@@ -1,0 +1,253 @@
+"""The daemon's timetable: starts runs when they are due, and decides what follows each one.
+
+A job of APScheduler only starts a task of ours and returns, so that runs can be ended at a page. When a stream is due,
+and how long it rests after a failure, is decided in `engine/schedule.py`.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime, timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from syncd import log
+from syncd.config import Config, StreamConfig
+from syncd.contract import RunKind
+from syncd.engine import schedule
+from syncd.engine.schedule import History
+from syncd.engine.syncer import Order, Result, Syncer
+from syncd.errors import DatabaseUnavailable
+from syncd.records.rows import Key
+from syncd.service.callbacks.answers import Answers
+from syncd.service.timetable.attempts import Attempts, NotRun
+from syncd.service.timetable.gate import Door, Gate
+from syncd.service.timetable.jobs import Jobs
+from syncd.service.timetable.seats import Seats
+from syncd.service.timetable.streams import Streams, wanted_of
+from syncd.service.timetable.tasks import Tasks, Work
+from syncd.status import Pair
+
+_log = log.get(__name__)
+
+
+class Timetable:
+    """The runs of the daemon."""
+
+    def __init__(
+        self,
+        syncer: Syncer,
+        scheduler: AsyncIOScheduler,
+        histories: Mapping[Pair, History],
+        *,
+        on_outage: Callable[[DatabaseUnavailable], None],
+    ) -> None:
+        self._syncer = syncer
+        self._streams = Streams(histories)
+        self._jobs = Jobs(scheduler, self._tick)
+        self._seats = Seats()
+        self._tasks = Tasks(self._work)
+        self._gate = Gate()
+        self._attempts = Attempts(syncer, on_outage)
+        self._answers = Answers(self._answer)
+
+    # --- Planning
+
+    def plan(self, *, anew: Collection[str] = ()) -> None:
+        """Make the jobs those of the syncer's configuration; jobs of unchanged streams keep their time.
+
+        `anew` names the sources that changed: their failures are forgiven, since the change may have mended them.
+        """
+        wanted = wanted_of(self._syncer.config)
+        for pair in set(self._streams) - wanted.keys():
+            self._jobs.remove(pair)
+        new = [pair for pair, settings in wanted.items() if pair[0] in anew or not self._has_rhythm(pair, settings)]
+        self._streams.plan(wanted)
+        now = self._syncer.clock()
+        for pair in new:
+            if pair[0] in anew:
+                self._streams.forgive(pair)
+            settings, history = wanted[pair], self._streams.history(pair)
+            first_at = schedule.first_at(now, ".".join(pair), settings, history, len(wanted))
+            self._jobs.add(pair, settings, now=now, first_at=first_at)
+
+    def _has_rhythm(self, pair: Pair, settings: StreamConfig) -> bool:
+        if pair not in self._streams:
+            return False
+        before = self._streams.settings(pair)
+        return (before.every_s, before.cron) == (settings.every_s, settings.cron)
+
+    def next_runs(self) -> dict[Pair, datetime]:
+        """Return when each stream runs next."""
+        return self._jobs.next_runs(self._streams)
+
+    def follow_clock(self) -> None:
+        """Bring forward what a clock that was set back would put off for longer than its interval."""
+        now = self._syncer.clock()
+        for pair, at in self.next_runs().items():
+            settings = self._streams.settings(pair)
+            longest_s = max(schedule.interval_s(settings, now), schedule.PROBE_S) + 2 * schedule.SPREAD_S
+            if settings.cron is None and at > now + timedelta(seconds=longest_s):
+                self._move_soon(pair, now)
+
+    def _move(self, pair: Pair, at: datetime) -> None:
+        if not self._gate.is_closed:
+            self._jobs.move(pair, at)
+
+    def _move_soon(self, pair: Pair, now: datetime) -> None:
+        self._move(pair, now + timedelta(seconds=schedule.spread_s(".".join(pair), schedule.SPREAD_S)))
+
+    # --- Running
+
+    async def _tick(self, pair: Pair) -> None:
+        """Start a run of a stream, unless one is under way (then the next tick will do) or runs are held back."""
+        if work := self._tasks.get(pair):
+            work.is_due = bool(work.named)
+            return
+        match self._gate.of(pair[0]):
+            case Door.CLOSED:
+                return
+            case Door.PAUSED:
+                self._gate.missed.add(pair)
+                return
+            case Door.OPEN:
+                pass
+        is_probing = self._streams.probe_at(pair[0]) is not None and self._tasks.any_of(pair[0])
+        if is_probing or self._is_held(pair):
+            self._gate.held.add(pair)
+            return
+        self._tasks.begin(pair)
+
+    async def _work(self, pair: Pair, work: Work) -> None:
+        """Run a stream once, and sweep it if that is due; then set its next run if it failed or was idle.
+
+        A fetch for callbacks leaves the stream's rhythm as it is.
+        """
+        try:
+            async with self._seats.taken(pair[0]):
+                work.is_seated = True
+                if self._is_held(pair):  # the source went down while this run waited for its seat
+                    self._gate.held.add(pair)
+                else:
+                    await self._attempt_all(pair, work)
+        except Exception:  # noqa: BLE001  a bug of ours must not end the daemon, and must be told
+            _log.exception("run_crashed", source=pair[0], stream=pair[1])
+        finally:
+            self._tasks.ended(pair, work)
+        if not work.named:
+            self._settle(pair)
+        if work.is_due:
+            await self._tick(pair)
+        self._answer(pair)
+
+    async def _attempt_all(self, pair: Pair, work: Work) -> None:
+        """Fetch what callbacks named; or run a stream, and sweep it if that went well and is due."""
+        if work.named:
+            await self._attempt(pair, "callback", work)
+            return
+        self._answers.settle(pair)  # what was told before this run begins, it will find
+        await self._attempt(pair, "live", work)
+        sweep_s = self._syncer.config.sources[pair[0]].streams[pair[1]].sweep_s
+        if self._streams.is_sweep_due(pair, sweep_s, self._syncer.clock()):
+            await self._attempt(pair, "sweep", work)
+
+    async def _attempt(self, pair: Pair, kind: RunKind, work: Work) -> None:
+        """Run a stream once and note how it ended."""
+        if work.stop.is_set():
+            return
+        if self._gate.of(pair[0]) is Door.PAUSED:  # the database went away while this run waited for its seat
+            self._gate.missed.add(pair)
+            return
+        started_at = self._syncer.clock()
+        match await self._attempts.attempt(pair, Order(kind=kind, named=work.named, stop=work.stop)):
+            case Result() as result:
+                self._note(pair, result, started_at)
+            case NotRun.LOCKED if work.named:
+                self._answers.put_off(pair, work.named)
+            case NotRun.DATABASE_AWAY:
+                self._gate.missed.add(pair)
+            case _:
+                pass
+
+    def _note(self, pair: Pair, result: Result, started_at: datetime) -> None:
+        """Note how a run ended; only a polling run says how the stream stands."""
+        if result.kind == "callback":
+            if result.outcome in ("failed", "throttled"):
+                self._answers.leave_to_poll(pair)
+            return
+        if result.kind == "live" and result.outcome == "ok":
+            self._answers.polled_well(pair)
+        self._streams.note(pair, result, started_at, self._syncer.clock())
+
+    def _settle(self, pair: Pair) -> None:
+        """Set the next run of a stream that failed or was idle, and let those go on that waited for its source."""
+        now, probe_at = self._syncer.clock(), self._streams.probe_at(pair[0])
+        if probe_at is None:
+            for other in self._gate.let_go(pair[0]):
+                self._move_soon(other, now)
+        if pair in self._streams:
+            at = probe_at or schedule.again_at(self._streams.settings(pair), self._streams.history(pair))
+            if at and at > now:  # else it did not run, because another process does: its job's rhythm holds
+                self._move(pair, at)
+
+    def _is_held(self, pair: Pair) -> bool:
+        return self._streams.is_held(pair, self._syncer.clock())
+
+    # --- Callbacks
+
+    def hear(self, pair: Pair, key: Key) -> str:
+        """Fetch a record soon that a callback named; return in a word or two what becomes of it."""
+        return self._answers.hear(pair, key) if pair in self._streams else "ignored"
+
+    def _answer(self, pair: Pair) -> None:
+        """Begin what the callbacks about a stream ask for, as soon as that is possible.
+
+        Whatever keeps it from beginning now calls this again when it is over. A stream that was never read whole, that
+        fails, or whose source is down, is asked by its polls only.
+        """
+        if pair not in self._answers or pair in self._tasks or self._gate.of(pair[0]) is not Door.OPEN:
+            return
+        if pair not in self._streams:
+            self._answers.settle(pair)
+            return
+        if self._answers.is_left_to_poll(pair) or not self._streams.is_well(pair):
+            self._answers.leave_to_poll(pair)
+            return
+        match self._answers.next(pair):
+            case None:
+                pass
+            case "poll":
+                self._tasks.begin(pair)
+            case named:
+                self._tasks.begin(pair, named)
+
+    # --- Holding back
+
+    def pause(self) -> None:
+        """Start no more runs until `resume`: the database is away. Missed ticks are remembered, one per stream."""
+        self._gate.pause()
+
+    def resume(self) -> None:
+        """Run what was missed, spread as at a start."""
+        now, missed = self._syncer.clock(), [pair for pair in self._gate.resume() if pair in self._streams]
+        for pair in missed:
+            every_s = schedule.interval_s(self._streams.settings(pair), now)
+            self._move(pair, now + timedelta(seconds=schedule.spread_s(".".join(pair), every_s, len(missed))))
+        self._answers.look_at_all()
+
+    async def reconfigure(self, config: Config, *, grace_s: float) -> None:
+        """Take a new configuration: runs of sources that changed end first, at a page, and go on under the new one."""
+        before = self._syncer.config.sources
+        changed = {
+            name for name in before.keys() | config.sources.keys() if before.get(name) != config.sources.get(name)
+        }
+        with self._gate.closing(changed):
+            await self._tasks.drain(changed, grace_s)
+            if not self._gate.is_closed:
+                self._syncer.reconfigure(config)
+                self.plan(anew=changed)
+        self._answers.look_at_all()
+
+    async def close(self, *, grace_s: float) -> None:
+        """Start nothing more, and end every run at its page boundary; cancel what has not ended after `grace_s`."""
+        self._gate.close()
+        self._answers.close()
+        await self._tasks.drain(None, grace_s)

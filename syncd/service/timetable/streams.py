@@ -1,0 +1,99 @@
+"""The streams that are planned: the settings and the earlier runs of each, grouped by source.
+
+Decides nothing about time: `engine/schedule.py` does.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from syncd.config import Config, StreamConfig, is_off
+from syncd.engine import schedule
+from syncd.engine.schedule import History
+from syncd.engine.syncer import Result
+from syncd.status import Pair
+
+
+class Streams:
+    """What is planned now, and the histories of all streams since the start of the process."""
+
+    def __init__(self, histories: Mapping[Pair, History]) -> None:
+        self._histories = dict(histories)
+        self._by_source: dict[str, dict[Pair, StreamConfig]] = {}
+
+    def __contains__(self, pair: Pair) -> bool:
+        return pair in self._by_source.get(pair[0], {})
+
+    def __iter__(self) -> Iterator[Pair]:
+        for streams in self._by_source.values():
+            yield from streams
+
+    def settings(self, pair: Pair) -> StreamConfig:
+        """Return the settings of a planned stream. Raises KeyError for another."""
+        return self._by_source[pair[0]][pair]
+
+    def plan(self, wanted: Mapping[Pair, StreamConfig]) -> None:
+        """Plan these streams and no others."""
+        self._by_source = {}
+        for pair, settings in wanted.items():
+            self._by_source.setdefault(pair[0], {})[pair] = settings
+
+    def history(self, pair: Pair) -> History:
+        """Return what is known of a stream's earlier runs."""
+        return self._histories.get(pair, History())
+
+    def note(self, pair: Pair, result: Result, started_at: datetime, now: datetime) -> None:
+        """Add the end of a run to a stream's history."""
+        self._histories[pair] = noted(self.history(pair), result, started_at, now)
+
+    def forgive(self, pair: Pair) -> None:
+        """Forget a stream's failures: a change of its source may have mended them."""
+        self._histories[pair] = replace(self.history(pair), failures=0, idle=0, sweep_failures=0)
+
+    def probe_at(self, source: str) -> datetime | None:
+        """Return from when on a source that is down may be asked again; None: it is not down."""
+        streams = self._by_source.get(source, {})
+        return schedule.probe_at([(settings, self.history(pair)) for pair, settings in streams.items()])
+
+    def is_held(self, pair: Pair, now: datetime) -> bool:
+        """Say whether a stream must wait, because its source is down; a clock that was set back prolongs no wait."""
+        at = self.probe_at(pair[0])
+        return at is not None and now < at <= now + timedelta(seconds=schedule.PROBE_S)
+
+    def is_well(self, pair: Pair) -> bool:
+        """Say whether a stream was read whole, its last run went well, and its source is not down."""
+        history = self.history(pair)
+        return history.ok_at is not None and not history.failures and self.probe_at(pair[0]) is None
+
+    def is_sweep_due(self, pair: Pair, sweep_s: float | None, now: datetime) -> bool:
+        """Say whether a sweep should follow the live run that just ended."""
+        history = self.history(pair)
+        return not history.failures and schedule.is_sweep_due(now, sweep_s, history)
+
+
+def wanted_of(config: Config) -> dict[Pair, StreamConfig]:
+    """Return the streams of a configuration that are on."""
+    return {
+        (source.name, stream.name): stream
+        for source in config.sources.values()
+        for stream in source.streams.values()
+        if is_off(stream) is None
+    }
+
+
+def noted(history: History, result: Result, started_at: datetime, now: datetime) -> History:
+    """Add the end of a run to a history; a run that was asked to stop proves nothing."""
+    if result.outcome not in ("ok", "failed", "throttled"):
+        return history
+    is_ok = result.outcome == "ok"
+    error_kind = type(result.error).__name__ if result.error else None
+    if result.kind == "sweep":
+        if is_ok:
+            return replace(history, swept_at=started_at, sweep_failures=0, sweep_error_kind=None)
+        failures = history.sweep_failures + 1
+        return replace(history, sweep_failures=failures, sweep_tried_at=now, sweep_error_kind=error_kind)
+    if is_ok:
+        idle = 0 if result.spent.requests else history.idle + 1
+        swept_at = history.swept_at or started_at
+        return replace(history, ok_at=started_at, failures=0, error_kind=None, idle=idle, swept_at=swept_at)
+    return replace(history, failures=history.failures + 1, failed_at=now, error_kind=error_kind)

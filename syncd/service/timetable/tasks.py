@@ -1,0 +1,83 @@
+"""The runs under way, each in a task of our own, so that they can be ended at a page: APScheduler would cancel them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from syncd.records.rows import Key
+from syncd.status import Pair
+
+CANCEL_S: Final = 2.0
+"""A run that was cancelled closes its row in syncd.runs within this."""
+
+
+@dataclass(kw_only=True)
+class Work:
+    """One run under way.
+
+    named      the records that it asks for because of callbacks; empty for a polling run
+    is_due     whether the poll fell due meanwhile
+    stop       ends the run at the next page
+    is_seated  whether it got a seat yet
+    """
+
+    named: tuple[Key, ...] = ()
+    is_due: bool = False
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    is_seated: bool = False
+    task: asyncio.Task[None] | None = None
+
+
+class Tasks:
+    """The runs under way, at most one per stream; `work` does one."""
+
+    def __init__(self, work: Callable[[Pair, Work], Awaitable[None]]) -> None:
+        self._work = work
+        self._under_way: dict[Pair, Work] = {}
+
+    def __contains__(self, pair: Pair) -> bool:
+        return pair in self._under_way
+
+    def get(self, pair: Pair) -> Work | None:
+        """Return what is under way of a stream."""
+        return self._under_way.get(pair)
+
+    def any_of(self, source: str) -> bool:
+        """Say whether any run of a source is under way."""
+        return any(pair[0] == source for pair in self._under_way)
+
+    def begin(self, pair: Pair, named: tuple[Key, ...] = ()) -> None:
+        """Start a run of a stream."""
+        work = self._under_way[pair] = Work(named=named)
+        work.task = asyncio.create_task(self._do(pair, work))
+        work.task.add_done_callback(lambda _task: self.ended(pair, work))  # one cancelled before its first step, too
+
+    async def _do(self, pair: Pair, work: Work) -> None:
+        await self._work(pair, work)
+
+    def ended(self, pair: Pair, work: Work) -> None:
+        """Forget a run that has ended; harmless the second time."""
+        if self._under_way.get(pair) is work:
+            del self._under_way[pair]
+
+    async def drain(self, sources: Collection[str] | None, grace_s: float) -> None:
+        """End the runs of these sources (None: all) at their next page; cancel what has not ended after `grace_s`.
+
+        A run that waits for a seat is cancelled at once.
+        """
+        tasks = set()
+        for pair, work in self._under_way.items():
+            if sources is None or pair[0] in sources:
+                work.stop.set()
+                if work.task is not None:
+                    tasks.add(work.task)
+                    if not work.is_seated:
+                        work.task.cancel()
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=grace_s)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=CANCEL_S)
