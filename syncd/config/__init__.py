@@ -7,13 +7,11 @@ What a source type accepts comes in as a registry of `SourceSpec`.
 from syncd.config.address import is_loopback
 from syncd.config.loader import SOURCE_NAME, SOURCE_NAME_RULE, find, load, variable
 from syncd.config.model import (
-    REQUIRED,
     BudgetConfig,
     Config,
     Database,
     Http,
     Log,
-    OptionSpec,
     Privacy,
     Retention,
     SourceConfig,
@@ -25,10 +23,26 @@ from syncd.config.model import (
     secrets,
     select,
 )
+from syncd.config.option import (
+    REQUIRED,
+    Option,
+    OptionSpec,
+    by_name,
+    duration_option,
+    flag_option,
+    optional_text,
+    optional_url,
+    secret_option,
+    text_option,
+    whole_option,
+    zone_option,
+)
 from syncd.config.secret import Secret
 
 __all__ = [
-    "REQUIRED", "SOURCE_NAME", "SOURCE_NAME_RULE", "BudgetConfig", "Config", "Database", "Http", "Log", "OptionSpec",
-    "Privacy", "Retention", "Secret", "SourceConfig", "SourceSpec", "StreamConfig", "StreamSpec",
-    "find", "is_loopback", "is_off", "load", "missing_secrets", "secrets", "select", "variable",
+    "REQUIRED", "SOURCE_NAME", "SOURCE_NAME_RULE", "BudgetConfig", "Config", "Database", "Http", "Log", "Option",
+    "OptionSpec", "Privacy", "Retention", "Secret", "SourceConfig", "SourceSpec", "StreamConfig", "StreamSpec",
+    "by_name", "duration_option", "find", "flag_option", "is_loopback", "is_off", "load", "missing_secrets",
+    "optional_text", "optional_url", "secret_option", "secrets", "select", "text_option", "variable", "whole_option",
+    "zone_option",
 ]  # fmt: skip

@@ -10,7 +10,8 @@ from typing import Final
 
 from syncd.config.address import EMBEDDED
 from syncd.config.duration import format_duration
-from syncd.config.model import OptionSpec, SourceSpec, StreamSpec
+from syncd.config.model import SourceSpec, StreamSpec
+from syncd.config.option import OptionSpec
 
 COLUMN: Final = 37  # of the comments beside values
 

@@ -17,14 +17,11 @@ from syncd.config.crontab import parse_cron
 from syncd.config.duration import format_duration
 from syncd.config.model import (
     CALLBACK_LISTEN,
-    REQUIRED,
     BudgetConfig,
     Config,
     Database,
     Http,
-    Kind,
     Log,
-    OptionSpec,
     Privacy,
     Retention,
     SourceConfig,
@@ -33,6 +30,7 @@ from syncd.config.model import (
     StreamSpec,
     Withholding,
 )
+from syncd.config.option import REQUIRED, OptionKind, OptionSpec
 from syncd.config.secret import Secret
 from syncd.config.toml import (
     Reading,
@@ -326,7 +324,7 @@ def variable(source: str, option: str) -> str:
 
 def _option(spec: OptionSpec, reading: Reading) -> Callable[[object], object]:
     """Return the parser of an option: that of its kind, then its bounds."""
-    parsers: dict[Kind, Callable[[object], object]] = {
+    parsers: dict[OptionKind, Callable[[object], object]] = {
         "str": choice(*spec.choices) if spec.choices else text,
         "int": integer,
         "float": number,

@@ -13,32 +13,13 @@ from pathlib import Path
 from typing import Final, Literal, cast
 
 from syncd.config import address
+from syncd.config.option import OptionSpec
 from syncd.config.secret import Secret
 from syncd.errors import ConfigError, UsageError
 
 # --- What a source type accepts ---------------------------------------------------------------------------------------
 
-REQUIRED: Final = object()
-"""The default of an option that has none."""
-
 Withholding = Literal["exclude", "hash"]
-Kind = Literal["str", "int", "float", "bool", "duration", "secret", "zone", "url", "list[str]", "list[int]"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptionSpec:
-    """One option: its kind, its default as it comes out of `load`, and a line for the documentation.
-
-    A duration comes out as seconds (float), a zone as its checked IANA name, a list as a tuple, a secret as `Secret`.
-    `minimum` and `maximum` (inclusive) bound numbers and durations in seconds; `choices` bounds texts.
-    """
-
-    kind: Kind
-    default: object = REQUIRED
-    comment: str = ""
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Seque
 from dataclasses import dataclass
 from typing import Any
 
-from syncd.contract import Answer
+from syncd.contract.walk import Answer
 from syncd.errors import BadPayload
 
 STEP_BACKS = 32

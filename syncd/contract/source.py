@@ -1,10 +1,10 @@
 """What an API declares: its streams, its way to sign requests, its way to tell of changes."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
-from syncd.config import OptionSpec
+from syncd.config import Option, Secret, flag_option, optional_url
 from syncd.contract.auth import Auth
 from syncd.contract.schema import Table
 from syncd.contract.walk import Answer, Options, Page, Upstream, Walk
@@ -31,7 +31,7 @@ class Stream:
     every_s: float
     sweep_s: float | None = None
     lookup: tuple[str, ...] = ()
-    options: Mapping[str, OptionSpec] = field(default_factory=dict)
+    options: tuple[Option[Any], ...] = ()
     backfills: bool = False
     reads: tuple[str, ...] = ()
     confirm: Callable[[Walk, tuple[Any, ...]], Awaitable[bytes]] | None = None
@@ -41,7 +41,7 @@ class Stream:
 class Callbacks:
     """How an API tells of changes: it calls one address of ours, which it was given once.
 
-    A source that has them takes CALLBACK_OPTIONS, too. What a call says is a hint to ask, and never data.
+    A source that has them lists CALLBACK_OPTIONS among its options. What a call says is a hint to ask, and never data.
 
     stream      the stream whose records are named; its walk knows the kind `callback`
     named       reads the key of the record that a body names, None if it tells of something else; raises BadPayload
@@ -61,12 +61,10 @@ class CannotTell(SyncdError):
     """The API does not say which address it calls."""
 
 
-CALLBACK_OPTIONS: Mapping[str, OptionSpec] = {
-    "callbacks": OptionSpec(kind="bool", default=False, comment="listen for callbacks, too (docs/callbacks.md)"),
-    "callback_url": OptionSpec(
-        kind="url", default=None, comment="public address under which the vendor reaches http.callback_listen"
-    ),
-}
+LISTENS: Final = flag_option("callbacks", "listen for callbacks, too (docs/callbacks.md)", default=False)
+CALLBACK_URL: Final = optional_url("callback_url", "public address under which the vendor reaches http.callback_listen")
+CALLBACK_OPTIONS: Final = (LISTENS, CALLBACK_URL)
+"""What the configuration says of the callbacks of a source that has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +82,7 @@ class Source:
     type: str
     schema_comment: str
     base_url: str | None
-    options: Mapping[str, OptionSpec]
+    options: tuple[Option[Any], ...]
     streams: tuple[Stream, ...]
     auth: Callable[[Mapping[str, Any]], Auth]
     fault_of: Callable[[Answer], str | None]
@@ -96,6 +94,10 @@ class Source:
     def stream(self, name: str) -> Stream:
         """Return the stream of that name; raises KeyError."""
         return {stream.name: stream for stream in self.streams}[name]
+
+    def secrets(self, options: Options) -> list[Secret]:
+        """Return the values of the options that are declared secret."""
+        return [option.of(options) for option in self.options if option.kind == "secret"]
 
     @property
     def names(self) -> tuple[str, ...]:

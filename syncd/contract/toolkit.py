@@ -1,16 +1,32 @@
 """What several sources need when they read cursors, write time filters and report errors. Pure functions only."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from syncd.config import duration_option
+from syncd.contract.walk import Walk
 from syncd.errors import UsageError
 
 MINUTE_S: Final = 60.0
 HOUR_S: Final = 3_600.0
 DAY_S: Final = 86_400.0
 
+OVERLAP: Final = duration_option(
+    "overlap",
+    "how far before its cursor a live run asks again, for changes that are committed late",
+    default=10 * MINUTE_S,
+    minimum=MINUTE_S,
+    maximum=7 * DAY_S,
+)
+"""The option of a source whose lists can be asked for by time of change."""
+
 FAULT_CHARS: Final = 200
 """Longest text of an upstream that goes into the log or an error; our choice."""
+
+
+def overlap_of(walk: Walk) -> timedelta:
+    """Return how far before its cursor a live walk asks again."""
+    return timedelta(seconds=OVERLAP.of(walk.options))
 
 
 def fault_text(text: str) -> str:

@@ -164,9 +164,8 @@ class Syncer:
         """Return the account of a source, made on first use."""
         if name not in self._accounts:
             source, settings = self.source(name)
-            for option in settings.options.values():
-                if hasattr(option, "reveal"):
-                    log.protect(option.reveal())
+            for secret in source.secrets(settings.options):
+                log.protect(secret.reveal())
             if self._http is None:
                 raise AssertionError("this command was opened without a way to the upstreams")
             purse = Purse(self.database, name, settings.budget, zone=source.zone, clock=self.clock, sleep=self._sleep)

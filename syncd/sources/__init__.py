@@ -7,7 +7,7 @@ import importlib
 import pkgutil
 from functools import cache, partial
 
-from syncd.config import SourceSpec, StreamSpec
+from syncd.config import SourceSpec, StreamSpec, by_name
 from syncd.contract import Source
 from syncd.records.privacy import may_withhold
 
@@ -27,14 +27,14 @@ def specs() -> dict[str, SourceSpec]:
             type=source.type,
             base_url=source.base_url,
             example_name=source.example_name or source.type,
-            options=source.options,
+            options=by_name(source.options),
             streams={
                 stream.name: StreamSpec(
                     name=stream.name,
                     every_s=stream.every_s,
                     sweep_s=stream.sweep_s,
                     lookup=stream.lookup,
-                    options=stream.options,
+                    options=by_name(stream.options),
                     may_withhold=partial(may_withhold, stream.table),
                 )
                 for stream in source.streams

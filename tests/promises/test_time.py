@@ -29,7 +29,10 @@ def utc(text: str) -> datetime:
 
 def test_the_zones_are_those_of_the_sources() -> None:
     zones = {
-        source.type: str(source.options["zone"].default) for source in registry().values() if "zone" in source.options
+        source.type: option.default
+        for source in registry().values()
+        for option in source.options
+        if option.name == "zone"
     }
     assert zones == dict(zip(("cyclesoftware", "cyclis", "autengo"), ZONES, strict=True))
 

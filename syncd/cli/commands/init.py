@@ -21,7 +21,8 @@ from syncd import config as configuration
 from syncd.cli import console
 from syncd.config.address import EMBEDDED, parse_base_url, parse_database_url, password_of
 from syncd.config.draft import Draft, quoted, source, whole
-from syncd.config.model import REQUIRED, SourceSpec
+from syncd.config.model import SourceSpec
+from syncd.config.option import REQUIRED
 from syncd.config.toml import read_toml, suggest
 from syncd.errors import ConfigError, SyncdError, UsageError
 from syncd.sources import specs

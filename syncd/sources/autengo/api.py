@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from syncd.config import Secret
+from syncd.config import duration_option, secret_option, text_option, whole_option, zone_option
 from syncd.contract import (
     TEXT,
     Answer,
@@ -20,11 +20,29 @@ from syncd.contract import (
     snake,
 )
 from syncd.contract.paging import Slice, walk_offsets
-from syncd.contract.toolkit import cursor_time, fault_text
+from syncd.contract.toolkit import MINUTE_S, cursor_time, fault_text
 from syncd.errors import BadCredentials, BadPayload, Throttled, UpstreamError
 from syncd.records.readers import elements, envelope, keys_at, scalar, whole_number
 
 SCHEMA: Final = "autengo"
+
+API_KEY: Final = secret_option("api_key", "API key, sent as X-Api-Key")
+DEALER: Final = whole_option("dealer_alzura_id", "Alzura id of the dealer", minimum=1)
+USER: Final = whole_option("user_alzura_id", "Alzura id of the user", minimum=1)
+TOKEN_HEADER: Final = text_option(
+    "token_header",
+    "Header and scheme of the token; the vendor's page names both headers",
+    default="X-Authorization: Bearer",
+    choices=("X-Authorization: Bearer", "Authorization: JWT", "Authorization: Bearer"),
+)
+LANGUAGE: Final = text_option("language", "Language of the `_text` columns", default="de", choices=("de", "en"))
+ZONE: Final = zone_option("zone", "Zone of the times, which come without one", default="Europe/Berlin")
+OVERLAP: Final = duration_option(
+    "overlap", "How far before its watermark a live pass starts", default=10 * MINUTE_S, minimum=0
+)
+LIMIT: Final = whole_option("limit", "Vehicles asked for in a request", default=100, minimum=1, maximum=1000)
+OPTIONS: Final = (API_KEY, DEALER, USER, TOKEN_HEADER, LANGUAGE, ZONE, OVERLAP, LIMIT)
+
 RENEW_AT: Final = 0.9  # of a token's life; our choice
 TOKEN_LIFE_S: Final = 3600.0  # where expires_in cannot be read; the sample says 86400, a 401 corrects either
 SHORTEST_LIFE_S: Final = 60.0  # an expires_in below this would make every request log in first
@@ -46,9 +64,9 @@ class Login:
     """Signs requests with the API key and a token; renews the token before it expires."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        self._api_key: Secret = options["api_key"]
-        self._ids = {"dealerAlzuraId": options["dealer_alzura_id"], "userAlzuraId": options["user_alzura_id"]}
-        self._header, _, self._scheme = str(options["token_header"]).partition(": ")
+        self._api_key = API_KEY.of(options)
+        self._ids = {"dealerAlzuraId": DEALER.of(options), "userAlzuraId": USER.of(options)}
+        self._header, _, self._scheme = TOKEN_HEADER.of(options).partition(": ")
         self._token: str | None = None
         self._renew_at = self._expires_at = datetime.min.replace(tzinfo=UTC)
 
@@ -155,7 +173,7 @@ async def reference_list(walk: Walk, path: str, key: str) -> tuple[list[bytes], 
     position, doubt, started_at = 0, None, walk.now()
 
     async def fetch(offset: int) -> Slice:
-        params = (("offset", str(offset)), ("limit", str(walk.options["limit"]))) if offset else ()
+        params = (("offset", str(offset)), ("limit", str(LIMIT.of(walk.options)))) if offset else ()
         piece = await fetch_slice(walk, path, params, key, asked=offset, position=position, limit=None)
         if offset and piece.records and known.issuperset(piece.keys):
             told = f"the list ends after {position} rows, its total says {piece.total}"

@@ -27,6 +27,9 @@ from syncd.records.readers import (
     peek,
 )
 from syncd.sources.autengo.api import (
+    LIMIT,
+    OVERLAP,
+    ZONE,
     fetch_slice,
     is_stale,
 )
@@ -50,7 +53,7 @@ def _bounds(walk: Walk, cursor: Cursor) -> tuple[str | None, str | None]:
 
     A live pass starts from the watermark or the newest `updated` ever seen, whichever is earlier, less the overlap.
     """
-    zone = ZoneInfo(walk.options["zone"])
+    zone = ZoneInfo(ZONE.of(walk.options))
     if walk.kind == "backfill":
         first = earliest_reading(walk.since, zone) if walk.since else None
         last = latest_reading(walk.until, zone) if walk.until else None
@@ -58,7 +61,7 @@ def _bounds(walk: Walk, cursor: Cursor) -> tuple[str | None, str | None]:
     if walk.kind == "sweep" or not cursor.get("since"):
         return None, None
     since, newest = earliest_reading(datetime.fromisoformat(cursor["since"]), zone), _moment(cursor.get("last_updated"))
-    return _written(min(since, newest or since) - timedelta(seconds=walk.options["overlap"])), None
+    return _written(min(since, newest or since) - timedelta(seconds=OVERLAP.of(walk.options))), None
 
 
 def _written(moment: datetime | None) -> str | None:
@@ -133,7 +136,7 @@ class _Pass:
                         break
 
     async def _fetch(self, offset: int) -> Slice:
-        limit = int(self.walk.options["limit"])
+        limit = LIMIT.of(self.walk.options)
         bounds = [f">=|{self.value}"] if self.value else []
         bounds += [f"<=|{self.end}"] if self.end else []
         name = f"and[{self.order}]" + ("[]" if len(bounds) > 1 else "")

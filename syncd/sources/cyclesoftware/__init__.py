@@ -3,10 +3,8 @@
 Owns every fact about this API; `docs/sources/cyclesoftware.md` says which page each rests on. Only ever reads.
 """
 
-from syncd.config import OptionSpec
 from syncd.contract import Source
-from syncd.contract.toolkit import DAY_S, MINUTE_S
-from syncd.sources.cyclesoftware.api import SCHEMA, basic_auth, fault_of
+from syncd.sources.cyclesoftware.api import OPTIONS, SCHEMA, basic_auth, fault_of
 from syncd.sources.cyclesoftware.customers import CUSTOMERS_STREAM
 from syncd.sources.cyclesoftware.leads import LEADS_STREAM
 from syncd.sources.cyclesoftware.sales import SALES_ORDERS_STREAM
@@ -21,18 +19,7 @@ SOURCE = Source(
     zone="Europe/Amsterdam",
     auth=basic_auth,
     fault_of=fault_of,
-    options={
-        "username": OptionSpec(kind="str", comment="user name of the API account"),
-        "password": OptionSpec(kind="secret", comment="its password"),
-        "zone": OptionSpec(kind="zone", default="Europe/Amsterdam", comment="zone of times that are sent without one"),
-        "overlap": OptionSpec(
-            kind="duration",
-            default=10 * MINUTE_S,
-            minimum=MINUTE_S,
-            maximum=7 * DAY_S,
-            comment="how far before its cursor a live run asks again, for changes that are committed late",
-        ),
-    },
+    options=OPTIONS,
     streams=(
         STORES_STREAM,
         CUSTOMERS_STREAM,

@@ -7,21 +7,23 @@ import base64
 import html
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from syncd.config import secret_option, text_option, zone_option
 from syncd.contract import (
     Answer,
     Auth,
     FixedHeaders,
+    Options,
     Page,
     Scope,
     Table,
     Walk,
 )
 from syncd.contract.paging import Slice, walk_offsets
-from syncd.contract.toolkit import fault_text
+from syncd.contract.toolkit import OVERLAP, fault_text
 from syncd.errors import BadPayload, ConfigError
 from syncd.records.readers import (
     Keys,
@@ -35,15 +37,20 @@ from syncd.records.readers import (
 
 SCHEMA = "cyclesoftware"
 
+USERNAME = text_option("username", "user name of the API account")
+PASSWORD = secret_option("password", "its password")
+ZONE = zone_option("zone", "zone of times that are sent without one", default="Europe/Amsterdam")
+OPTIONS = (USERNAME, PASSWORD, ZONE, OVERLAP)
 
-def basic_auth(options: Mapping[str, Any]) -> Auth:
+
+def basic_auth(options: Options) -> Auth:
     """Return HTTP Basic authentication: every request bears the same header. Raises ConfigError."""
-    username = str(options["username"])
+    username = USERNAME.of(options)
     if ":" in username:
         raise ConfigError("username: HTTP Basic authentication allows no colon in a user name")
 
     def headers() -> Mapping[str, str]:
-        signed = base64.b64encode(f"{username}:{options['password'].reveal()}".encode()).decode()
+        signed = base64.b64encode(f"{username}:{PASSWORD.of(options).reveal()}".encode()).decode()
         return {"Authorization": f"Basic {signed}"}
 
     return FixedHeaders(headers)
@@ -170,12 +177,7 @@ def listing(table: Table, path: str, rows_at: str) -> Callable[[Walk], AsyncIter
 
 def zone_of(walk: Walk) -> ZoneInfo:
     """Return the zone of times that are sent without one."""
-    return ZoneInfo(str(walk.options["zone"]))
-
-
-def overlap_of(walk: Walk) -> timedelta:
-    """Return how far before its cursor a live run asks again."""
-    return timedelta(seconds=float(walk.options["overlap"]))
+    return ZoneInfo(ZONE.of(walk.options))
 
 
 def modified_since(walk: Walk, moment: datetime | None) -> str | None:

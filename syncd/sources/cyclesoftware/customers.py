@@ -20,10 +20,10 @@ from syncd.contract import (
     column,
 )
 from syncd.contract.paging import Resume, walk_offsets
-from syncd.contract.toolkit import DAY_S, MINUTE_S, cursor_time
+from syncd.contract.toolkit import DAY_S, MINUTE_S, cursor_time, overlap_of
 from syncd.errors import BadPayload
 from syncd.records.readers import Keys, envelope
-from syncd.sources.cyclesoftware.api import SCHEMA, fetch_slices, modified_since, overlap_of
+from syncd.sources.cyclesoftware.api import SCHEMA, fetch_slices, modified_since
 
 PHONE_NUMBERS = Table(
     schema=SCHEMA,

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from syncd.config import OptionSpec
+from syncd.config import optional_text
 from syncd.contract import (
     BIGINT,
     BOOLEAN,
@@ -27,15 +27,16 @@ from syncd.contract import (
     month_of,
 )
 from syncd.contract.paging import Resume, walk_offsets
-from syncd.contract.toolkit import MINUTE_S, cursor_time
+from syncd.contract.toolkit import MINUTE_S, cursor_time, overlap_of
 from syncd.errors import ConfigError
 from syncd.records.readers import Keys, earliest_reading, envelope, latest_reading
-from syncd.sources.cyclesoftware.api import SCHEMA, fetch_slices, overlap_of, zone_of
+from syncd.sources.cyclesoftware.api import SCHEMA, fetch_slices, zone_of
 
 WINDOW = timedelta(days=27)
 """Of sales orders per question: at most 31 days are allowed, and whole days in any zone add up to four."""
 HISTORY = timedelta(days=730)
 """How far back the first walk of sales orders goes unless `from` says otherwise: two years, our choice."""
+FROM = optional_text("from", "day from which the first run starts; default: two years back")
 
 
 def _order(name: str, kind: Kind, comment: str) -> Column:
@@ -111,11 +112,11 @@ async def _walk_sales_orders(walk: Walk) -> AsyncIterator[Page]:
 
 def _first_day(walk: Walk) -> datetime:
     """Return where a walk without a cursor begins: at `since` of a backfill, at the option `from`, or two years ago."""
-    wanted = walk.stream_options.get("from")
+    wanted = FROM.of(walk.stream_options)
     if walk.since or not wanted:
         return walk.since or walk.now() - HISTORY
     try:
-        moment = datetime.fromisoformat(str(wanted))
+        moment = datetime.fromisoformat(wanted)
     except ValueError:
         raise ConfigError(f'sales_orders: expected a date such as "2024-01-01" in from, found {wanted!r}') from None
     return moment if moment.tzinfo else moment.replace(tzinfo=zone_of(walk))
@@ -204,9 +205,5 @@ SALES_ORDERS_STREAM = Stream(
     walk=_walk_sales_orders,
     every_s=10 * MINUTE_S,
     backfills=True,
-    options={
-        "from": OptionSpec(
-            kind="str", default=None, comment="day from which the first run starts; default: two years back"
-        )
-    },
+    options=(FROM,),
 )

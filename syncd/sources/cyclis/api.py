@@ -5,10 +5,10 @@ What all streams of this API share. Knows none of them.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
+from syncd.config import secret_option, text_option, zone_option
 from syncd.contract import (
     TEXT,
     UUID,
@@ -27,6 +27,13 @@ from syncd.errors import BadPayload
 from syncd.records.readers import elements, envelope, scalar
 
 SCHEMA = "cyclis"
+
+API_TOKEN = secret_option("api_token", "the API key that Cyclis gave")
+ZONE = zone_option("zone", "zone of times that are sent without one", default="Europe/Brussels")
+PATHS = {
+    stream: text_option(f"{stream}_path", f"path of the {stream} below base_url", default=f"/{stream}")
+    for stream in ("orders", "cyclists", "dealers", "companies")
+}
 STALE_PAGES = 50
 """Most linked pages in a row that bring nothing new: no such paging is documented, so none may go on for ever."""
 
@@ -53,7 +60,7 @@ def resource_table(name: str, comment: str, kind: str, *columns: Column, **more:
 
 def token_auth(options: Options) -> Auth:
     """Sign every request with the API key."""
-    return FixedHeaders(lambda: {"API-TOKEN": options["api_token"].reveal()})
+    return FixedHeaders(lambda: {"API-TOKEN": API_TOKEN.of(options).reveal()})
 
 
 def fault_of(answer: Answer) -> str | None:
@@ -148,9 +155,4 @@ async def fetch_pieces(walk: Walk, stream: str, params: Sequence[tuple[str, str]
 
 def path_of(walk: Walk, stream: str) -> str:
     """Return the path of a stream below base_url."""
-    return "/" + str(walk.options[f"{stream}_path"]).strip("/")
-
-
-def overlap_of(walk: Walk) -> timedelta:
-    """Return how far before its cursor a live run asks again."""
-    return timedelta(seconds=float(walk.options["overlap"]))
+    return "/" + PATHS[stream].of(walk.options).strip("/")

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from syncd.config import text_option
 from syncd.contract import (
     Callbacks,
     CannotTell,
@@ -17,6 +18,9 @@ from syncd.errors import BadPayload, BadRequest, NotFound, ScopeMissing
 from syncd.records.readers import (
     scalar,
 )
+
+PATH = text_option("callbacks_path", "path below base_url where the address is registered", default="/callbacks")
+FIELD = text_option("callbacks_field", "field in which it is sent there", default="url")
 
 _UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 
@@ -64,7 +68,7 @@ def _addresses(value: Any) -> Iterator[str]:
 
 
 async def _register(upstream: Upstream, options: Options, url: str) -> None:
-    await upstream.request("POST", _callbacks_path(options), json={str(options["callbacks_field"]): url})
+    await upstream.request("POST", _callbacks_path(options), json={FIELD.of(options): url})
 
 
 async def _clear(upstream: Upstream, options: Options) -> None:
@@ -72,7 +76,7 @@ async def _clear(upstream: Upstream, options: Options) -> None:
 
 
 def _callbacks_path(options: Options) -> str:
-    return "/" + str(options["callbacks_path"]).strip("/")
+    return "/" + PATH.of(options).strip("/")
 
 
 CALLBACKS = Callbacks(stream="orders", named=_named, registered=_registered, register=_register, clear=_clear)

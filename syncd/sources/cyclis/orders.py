@@ -18,10 +18,10 @@ from syncd.contract import (
     Walk,
     month_of,
 )
-from syncd.contract.toolkit import DAY_S, MINUTE_S, cursor_time
+from syncd.contract.toolkit import DAY_S, MINUTE_S, cursor_time, overlap_of
 from syncd.errors import BadPayload, BadRequest, NotFound, ScopeMissing
 from syncd.records.readers import Keys, earliest_reading, envelope
-from syncd.sources.cyclis.api import attribute, fetch_pieces, overlap_of, path_of, records_of, relation, resource_table
+from syncd.sources.cyclis.api import ZONE, attribute, fetch_pieces, path_of, records_of, relation, resource_table
 from syncd.sources.cyclis.listings import full_pass
 
 ORDERS = resource_table(
@@ -155,7 +155,7 @@ def _updated_since(walk: Walk, moment: datetime | None) -> list[tuple[str, str]]
     """Write an instant for `updated_since`: right or too early, whether the vendor reads local time or UTC."""
     if moment is None:
         return []
-    return [("updated_since", earliest_reading(moment, ZoneInfo(str(walk.options["zone"]))).isoformat("T", "seconds"))]
+    return [("updated_since", earliest_reading(moment, ZoneInfo(ZONE.of(walk.options))).isoformat("T", "seconds"))]
 
 
 ORDERS_STREAM = Stream(

@@ -6,10 +6,9 @@ the delivery routes, which are the session's own. `authToken`, which opens the w
 
 from typing import Final
 
-from syncd.config import OptionSpec
 from syncd.contract import Source
 from syncd.sources.ghs.account import ACCOUNT_STREAM, URGENT_MESSAGES_STREAM
-from syncd.sources.ghs.api import SCHEMA, Session, fault_of
+from syncd.sources.ghs.api import OPTIONS, SCHEMA, Session, fault_of
 from syncd.sources.ghs.orders import ORDERS_STREAM
 from syncd.sources.ghs.products import PRODUCTS_STREAM
 
@@ -18,11 +17,7 @@ SOURCE: Final = Source(
     schema_comment="Mirror of GHS Automotive, a wholesaler of car parts",
     example_name="parts",
     base_url="https://api2.ghs-automotive.nl",
-    options={
-        "api_key": OptionSpec(kind="secret", comment="API key of the application, sent when logging in"),
-        "username": OptionSpec(kind="str", comment="User name"),
-        "password": OptionSpec(kind="secret", comment="Password"),
-    },
+    options=OPTIONS,
     streams=(PRODUCTS_STREAM, ORDERS_STREAM, ACCOUNT_STREAM, URGENT_MESSAGES_STREAM),
     auth=Session,
     fault_of=fault_of,

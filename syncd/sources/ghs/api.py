@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from syncd.config import Secret
+from syncd.config import secret_option, text_option
 from syncd.contract import (
     Answer,
     Send,
@@ -29,6 +29,12 @@ from syncd.records.readers import (
 )
 
 SCHEMA: Final = "ghs"
+
+API_KEY: Final = secret_option("api_key", "API key of the application, sent when logging in")
+USERNAME: Final = text_option("username", "User name")
+PASSWORD: Final = secret_option("password", "Password")
+OPTIONS: Final = (API_KEY, USERNAME, PASSWORD)
+
 IDLE: Final = timedelta(minutes=19)  # sessions live "about twenty minutes" (vendor's page, Sessions)
 EMPTY: Final = (b"", b"[]", b"{}", b"null", b'""')
 LOGIN_HINT: Final = "Check api_key, username and password in the configuration."
@@ -39,9 +45,9 @@ class Session:
     """Signs requests with the session's cookies, which any answer may rotate."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        self._api_key: Secret = options["api_key"]
-        self._username = str(options["username"])
-        self._password: Secret = options["password"]
+        self._api_key = API_KEY.of(options)
+        self._username = USERNAME.of(options)
+        self._password = PASSWORD.of(options)
         self._id: str | None = None
         self._permanent_id: str | None = None
         self._used_at: datetime | None = None

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
-from syncd.config import OptionSpec
+from syncd.config import whole_option
 from syncd.contract import (
     JSON,
     TEXT,
@@ -20,6 +20,7 @@ from syncd.contract.toolkit import DAY_S, MINUTE_S
 from syncd.sources.ghs.api import SCHEMA, ask, riders_of, slice_of
 
 ORDERS_TAKE: Final = 100  # our choice; `take` is required (FACTS, P)
+WINDOW: Final = whole_option("window", "Newest orders that every live pass reads again", default=100, minimum=1)
 TOP_IDS: Final = 25  # newest orders that a cursor remembers, to know where the next pass meets the one before
 
 ORDERS: Final = Table(
@@ -62,7 +63,7 @@ async def _walk_orders(walk: Walk) -> AsyncIterator[Page]:
     async with aclosing(walk_offsets(fetch)) as pieces:
         async for piece, after in pieces:
             top = top or [key for key in piece.keys if key is not None][:TOP_IDS]
-            complete = after is None or (has_met and position >= int(walk.stream_options["window"]))
+            complete = after is None or (has_met and position >= WINDOW.of(walk.stream_options))
             has_met = has_met or not known.isdisjoint(piece.keys)
             position = after.offset if after else position
             sweeps = walk.kind == "sweep" and complete
@@ -87,9 +88,5 @@ ORDERS_STREAM: Final = Stream(
     walk=_walk_orders,
     every_s=5 * MINUTE_S,
     sweep_s=DAY_S,
-    options={
-        "window": OptionSpec(
-            kind="int", default=100, minimum=1, comment="Newest orders that every live pass reads again"
-        )
-    },
+    options=(WINDOW,),
 )

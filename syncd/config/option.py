@@ -1,0 +1,95 @@
+"""One option of a source or a stream: declared once, read with the type that the declaration gives it.
+
+A source declares `LIMIT = whole_option("limit", "rows asked for in a request", default=100)`, lists it among its
+options, and reads it as `LIMIT.of(walk.options)`, which mypy knows to be an int. From the same declaration syncd
+checks the key in the file, drafts it in `syncd init`, and keeps what is secret out of the log.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Literal, TypeVar, cast
+
+from syncd.config.secret import Secret
+
+REQUIRED: Final = object()
+"""The default of an option that has none."""
+
+OptionKind = Literal["str", "int", "float", "bool", "duration", "secret", "zone", "url", "list[str]", "list[int]"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptionSpec:
+    """One option: its kind, its default as it comes out of `load`, and a line for the documentation.
+
+    A duration comes out as seconds (float), a zone as its checked IANA name, a list as a tuple, a secret as `Secret`.
+    `minimum` and `maximum` (inclusive) bound numbers and durations in seconds; `choices` bounds texts.
+    """
+
+    kind: OptionKind
+    default: object = REQUIRED
+    comment: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option(OptionSpec, Generic[T]):
+    """An option with its key in the file and the type of its value. Made by the functions below."""
+
+    name: str
+
+    def of(self, options: Mapping[str, object]) -> T:
+        """Return the value of this option; `options` come out of `load`, which has checked them."""
+        return cast("T", options[self.name])
+
+
+def text_option(name: str, comment: str, *, default: object = REQUIRED, choices: tuple[str, ...] = ()) -> Option[str]:
+    """Declare a text; required unless it has a default."""
+    return Option(name=name, kind="str", comment=comment, default=default, choices=choices)
+
+
+def optional_text(name: str, comment: str) -> Option[str | None]:
+    """Declare a text that may be left out."""
+    return Option(name=name, kind="str", comment=comment, default=None)
+
+
+def optional_url(name: str, comment: str) -> Option[str | None]:
+    """Declare an address that may be left out."""
+    return Option(name=name, kind="url", comment=comment, default=None)
+
+
+def secret_option(name: str, comment: str) -> Option[Secret]:
+    """Declare a secret, which is always required."""
+    return Option(name=name, kind="secret", comment=comment)
+
+
+def zone_option(name: str, comment: str, *, default: str) -> Option[str]:
+    """Declare a time zone by its IANA name."""
+    return Option(name=name, kind="zone", comment=comment, default=default)
+
+
+def flag_option(name: str, comment: str, *, default: bool) -> Option[bool]:
+    """Declare a yes or no."""
+    return Option(name=name, kind="bool", comment=comment, default=default)
+
+
+def whole_option(
+    name: str, comment: str, *, default: object = REQUIRED, minimum: int | None = None, maximum: int | None = None
+) -> Option[int]:
+    """Declare a whole number; required unless it has a default."""
+    return Option(name=name, kind="int", comment=comment, default=default, minimum=minimum, maximum=maximum)
+
+
+def duration_option(
+    name: str, comment: str, *, default: float, minimum: float | None = None, maximum: float | None = None
+) -> Option[float]:
+    """Declare a duration, all in seconds; the file writes it as "10m"."""
+    return Option(name=name, kind="duration", comment=comment, default=default, minimum=minimum, maximum=maximum)
+
+
+def by_name(options: tuple[Option[Any], ...]) -> dict[str, OptionSpec]:
+    """Return what the file may say: each option by its key, in order."""
+    return {option.name: option for option in options}
