@@ -9,10 +9,10 @@ from typing import Final
 from syncd.config import Config
 from syncd.contract import Source
 from syncd.engine import schedule
+from syncd.status.cache import Cache
 from syncd.status.counts import count_rows
 from syncd.status.day import Day, StreamDay, read_day, read_stream_days
 from syncd.status.facts import FIRST_OK, STREAM_RUNS, Facts, budget_status, columns, purse_of, run_of
-from syncd.status.kept import Kept
 from syncd.status.model import Pair, Rows, RunStatus, SourceStatus, State, Status
 from syncd.storage.postgres.database import Database
 
@@ -46,7 +46,7 @@ async def collect(
     registry: Mapping[str, Source],
     *,
     now: datetime,
-    counts: Kept[Counted] | None = None,
+    counts: Cache[Counted] | None = None,
     next_runs: Mapping[Pair, datetime] | None = None,
     counts_rows: bool = True,
 ) -> Status:
@@ -145,10 +145,10 @@ class StatusReader:
 
     def forget(self) -> None:
         """Collect anew next time: the configuration changed."""
-        self._status: Kept[Status] = Kept(STATUS_KEPT_S, self.clock)
-        self._counts: Kept[Counted] = Kept(COUNTS_KEPT_S, self.clock, rest=COUNTS_REST)
-        self._day: Kept[Day] = Kept(DAY_KEPT_S, self.clock)
-        self._days: dict[tuple[Pair, ...], Kept[dict[Pair, StreamDay]]] = {}
+        self._status: Cache[Status] = Cache(STATUS_KEPT_S, self.clock)
+        self._counts: Cache[Counted] = Cache(COUNTS_KEPT_S, self.clock, rest=COUNTS_REST)
+        self._day: Cache[Day] = Cache(DAY_KEPT_S, self.clock)
+        self._days: dict[tuple[Pair, ...], Cache[dict[Pair, StreamDay]]] = {}
 
     async def status(self) -> Status:
         """Return the status, about STATUS_KEPT_S old at most. Raises DatabaseError."""
@@ -195,7 +195,7 @@ class StatusReader:
             return await read_stream_days(self.database(), asked, now=self.clock())
 
         key = tuple(pairs)
-        kept = self._days.pop(key, None) or Kept(DAY_KEPT_S, self.clock)
+        kept = self._days.pop(key, None) or Cache(DAY_KEPT_S, self.clock)
         self._days[key] = kept  # the one asked for last is the last to go
         while len(self._days) > DAYS_KEPT:
             del self._days[next(iter(self._days))]

@@ -14,7 +14,7 @@ from syncd import log, status
 from syncd.sandbox import CREDENTIALS
 from syncd.sources import registry, specs
 from syncd.status import Status, StreamStatus
-from syncd.status.kept import Kept
+from syncd.status.cache import Cache
 from syncd.storage.state import retention, runs
 from syncd.upstream import budget
 from tests.support.bench import Bench, MakeBench
@@ -278,7 +278,7 @@ async def test_what_is_dear_to_make_is_kept_for_longer(bench: Bench) -> None:
             await asyncio.sleep(0.2)  # what takes time is the point
         return len(made)
 
-    kept = Kept[int](1.0, bench.time.now)
+    kept = Cache[int](1.0, bench.time.now)
     assert await asyncio.gather(*(kept.get(make) for _ in range(5))) == [1] * 5
     bench.time.pass_by(seconds=1.5)
     assert await kept.get(make) == 1

@@ -1,4 +1,4 @@
-"""A value that many ask for and that is dear to make: made by one at a time, and kept for a while."""
+"""A value that many ask for and that is slow to make: it is made once at a time, and kept for a while."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ REST: Final = 9.0
 """A value is kept for this many times as long as it took to make: at most a tenth of the time is spent on it."""
 
 
-class Kept(Generic[T]):
+class Cache(Generic[T]):
     """Keeps one value for at least `least_s`, and for `rest` times as long as it took; `clock` tells its age."""
 
     def __init__(self, least_s: float, clock: Callable[[], datetime], *, rest: float = REST) -> None:
