@@ -4,10 +4,10 @@ import asyncpg
 import msgspec
 
 from syncd.records.rows import Row
-from syncd.storage.mirror.layout import Layout
+from syncd.storage.mirror.layout import TableLayout
 
 
-def filled(layout: Layout, row: Row, stored: asyncpg.Record | None) -> Row:
+def filled(layout: TableLayout, row: Row, stored: asyncpg.Record | None) -> Row:
     """Return a row with what is stored in the place of each field that its record lacked."""
     if stored is None:
         return row

@@ -23,11 +23,11 @@ from syncd.storage.mirror.target import Target
 from syncd.storage.state import forgotten
 
 LIKENESS = 4
-"""A reject without a usable key is a person's if it holds so many of the values stored of them, or their e-mail."""
+"""A reject without a usable key is a person's if it holds this many of the values stored of them, or their e-mail."""
 LIKENESS_CHARS = 3
-"""Shorter values, such as initials, say nothing about whose they are."""
+"""Shorter values, such as initials, do not identify a person."""
 REJECTS_AT_ONCE = 500
-"""Rejects in memory; a record may be large."""
+"""Rejects held in memory at once; a record may be large."""
 
 ByTable = dict[str, int]
 """How many rows, by the name of their table."""
@@ -108,7 +108,10 @@ def _count(counts: ByTable, name: str, status: str) -> None:
 
 
 async def _stored_values(conn: asyncpg.Connection, persons: _Persons) -> dict[str, set[str]]:
-    """Return what is stored of each person, as small texts by key: to know them in a record without a usable key."""
+    """Return what is stored of each person, as lower-case texts by key.
+
+    By these values a person is recognised in a record without a usable key.
+    """
     values: dict[str, set[str]] = {str(key): set() for key in persons.keys}
     for target, name in await tables_of(conn, persons.tables):
         names = [column for column in target.table.personal if column not in target.table.key]
@@ -125,7 +128,7 @@ async def _stored_values(conn: asyncpg.Connection, persons: _Persons) -> dict[st
 
 
 async def _scrub(conn: asyncpg.Connection, persons: _Persons, target: Target, counts: ByTable) -> None:
-    """Take what is personal from the rows that refer to these persons, and tell of it."""
+    """Take what is personal from the rows that refer to these persons, and add these changes to the feed."""
     table = target.table
     own = ", ".join(f"'{name}', {quoted(name)}" for name in table.key)
     emptied = [*_personal(table), "_extra"]
@@ -140,7 +143,7 @@ async def _scrub(conn: asyncpg.Connection, persons: _Persons, target: Target, co
             )  # fmt: skip
             counts[name.replace('"', "")] = len(scrubbed)
             if name == target.name:
-                await _tell(conn, persons, target, "update", [row[0] for row in scrubbed], changed=emptied)
+                await _add_to_feed(conn, persons, target, "update", [row[0] for row in scrubbed], changed=emptied)
 
 
 def _personal(table: Table) -> list[str]:
@@ -174,7 +177,7 @@ async def _clear_rejects(
 
 
 def _is_like(record: str, values: Mapping[str, set[str]]) -> bool:
-    """Say whether a record that names nobody is of one of these persons, by the values in it."""
+    """Say whether a record without a usable key is of one of these persons, by the values in it."""
     held = {text.strip().lower() for text in _texts(record)}
     return any(
         len(found) >= min(LIKENESS, len(stored)) or any("@" in text for text in found)
@@ -184,7 +187,7 @@ def _is_like(record: str, values: Mapping[str, set[str]]) -> bool:
 
 
 def _texts(record: str) -> list[str]:
-    """Return every text and number of a record; of one that is no JSON what stands between its quotes."""
+    """Return every text and number of a record; if it is not JSON, everything between quotes."""
     try:
         tree = msgspec.json.decode(record)
     except (msgspec.MsgspecError, RecursionError):
@@ -202,7 +205,7 @@ def _texts(record: str) -> list[str]:
 
 
 async def _clear_feed(conn: asyncpg.Connection, persons: _Persons, counts: ByTable) -> None:
-    """Take the keys from the change feed, whose numbers must stay, and tell its readers that somebody is gone."""
+    """Take the keys from the entries of the change feed, which must stay, and add an entry that somebody is gone."""
     for target in persons.tables:
         status = await conn.execute(
             "UPDATE syncd.changes SET key = '{}'"
@@ -211,10 +214,10 @@ async def _clear_feed(conn: asyncpg.Connection, persons: _Persons, counts: ByTab
         )  # fmt: skip
         _count(counts, "syncd.changes", status)
     if counts.get(persons.target.layout.plain_name):
-        await _tell(conn, persons, persons.target, "delete", ["{}"], changed=None)
+        await _add_to_feed(conn, persons, persons.target, "delete", ["{}"], changed=None)
 
 
-async def _tell(
+async def _add_to_feed(
     conn: asyncpg.Connection,
     persons: _Persons,
     target: Target,
@@ -223,7 +226,7 @@ async def _tell(
     *,
     changed: Sequence[str] | None,
 ) -> None:
-    """Tell of changes in the feed, if the stream has one."""
+    """Add changes to the feed, if the stream has one."""
     if keys and target.kept.changes:
         await lock_feed(conn, target, persons.source)
         await conn.execute(

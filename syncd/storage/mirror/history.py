@@ -1,17 +1,17 @@
 """What a stream keeps of the changes of its rows: old versions, entries of the change feed, both or neither.
 
-Only makes SQL; the mirror executes it. What is kept is written by the statement that changes the rows: the parts of one
-statement all see the rows as they were before it, and nothing can come between.
+This module only makes SQL. What is kept is written by the same statement that changes the rows: all parts of a
+statement see the rows as they were before it, and nothing can come between them.
 """
 
 from dataclasses import dataclass
 
 from syncd.contract import Table
-from syncd.storage.mirror.layout import Layout, literal, quoted
+from syncd.storage.mirror.layout import TableLayout, literal, quoted
 
 SCHEMA = "history"
 CHANNEL = "syncd_changes"
-"""Where PostgreSQL notifies those who listen, once a transaction with changes has committed."""
+"""The channel on which PostgreSQL notifies listeners once a transaction with changes has committed."""
 FEED = "changes"
 """The word of the advisory lock under which changes get their numbers; held until the commit."""
 RUN = "syncd.run"
@@ -47,19 +47,19 @@ class Kept:
 
 @dataclass(frozen=True)
 class Recorder:
-    """Makes the statements of one table that keep what its rows were, or tell of their changes."""
+    """Makes the statements of one table that store old versions of its rows and add changes to the feed."""
 
-    layout: Layout
+    layout: TableLayout
     kept: Kept
 
     def stamp(self, now: str) -> str:
-        """Return the new `_changed_at` of a row: that of a row with versions never goes back nor stands still."""
+        """Return the new `_changed_at` of a row; where versions are kept it is always later than the one before."""
         return f"greatest({now}, t._changed_at + interval '1 microsecond')" if self.kept.history else now
 
     def keeping(self, update: str, returned: str) -> str:
-        """Return an UPDATE (of the table as `t`, without RETURNING) as one that keeps what is to be kept.
+        """Return an UPDATE (of the table as `t`, without RETURNING) extended by the writing of what is kept.
 
-        `returned` are its columns of `t` that come back.
+        `returned` are the columns of `t` that the statement returns.
         """
         if not self.kept.history and not self.kept.changes:
             return f"{update} RETURNING {returned}"
@@ -72,7 +72,7 @@ class Recorder:
             parts.append(
                 f"kept AS (INSERT INTO {versions_of(table)} ({', '.join(names)}, valid_from, valid_to)"
                 f" SELECT {', '.join(f'old.{name}' for name in names)}, old._changed_at, new._changed_at {pairs}"
-                " ON CONFLICT DO NOTHING)"  # the mirror alone was restored: a version of that time is kept already
+                " ON CONFLICT DO NOTHING)"  # after a restore of the mirror alone: the version is stored already
             )
         if self.kept.changes:
             parts.append(
@@ -85,8 +85,8 @@ class Recorder:
         return f"WITH {', '.join(parts)} SELECT {returned} FROM changed AS t"
 
     @property
-    def tell_new(self) -> str:
-        """The statement that tells of rows just copied: source, now, then one array per column of the key."""
+    def feed_new(self) -> str:
+        """The statement that adds rows just copied to the feed: source, now, then one array per column of the key."""
         return (
             f"INSERT INTO syncd.changes ({_COLUMNS}) SELECT {NUMBER}, $1, {self._place}, {self._key_of('new')},"
             f" 'insert', NULL, $2, {_RUN_ID} FROM unnest({self.layout.arrays(3)}) AS new({self.layout.key_names})"

@@ -21,7 +21,7 @@ def literal(text: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class TableLayout:
     """One table of the mirror: its quoted `name`, its columns in the order of a row's values, and their types.
 
     `flag_at` is the place among the columns of the flag by which the upstream says that a record is deleted.
@@ -76,10 +76,10 @@ class Layout:
         return self.flag_at is not None and row.values[self.flag_at] is True
 
 
-def layout_of(table: Table) -> Layout:
+def layout_of(table: Table) -> TableLayout:
     """Return the layout of a table."""
     columns = tuple(column.name for column in table.columns)
-    return Layout(
+    return TableLayout(
         table=table,
         name=f"{quoted(table.schema)}.{quoted(table.name)}",
         columns=columns,

@@ -1,4 +1,4 @@
-"""What a full listing proves: which keys it has seen, and which rows of the mirror it lacks.
+"""What a full listing proves: which keys it has seen (`syncd.seen`), and which rows of the mirror it lacks.
 
 All functions work inside the caller's transaction and never commit.
 """
@@ -12,7 +12,7 @@ import asyncpg
 from syncd.contract import Scope
 from syncd.records.page import Read
 from syncd.records.rows import Key
-from syncd.storage.mirror.layout import Layout, literal, quoted
+from syncd.storage.mirror.layout import TableLayout, literal, quoted
 from syncd.storage.mirror.statements import NOT_SEEN_SINCE
 from syncd.storage.mirror.table_locks import WAYS
 from syncd.storage.mirror.target import Target
@@ -27,7 +27,7 @@ _BY_TABLE = ", ".join(f"set_config('enable_{way}', 'on', true)" for way in WAYS)
 async def remember_seen(
     conn: asyncpg.Connection, target: Target, source: str, stream: str, keys: Sequence[Key], *, seen_at: datetime
 ) -> None:
-    """Remember which keys a page of a full listing held, for `missing` at its end; a restart goes on with them."""
+    """Store which keys a page of a full listing held, for `missing` at its end; they outlast a restart."""
     hashes = target.layout.key_hashes(4)
     await conn.execute(
         f"INSERT INTO syncd.seen (source, stream, seen_at, keys) SELECT $1, $2, $3, ARRAY({hashes})",
@@ -91,9 +91,9 @@ async def missing(
 def as_listed(target: Target, source: str, stream: str, scope: Scope, read: Read) -> Condition:
     """Return the condition (for `record_page_if`) that a whole listing, read in one page, changes nothing.
 
-    Each record is stored as it was sent, no row in scope is alive beside them, no listing left remembered keys behind,
-    and nobody was forgotten since it was read. Sets are compared, because a join may be planned as a nested loop where
-    there are no statistics.
+    That is: each record is stored as it was sent, no other row in scope is alive, no unfinished listing has left keys
+    in `syncd.seen`, and nobody was forgotten since the page was read. Sets are compared, because a join may be planned
+    as a nested loop where there are no statistics.
     """
     first, width = CONDITION_FIRST, len(target.table.key)
     names = target.layout.key_names
@@ -110,7 +110,7 @@ def as_listed(target: Target, source: str, stream: str, scope: Scope, read: Read
     return Condition(sql=condition, values=(source, stream, *keys, list(read.fingerprints.values()), *values))
 
 
-def _in_scope(layout: Layout, scope: Scope, place: int) -> tuple[str, list[list[Any]]]:
+def _in_scope(layout: TableLayout, scope: Scope, place: int) -> tuple[str, list[list[Any]]]:
     """Return a condition on the table as `t`: its rows are in scope; its parameter, if it has one, is `$place`."""
     if scope.column is None:
         return "", []

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from syncd.storage.mirror.history import Kept, Recorder
-from syncd.storage.mirror.layout import Layout, quoted
+from syncd.storage.mirror.layout import TableLayout, quoted
 
 NOT_SEEN_SINCE = "(t._changed_at <= {0} OR t._changed_at > {0} + interval '7 days')"
-"""A row that changed a week after a listing began was written by a clock that was wrong: no listing takes so long."""
+"""True of a row that nobody has written since a listing began. No listing takes a week: a row that changed later than
+that was written by a clock that was wrong."""
 BOOKKEEPING = ("_first_seen_at", "_changed_at", "_deleted_at", "_extra", "_hash")
 """The columns that syncd adds to those of the upstream."""
 
@@ -22,7 +23,7 @@ class Statements:
     update            lays changed rows over the stored ones
     bury              sets the tombstone of the rows with these keys
     drop_hashes       drops the fingerprints of the rows with these keys
-    tell_new          tells of rows that were just copied
+    feed_new          adds rows that were just copied to the change feed
     """
 
     select_rows: str
@@ -32,10 +33,10 @@ class Statements:
     update: str
     bury: str
     drop_hashes: str
-    tell_new: str
+    feed_new: str
 
 
-def statements_of(layout: Layout, kept: Kept) -> Statements:
+def statements_of(layout: TableLayout, kept: Kept) -> Statements:
     """Return the statements of a table, of which `kept` is kept."""
     recorder = Recorder(layout, kept)
     keys = layout.table.key
@@ -60,11 +61,11 @@ def statements_of(layout: Layout, kept: Kept) -> Statements:
             f"UPDATE {layout.name} t SET _hash = NULL"
             f" FROM unnest({layout.arrays(2)}) AS k({layout.key_names}) WHERE t.source = $1 AND {layout.joined}"
         ),
-        tell_new=recorder.tell_new,
+        feed_new=recorder.feed_new,
     )
 
 
-def _where_key(layout: Layout) -> str:
+def _where_key(layout: TableLayout) -> str:
     """Return the FROM and WHERE of a statement that reads rows by their keys, which begin at `$2`."""
     keys = layout.table.key
     if len(keys) == 1:
@@ -75,7 +76,7 @@ def _where_key(layout: Layout) -> str:
     )
 
 
-def _update(layout: Layout, recorder: Recorder) -> str:
+def _update(layout: TableLayout, recorder: Recorder) -> str:
     content = [column for column in layout.columns if column not in layout.table.key]
     given = [*layout.columns, "_extra", "_hash", "_gone", "_touched"]
     types = [*(layout.types[column] for column in layout.columns), "jsonb", "bytea", "boolean", "boolean"]
@@ -90,7 +91,7 @@ def _update(layout: Layout, recorder: Recorder) -> str:
     )
 
 
-def _bury(layout: Layout, recorder: Recorder) -> str:
+def _bury(layout: TableLayout, recorder: Recorder) -> str:
     not_after = f"${len(layout.table.key) + 3}"
     return (
         f"UPDATE {layout.name} t SET _deleted_at = $2, _changed_at = {recorder.stamp('$2')}, _hash = NULL"
@@ -103,7 +104,8 @@ def _bury(layout: Layout, recorder: Recorder) -> str:
 def _given(arrays: str, names: str) -> str:
     """Return arrays as rows `k` of an UPDATE, with its source (`$1`) beside each.
 
-    Only so are rows found by their whole key. With the source as a constant, a table without statistics (as after a
-    first load) seems to hold a few rows of it, and each of them is compared with every one that is given.
+    With the source in each given row, stored rows are found by their whole key. With the source as a constant they are
+    not: PostgreSQL assumes that a table without statistics (as after a first load) holds few rows of the source, and
+    compares each of them with every given row.
     """
     return f"(SELECT $1::text AS _source, * FROM unnest({arrays}) AS k({names}) OFFSET 0) AS k"

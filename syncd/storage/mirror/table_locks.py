@@ -20,10 +20,11 @@ _BY_KEY = ", ".join(f"set_config('enable_{way}', 'off', true)" for way in WAYS)
 async def lock_tables(
     conn: asyncpg.Connection, source: str, targets: Collection[Target], *, run_id: int | None = None
 ) -> None:
-    """Hold other writers of the same source's tables off until the transaction ends; always in the same order.
+    """Keep other writers of the same source's tables waiting until the transaction ends.
 
-    Until then rows are looked up by key only. PostgreSQL keeps the plan of a statement: one that was best while the
-    table was small would read it from end to end for each page of a first load.
+    The locks are always taken in the same order. For the rest of the transaction rows are looked up by key only:
+    PostgreSQL keeps the plan of a statement, and a plan that was best while the table was small would read the whole
+    table for each page of a first load.
     """
     numbers = [lock_number("table", source, name) for name in sorted(target.name for target in targets)]
     tells = run_id is not None and any(target.kept.changes for target in targets)
@@ -35,10 +36,10 @@ async def lock_tables(
 
 
 async def lock_feed(conn: asyncpg.Connection, target: Target, source: str) -> None:
-    """Take the lock of the change feed, if changes of this table go into the feed; call it before such changes.
+    """Take the lock of the change feed before rows change, if the changes of this table go into the feed.
 
-    The changes of a transaction so get their numbers in the order of the commits. There is no deadlock: who waits for
-    the feed holds its tables already, and who holds the feed waits for no table.
+    With it changes get their numbers in the order of the commits. There is no deadlock: a transaction that waits for
+    this lock holds its tables already, and the one that holds it waits for no table.
     """
     if target.kept.changes:
         with counters.waiting_for_lock(source):

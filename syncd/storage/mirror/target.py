@@ -7,7 +7,7 @@ from syncd.records.page import Intake
 from syncd.records.parser import Parser
 from syncd.records.privacy import Guard
 from syncd.storage.mirror.history import Kept
-from syncd.storage.mirror.layout import Layout, layout_of
+from syncd.storage.mirror.layout import TableLayout, layout_of
 from syncd.storage.mirror.statements import Statements, statements_of
 
 KEEPS_NOTHING = Kept()
@@ -17,7 +17,7 @@ KEEPS_NOTHING = Kept()
 class Target:
     """One table of the mirror with all that is needed to write it, and the targets of its child tables."""
 
-    layout: Layout
+    layout: TableLayout
     intake: Intake
     kept: Kept
     statements: Statements

@@ -1,4 +1,4 @@
-"""Whose turn it is within one run: that of the page being written, or that of the next one being read."""
+"""Whose turn it is within one run: the page that is being written, or the next page that is being read."""
 
 import asyncio
 import contextlib
@@ -9,9 +9,10 @@ _STEPS = 3
 
 
 class Turns:
-    """Lets a run read its next page just when PostgreSQL is at work on this one, so that neither waits for the other.
+    """Lets a run read its next page while PostgreSQL is at work on the current one.
 
-    Both are work for one thread. Reading at any other moment would keep PostgreSQL waiting for its next statement.
+    Reading and writing share one thread. Reading at any other moment would keep PostgreSQL waiting for its next
+    statement.
     """
 
     def __init__(self) -> None:
@@ -21,7 +22,7 @@ class Turns:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Keep readers waiting until the block ends, but for one turn after each `sent`."""
+        """Keep readers waiting until the block ends, except for one turn after each `sent`."""
         self._is_writing = True
         self._free.clear()
         try:
@@ -31,7 +32,7 @@ class Turns:
             self._free.set()
 
     def sent(self) -> None:
-        """Say that PostgreSQL has got something to do: a reader may have a turn, until it is `back`."""
+        """Say that PostgreSQL has a statement to execute: a reader may have a turn until `back`."""
         self._free.set()
 
     def back(self) -> None:
@@ -39,7 +40,7 @@ class Turns:
         self._free.clear()
 
     async def reading(self) -> None:
-        """Wait for a reader's turn. Who reads for long asks for it again now and then."""
+        """Wait for a reader's turn; a long read calls this again now and then."""
         for _ in range(_STEPS):
             await asyncio.sleep(0)
         while not self._free.is_set():

@@ -1,8 +1,8 @@
-"""Every write to the tables of the mirror: records of a page become rows, and rows that are gone are buried.
+"""Writes the tables of the mirror: records of a page become rows, and rows that are gone are buried.
 
 All functions work inside the caller's transaction and never commit. A record whose fingerprint is stored is neither
-parsed nor written; a parsed row that equals the stored one is not written either. Rows new to the mirror are copied
-straight into their table; changed ones go into one UPDATE per page.
+parsed nor written. A parsed row that equals the stored one is not written either. Rows new to the mirror are copied
+straight into their table; changed rows go into one UPDATE per page.
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ ROW_FAULTS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError, 
 
 @dataclass(slots=True)
 class Written:
-    """What writing one page gave: counts, the keys it held, the records turned away and the drift met."""
+    """What came of writing one page: counts, the keys it held, its rejects and its drift."""
 
     counts: Counts
     keys: list[Key] = field(default_factory=list)
@@ -37,15 +37,15 @@ class Written:
     notes: list[Note] = field(default_factory=list)
 
 
-async def _tell_new(
+async def _feed_new(
     conn: asyncpg.Connection, target: Target, source: str, columns: Sequence[Sequence[Any]], *, now: datetime
 ) -> None:
-    """Tell of rows just copied, given as columns; one that came as a tombstone never was there."""
+    """Add rows just copied, given as columns, to the change feed; a row that came as deleted is left out."""
     keys = [columns[target.layout.columns.index(name)] for name in target.table.key]
     if target.layout.flag_at is not None:
         alive = [flag is not True for flag in columns[target.layout.flag_at]]
         keys = [list(compress(column, alive)) for column in keys]
-    await conn.execute(target.statements.tell_new, source, now, *map(list, keys))
+    await conn.execute(target.statements.feed_new, source, now, *map(list, keys))
 
 
 async def write_page(
@@ -61,10 +61,12 @@ async def write_page(
 ) -> Written:
     """Write the records of one page and return what came of them.
 
-    `unseen` says that the rows that were read together are most likely new: they are not looked up first. `turns`
-    hears when PostgreSQL is at work and this process is not. `not_after` protects rows that were changed later than
-    that instant (a backfill must not undo what a live run fetched after it). Raises one of ROW_FAULTS if PostgreSQL
-    refuses a value: the transaction must roll back, and `write_row_by_row` finds out which row it was.
+    `unseen` says that the rows that were read together are most likely new: they are not looked up first. `turns` is
+    told when PostgreSQL is at work and this process is not. `not_after` protects rows that were changed later than that
+    instant: a backfill must not undo what a live run fetched after it.
+
+    Raises one of ROW_FAULTS if PostgreSQL refuses a value. The caller's transaction must then roll back, and
+    `write_row_by_row` finds out which row it was.
     """
     settled, turns = read.settled, turns or Turns()
     written = Written(Counts(seen=read.seen, rejected=len(read.rejects)), list(settled), list(read.rejects))
@@ -141,9 +143,9 @@ async def _differing(
     not_after: datetime | None,
     turns: Turns,
 ) -> tuple[Mapping[Key, bytes], Mapping[Key, bytes]]:
-    """Return the fingerprints that are not stored, by key: those of new keys, and those of keys the mirror holds.
+    """Return the fingerprints that are not stored, by key: first those of new keys, then those of stored keys.
 
-    In the order of the page.
+    Each is in the order of the page.
     """
     new: dict[Key, bytes] = {}
     old: dict[Key, bytes] = {}
@@ -174,7 +176,7 @@ async def _copy_new(
 ) -> Mapping[Key, bytes]:
     """Copy those of the wanted rows that were read together, as rows of new keys; return the fingerprints left over.
 
-    Nothing is written if one of them is in the mirror after all, or child rows of one are.
+    Nothing is written if one of these rows is in the mirror after all, or a child row of one is.
     """
     columns, keys = read.columns_of(wanted)
     if columns is None:
@@ -217,7 +219,7 @@ async def _copy_columns(
     )
     turns.back()
     if target.kept.changes:
-        await _tell_new(conn, target, source, columns.values, now=now)
+        await _feed_new(conn, target, source, columns.values, now=now)
     for child, (rows, counts) in zip(target.children, columns.children, strict=True):
         if rows.values:
             inherited = list(chain.from_iterable(map(repeat, fingerprints, counts)))
@@ -225,7 +227,7 @@ async def _copy_columns(
 
 
 def _calling(function: Callable[[], None]) -> Iterator[Any]:
-    """Yield nothing, but call at the end of what comes before it."""
+    """Yield nothing, but call a function when an iterator chained before this one has come to its end."""
     function()
     yield from ()
 
@@ -257,7 +259,7 @@ async def _write_rows(
             ],
         )
         if target.kept.changes:
-            await _tell_new(conn, target, source, list(zip(*(row.values for row, _ in new), strict=True)), now=now)
+            await _feed_new(conn, target, source, list(zip(*(row.values for row, _ in new), strict=True)), now=now)
     updated: list[Key] = []
     if old:
         given = [
@@ -293,8 +295,8 @@ async def _write_family(
 ) -> frozenset[Key]:
     """Write the child rows of some parents, bury those no longer sent, and return the parents whose rows changed.
 
-    A parent whose array was absent (None) keeps its child rows. A child row bears the fingerprint of the record that
-    brought it.
+    A parent whose array was absent (None) keeps its child rows. The fingerprint of a child row is that of the record it
+    came with.
     """
     families = [(row.key, row.children[place], fingerprint) for row, fingerprint in parents]
     keys = {key for key, found, _ in families if found is not None}
@@ -325,7 +327,7 @@ async def bury(
 ) -> int:
     """Set the tombstone of rows that are gone, and of their child rows; return how many were alive before.
 
-    Rows changed later than `not_after` stay: another run saw them alive since the listing began.
+    Rows changed later than `not_after` stay alive: another run has seen them since the listing began.
     """
     if not keys:
         return 0

@@ -141,7 +141,8 @@ class Database:
 async def connect(settings: config.Database, *, pool_size: int = POOL_SIZE) -> Database:
     """Open the database of the configuration, starting the private server if that is what it says.
 
-    Raises DatabaseUnavailable if it cannot be reached, and DatabaseError if a pooler takes its sessions apart.
+    Raises DatabaseUnavailable if it cannot be reached, and DatabaseError if a pooler gives each transaction another
+    session.
     """
     revive = None
     if settings.is_embedded:

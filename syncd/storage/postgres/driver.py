@@ -23,7 +23,7 @@ LOST: Final = (
     asyncpg.InternalClientError,  # the driver's word for a connection that broke while it was idle
     OSError,
 )
-"""The connection is gone, or was never to be had."""
+"""The connection is gone, or could not be made."""
 
 
 @contextlib.contextmanager
@@ -58,14 +58,14 @@ def meaning(error: BaseException, shown: str) -> DatabaseError | None:
 
 
 def _refusal(error: BaseException, shown: str) -> DatabaseError | None:
-    """Return what will not mend itself."""
+    """Return the error for a fault that somebody must mend."""
     match error:
         case asyncpg.InvalidAuthorizationSpecificationError():
             hint = "Check user and password in database.url."
             return DatabaseError(f"the database {shown} refuses the login: {error}", hint=hint)
         case asyncpg.ClientConfigurationError():
             hint = "Mend it, or the file that it names."
-            return DatabaseError(f"database.url does not do: {error}", hint=hint)
+            return DatabaseError(f"database.url cannot be used: {error}", hint=hint)
         case asyncpg.InvalidCatalogNameError():
             return DatabaseError(f"{error}", hint="Create it (createdb), or mend database.url.")
         case asyncpg.UndefinedTableError() | asyncpg.UndefinedFunctionError():
@@ -80,11 +80,11 @@ def _refusal(error: BaseException, shown: str) -> DatabaseError | None:
 
 
 def _shortage(error: BaseException, shown: str) -> DatabaseError | None:
-    """Return what the server could not give just now."""
+    """Return the error for what the server could not give at the moment."""
     match error:
         case asyncpg.LockNotAvailableError() | asyncpg.DeadlockDetectedError():
             hint = "Another session holds it: look in pg_stat_activity for old transactions, such as one left in psql."
-            return DatabaseBusy(f"a lock in the database {shown} was not to be had: {error}", hint=hint)
+            return DatabaseBusy(f"a lock in the database {shown} could not be taken in time: {error}", hint=hint)
         case asyncpg.QueryCanceledError():
             hint = "It is overloaded, or somebody canceled the statement; the next run goes on from the last page."
             return DatabaseBusy(f"the database {shown} took too long: {error}", hint=hint)
@@ -116,7 +116,7 @@ def read_only(shown: str) -> DatabaseUnavailable:
 
 
 def no_session(shown: str) -> DatabaseError:
-    """Return the error for a pooler that takes sessions apart."""
+    """Return the error for a pooler that gives each transaction another session."""
     return DatabaseError(
         f"the database {shown} is behind a pooler that gives each transaction another session (pgbouncer:"
         " pool_mode = transaction), in which advisory locks, timeouts and prepared statements are lost",
