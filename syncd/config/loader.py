@@ -34,7 +34,7 @@ from syncd.config.option import REQUIRED, OptionKind, OptionSpec
 from syncd.config.secret import Secret
 from syncd.config.toml import (
     Reading,
-    Table,
+    TomlTable,
     boolean,
     choice,
     count,
@@ -101,7 +101,7 @@ def load(
     """
     path = find(path, environ, Path.cwd())
     reading = Reading(folder=path.absolute().parent, environ=environ, resolve_secrets=resolve_secrets)
-    root = Table(reading, (), read_toml(path))
+    root = TomlTable(reading, (), read_toml(path))
     database = _database(root.table("database"))
     http, callback_listen = _http(root.table("http"))
     sources = _sources(root.table("sources"), registry)
@@ -125,7 +125,7 @@ def load(
 # --- The tables of the file -------------------------------------------------------------------------------------------
 
 
-def _database(table: Table) -> Database:
+def _database(table: TomlTable) -> Database:
     reading = table.reading
 
     def address(value: object) -> Secret:
@@ -149,7 +149,7 @@ def _default_data_dir(reading: Reading) -> Path:
     return (xdg if xdg.is_absolute() else reading.home() / ".local" / "state") / "syncd"
 
 
-def _http(table: Table) -> tuple[Http | None, Http | None]:
+def _http(table: TomlTable) -> tuple[Http | None, Http | None]:
     status_page: Http | None = Http()
     callbacks: Http | None = CALLBACK_LISTEN
     status_page = table.take("listen", _listen, status_page)
@@ -165,7 +165,7 @@ def _listen(value: object) -> Http | None:
     return Http(host=host, port=port)
 
 
-def _log(table: Table) -> Log:
+def _log(table: TomlTable) -> Log:
     log = Log(
         format=table.take("format", choice("auto", "json", "console"), Log.format),
         level=table.take("level", choice("debug", "info", "warning", "error"), Log.level),
@@ -174,7 +174,7 @@ def _log(table: Table) -> Log:
     return log
 
 
-def _retention(table: Table) -> Retention:
+def _retention(table: TomlTable) -> Retention:
     kept = Retention(
         runs_s=table.take("runs", duration, Retention.runs_s),
         rejects_s=table.take("rejects", duration, Retention.rejects_s),
@@ -189,7 +189,7 @@ def _duration_or_forever(value: object) -> float | None:
     return None if value == "forever" else duration(value)
 
 
-def _privacy(table: Table, sources: Mapping[str, SourceConfig]) -> Privacy:
+def _privacy(table: TomlTable, sources: Mapping[str, SourceConfig]) -> Privacy:
     """Read the key of `hash`, which is needed where any stream has one."""
     hashing = [f"{source.name}.{name}" for source in sources.values() for name, s in source.streams.items() if s.hash]
 
@@ -208,7 +208,7 @@ def _privacy(table: Table, sources: Mapping[str, SourceConfig]) -> Privacy:
     return Privacy(hash_key=hash_key)
 
 
-def _sources(table: Table, registry: Mapping[str, SourceSpec]) -> dict[str, SourceConfig]:
+def _sources(table: TomlTable, registry: Mapping[str, SourceSpec]) -> dict[str, SourceConfig]:
     sources = {}
     for name in table.raw:
         if not re.fullmatch(SOURCE_NAME, name):
@@ -222,7 +222,7 @@ def _sources(table: Table, registry: Mapping[str, SourceSpec]) -> dict[str, Sour
     return sources
 
 
-def _source(table: Table, name: str, registry: Mapping[str, SourceSpec]) -> SourceConfig | None:
+def _source(table: TomlTable, name: str, registry: Mapping[str, SourceSpec]) -> SourceConfig | None:
     """Read one source; None where its type is not known, since then nothing else can be judged."""
     if not table.is_table:
         return None
@@ -246,7 +246,7 @@ def _source(table: Table, name: str, registry: Mapping[str, SourceSpec]) -> Sour
     return SourceConfig(name=name, type=source_type, base_url=base_url, options=options, streams=read, budget=budget)
 
 
-def _stream(table: Table, spec: StreamSpec) -> StreamConfig:
+def _stream(table: TomlTable, spec: StreamSpec) -> StreamConfig:
     enabled = table.take("enabled", boolean, default=True)
     history = table.take("history", boolean, default=False)
     changes = table.take("changes", boolean, default=False)
@@ -282,7 +282,7 @@ def _stream(table: Table, spec: StreamSpec) -> StreamConfig:
     )
 
 
-def _withheld(table: Table, spec: StreamSpec, how: Withholding) -> tuple[str, ...]:
+def _withheld(table: TomlTable, spec: StreamSpec, how: Withholding) -> tuple[str, ...]:
     """Read the names of fields that are left out, or hashed."""
 
     def name(value: object) -> str:
@@ -292,7 +292,7 @@ def _withheld(table: Table, spec: StreamSpec, how: Withholding) -> tuple[str, ..
     return table.take(how, list_of(name), ())
 
 
-def _budget(table: Table, default: BudgetConfig) -> BudgetConfig:
+def _budget(table: TomlTable, default: BudgetConfig) -> BudgetConfig:
     budget = BudgetConfig(
         per_minute=table.take("per_minute", count, default.per_minute),
         per_day=table.take("per_day", count, default.per_day),
@@ -303,7 +303,7 @@ def _budget(table: Table, default: BudgetConfig) -> BudgetConfig:
     return budget
 
 
-def _options(table: Table, specs: Mapping[str, OptionSpec]) -> dict[str, object]:
+def _options(table: TomlTable, specs: Mapping[str, OptionSpec]) -> dict[str, object]:
     options: dict[str, object] = {}
     for name, spec in specs.items():
         parse = _option(spec, table.reading)

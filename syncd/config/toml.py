@@ -96,8 +96,8 @@ class Reading:
         return SecretRef(kind, str(self.path(name)) if kind == "file" else name)
 
 
-class Table:
-    """A table being read. Keys that were taken are known; what is left on `close` is a problem."""
+class TomlTable:
+    """A table of the file being read. Keys that were taken are known; what is left on `close` is a problem."""
 
     def __init__(self, reading: Reading, where: tuple[str, ...], raw: object) -> None:
         self.reading = reading
@@ -133,10 +133,10 @@ class Table:
             self.note((key,), str(wrong))
             return default
 
-    def table(self, key: str) -> "Table":
+    def table(self, key: str) -> "TomlTable":
         """Return the table under `key`, empty if it is absent."""
         self.known.append(key)
-        return Table(self.reading, (*self.where, key), self.raw.get(key, {}))
+        return TomlTable(self.reading, (*self.where, key), self.raw.get(key, {}))
 
     def refuse(self, key: str, problem: str) -> None:
         """Note why `key` may not stand here, if it does."""

@@ -13,10 +13,19 @@ the last page has no such member.
 """
 
 RunKind = Literal["live", "sweep", "backfill", "callback"]
+"""What a run walks, and what a walk gives in it.
+
+live       what is new since the cursor of the live runs; everything where there is no cursor yet
+sweep      everything, so that rows which the upstream no longer has can be buried
+backfill   what changed from `since` to `until`, with a cursor of its own for each range
+callback   the records whose keys `named` holds, because the upstream told of them; stores no cursor, buries nothing
+"""
 
 Lane = Literal["live", "backfill"]
+"""Whose share of the budget a request is charged to: backfills have a lane of their own, all other runs are live."""
 
 Options = Mapping[str, Any]
+"""The options of a source or stream as the configuration gives them; read with `Option.of`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,14 +105,15 @@ class Upstream(Protocol):
 class Walk:
     """All that a walk may know: the account, its options, where to resume, which keys to ask for.
 
-    kind       live: what is new since the cursor; sweep: everything; backfill: from `since` to `until`;
-               callback: the records whose keys are `named`, and no scope: what is not there proves nothing
+    kind       what to walk; see RunKind
     cursor     the stored cursor of this kind of run, or None for the first time
-    options    the source's options with secrets wrapped; `stream_options` those of this stream
+    options    the source's options with secrets wrapped; `stream_options` those of this stream; see Option.of
     lookup     keys to look up, by option name (e.g. {"barcodes": [...]}), queries already resolved
     mirrored   reads one column of the live rows of another stream of this source, in ascending order
     now        our clock, aware UTC
+    since      where a backfill begins, None for the first record there is; `until` where it ends, None for now
     base_url   the source's address, to judge a link by: one that leads to another host is never followed
+    named      keys of the records that a callback told of
     """
 
     upstream: Upstream
