@@ -88,7 +88,7 @@ class Stage:
             await conn.execute(f"CREATE DATABASE {_TEMPLATE}")
         finally:
             await conn.close()
-        settings = configuration.Database(url=Secret(self._url(_TEMPLATE)), data_dir=self.folder)
+        settings = configuration.DatabaseConfig(url=Secret(self._url(_TEMPLATE)), data_dir=self.folder)
         opened = await database.connect(settings)
         try:
             await migrations.migrate(opened)

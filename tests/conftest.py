@@ -64,7 +64,7 @@ async def db_url(server: embedded.Server) -> AsyncIterator[str]:
 @pytest.fixture
 async def db(db_url: str, tmp_path: Path) -> AsyncIterator[Database]:
     """An open, empty, migrated database of this test."""
-    opened = await database.connect(configuration.Database(url=configuration.Secret(db_url), data_dir=tmp_path))
+    opened = await database.connect(configuration.DatabaseConfig(url=configuration.Secret(db_url), data_dir=tmp_path))
     yield opened
     await opened.close()
 

@@ -9,7 +9,7 @@ from syncd.config.loader import SOURCE_NAME, SOURCE_NAME_RULE, find, load, varia
 from syncd.config.model import (
     BudgetConfig,
     Config,
-    Database,
+    DatabaseConfig,
     Http,
     Log,
     Privacy,
@@ -40,7 +40,7 @@ from syncd.config.option import (
 from syncd.config.secret import Secret
 
 __all__ = [
-    "REQUIRED", "SOURCE_NAME", "SOURCE_NAME_RULE", "BudgetConfig", "Config", "Database", "Http", "Log", "Option",
+    "REQUIRED", "SOURCE_NAME", "SOURCE_NAME_RULE", "BudgetConfig", "Config", "DatabaseConfig", "Http", "Log", "Option",
     "OptionSpec", "Privacy", "Retention", "Secret", "SourceConfig", "SourceSpec", "StreamConfig", "StreamSpec",
     "by_name", "duration_option", "find", "flag_option", "is_loopback", "is_off", "load", "missing_secrets",
     "optional_text", "optional_url", "secret_option", "secrets", "select", "text_option", "variable", "whole_option",

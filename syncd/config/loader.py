@@ -19,7 +19,7 @@ from syncd.config.model import (
     CALLBACK_LISTEN,
     BudgetConfig,
     Config,
-    Database,
+    DatabaseConfig,
     Http,
     Log,
     Privacy,
@@ -125,7 +125,7 @@ def load(
 # --- The tables of the file -------------------------------------------------------------------------------------------
 
 
-def _database(table: TomlTable) -> Database:
+def _database(table: TomlTable) -> DatabaseConfig:
     reading = table.reading
 
     def address(value: object) -> Secret:
@@ -137,7 +137,7 @@ def _database(table: TomlTable) -> Database:
     table.close()
     if data_dir is None:
         data_dir = table.attempt("data_dir", lambda: _default_data_dir(reading), Path())
-    return Database(url=url, data_dir=data_dir)
+    return DatabaseConfig(url=url, data_dir=data_dir)
 
 
 def _default_data_dir(reading: Reading) -> Path:

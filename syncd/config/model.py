@@ -65,7 +65,7 @@ class SourceSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Database:
+class DatabaseConfig:
     """The database: `url` reveals "embedded" or a postgresql:// address; `shown` is the same, fit for a message."""
 
     url: Secret
@@ -178,7 +178,7 @@ class Config:
     """The whole file. Two are equal when they would make the daemon do the same, wherever they were read from."""
 
     path: Path = field(compare=False)
-    database: Database
+    database: DatabaseConfig
     http: Http | None
     sources: Mapping[str, SourceConfig]
     callback_listen: Http | None = CALLBACK_LISTEN

@@ -288,7 +288,7 @@ class _Daemon:
             _log.warning("config_needs_restart", key=key, hint="This part of the change counts after a restart.")
         await timetable.reconfigure(new, grace_s=DRAIN_S)
         self._config = new
-        self.reader.forget()
+        self.reader.clear()
         _log.info(
             "config_reloaded",
             added=sorted(new.sources.keys() - old.sources.keys()),

@@ -141,10 +141,10 @@ class StatusReader:
         self.clock = clock
         self._registry = registry
         self._next_runs = next_runs
-        self.forget()
+        self.clear()
 
-    def forget(self) -> None:
-        """Collect anew next time: the configuration changed."""
+    def clear(self) -> None:
+        """Drop all that is cached, because the configuration changed."""
         self._status: Cache[Status] = Cache(STATUS_KEPT_S, self.clock)
         self._counts: Cache[Counted] = Cache(COUNTS_KEPT_S, self.clock, rest=COUNTS_REST)
         self._day: Cache[Day] = Cache(DAY_KEPT_S, self.clock)

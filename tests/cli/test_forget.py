@@ -191,7 +191,7 @@ class Erasing(deque[Any]):
                 thread.submit(asyncio.run, self.erase()).result(20)
 
     async def erase(self) -> None:
-        place = configuration.Database(url=configuration.Secret(self.bench.db_url), data_dir=self.bench.folder)
+        place = configuration.DatabaseConfig(url=configuration.Secret(self.bench.db_url), data_dir=self.bench.folder)
         opened = await database.connect(place)
         async with opened.transaction() as conn:
             self.counts = await erased(self.bench, conn, SHOP, KEY)

@@ -59,7 +59,7 @@ async def make_empty(server: embedded.Server, tmp_path: Path) -> AsyncIterator[M
             name = f"migrations_{os.getpid()}_{next(_numbers)}"
             await admin.execute(f"CREATE DATABASE {name}")
             stack.push_async_callback(admin.execute, f"DROP DATABASE {name} WITH (FORCE)")
-            place = config.Database(url=config.Secret(database_url(server, name)), data_dir=tmp_path)
+            place = config.DatabaseConfig(url=config.Secret(database_url(server, name)), data_dir=tmp_path)
             opened = [await database.connect(place) for _ in range(times)]
             for each in opened:
                 stack.push_async_callback(each.close)

@@ -41,7 +41,7 @@ async def test_daemon_commands_and_sweep_work_in_session_mode(live: Bench, tmp_p
 
 async def test_the_settings_of_a_session_and_its_locks_hold_in_session_mode(live: Bench, tmp_path: Path) -> None:
     async with pgbouncer(tmp_path, live.db_url, mode="session") as url:
-        settings = configuration.Database(url=configuration.Secret(url), data_dir=tmp_path)
+        settings = configuration.DatabaseConfig(url=configuration.Secret(url), data_dir=tmp_path)
         one, other = await database.connect(settings), await database.connect(settings)
         try:
             async with one.connection() as conn:
@@ -72,7 +72,7 @@ async def test_transaction_mode_is_refused_and_told(live: Bench, tmp_path: Path,
 
 async def test_transaction_mode_is_found_while_others_use_the_pool(live: Bench, tmp_path: Path) -> None:
     async with pgbouncer(tmp_path, live.db_url, mode="transaction") as url:
-        settings = configuration.Database(url=configuration.Secret(url), data_dir=tmp_path)
+        settings = configuration.DatabaseConfig(url=configuration.Secret(url), data_dir=tmp_path)
 
         async def busy() -> None:
             conn = await asyncpg.connect(url, statement_cache_size=0)
@@ -93,7 +93,7 @@ async def test_transaction_mode_is_found_while_others_use_the_pool(live: Bench, 
 async def test_a_pool_that_is_too_small_is_told(live: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "CONNECT_TIMEOUT_S", 0.5)
     async with pgbouncer(tmp_path, live.db_url, mode="session", size=1) as url:
-        settings = configuration.Database(url=configuration.Secret(url), data_dir=tmp_path)
+        settings = configuration.DatabaseConfig(url=configuration.Secret(url), data_dir=tmp_path)
         with pytest.raises(DatabaseError, match="gave no second session") as told:
             await database.connect(settings)
         assert "default_pool_size" in told.value.hint

@@ -36,9 +36,9 @@ async def owned(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clust
         yield made
 
 
-def settings(server: Cluster, login: str, folder: Path, query: str = "") -> configuration.Database:
+def settings(server: Cluster, login: str, folder: Path, query: str = "") -> configuration.DatabaseConfig:
     url = f"postgresql://{login}@127.0.0.1:{server.port}/mirror{query}"
-    return configuration.Database(url=configuration.Secret(url), data_dir=folder)
+    return configuration.DatabaseConfig(url=configuration.Secret(url), data_dir=folder)
 
 
 async def as_role(server: Cluster, login: str) -> asyncpg.Connection:

@@ -195,7 +195,7 @@ async def own_server(server: embedded.Server, tmp_path: Path) -> AsyncIterator[D
 
     run(f"{script}\nGRANT syncd_reader TO {ROLE};", "-d", "postgres", "-v", f"database={name}")
     try:
-        place = configuration.Database(url=configuration.Secret(database_url(server, name)), data_dir=tmp_path)
+        place = configuration.DatabaseConfig(url=configuration.Secret(database_url(server, name)), data_dir=tmp_path)
         opened = await database.connect(place)
         await migrations.migrate(opened)
         [made] = re.findall(

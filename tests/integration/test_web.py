@@ -340,7 +340,7 @@ async def test_healthz_follows_the_process_and_readyz_the_database(bench: Bench,
     conn = await asyncpg.connect(**server.connect_arguments)
     await conn.execute("CREATE DATABASE bare_of_web")
     url = configuration.Secret(database_url(server, "bare_of_web"))
-    bare = await database.connect(configuration.Database(url=url, data_dir=bench.folder))
+    bare = await database.connect(configuration.DatabaseConfig(url=url, data_dir=bench.folder))
     try:
         async with serving(reader_of(replace(bench, db=bare))) as site:
             code, text, _ = await site.get("readyz")

@@ -53,7 +53,8 @@ async def opened_mirror(server: embedded.Server, folder: Path) -> AsyncIterator[
     url = database_url(server, name)
     try:
         async with AsyncExitStack() as stack:
-            opened = await database.connect(configuration.Database(url=configuration.Secret(url), data_dir=folder))
+            settings = configuration.DatabaseConfig(url=configuration.Secret(url), data_dir=folder)
+            opened = await database.connect(settings)
             stack.push_async_callback(opened.close)
             await migrations.migrate(opened)
             bench = await open_bench(stack, opened, url, folder, keeps=True)

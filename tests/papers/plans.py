@@ -211,7 +211,7 @@ async def _main(rows: int) -> int:
         place = Path(folder) / "data"
         server = await embedded.ensure(place, settings=SERVER_SETTINGS)
         try:
-            settings = configuration.Database(url=configuration.Secret(server.url), data_dir=place)
+            settings = configuration.DatabaseConfig(url=configuration.Secret(server.url), data_dir=place)
             opened = await database.connect(settings)
             await migrations.migrate(opened)
             begun = time.monotonic()

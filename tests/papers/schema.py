@@ -337,7 +337,7 @@ async def _main() -> dict[str, str]:
         server = await embedded.ensure(place, settings=SERVER_SETTINGS)
         try:
             opened = await database.connect(
-                configuration.Database(url=configuration.Secret(server.url), data_dir=place)
+                configuration.DatabaseConfig(url=configuration.Secret(server.url), data_dir=place)
             )
             await migrations.migrate(opened)
             async with opened.connection() as conn:

@@ -89,7 +89,7 @@ async def opened() -> AsyncIterator[Bench]:
         await conn.close()
         login, _, place = server.url.partition("@")
         url = f"{login}@{place.replace('/syncd', '/mirror', 1)}"
-        db = await database.connect(configuration.Database(url=configuration.Secret(url), data_dir=folder))
+        db = await database.connect(configuration.DatabaseConfig(url=configuration.Secret(url), data_dir=folder))
         stack.push_async_callback(db.close)
         await migrations.migrate(db)
         db.shown = "postgresql://db.example.com/mirror"
@@ -149,12 +149,12 @@ async def take_all(folder: Path) -> None:
             since, stop = datetime(2025, 1, 1, tzinfo=UTC), asyncio.Event()
             backfill = asyncio.create_task(bench.sync("shop.customers", "backfill", since=since, stop=stop))
             await asyncio.sleep(20)
-            reader.forget()
+            reader.clear()
             await take(chromium, url, folder / "backfill.png")
             await take(chromium, url, folder / "phone.png", width=390, height=1100, device_scale_factor=1)
             stop.set()
             await backfill
-            reader.forget()
+            reader.clear()
             await take(chromium, f"{url}streams/shop/customers", folder / "stream.png")
 
 

@@ -229,7 +229,7 @@ class OwnServer:
 
     db: Database
     folder: Path
-    settings: configuration.Database
+    settings: configuration.DatabaseConfig
     is_small_disk: bool
 
 
@@ -243,7 +243,7 @@ async def own_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
             str(mount), "-t", "tmpfs", "-o", "size=160m,mode=755", "tmpfs", str(folder), stderr=subprocess.DEVNULL
         )
         mounted = await done.wait() == 0
-    settings = configuration.Database(url=configuration.Secret("embedded"), data_dir=folder / "data")
+    settings = configuration.DatabaseConfig(url=configuration.Secret("embedded"), data_dir=folder / "data")
     opened = await database.connect(settings)
     await migrations.migrate(opened)
     yield OwnServer(opened, folder, settings, mounted)

@@ -66,7 +66,7 @@ async def shared(
     conn = await asyncpg.connect(**server.connect_arguments)
     await conn.execute("CREATE DATABASE faults TEMPLATE template STRATEGY file_copy")
     url = database_url(server, "faults")
-    opened = await database.connect(configuration.Database(url=configuration.Secret(url), data_dir=folder))
+    opened = await database.connect(configuration.DatabaseConfig(url=configuration.Secret(url), data_dir=folder))
     yield opened, url, folder
     await opened.close()
     await conn.execute("DROP DATABASE faults WITH (FORCE)")

@@ -26,8 +26,8 @@ SERVER_SETTINGS = {
 }  # fmt: skip
 
 
-def settings_of(server: embedded.Server, name: str, folder: Path) -> configuration.Database:
-    return configuration.Database(url=configuration.Secret(database_url(server, name)), data_dir=folder)
+def settings_of(server: embedded.Server, name: str, folder: Path) -> configuration.DatabaseConfig:
+    return configuration.DatabaseConfig(url=configuration.Secret(database_url(server, name)), data_dir=folder)
 
 
 def database_url(server: embedded.Server, name: str) -> str:

@@ -138,7 +138,7 @@ class Database:
         self.drop_idle()
 
 
-async def connect(settings: config.Database, *, pool_size: int = POOL_SIZE) -> Database:
+async def connect(settings: config.DatabaseConfig, *, pool_size: int = POOL_SIZE) -> Database:
     """Open the database of the configuration, starting the private server if that is what it says.
 
     Raises DatabaseUnavailable if it cannot be reached, and DatabaseError if a pooler gives each transaction another
