@@ -1,0 +1,221 @@
+"""The tables of schema `syncd` as SQLAlchemy metadata: one function per table.
+
+Migrations are frozen copies of this; a test compares the two. No statement is ever executed here.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql as pg
+
+_TEXT = sa.Text()
+_NUMBER = sa.BigInteger()
+_TIME = sa.DateTime(timezone=True)
+
+
+def add_state_tables(meta: sa.MetaData) -> None:
+    """Add the tables of schema `syncd`."""
+    _cursors(meta)
+    _runs(meta)
+    _rejects(meta)
+    _drift(meta)
+    _budgets(meta)
+    _changes(meta)
+    _callbacks(meta)
+    _forgotten(meta)
+    _seen(meta)
+
+
+def _counter(name: str, comment: str) -> sa.Column[int]:
+    return sa.Column(name, _NUMBER, nullable=False, server_default=sa.text("0"), comment=comment)
+
+
+def _cursors(meta: sa.MetaData) -> None:
+    sa.Table(
+        "cursors",
+        meta,
+        sa.Column("source", _TEXT, primary_key=True, comment="Configured name of the source"),
+        sa.Column("stream", _TEXT, primary_key=True, comment="Name of the stream"),
+        sa.Column("kind", _TEXT, primary_key=True, comment="live, sweep, or backfill with its range"),
+        sa.Column("cursor", pg.JSONB(), nullable=False, comment="Where to resume; `pass` holds an unfinished pass"),
+        sa.Column("updated_at", _TIME, nullable=False, comment="When the cursor last moved"),
+        schema="syncd",
+        comment="Where each stream resumes; written in the transaction of the page that it follows",
+    )
+
+
+def _runs(meta: sa.MetaData) -> None:
+    sa.Table(
+        "runs",
+        meta,
+        sa.Column("run_id", _NUMBER, sa.Identity(always=True), primary_key=True, comment="Number of the run"),
+        sa.Column("source", _TEXT, nullable=False, comment="Configured name of the source"),
+        sa.Column("stream", _TEXT, nullable=False, comment="Name of the stream"),
+        sa.Column("kind", _TEXT, nullable=False, comment="live, sweep, backfill, verify or callback"),
+        sa.Column("lane", _TEXT, nullable=False, comment="Budget lane: live or backfill"),
+        sa.Column("started_at", _TIME, nullable=False, comment="When the run began"),
+        sa.Column("finished_at", _TIME, comment="When it ended; null while it is running"),
+        sa.Column("outcome", _TEXT, nullable=False, comment="running, ok, throttled, failed or aborted"),
+        sa.Column("error", _TEXT, comment="What went wrong, in a sentence, and what to do"),
+        sa.Column("error_kind", _TEXT, comment="Class of the error, e.g. ScopeMissing, Throttled, SweepRefused"),
+        _counter("requests", "Requests sent, each try counted"),
+        _counter("pages", "Pages committed"),
+        _counter("rows_seen", "Records received"),
+        _counter("rows_inserted", "Rows new to the mirror"),
+        _counter("rows_updated", "Rows whose content changed, or that returned"),
+        _counter("rows_unchanged", "Records equal to what was stored"),
+        _counter("rows_deleted", "Rows buried"),
+        _counter("rows_rejected", "Records that could not become a row"),
+        sa.Column("rows_expected", _NUMBER, comment="Length of the list, if the upstream says so"),
+        sa.Column("budget_wait_s", sa.Double(), nullable=False, server_default=sa.text("0"), comment="Seconds waited"),
+        sa.Column("notes", pg.JSONB(), comment="What happened on the way: retries, faults, doubts"),
+        sa.Column("host", _TEXT, comment="Host of the process"),
+        sa.Column("pid", _NUMBER, comment="Process id"),
+        sa.CheckConstraint("outcome IN ('running', 'ok', 'throttled', 'failed', 'aborted')", name="runs_outcome"),
+        sa.Index("runs_by_stream", "source", "stream", "kind", sa.text("run_id DESC")),
+        sa.Index("runs_by_time", "started_at"),
+        schema="syncd",
+        comment="Every run of every stream, with its outcome and counts",
+    )
+
+
+def _rejects(meta: sa.MetaData) -> None:
+    sa.Table(
+        "rejects",
+        meta,
+        sa.Column("reject_id", _NUMBER, sa.Identity(always=True), primary_key=True, comment="Number of the reject"),
+        sa.Column("source", _TEXT, nullable=False, comment="Configured name of the source"),
+        sa.Column("stream", _TEXT, nullable=False, comment="Name of the stream"),
+        sa.Column("reason", _TEXT, nullable=False, comment="Why the record could not become a row"),
+        sa.Column("record", _TEXT, nullable=False, comment="The record as sent (secrets digested)"),
+        sa.Column("fingerprint", sa.LargeBinary(), nullable=False, comment="Fingerprint of the record"),
+        sa.Column("run_id", _NUMBER, nullable=False, comment="The run that last met it"),
+        sa.Column("first_seen_at", _TIME, nullable=False, comment="When it was first met"),
+        sa.Column("last_seen_at", _TIME, nullable=False, comment="When it was last met"),
+        _counter("occurrences", "How often it was met"),
+        sa.UniqueConstraint("source", "stream", "fingerprint", name="rejects_once"),
+        schema="syncd",
+        comment="Records that could not become a row, kept until they can (`syncd rejects replay`)",
+    )
+
+
+def _drift(meta: sa.MetaData) -> None:
+    sa.Table(
+        "drift",
+        meta,
+        sa.Column("source", _TEXT, primary_key=True, comment="Configured name of the source"),
+        sa.Column("stream", _TEXT, primary_key=True, comment="Name of the stream"),
+        sa.Column("field", _TEXT, primary_key=True, comment="Upstream name of the field, dotted where nested"),
+        sa.Column("change", _TEXT, primary_key=True, comment="appeared, vanished or type_changed"),
+        sa.Column("first_seen_at", _TIME, nullable=False, comment="When it was first met"),
+        sa.Column("last_seen_at", _TIME, nullable=False, comment="When it was last met"),
+        _counter("occurrences", "In how many parsed records"),
+        sa.Column("sample", _TEXT, comment="Shape of one value: letters as x, digits as 9"),
+        schema="syncd",
+        comment="Fields that appeared, vanished or changed type against the vendor's documents",
+    )
+
+
+def _budgets(meta: sa.MetaData) -> None:
+    sa.Table(
+        "budgets",
+        meta,
+        sa.Column("source", _TEXT, primary_key=True, comment="Configured name of the source"),
+        sa.Column("version", _NUMBER, nullable=False, comment="Counts the writes, so that processes never overwrite"),
+        sa.Column("state", pg.JSONB(), nullable=False, comment="The windows, as syncd.budget keeps them"),
+        sa.Column("minute_limit", _NUMBER, comment="Requests allowed in a moving minute; null if unknown"),
+        sa.Column("minute_remaining", _NUMBER, comment="Of these, left at updated_at"),
+        sa.Column("day_limit", _NUMBER, comment="Requests allowed in the day; null if unknown"),
+        sa.Column("day_remaining", _NUMBER, comment="Of these, left at updated_at"),
+        sa.Column("day_reset_at", _TIME, comment="When the day's window begins anew"),
+        sa.Column("closed_until", _TIME, comment="No request before this (429); null if open"),
+        _counter("day_used_live", "Requests sent today in lane live"),
+        _counter("day_used_backfill", "Requests sent today in lane backfill"),
+        sa.Column("updated_at", _TIME, nullable=False, comment="When a request was last charged or an answer heeded"),
+        schema="syncd",
+        comment="What each source may still request; shared by all processes",
+    )
+
+
+def _changes(meta: sa.MetaData) -> None:
+    sa.Table(
+        "changes",
+        meta,
+        sa.Column(
+            "id",
+            _NUMBER,
+            primary_key=True,
+            autoincrement=False,
+            comment="Number of the change: 1, 2, 3, … without a gap, in the order in which they were committed",
+        ),
+        sa.Column("source", _TEXT, nullable=False, comment="Configured name of the source"),
+        sa.Column("stream", _TEXT, nullable=False, comment="Name of the stream"),
+        sa.Column(
+            "table_name",
+            _TEXT,
+            nullable=False,
+            comment="Table of the row, with its schema; a child row bears that of its own table",
+        ),
+        sa.Column("key", pg.JSONB(), nullable=False, comment="Key of the row by column, without source"),
+        sa.Column(
+            "operation",
+            _TEXT,
+            nullable=False,
+            comment="insert: the row is there (again); update: it changed; delete: it was found gone upstream",
+        ),
+        sa.Column(
+            "changed",
+            pg.ARRAY(_TEXT),
+            comment="Names of the columns that an update changed, _extra among them; empty if only child rows did;"
+            " null for insert and delete",
+        ),
+        sa.Column("changed_at", _TIME, nullable=False, comment="When the row was written; its _changed_at"),
+        sa.Column("run_id", _NUMBER, comment="The run that wrote it; null for what a command mended"),
+        sa.CheckConstraint("operation IN ('insert', 'update', 'delete')", name="changes_operation"),
+        schema="syncd",
+        comment="Every change of a row, of streams with changes = true, in the order of the commits: follow it with"
+        " syncd.changes_since",
+    )
+
+
+def _callbacks(meta: sa.MetaData) -> None:
+    sa.Table(
+        "callbacks",
+        meta,
+        sa.Column("source", _TEXT, primary_key=True, comment="Configured name of the source"),
+        sa.Column("digest", sa.LargeBinary(), primary_key=True, comment="SHA-256 of the secret part of the address"),
+        sa.Column("made_at", _TIME, nullable=False, comment="When syncd made it up"),
+        sa.Column("registered_at", _TIME, comment="When the upstream took it; null while that is not known"),
+        sa.Column("heard_at", _TIME, comment="When the last callback came here"),
+        sa.Column("heard", _TEXT, comment="What became of it, e.g. accepted, repeated, refused: too large"),
+        schema="syncd",
+        comment="Addresses at which callbacks of a source are accepted, known by a digest only",
+    )
+
+
+def _forgotten(meta: sa.MetaData) -> None:
+    sa.Table(
+        "forgotten",
+        meta,
+        sa.Column("marker_id", _NUMBER, sa.Identity(always=True), primary_key=True, comment="Number of the marker"),
+        sa.Column("source", _TEXT, nullable=False, comment="Configured name of the source"),
+        sa.Column("stream", _TEXT, nullable=False, comment="Stream whose row the person was"),
+        sa.Column("salt", sa.LargeBinary(), nullable=False, comment="Random; the same for all markers of a source"),
+        sa.Column("digest", sa.LargeBinary(), nullable=False, comment="BLAKE2b of stream and key, keyed by the salt"),
+        sa.Column("forgotten_at", _TIME, nullable=False, comment="When syncd forget was asked to"),
+        sa.UniqueConstraint("source", "stream", "digest", name="forgotten_once"),
+        schema="syncd",
+        comment="Persons whom no sync may bring back; holds no key of theirs, but one that is known can be looked up",
+    )
+
+
+def _seen(meta: sa.MetaData) -> None:
+    sa.Table(
+        "seen",
+        meta,
+        sa.Column("source", _TEXT, nullable=False, comment="Configured name of the source"),
+        sa.Column("stream", _TEXT, nullable=False, comment="Name of the stream"),
+        sa.Column("seen_at", _TIME, nullable=False, comment="When the page was requested"),
+        sa.Column("keys", pg.ARRAY(sa.BigInteger()), nullable=False, comment="hashtextextended of each key, seed 0"),
+        sa.Index("seen_by_stream", "source", "stream"),
+        schema="syncd",
+        comment="Keys that an unfinished full listing has seen, one row a page; emptied when the pass ends",
+    )
