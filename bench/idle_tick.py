@@ -14,7 +14,8 @@ from bench.table import Row
 from bench.upstream import Upstream, served
 from syncd import config as configuration
 from syncd import log
-from syncd.engine.syncer import Order, Syncer
+from syncd.engine.order import Order
+from syncd.engine.syncer import Syncer
 from syncd.sources import registry, specs
 from syncd.storage.postgres import database
 from syncd.upstream.wire import http_session

@@ -26,7 +26,7 @@ from syncd.errors import SyncdError
 if TYPE_CHECKING:  # heavy: `syncd status` needs none of them
     from rich.progress import Progress, TaskID
 
-    from syncd.engine.syncer import Result
+    from syncd.engine.order import Result
     from syncd.status import BackfillStatus, BudgetStatus, Status, StreamStatus
 
 PIPE_WIDTH: Final = 200

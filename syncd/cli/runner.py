@@ -11,7 +11,8 @@ from syncd import config as configuration
 from syncd import log
 from syncd.cli import console
 from syncd.cli.session import load_config, opened_database, stopped_by_signals
-from syncd.engine.syncer import Order, Result, Syncer
+from syncd.engine.order import Order, Result
+from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseError, LockHeld, SyncdError, UsageError
 from syncd.sources import registry
 from syncd.upstream.wire import http_session

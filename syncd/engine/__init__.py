@@ -1,1 +1,4 @@
-"""The road of a page: one run of one stream, from its lock to its last page. Knows no API, writes through `storage`."""
+"""How a stream's pages reach the mirror: one run from the lock to the last page.
+
+`syncer.Syncer` is the way in; `order` holds what it takes and what it gives: Order, Result, Progress.
+"""

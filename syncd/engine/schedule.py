@@ -35,7 +35,7 @@ OUTAGES: Final = frozenset({"BadCredentials", "Unreachable"})
 """Kinds of error that may stand for the whole source, and not only for the stream that met it (client.py)."""
 
 REFUSED: Final = "SweepRefused"
-"""Kind of error of a sweep whose burials are not believed (sync.py)."""
+"""Kind of error of a sweep whose burials are not believed (deletions.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from syncd.cli import console
-from syncd.engine.syncer import Result
+from syncd.engine.order import Result
 from syncd.sandbox import Limits
 from syncd.storage.state.runs import Counts, Spent
 from tests.support.bench import Bench, MakeBench

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from syncd.contract import Page, Walk
-from syncd.engine.syncer import Order, Syncer
+from syncd.engine.order import Order
+from syncd.engine.syncer import Syncer
 from syncd.errors import RunFenced
 from syncd.sources import registry
 from syncd.storage.state import runs

@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from syncd import config as configuration
-from syncd.engine.syncer import Order
+from syncd.engine.order import Order
 from syncd.errors import DatabaseError
 from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database

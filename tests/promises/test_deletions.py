@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 
 from syncd import config as configuration
-from syncd.engine.syncer import CONFIRM_ROWS, Order, Result
+from syncd.engine.deletions import CONFIRM_ROWS
+from syncd.engine.order import Order, Result
 from syncd.sources import specs
 from tests.support.bench import Bench, MakeBench
 from tests.support.truth import NAMES, differences, told, wrongly_buried

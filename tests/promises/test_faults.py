@@ -15,7 +15,8 @@ import asyncpg
 import pytest
 
 from syncd import config as configuration
-from syncd.engine.syncer import Result, Syncer
+from syncd.engine.order import Result
+from syncd.engine.syncer import Syncer
 from syncd.sandbox import FAULTS
 from syncd.sandbox.faults import KINDS
 from syncd.sources import registry

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from syncd.engine.syncer import Order, Result
+from syncd.engine.order import Order, Result
 from syncd.storage.postgres.database import Database
 from tests.support import truth
 from tests.support.bench import Bench, open_bench

@@ -15,7 +15,8 @@ import pytest
 from syncd import config as configuration
 from syncd import log
 from syncd.cli import exits
-from syncd.engine.syncer import Order, Syncer
+from syncd.engine.order import Order
+from syncd.engine.syncer import Syncer
 from syncd.sources import registry, specs
 from syncd.upstream.wire import http_session
 from tests.support import echo

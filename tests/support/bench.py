@@ -12,7 +12,8 @@ import asyncpg
 
 from syncd import config as configuration
 from syncd.config import Config
-from syncd.engine.syncer import Order, Result, Syncer
+from syncd.engine.order import Order, Result
+from syncd.engine.syncer import Syncer
 from syncd.sandbox import Address, Sandbox, config_text, serve
 from syncd.sources import registry, specs
 from syncd.storage.postgres import embedded

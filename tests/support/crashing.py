@@ -12,7 +12,7 @@ from typing import Any
 
 import asyncpg
 
-from syncd.engine import syncer
+from syncd.engine import commit
 from syncd.records.parser import Parser
 from syncd.storage.mirror import erasure
 from syncd.storage.state import runs
@@ -96,7 +96,7 @@ def _in_erasing(at: int) -> None:
 
 
 def _term(at: int) -> None:
-    _after(syncer._Pass, "_commit_once", at, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    _after(commit, "commit_once", at, lambda: os.kill(os.getpid(), signal.SIGTERM))
 
 
 def _in_drain(at: int) -> None:
@@ -124,7 +124,7 @@ POINTS: dict[str, Callable[[int], None]] = {
     "in COPY": _in_copy,
     "before the merge": _before_merge,
     "before the commit": _before_the_commit,
-    "after the commit": lambda at: _after(syncer._Pass, "_commit_once", at),
+    "after the commit": lambda at: _after(commit, "commit_once", at),
     "in the drain after SIGTERM": _in_drain,
     "SIGTERM": _term,
     "while erasing": _in_erasing,

@@ -21,7 +21,8 @@ from syncd.cli.runner import Job, opened, report, run_jobs
 from syncd.cli.session import stopped_by_signals, unless_stopped
 from syncd.config.duration import spoken
 from syncd.contract import Answer, Page, Upstream
-from syncd.engine.syncer import Order, Result, Syncer
+from syncd.engine.order import Order, Result
+from syncd.engine.syncer import Syncer
 from syncd.errors import SyncdError, UsageError
 from syncd.upstream.budget import Forecast
 from syncd.upstream.request import RunUpstream

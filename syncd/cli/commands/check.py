@@ -17,7 +17,8 @@ from syncd.cli.session import load_config
 from syncd.clock import utc_now
 from syncd.config import Config, StreamConfig
 from syncd.contract import Answer, Table
-from syncd.engine.syncer import Order, Syncer
+from syncd.engine.order import Order
+from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseError, DatabaseUnavailable, SyncdError
 from syncd.records.privacy import place
 from syncd.sources import registry

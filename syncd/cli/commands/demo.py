@@ -19,7 +19,8 @@ from syncd.cli.runner import Job, run_jobs
 from syncd.cli.session import changing, load_config, stopped_by_signals, write_config
 from syncd.clock import utc_now
 from syncd.config import Config
-from syncd.engine.syncer import Order, Result, Syncer
+from syncd.engine.order import Order, Result
+from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseError, UsageError
 from syncd.sandbox import Address, Sandbox, config_text, serve
 from syncd.sources import registry

@@ -16,7 +16,8 @@ from syncd.cli import console
 from syncd.cli.runner import opened, ticking
 from syncd.cli.session import stopped_by_signals
 from syncd.contract import Page, Scope
-from syncd.engine.syncer import Order, Result, Syncer
+from syncd.engine.order import Order, Result
+from syncd.engine.syncer import Syncer
 from syncd.errors import SyncdError
 from syncd.records.rows import Key, Row
 from syncd.storage.mirror import writer

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from syncd import counters, log
-from syncd.engine.syncer import Order, Result, Syncer
+from syncd.engine.order import Order, Result
+from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseError, DatabaseUnavailable, LockHeld, RunFenced
 from syncd.status import Pair
 

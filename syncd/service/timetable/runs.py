@@ -13,8 +13,9 @@ from syncd import log
 from syncd.config import Config, StreamConfig
 from syncd.contract import RunKind
 from syncd.engine import schedule
+from syncd.engine.order import Order, Result
 from syncd.engine.schedule import History
-from syncd.engine.syncer import Order, Result, Syncer
+from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseUnavailable
 from syncd.records.rows import Key
 from syncd.service.callbacks.answers import Answers

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 
 from syncd.config import Config, StreamConfig, is_off
 from syncd.engine import schedule
+from syncd.engine.order import Result
 from syncd.engine.schedule import History
-from syncd.engine.syncer import Result
 from syncd.status import Pair
 
 

@@ -1,0 +1,194 @@
+"""The commit of one page: rows, keys seen, rejects, drift, cursor and counts, in one transaction.
+
+Never fetches a page and never commits a part of one. What is missing from a listing is judged in `deletions`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final, Protocol
+
+import asyncpg
+
+from syncd.contract import Page, Scope
+from syncd.engine.deletions import bury_missing_of_page
+from syncd.engine.plan import Ending, Listing, PagePlan
+from syncd.engine.route import Pass
+from syncd.engine.seen import SeenKeys
+from syncd.records.page import Read
+from syncd.storage.mirror import listing, writer
+from syncd.storage.mirror.table_locks import lock_tables
+from syncd.storage.mirror.target import Target
+from syncd.storage.mirror.writer import Written
+from syncd.storage.state import rejects, runs
+from syncd.storage.state.forgotten import MarkersChanged
+from syncd.storage.state.runs import Counts, PageRecord
+
+
+class _Write(Protocol):
+    """Writes what was read of a page to its table, inside the caller's transaction."""
+
+    async def __call__(
+        self,
+        conn: asyncpg.Connection,
+        target: Target,
+        source: str,
+        read: Read,
+        *,
+        now: datetime,
+        not_after: datetime | None = None,
+    ) -> Written: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writing:
+    """How the records of a page are written: those of its own stream, and those that came along for other streams."""
+
+    rows: _Write
+    riders: _Write
+
+
+ROW_BY_ROW: Final = Writing(rows=writer.write_row_by_row, riders=writer.write_row_by_row)
+"""A row that PostgreSQL refuses becomes a reject, and does not cost the page. Slow."""
+
+
+def rows_together(work: Pass) -> Writing:
+    """Return the fast way: all rows of a page at once, while the next page may be read."""
+    unseen = work.plan.listing is Listing.FIRST_LOAD
+    return Writing(rows=partial(writer.write_page, unseen=unseen, turns=work.turns), riders=writer.write_page)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Committed:
+    """What the commit of a page gave: its counts, and whether it closed the run."""
+
+    counts: Counts
+    closes: bool
+
+
+async def commit_page(work: Pass, page: Page, read: Read, seen: SeenKeys, plan: PagePlan) -> None:
+    """Commit one page, and add it to the result.
+
+    Tries again if somebody was forgotten since the page was read, and row by row if PostgreSQL refuses a value.
+    """
+    writing = rows_together(work)
+    with work.turns.writing():
+        while True:
+            try:
+                committed = await commit_once(work, page, read, seen, plan, writing)
+                break
+            except MarkersChanged:
+                await work.route.learn_forgotten()
+                read = work.reader.read_again(page, read)
+            except writer.ROW_FAULTS:
+                if writing is ROW_BY_ROW:
+                    raise
+                writing = ROW_BY_ROW
+    result = work.result
+    result.counts.add(committed.counts)
+    result.pages += 1
+    result.expected = page.total or result.expected
+    result.spent = work.upstream.spent
+    if committed.closes:
+        result.outcome = "ok"
+
+
+async def commit_once(
+    work: Pass, page: Page, read: Read, seen: SeenKeys, plan: PagePlan, writing: Writing
+) -> Committed:
+    """Commit one page in one transaction; all of it or nothing.
+
+    A page that ends a full listing closes the run only if no row is missing. Else the stored cursor stays as it is
+    until `deletions` has judged what is missing. Raises MarkersChanged if somebody was forgotten since the page was
+    read, one of ROW_FAULTS if PostgreSQL refuses a value, RunFenced if the run was declared dead.
+    """
+    if plan.ending is Ending.CLOSES_IF_COMPLETE and (unchanged := await _commit_unchanged(work, page, read, seen)):
+        return Committed(counts=unchanged, closes=True)
+    route, now = work.route, work.route.clock()
+    riders = {name: route.target_of(name) for name, records in page.riders.items() if records}
+    touches_rows = bool(page.records or riders or page.scope)
+    needs_transaction = touches_rows or seen.are_stored
+    async with route.database.transaction() if needs_transaction else route.database.connection() as conn:
+        if touches_rows:
+            targets = [route.target, *riders.values()]
+            await lock_tables(conn, route.source, targets, run_id=work.run.run_id)
+        if plan.begins:
+            await seen.open(conn)
+        counts = await _write_rows(conn, work, page, read, seen, writing, now=now)
+        await _write_riders(conn, work, page, riders, writing, now=now)
+        work.reader.learn(counts)
+        closes = await _closes(conn, page, seen, plan)
+        is_open_end = plan.ending is Ending.CLOSES_IF_COMPLETE and not closes
+        recorded = PageRecord(
+            counts=counts, spent=work.upstream.spent, at=now, expected=page.total, notes=work.upstream.notes,
+            cursor=None if is_open_end else page.cursor, closes=closes,
+        )  # fmt: skip
+        generation = await runs.record_page(conn, work.run, recorded)
+        if touches_rows and generation != read.generation:
+            raise MarkersChanged
+        work.turns.sent()
+    return Committed(counts=counts, closes=closes)
+
+
+async def _write_rows(
+    conn: asyncpg.Connection, work: Pass, page: Page, read: Read, seen: SeenKeys, writing: Writing, *, now: datetime
+) -> Counts:
+    """Write the stream's own records and all that goes with them: burials of a page's scope, keys, rejects, drift."""
+    route = work.route
+    not_after = page.requested_at if work.run.kind == "backfill" else None
+    written = await writing.rows(conn, route.target, route.source, read, now=now, not_after=not_after)
+    if page.scope and not page.whole_walk:
+        written.counts.deleted += await bury_missing_of_page(conn, work, page, page.scope, written, now=now)
+    await seen.add(conn, written.keys, seen_at=page.requested_at)
+    await _save_oddities(conn, work, route.stream.name, written, now=now)
+    return written.counts
+
+
+async def _write_riders(
+    conn: asyncpg.Connection,
+    work: Pass,
+    page: Page,
+    riders: Mapping[str, Target],
+    writing: Writing,
+    *,
+    now: datetime,
+) -> None:
+    """Write records of other streams that came along; they are not counted, and nothing of theirs is buried."""
+    for name, target in riders.items():
+        read = target.intake.read(page.riders[name])
+        written = await writing.riders(conn, target, work.route.source, read, now=now)
+        await _save_oddities(conn, work, name, written, now=now)
+
+
+async def _save_oddities(conn: asyncpg.Connection, work: Pass, stream: str, written: Written, *, now: datetime) -> None:
+    await rejects.save_rejects(conn, work.run, stream, written.rejects, now=now)
+    await rejects.save_drift(conn, work.route.source, stream, written.notes, now=now)
+
+
+async def _closes(conn: asyncpg.Connection, page: Page, seen: SeenKeys, plan: PagePlan) -> bool:
+    """Say whether the page closes the run; a full listing that lacks no row is ended with it."""
+    if plan.ending is not Ending.CLOSES_IF_COMPLETE:
+        return plan.ending is Ending.CLOSES
+    if await seen.missing(conn, page.scope or Scope(), limit=1):
+        return False
+    await seen.close(conn)
+    return True
+
+
+async def _commit_unchanged(work: Pass, page: Page, read: Read, seen: SeenKeys) -> Counts | None:
+    """Commit a whole listing of one page that changes nothing, in one statement; None if there is more to do.
+
+    It needs no lock of the table, to which it writes nothing: whoever is writing there now comes after it.
+    """
+    overlaps = len(read.fingerprints) < len(read.settled)
+    if seen.are_stored or read.rejects or any(page.riders.values()) or overlaps:
+        return None
+    route, counts = work.route, Counts(seen=read.seen)
+    unchanged = listing.as_listed(route.target, route.source, route.stream.name, page.scope or Scope(), read)
+    recorded = PageRecord(
+        counts=counts, spent=work.upstream.spent, at=route.clock(), cursor=page.cursor, expected=page.total,
+        notes=work.upstream.notes, closes=True,
+    )  # fmt: skip
+    async with route.database.connection() as conn:
+        return counts if await runs.record_page_if(conn, work.run, recorded, unchanged) else None
