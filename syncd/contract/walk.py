@@ -73,13 +73,18 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One whole successful response: body inflated and size-checked; `served_at` is the server's Date header."""
+    """One whole successful response: body inflated and size-checked; `served_at` is the server's Date header.
+
+    `members` are those of a body that is a JSON object, once somebody has split it (`records.parser.envelope`). A copy
+    with another body begins without them.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     sent_at: datetime
     served_at: datetime | None
+    members: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def safe_at(self) -> datetime:

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Raw
 
-from syncd.contract import Kind, Table
+from syncd.contract import Answer, Kind, Table
 from syncd.errors import BadPayload
 from syncd.records.recipe import recipe
 from syncd.records.rows import KEY_CHARS, Columns, Key, Note, Reject, Row
@@ -28,18 +28,23 @@ _OBJECT = msgspec.json.Decoder(dict[str, Raw])
 _ARRAY = msgspec.json.Decoder(list[Raw])
 
 
-def envelope(body: bytes) -> dict[str, bytes]:
-    """Split a JSON object into its members, each as sent. Raises BadPayload if the body is no JSON object.
+def envelope(sent: Answer | bytes) -> dict[str, bytes]:
+    """Split a JSON object into its members, each as sent. Raises BadPayload if it is no JSON object.
 
-    The last body's members are remembered: the client looks for an error in them, the walk then for everything else.
+    An answer keeps its members, because they are asked for twice: by who looks for an error in it, and by the walk.
     """
-    if body is not _last[0]:
-        try:
-            members = {name: bytes(raw) for name, raw in _decoded(_OBJECT, body).items()}
-        except (msgspec.MsgspecError, RecursionError):
-            raise BadPayload(f"expected a JSON object, got {_kind_of(body)}") from None
-        _last[:] = body, members
-    return dict(_last[1])
+    if isinstance(sent, bytes):
+        return _members(sent)
+    if not sent.members:
+        sent.members.update(_members(sent.body))
+    return dict(sent.members)
+
+
+def _members(body: bytes) -> dict[str, bytes]:
+    try:
+        return {name: bytes(raw) for name, raw in _decoded(_OBJECT, body).items()}
+    except (msgspec.MsgspecError, RecursionError):
+        raise BadPayload(f"expected a JSON object, got {_kind_of(body)}") from None
 
 
 class Elements(list[bytes]):
@@ -60,9 +65,6 @@ def elements(raw: bytes | None, name: str) -> Elements:
     except (msgspec.MsgspecError, RecursionError):
         got = "nothing" if raw is None else _kind_of(raw)
         raise BadPayload(f"expected an array in `{name}`, got {got}") from None
-
-
-_last: list[Any] = [b"", {}]
 
 
 def _sound(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> tuple[Any, bytes]:

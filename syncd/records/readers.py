@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from syncd.contract import Table
+from syncd.contract import Answer, Table
 from syncd.errors import BadPayload
 from syncd.records.parser import Parser, elements, envelope, scalar
 from syncd.records.rows import Key, Row
@@ -45,7 +45,7 @@ class Keys:
         return {row.values[place] for row in rows} - {None}
 
 
-def members(raw: bytes | None) -> dict[str, bytes]:
+def members(raw: Answer | bytes | None) -> dict[str, bytes]:
     """Return the members of a JSON object, each as sent; none if it is no object."""
     try:
         return envelope(raw or b"")

@@ -106,7 +106,7 @@ class Login:
         """Do nothing: answers carry nothing for the token."""
 
     def _take(self, answer: Answer, now: datetime) -> None:
-        fields = envelope(answer.body)
+        fields = envelope(answer)
         token = scalar(fields.get("token"))
         if (fault := fault_of(answer)) or not (isinstance(token, str) and token):
             told = fault or "the answer has no `token`"
@@ -123,7 +123,7 @@ class Login:
 def fault_of(answer: Answer) -> str | None:
     """Read `message`, `error` or `statusText`; inside a 200 only if `status` or `error` tells of an error."""
     try:
-        fields = {name: scalar(raw) for name, raw in envelope(answer.body).items() if len(raw) < FAULT_BYTES}
+        fields = {name: scalar(raw) for name, raw in envelope(answer).items() if len(raw) < FAULT_BYTES}
     except BadPayload:
         return None
     error = fields.get("error")
@@ -146,7 +146,7 @@ async def fetch_slice(
     """
     for _ in range(2):
         answer = await walk.upstream.request("GET", path, params=params)
-        fields = envelope(answer.body)
+        fields = envelope(answer)
         if records := elements(fields.get("list"), "list"):
             break
     total, echoed, clamped = (whole_number(fields.get(name)) for name in ("total", "offset", "limit"))

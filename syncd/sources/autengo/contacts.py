@@ -131,7 +131,7 @@ CONTACTS: Final = Table(
 
 async def _ask_contact(walk: Walk, path: str, key: object) -> bytes:
     answer = await walk.upstream.request("GET", f"{path}/{quote(str(key), safe='')}")
-    return inner_object(envelope(inner_object(envelope(answer.body), "data")), "contact")
+    return inner_object(envelope(inner_object(envelope(answer), "data")), "contact")
 
 
 async def _walk_contacts(walk: Walk) -> AsyncIterator[Page]:

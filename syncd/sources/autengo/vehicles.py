@@ -183,7 +183,7 @@ async def _confirm_vehicle(walk: Walk, key: tuple[Any, ...]) -> bytes:
         if error.status == 400:
             raise NotFound(str(error), status=400) from None
         raise
-    return inner_object(envelope(answer.body), "vehicle")
+    return inner_object(envelope(answer), "vehicle")
 
 
 VEHICLES_STREAM: Final = Stream(

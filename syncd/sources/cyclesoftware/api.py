@@ -62,10 +62,11 @@ def fault_of(answer: Answer) -> str | None:
     start = body[:200].lstrip()[:1]
     if start == b"<":
         return _xml_fault(body[:20_000].decode("utf-8", "replace"))
-    return _json_fault(body, depth=2) if start == b"{" else None
+    whole = answer if len(body) == len(answer.body) else body
+    return _json_fault(whole, depth=2) if start == b"{" else None
 
 
-def _json_fault(body: bytes, depth: int) -> str | None:
+def _json_fault(body: Answer | bytes, depth: int) -> str | None:
     try:
         fields = envelope(body)
     except BadPayload:
@@ -101,7 +102,7 @@ KeysOf = Callable[[Sequence[bytes]], Sequence[Hashable | None]]
 
 def _slice(answer: Answer, rows_at: str, keys_of: KeysOf, *, paged: bool) -> Slice:
     """Read one response of a list; `paged` says whether the vendor documents paging for it."""
-    fields = envelope(answer.body)
+    fields = envelope(answer)
     records = elements(fields.get(rows_at), rows_at)
     keys = keys_of(records)
     raw = fields.get("pagination")

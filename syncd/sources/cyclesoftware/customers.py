@@ -173,7 +173,7 @@ async def _customer_pass(
 async def _confirm_customer(walk: Walk, key: tuple[Any, ...]) -> bytes:
     """Return one customer as sent, asked for by its number."""
     answer = await walk.upstream.request("GET", f"/api/v1/customers/{int(key[0])}.json")
-    envelope(answer.body)
+    envelope(answer)
     if (found := _KEYS.of(answer.body)) != key:
         raise BadPayload(f"asked for customer {key[0]}, got {found[0] if found else 'a record without customer_id'}")
     return answer.body

@@ -104,7 +104,7 @@ async def _walk_leads(walk: Walk) -> AsyncIterator[Page]:
         except NotFound:
             yield Page(records=[], cursor={"as_of": asked_at.isoformat()}, requested_at=asked_at, scope=scope)
             continue
-        record = envelope(answer.body).get("sales_lead")
+        record = envelope(answer).get("sales_lead")
         if record is None or record[:1] != b"{":
             raise BadPayload(
                 f"expected an object in `sales_lead`, got {'nothing' if record is None else 'another type'}"

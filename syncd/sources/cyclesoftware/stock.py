@@ -87,7 +87,7 @@ async def _walk_stock(walk: Walk) -> AsyncIterator[Page]:
                 "POST", "/api/v1/stock-in-store-locator/stock.json", json=[{name: value} for value in batch]
             )
             yield Page(
-                records=elements(envelope(answer.body).get("stock"), "stock"),
+                records=elements(envelope(answer).get("stock"), "stock"),
                 cursor={"as_of": answer.safe_at.isoformat()},
                 requested_at=answer.sent_at,
                 scope=Scope(column=name, values=batch, guarded=False),

@@ -65,7 +65,7 @@ def token_auth(options: Options) -> Auth:
 
 def fault_of(answer: Answer) -> str | None:
     """Read the vendor's error: `error` and `message`, at the top or nested under `data` or `data.data`."""
-    raw = answer.body
+    raw: Answer | bytes = answer
     for _depth in range(3):
         try:
             fields = envelope(raw)
@@ -139,7 +139,7 @@ async def fetch_pieces(walk: Walk, stream: str, params: Sequence[tuple[str, str]
     while True:
         asked.add((path, tuple(query)))
         answer = await walk.upstream.request("GET", path, params=query)
-        fields = envelope(answer.body)
+        fields = envelope(answer)
         records, link = records_of(fields), _next_link(fields)
         yield Piece(records=records, answer=answer, is_last=link is None)
         if link is None:

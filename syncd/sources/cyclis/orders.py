@@ -139,7 +139,7 @@ async def _walk_named_orders(walk: Walk) -> AsyncIterator[Page]:
         except (NotFound, ScopeMissing, BadRequest):
             pass
         else:
-            asked_at, records = answer.sent_at, records_of(envelope(answer.body))
+            asked_at, records = answer.sent_at, records_of(envelope(answer))
             if _KEYS.of_all(records) != [key]:
                 raise BadPayload("asked for one order by its id, got something else")
         yield Page(records=records, cursor=None, requested_at=asked_at)

@@ -73,7 +73,7 @@ class Session:
             if error.status != 200:
                 raise
             raise BadCredentials(str(error), hint=LOGIN_HINT, status=200) from None
-        session_id = scalar(envelope(answer.body).get("sessionId"))
+        session_id = scalar(envelope(answer).get("sessionId"))
         if (fault := fault_of(answer)) or not (isinstance(session_id, str) and session_id):
             told = fault or "the answer has no `sessionId`"
             raise BadCredentials(f"the login gave no session: {told}", hint=LOGIN_HINT, status=answer.status)
@@ -94,7 +94,7 @@ class Session:
 
 def fault_of(answer: Answer) -> str | None:
     """Read `responseStatus{errorCode,message}` at any status; of a failure also a bare code such as broken-session."""
-    fields = members(answer.body)
+    fields = members(answer)
     status = members(fields.get("responseStatus", b"{}"))
     told = [scalar(status.get("errorCode")), scalar(status.get("message"))]
     if answer.status < 300 and not told[0]:
@@ -117,7 +117,7 @@ async def ask(
     """
     for _ in range(2):
         answer = await walk.upstream.request("GET", path, params=params)
-        fields = envelope(answer.body)
+        fields = envelope(answer)
         if not filled or fields.get(filled, b"").translate(None, b" \r\n\t") not in EMPTY:
             break
     return answer, fields
