@@ -20,7 +20,7 @@ PIP_TOOLS := pip-tools==7.6.2
 
 # what speaks to PostgreSQL in every way: DDL, COPY, merge, locks, kills
 ON_EVERY_MAJOR := $(addprefix tests/,integration/test_migrations.py papers/test_cookbook.py integration/test_reporting.py \
-  sources/test_cyclis.py promises/test_crashes.py)
+  sources/cyclis promises/test_crashes.py)
 
 MINUTES ?= 20
 SEED ?= 1

@@ -7,6 +7,10 @@ about that API.
        ├───── Stream ── Table       where its rows go (and Child tables)
        │         └───── walk(Walk)  an async generator of Pages: one page is committed in one transaction
        └───── Callbacks             where the API tells us of changes, if it does
+
+The names of this module are what every source needs. Beside it: `errors` (what a source raises and catches), `options`
+(what it asks of the configuration), `paging` (lists that are paged by offset) and `toolkit` (times of cursors, fault
+texts). Beyond that a source imports only `syncd.records.readers`, which take answers apart.
 """
 
 from syncd.contract.auth import Auth, FixedHeaders, Send
@@ -32,11 +36,11 @@ from syncd.contract.schema import (
     month_of,
     snake,
 )
-from syncd.contract.source import CALLBACK_OPTIONS, Callbacks, CannotTell, Source, Stream
+from syncd.contract.source import Callbacks, CannotTell, Source, Stream
 from syncd.contract.walk import Answer, Cursor, Lane, Options, Page, RunKind, Scope, Upstream, Walk
 
 __all__ = [
-    "ALIVE", "BIGINT", "BOOLEAN", "CALLBACK_OPTIONS", "DATE", "EMAIL", "JSON", "NUMERIC", "SHA256", "TEXT", "TIMESTAMP",
+    "ALIVE", "BIGINT", "BOOLEAN", "DATE", "EMAIL", "JSON", "NUMERIC", "SHA256", "TEXT", "TIMESTAMP",
     "UUID", "Answer", "Auth", "Callbacks", "CannotTell", "Child", "Column", "Cursor", "FixedHeaders", "Index", "Kind",
     "Lane", "Options", "Page", "RunKind", "Scope", "Send", "Source", "Stream", "Table", "Upstream", "Walk",
     "camel_column", "column", "month_of", "snake",

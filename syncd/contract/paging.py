@@ -11,8 +11,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Seque
 from dataclasses import dataclass
 from typing import Any
 
+from syncd.contract.errors import BadPayload
 from syncd.contract.walk import Answer
-from syncd.errors import BadPayload
 
 STEP_BACKS = 32
 """Most steps back in one walk: a list that keeps shifting faster than it can be walked fails the pass."""

@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-from syncd.config import Option, Secret, flag_option, optional_url
 from syncd.contract.auth import Auth
+from syncd.contract.errors import SyncdError
+from syncd.contract.options import Option, Secret
 from syncd.contract.schema import Table
 from syncd.contract.walk import Answer, Options, Page, Upstream, Walk
-from syncd.errors import SyncdError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +59,6 @@ class Callbacks:
 
 class CannotTell(SyncdError):
     """The API does not say which address it calls."""
-
-
-LISTENS: Final = flag_option("callbacks", "listen for callbacks, too (docs/callbacks.md)", default=False)
-CALLBACK_URL: Final = optional_url("callback_url", "public address under which the vendor reaches http.callback_listen")
-CALLBACK_OPTIONS: Final = (LISTENS, CALLBACK_URL)
-"""What the configuration says of the callbacks of a source that has them."""
 
 
 @dataclass(frozen=True, kw_only=True)

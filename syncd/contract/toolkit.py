@@ -3,22 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from syncd.config import duration_option
+from syncd.contract.errors import UsageError
+from syncd.contract.options import OVERLAP
 from syncd.contract.walk import Walk
-from syncd.errors import UsageError
-
-MINUTE_S: Final = 60.0
-HOUR_S: Final = 3_600.0
-DAY_S: Final = 86_400.0
-
-OVERLAP: Final = duration_option(
-    "overlap",
-    "how far before its cursor a live run asks again, for changes that are committed late",
-    default=10 * MINUTE_S,
-    minimum=MINUTE_S,
-    maximum=7 * DAY_S,
-)
-"""The option of a source whose lists can be asked for by time of change."""
 
 FAULT_CHARS: Final = 200
 """Longest text of an upstream that goes into the log or an error; our choice."""

@@ -159,7 +159,7 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "promises.test_paging.test_a_resumed_walk_misses_nothing_either",
             "promises.test_paging.test_a_plain_walk_would_have_lost_a_row",
             "promises.test_paging.test_loops_fail",
-            "sources.test_autengo.test_vehicles_ties_longer_than_a_page",
+            "sources.autengo.test_vehicles.test_vehicles_ties_longer_than_a_page",
         ),
     ),
     (
@@ -250,16 +250,16 @@ def page() -> str:
 
 
 def _tests() -> Iterable[str]:
-    """Return every test as `module.name`."""
+    """Return every test as `room.module.name`, with the rooms that lie in a room."""
     for path in sorted(FOLDER.rglob("test_*.py")):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
-                yield f"{path.parent.name}.{path.stem}.{node.name}"
+                yield ".".join((*path.relative_to(FOLDER).with_suffix("").parts, node.name))
 
 
 def _place(test: str) -> str:
-    room, module, name = test.split(".")
-    return f"{room}/{module}.py::{name}"
+    *rooms, module, name = test.split(".")
+    return f"{'/'.join(rooms)}/{module}.py::{name}"
 
 
 def _row(fault: Fault) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from syncd.config import duration_option, secret_option, text_option, whole_option, zone_option
 from syncd.contract import (
     TEXT,
     Answer,
@@ -19,9 +18,10 @@ from syncd.contract import (
     column,
     snake,
 )
+from syncd.contract.errors import BadCredentials, BadPayload, Throttled, UpstreamError
+from syncd.contract.options import MINUTE_S, duration_option, secret_option, text_option, whole_option, zone_option
 from syncd.contract.paging import Slice, walk_offsets
-from syncd.contract.toolkit import MINUTE_S, cursor_time, fault_text
-from syncd.errors import BadCredentials, BadPayload, Throttled, UpstreamError
+from syncd.contract.toolkit import cursor_time, fault_text
 from syncd.records.readers import elements, envelope, keys_at, scalar, whole_number
 
 SCHEMA: Final = "autengo"

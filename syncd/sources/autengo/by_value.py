@@ -21,6 +21,7 @@ from syncd.contract import (
     Walk,
 )
 from syncd.contract.paging import Resume, Slice, walk_offsets
+from syncd.contract.toolkit import cursor_time
 from syncd.records.readers import (
     earliest_reading,
     latest_reading,
@@ -60,7 +61,7 @@ def _bounds(walk: Walk, cursor: Cursor) -> tuple[str | None, str | None]:
         return _written(first), _written(last)
     if walk.kind == "sweep" or not cursor.get("since"):
         return None, None
-    since, newest = earliest_reading(datetime.fromisoformat(cursor["since"]), zone), _moment(cursor.get("last_updated"))
+    since, newest = earliest_reading(cursor_time(cursor["since"]), zone), _moment(cursor.get("last_updated"))
     return _written(min(since, newest or since) - timedelta(seconds=OVERLAP.of(walk.options))), None
 
 
@@ -106,7 +107,7 @@ class _Pass:
             plain = {
                 name: stored[name] for name in ("start", "end", "value", "by_value", "plain", "doubt", "last_updated")
             }
-            begun_at = datetime.fromisoformat(stored["started_at"])
+            begun_at = cursor_time(stored["started_at"])
             return _Pass(
                 walk=walk, order=order, resume=Resume.from_json(stored), started_at=begun_at, seen=None, **plain
             )
@@ -218,7 +219,7 @@ class _Pass:
         if self.walk.kind != "live" or self.started_at is None or self.last_updated is None:
             return {}
         before = (self.walk.cursor or {}).get("since")
-        since = max(self.started_at, datetime.fromisoformat(before)) if before else self.started_at
+        since = max(self.started_at, cursor_time(before)) if before else self.started_at
         return {"since": since.isoformat(), "last_updated": self.last_updated}
 
 

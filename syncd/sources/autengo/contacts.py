@@ -19,8 +19,8 @@ from syncd.contract import (
     camel_column,
     column,
 )
-from syncd.contract.toolkit import MINUTE_S
-from syncd.errors import BadRequest, NotFound
+from syncd.contract.errors import BadRequest, NotFound
+from syncd.contract.options import MINUTE_S
 from syncd.records.readers import (
     envelope,
 )

@@ -17,8 +17,8 @@ from syncd.contract import (
     Walk,
     camel_column,
 )
-from syncd.contract.toolkit import DAY_S
-from syncd.errors import BadPayload, NotFound
+from syncd.contract.errors import BadPayload, NotFound
+from syncd.contract.options import DAY_S
 from syncd.records.readers import (
     envelope,
     members,

@@ -17,8 +17,8 @@ from syncd.contract import (
     Walk,
     camel_column,
 )
-from syncd.contract.toolkit import DAY_S, MINUTE_S
-from syncd.errors import BadRequest, NotFound
+from syncd.contract.errors import BadRequest, NotFound
+from syncd.contract.options import DAY_S, MINUTE_S
 from syncd.records.readers import envelope
 from syncd.sources.autengo.api import SCHEMA, choice_columns, inner_object
 from syncd.sources.autengo.by_value import walk_by_value

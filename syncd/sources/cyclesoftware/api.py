@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from syncd.config import secret_option, text_option, zone_option
 from syncd.contract import (
     Answer,
     Auth,
@@ -22,9 +21,10 @@ from syncd.contract import (
     Table,
     Walk,
 )
+from syncd.contract.errors import BadPayload, ConfigError
+from syncd.contract.options import OVERLAP, secret_option, text_option, zone_option
 from syncd.contract.paging import Slice, walk_offsets
-from syncd.contract.toolkit import OVERLAP, fault_text
-from syncd.errors import BadPayload, ConfigError
+from syncd.contract.toolkit import fault_text
 from syncd.records.readers import (
     Keys,
     earliest_reading,

@@ -19,9 +19,10 @@ from syncd.contract import (
     Walk,
     column,
 )
+from syncd.contract.errors import BadPayload
+from syncd.contract.options import DAY_S, MINUTE_S
 from syncd.contract.paging import Resume, walk_offsets
-from syncd.contract.toolkit import DAY_S, MINUTE_S, cursor_time, overlap_of
-from syncd.errors import BadPayload
+from syncd.contract.toolkit import cursor_time, overlap_of
 from syncd.records.readers import Keys, envelope
 from syncd.sources.cyclesoftware.api import SCHEMA, fetch_slices, modified_since
 

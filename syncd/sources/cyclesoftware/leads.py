@@ -18,8 +18,8 @@ from syncd.contract import (
     Walk,
     column,
 )
-from syncd.contract.toolkit import MINUTE_S
-from syncd.errors import BadPayload, ConfigError, NotFound
+from syncd.contract.errors import BadPayload, ConfigError, NotFound
+from syncd.contract.options import MINUTE_S
 from syncd.records.readers import Keys, envelope
 from syncd.sources.cyclesoftware.api import SCHEMA
 

@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from syncd.config import optional_text
 from syncd.contract import (
     BIGINT,
     BOOLEAN,
@@ -26,9 +25,10 @@ from syncd.contract import (
     column,
     month_of,
 )
+from syncd.contract.errors import ConfigError
+from syncd.contract.options import MINUTE_S, optional_text
 from syncd.contract.paging import Resume, walk_offsets
-from syncd.contract.toolkit import MINUTE_S, cursor_time, overlap_of
-from syncd.errors import ConfigError
+from syncd.contract.toolkit import cursor_time, overlap_of
 from syncd.records.readers import Keys, earliest_reading, envelope, latest_reading
 from syncd.sources.cyclesoftware.api import SCHEMA, fetch_slices, zone_of
 

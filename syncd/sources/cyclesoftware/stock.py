@@ -16,7 +16,7 @@ from syncd.contract import (
     Walk,
     column,
 )
-from syncd.contract.toolkit import MINUTE_S
+from syncd.contract.options import MINUTE_S
 from syncd.records.readers import elements, envelope
 from syncd.sources.cyclesoftware.api import SCHEMA, listing
 

@@ -11,7 +11,7 @@ from syncd.contract import (
     Table,
     column,
 )
-from syncd.contract.toolkit import HOUR_S
+from syncd.contract.options import HOUR_S
 from syncd.sources.cyclesoftware.api import SCHEMA, listing
 
 

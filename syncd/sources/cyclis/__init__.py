@@ -4,8 +4,8 @@ Owns every fact about this API; `docs/sources/cyclis.md` says which page each re
 one callback address is touched by `CALLBACKS` alone, which only `syncd callbacks` uses.
 """
 
-from syncd.contract import CALLBACK_OPTIONS, Source
-from syncd.contract.toolkit import OVERLAP
+from syncd.contract import Source
+from syncd.contract.options import CALLBACK_OPTIONS, OVERLAP
 from syncd.sources.cyclis.api import API_TOKEN, PATHS, SCHEMA, ZONE, fault_of, token_auth
 from syncd.sources.cyclis.callbacks import CALLBACKS, FIELD, PATH
 from syncd.sources.cyclis.listings import COMPANIES_STREAM, CYCLISTS_STREAM, DEALERS_STREAM

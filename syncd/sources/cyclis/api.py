@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
-from syncd.config import secret_option, text_option, zone_option
 from syncd.contract import (
     TEXT,
     UUID,
@@ -22,8 +21,9 @@ from syncd.contract import (
     Walk,
     column,
 )
+from syncd.contract.errors import BadPayload
+from syncd.contract.options import secret_option, text_option, zone_option
 from syncd.contract.toolkit import fault_text
-from syncd.errors import BadPayload
 from syncd.records.readers import elements, envelope, scalar
 
 SCHEMA = "cyclis"

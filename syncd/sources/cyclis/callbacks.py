@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from syncd.config import text_option
 from syncd.contract import (
     Callbacks,
     CannotTell,
     Options,
     Upstream,
 )
-from syncd.errors import BadPayload, BadRequest, NotFound, ScopeMissing
+from syncd.contract.errors import BadPayload, BadRequest, NotFound, ScopeMissing
+from syncd.contract.options import text_option
 from syncd.records.readers import (
     scalar,
 )

@@ -17,8 +17,8 @@ from syncd.contract import (
     Table,
     Walk,
 )
-from syncd.contract.toolkit import HOUR_S
-from syncd.errors import NotFound, ScopeMissing
+from syncd.contract.errors import NotFound, ScopeMissing
+from syncd.contract.options import HOUR_S
 from syncd.records.readers import Keys
 from syncd.sources.cyclis.api import attribute, fetch_pieces, relation, resource_table
 

@@ -18,8 +18,9 @@ from syncd.contract import (
     Walk,
     month_of,
 )
-from syncd.contract.toolkit import DAY_S, MINUTE_S, cursor_time, overlap_of
-from syncd.errors import BadPayload, BadRequest, NotFound, ScopeMissing
+from syncd.contract.errors import BadPayload, BadRequest, NotFound, ScopeMissing
+from syncd.contract.options import DAY_S, MINUTE_S
+from syncd.contract.toolkit import cursor_time, overlap_of
 from syncd.records.readers import Keys, earliest_reading, envelope
 from syncd.sources.cyclis.api import ZONE, attribute, fetch_pieces, path_of, records_of, relation, resource_table
 from syncd.sources.cyclis.listings import full_pass

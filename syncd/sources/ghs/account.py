@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from syncd.contract import BIGINT, JSON, TEXT, Answer, Kind, Page, Scope, Stream, Table, Walk, camel_column, column
-from syncd.contract.toolkit import HOUR_S, MINUTE_S
-from syncd.errors import BadPayload
+from syncd.contract.errors import BadPayload
+from syncd.contract.options import HOUR_S, MINUTE_S
 from syncd.records.readers import elements
 from syncd.sources.ghs.api import EMPTY, SCHEMA, ask, bare_record, riders_of
 

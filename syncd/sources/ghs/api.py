@@ -10,15 +10,15 @@ from typing import Any, Final
 
 import msgspec
 
-from syncd.config import secret_option, text_option
 from syncd.contract import (
     Answer,
     Send,
     Walk,
 )
+from syncd.contract.errors import BadCredentials, BadPayload
+from syncd.contract.options import secret_option, text_option
 from syncd.contract.paging import Slice
 from syncd.contract.toolkit import FAULT_CHARS, fault_text
-from syncd.errors import BadCredentials, BadPayload
 from syncd.records.readers import (
     elements,
     envelope,

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
-from syncd.config import whole_option
 from syncd.contract import (
     JSON,
     TEXT,
@@ -15,8 +14,8 @@ from syncd.contract import (
     Walk,
     camel_column,
 )
+from syncd.contract.options import DAY_S, MINUTE_S, whole_option
 from syncd.contract.paging import Slice, walk_offsets
-from syncd.contract.toolkit import DAY_S, MINUTE_S
 from syncd.sources.ghs.api import SCHEMA, ask, riders_of, slice_of
 
 ORDERS_TAKE: Final = 100  # our choice; `take` is required (FACTS, P)

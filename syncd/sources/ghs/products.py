@@ -6,9 +6,9 @@ from typing import Final
 from urllib.parse import quote
 
 from syncd.contract import BIGINT, BOOLEAN, JSON, NUMERIC, TEXT, Kind, Page, Scope, Stream, Table, Walk, camel_column
+from syncd.contract.errors import BadPayload, BadRequest, NotFound
+from syncd.contract.options import HOUR_S
 from syncd.contract.paging import Slice, walk_offsets
-from syncd.contract.toolkit import HOUR_S
-from syncd.errors import BadPayload, BadRequest, NotFound
 from syncd.sources.ghs.api import SCHEMA, ask, bare_record, riders_of, slice_of
 
 SEARCH_TAKE: Final = 25  # the vendor's default (FACTS, P); large pages of products are slow (vendor's page, Paging)
