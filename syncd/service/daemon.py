@@ -1,7 +1,7 @@
 """The service: puts database, syncer, timetable and status page together, and answers signals and systemd.
 
 Owns the order in which these come and go, what SIGHUP and SIGTERM do, the waiting for a database that is away, and the
-hourly pruning. Knows no stream: when to run is `schedule.py`, how is `sync.py`.
+hourly pruning. Knows no stream: `engine.schedule` says when to run, `engine.run` how.
 """
 
 import asyncio
