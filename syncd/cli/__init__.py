@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from syncd import __version__
 from syncd.cli import callbacks, exits, mending, reading, runs, service, tools
 from syncd.cli.options import COMPLETE_VARIABLE, Group
 
@@ -43,7 +44,7 @@ __all__ = ["cli", "main"]
         ),
     ],
 )
-@click.version_option(package_name="syncd")
+@click.version_option(__version__)
 def cli() -> None:
     """Keep a PostgreSQL mirror of your trade APIs fresh, complete and honest."""
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from syncd import __version__, log, status
 from syncd import config as configuration
-from syncd import log, status
 from syncd.clock import utc_now
 from syncd.config import Config
 from syncd.engine.syncer import Syncer
@@ -140,7 +140,7 @@ class _Daemon:
             self._keep_house()
             await stack.enter_async_context(self._listening())
             self._notifier.send("READY=1", "STATUS=started")
-            _log.info("daemon_started", version=status.syncd_version(), url=url, database=self._open().shown,
+            _log.info("daemon_started", version=__version__, url=url, database=self._open().shown,
                       streams=len(configuration.select(self._config, [])), pid=os.getpid())  # fmt: skip
             if self._reload_again:  # asked for while we were waiting for the database
                 self.reload_soon()

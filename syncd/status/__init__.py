@@ -19,7 +19,7 @@ from syncd.status.model import (
     StreamStatus,
 )
 from syncd.status.progress import progress_of
-from syncd.status.reader import StatusReader, collect, histories, syncd_version
+from syncd.status.reader import StatusReader, collect, histories
 from syncd.status.words import cursor_words, is_sweep_refused, judge, schedule_words
 
 __all__ = [
@@ -46,5 +46,4 @@ __all__ = [
     "judge",
     "progress_of",
     "schedule_words",
-    "syncd_version",
 ]

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
+from syncd import __version__
 from syncd.config import Config
 from syncd.contract import Source
 from syncd.engine import schedule
@@ -30,14 +30,6 @@ DAYS_KEPT: Final = 16
 
 Counted = Mapping[tuple[str, str], Rows]
 """Rows by table and source."""
-
-
-def syncd_version() -> str:
-    """Return the version of this syncd."""
-    try:
-        return version("syncd")
-    except PackageNotFoundError:  # a checkout that was never installed
-        return "unknown"
 
 
 async def collect(
@@ -94,7 +86,7 @@ async def collect(
     for stream in streams:
         summary[stream.state] += 1
     return Status(
-        at=now, version=syncd_version(), database=database.shown, summary=summary, sources=sources, streams=streams,
+        at=now, version=__version__, database=database.shown, summary=summary, sources=sources, streams=streams,
         backfills=facts.backfills(rows, purses, now),
     )  # fmt: skip
 

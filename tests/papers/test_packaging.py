@@ -9,10 +9,17 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from syncd import __version__
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCK = (ROOT / "requirements.lock").read_text()
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = SETTINGS["project"]
+LOCKS = {
+    name: (ROOT / name).read_text() for name in ("requirements.lock", "deploy/requirements.lock", "deploy/release.lock")
+}
 
 
 def run(*arguments: str | Path, cwd: Path = ROOT, path: Path | None = None) -> str:
@@ -66,13 +73,13 @@ def test_the_wheel_holds_every_file_of_the_package_and_every_migration(wheel: Pa
 
 
 def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
-    ours = ("syncd/", f"syncd-{PROJECT['version']}.dist-info/")
+    ours = ("syncd/", f"syncd-{__version__}.dist-info/")
     assert [name for name in names(wheel) if not name.startswith(ours)] == []
     assert [name for name in names(wheel) if "__pycache__" in name or name.startswith("syncd/tests")] == []
 
 
 def test_the_installed_wheel_runs_and_finds_its_own_migrations(installed: Path, tmp_path: Path) -> None:
-    assert PROJECT["version"] in run("-m", "syncd", "--version", cwd=tmp_path, path=installed)
+    assert __version__ in run("-m", "syncd", "--version", cwd=tmp_path, path=installed)
     code = "from syncd.storage.postgres import migrations as m; print(m.migrations_dir(), m.newest_revision())"
     folder, newest = run("-c", code, cwd=tmp_path, path=installed).rsplit(" ", 1)
     assert Path(folder) == installed / "syncd" / "migrations"
@@ -89,19 +96,71 @@ def test_an_editable_install_leaves_no_copy_of_anything(tmp_path: Path) -> None:
     assert {name for name in names(wheel) if ".dist-info/" not in name} == {"_syncd.pth"}
 
 
-def test_the_lock_pins_every_dependency_as_the_project_names_it() -> None:
-    pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", LOCK, flags=re.MULTILINE))
-    wanted = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
-    for requirement in wanted:
-        found = re.match(r"([\w.-]+)(?:\[\w+\])?(?:==(\S+))?", requirement)
-        assert found, requirement
-        name, version = found[1].lower(), found[2]
-        assert name in pinned, f"{name} is not in requirements.lock: run make lock"
-        assert version in (None, pinned[name]), f"{name} differs from requirements.lock: run make lock"
+def pinned(lock: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", LOCKS[lock], flags=re.MULTILINE))
 
 
-def test_the_lock_has_hashes_for_everything_and_names_no_place() -> None:
-    entries = [entry for entry in re.split(r"\n(?=\S)", LOCK) if "==" in entry]
-    assert len(entries) > 30
+def wanted(extra: str) -> list[Requirement]:
+    """Return what the project needs with an extra, and with the extras that this one names."""
+    found = [Requirement(text) for text in PROJECT["optional-dependencies"].get(extra, [])]
+    named = [inner for each in found if each.name == "syncd" for inner in each.extras]
+    return [each for each in found if each.name != "syncd"] + [each for inner in named for each in wanted(inner)]
+
+
+@pytest.mark.parametrize(
+    ("lock", "extra"),
+    [("requirements.lock", "dev"), ("deploy/requirements.lock", ""), ("deploy/release.lock", "release")],
+)
+def test_a_lock_pins_every_dependency_as_the_project_names_it(lock: str, extra: str) -> None:
+    found = pinned(lock)
+    needed = [*map(Requirement, PROJECT["dependencies"]), *wanted(extra)]
+    assert len(needed) >= 12
+    for each in needed:
+        assert each.name.lower() in found, f"{each.name} is not in {lock}: run make lock"
+        assert each.specifier.contains(found[each.name.lower()]), f"{each} differs from {lock}: run make lock"
+
+
+def test_the_locks_agree() -> None:
+    runtime = pinned("deploy/requirements.lock")
+    assert len(runtime) > 20
+    for lock in ("requirements.lock", "deploy/release.lock"):
+        assert runtime.items() <= pinned(lock).items(), f"{lock} differs from deploy/requirements.lock: run make lock"
+
+
+def test_a_library_that_runs_with_syncd_may_be_newer_than_the_one_in_the_lock() -> None:
+    ranges = [*map(Requirement, PROJECT["dependencies"]), *wanted("parquet")]
+    assert [str(each) for each in ranges if any(part.operator in ("==", "===") for part in each.specifier)] == []
+    assert [str(each) for each in ranges if not any(part.operator == ">=" for part in each.specifier)] == []
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_has_hashes_for_everything_and_names_no_place(lock: str) -> None:
+    entries = [entry for entry in re.split(r"\n(?=\S)", LOCKS[lock]) if "==" in entry]
+    assert len(entries) > 25
     assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
-    assert re.findall(r"://|^-|/\w", LOCK, flags=re.MULTILINE) == []
+    assert re.findall(r"://|^-|/\w", LOCKS[lock], flags=re.MULTILINE) == []
+
+
+def test_fragments_of_the_changelog_are_well_formed() -> None:
+    fragments = [path for path in (ROOT / "changelog.d").iterdir() if path.name != "README.md"]
+    assert fragments, "an empty folder would check nothing"
+    kinds = "|".join(kind["directory"] for kind in SETTINGS["tool"]["towncrier"]["type"])
+    for path in fragments:
+        assert re.fullmatch(rf"(\d+|\+[a-z0-9-]+)\.({kinds})(\.\d+)?\.md", path.name), path.name
+        text = path.read_text().strip()
+        assert text.endswith("."), f"{path.name} is no sentence"
+        assert not text.startswith(("-", "*", "#")), f"{path.name}: towncrier adds the list"
+
+
+def test_the_next_changelog_can_be_made_of_the_fragments() -> None:
+    draft = run("-m", "towncrier", "build", "--draft", "--version", __version__, "--date", "2026-01-01")
+    assert draft.startswith(f"## {__version__} · 2026-01-01")
+    assert draft.count("\n- ") >= 4
+    assert "<!-- fragments -->" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_hooks_before_a_commit_are_valid_and_local() -> None:
+    run("-m", "pre_commit", "validate-config", ".pre-commit-config.yaml")
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [repo["repo"] for repo in hooks] == ["local"], "a hook from elsewhere needs a network"
+    assert {hook["id"] for hook in hooks[0]["hooks"]} >= {"ruff", "ruff-format", "imports", "types"}

@@ -8,8 +8,9 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup
 
+from syncd import __version__
 from syncd.service.web import view
-from syncd.status import RunStatus, StreamStatus, syncd_version
+from syncd.status import RunStatus, StreamStatus
 
 FOLDER: Final = Path(__file__).parent
 
@@ -33,7 +34,7 @@ def _templates() -> jinja2.Environment:
         "duration": _duration, "minute": view.minute_window, "number": _number, "quota": _quota, "range": _range,
         "reason": _reason, "stamp": _stamp, "strip": view.strip, "took": _took_s,
     }  # fmt: skip
-    env.globals["version"] = syncd_version()
+    env.globals["version"] = __version__
     return env
 
 
