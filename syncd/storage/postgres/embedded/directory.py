@@ -19,7 +19,7 @@ from syncd.errors import DatabaseUnavailable
 
 SOCKET_PORT: Final = 5432  # only a part of the socket's name: .s.PGSQL.5432
 SOCKET_PATH_MAX_BYTES: Final = 99  # the kernel's limit is 107; asyncpg and psql fail beyond it
-POLL_S: Final = 0.02  # while somebody waits
+POLL_S: Final = 0.02  # between two looks while somebody waits
 
 USE_YOUR_OWN: Final = "Or use a server of your own: set database.url = 'postgresql://user@host/database'."
 
@@ -41,12 +41,12 @@ class Layout:
 
     @property
     def by_socket(self) -> bool:
-        """Say whether clients can reach the socket: short enough, and no sign at which urls of many hosts are split."""
+        """Say whether clients can reach the socket: its path is short and holds none of the signs that split hosts."""
         path = self.cluster / f".s.PGSQL.{SOCKET_PORT}"
         return len(os.fsencode(path)) <= SOCKET_PATH_MAX_BYTES and not set(",:") & set(str(path))
 
     def make(self) -> None:
-        """Make the data directory (0700) where it is missing; leave the mode of one that holds other things alone."""
+        """Make the data directory (0700) if it is missing; keep the mode of one that holds other files."""
         root = self.root
         try:
             root.mkdir(mode=0o700, parents=True)
@@ -63,7 +63,7 @@ class Layout:
 
 
 def unusable(data_dir: Path, error: OSError) -> DatabaseUnavailable:
-    """Return the error for a data directory that the system does not let us use."""
+    """Return the error for a data directory that the operating system does not let syncd use."""
     what = f"the data directory {data_dir} cannot be used: {error.strerror or error}"
     if error.errno == errno.ENOSPC:
         return DatabaseUnavailable(what, hint=f"The disk is full: make room. {USE_YOUR_OWN}")
@@ -85,7 +85,7 @@ def unusable(data_dir: Path, error: OSError) -> DatabaseUnavailable:
 
 
 def open_own(path: Path, flags: int) -> int:
-    """Open a file of ours (0600, never through a link); made by root, it belongs to the owner of the directory."""
+    """Open a file of syncd (0600, never through a link); one that root makes is given to the owner of the directory."""
     fd = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     if os.geteuid() == 0:
         owner = path.parent.stat()
@@ -102,7 +102,7 @@ def is_same_file(fd: int, path: Path) -> bool:
 
 
 def read_text(path: Path) -> str:
-    """Return what the file holds; nothing if there is none."""
+    """Return the content of the file, empty if there is none."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError):
@@ -128,7 +128,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def try_lock(fd: int, operation: int) -> bool:
-    """Take the lock (LOCK_SH or LOCK_EX), or say that somebody else holds it."""
+    """Take the lock (LOCK_SH or LOCK_EX); False if somebody else holds it."""
     try:
         fcntl.flock(fd, operation | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -176,7 +176,7 @@ class State:
     pid: int = 0
     port: int = 0
     bin_dir: str = ""
-    is_new: bool = False  # the cluster was made by this start: role and database are surely missing
+    is_new: bool = False  # this start made the cluster: role and database are missing
     message: str = ""
     hint: str = ""
 
@@ -185,10 +185,10 @@ def read_state(layout: Layout) -> State:
     """Return the newest state; `starting` where there is none."""
     try:
         return State(**json.loads(read_text(layout.state)))
-    except (ValueError, TypeError):  # none yet, cut off by a full disk, or of another version of syncd
+    except (ValueError, TypeError):  # no file yet, one cut off by a full disk, or one of another version of syncd
         return State(phase="starting")
 
 
 def write_state(layout: Layout, state: State) -> None:
-    """Tell the users."""
+    """Write the state for the users to read."""
     write_text(layout.state, json.dumps(vars(state)))

@@ -1,4 +1,4 @@
-"""Privileges: as whom the server runs, what it keeps of root's rights, and that it dies with its parent.
+"""Privileges: which account the server runs as, which of root's rights it keeps, and that it ends with its parent.
 
 PostgreSQL refuses to run as root, so the server runs as the owner of the data directory or, where that is root, as
 `postgres` or `nobody`. It keeps one capability, CAP_DAC_READ_SEARCH (CAP_DAC_OVERRIDE where a container lacks it or
@@ -27,14 +27,14 @@ CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
 
 
 class Account(NamedTuple):
-    """Whom the server runs as."""
+    """The account that the server runs as."""
 
     uid: int
     gid: int
 
 
 def server_account(layout: Layout) -> Account | None:
-    """Return whom the server must run as when we are root; None means as we are."""
+    """Return the account that the server must run as if this process is root; None means the present account."""
     if os.geteuid() != 0:
         return None
     for path in (layout.cluster, layout.root):
@@ -63,11 +63,11 @@ def become(account: Account, program: str) -> None:
     sets = (ctypes.c_uint32 * 6)()  # effective, permitted, inheritable; then the same for capabilities above 31
     _call("capget", header, sets)
     wanted = [CAP_DAC_READ_SEARCH, CAP_DAC_OVERRIDE]
-    if not Path(program).stat().st_mode & stat.S_IXOTH:  # to execute it is more than to read and to search
+    if not Path(program).stat().st_mode & stat.S_IXOTH:  # the first right does not allow to execute
         wanted.reverse()
     kept = next((bit for bit in wanted if sets[1] >> bit & 1), None)
     with contextlib.suppress(OSError):
-        # else access(2), by which PostgreSQL looks for its binaries, ignores capabilities
+        # without this, access(2) ignores capabilities, and PostgreSQL looks for its binaries with access(2)
         _prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
     _prctl(PR_SET_KEEPCAPS, 1)
     os.setgroups([])

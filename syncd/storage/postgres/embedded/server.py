@@ -1,4 +1,4 @@
-"""The user's side of the embedded server: register as a user, make sure that it runs, and try it as a client would."""
+"""The user's side of the embedded server: register as a user, make sure that the server runs, and connect to try it."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ ROLE: Final = "syncd"
 DATABASE: Final = "syncd"
 STOP_TIMEOUT_S: Final = FAST_STOP_TIMEOUT_S + 3 * HARD_STOP_TIMEOUT_S
 CONNECT_TIMEOUT_S: Final = 10.0
-TRIAL_TIMEOUT_S: Final = 30.0  # connect, look, and at first make the database
+TRIAL_TIMEOUT_S: Final = 30.0  # connect, look, and at the first start make the database
 CLOSE_TIMEOUT_S: Final = 1.0
 MAX_STARTS: Final = 3  # per call of ensure: a server may be killed while it is being started
 
@@ -107,7 +107,7 @@ async def ensure(
 
 
 async def release(data_dir: Path) -> None:
-    """Give the server up; if this process was its last user, stop the server now instead of after the grace."""
+    """End the use of the server; the last user stops the server at once, and does not wait for the grace time."""
     layout = Layout(data_dir)
     _unregister(layout)
     if not is_locked(layout.users_lock):
@@ -115,7 +115,7 @@ async def release(data_dir: Path) -> None:
 
 
 async def stop(data_dir: Path) -> None:
-    """Stop the server at once, whoever uses it; returns when it is down. No server is fine too."""
+    """Stop the server at once, even if others use it; returns when it is down, or if there was none."""
     layout = Layout(data_dir)
     _unregister(layout)
     deadline = time.monotonic() + STOP_TIMEOUT_S
@@ -145,7 +145,10 @@ async def stop(data_dir: Path) -> None:
 
 @contextlib.asynccontextmanager
 async def _registered(layout: Layout, deadline: float) -> AsyncIterator[None]:
-    """Become a user of the server and, for the block, its only starter; a newcomer whose block fails is none."""
+    """Become a user of the server, and for the block the only process that may start it.
+
+    A new user whose block fails is no user afterwards.
+    """
     starter = await lock(layout.start_lock, fcntl.LOCK_EX, deadline)
     try:
         held = _users.get(layout.root)
@@ -177,7 +180,7 @@ async def _ensure_running(layout: Layout, settings: dict[str, str], grace_s: flo
     """Start the supervisor where there is none, wait until it reports a server, and connect to that server."""
     import asyncpg
 
-    # the last is the driver's word for a connection that broke between two of its steps
+    # the last one is what the driver raises for a connection that broke between two of its steps
     connecting_failed = (
         OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError,
     )  # fmt: skip
@@ -286,7 +289,7 @@ async def _create_database(layout: Layout, server: Server) -> None:
     connection = await _open(server, user=SUPERUSER, database="postgres")
     try:
         if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", ROLE):
-            await connection.execute("SET log_min_error_statement = panic")  # the password is no matter for the log
+            await connection.execute("SET log_min_error_statement = panic")  # keeps the password out of the log
             await connection.execute(f"CREATE ROLE {ROLE} LOGIN CREATEDB CREATEROLE PASSWORD '{password}'")
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
             await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")

@@ -1,4 +1,4 @@
-"""postgres.log: kept small, quoted in errors, and read for what to do about a server that did not start."""
+"""The file postgres.log: it is kept small, quoted in errors, and searched for the reason why a server did not start."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ LITTLE_DISK_BYTES: Final = 64 * 1024 * 1024  # four WAL segments; our choice
 
 
 def open_log(layout: Layout) -> int:
-    """Open the log to append to, after putting a big one aside."""
+    """Open the log for appending; a big one is renamed first."""
     with contextlib.suppress(FileNotFoundError):
         if layout.log.lstat().st_size > LOG_MAX_BYTES:
             layout.log.replace(layout.log.with_suffix(".log.1"))
@@ -23,9 +23,9 @@ def open_log(layout: Layout) -> int:
 
 
 def bound_log(layout: Layout, fd: int) -> None:
-    """Keep the log small while the server writes it: copy and cut; its writers append."""
+    """Keep the log small while the server writes it: copy it, then truncate it; this is safe because writers append."""
     if os.fstat(fd).st_size > LOG_MAX_BYTES:
-        with contextlib.suppress(OSError):  # a full disk: the cut still makes room
+        with contextlib.suppress(OSError):  # the disk may be full: truncating still makes room
             write_text(layout.log.with_suffix(".log.1"), read_text(layout.log))
         os.ftruncate(fd, 0)
 

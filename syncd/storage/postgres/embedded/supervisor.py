@@ -50,7 +50,7 @@ INITDB_TIMEOUT_S: Final = 120.0  # takes 1 to 3 s on an SSD
 def supervise(layout: Layout, settings: Mapping[str, str], grace_s: float) -> None:
     """Take supervisor.lock, detach, run the server as long as it has users. The first half returns to the starter."""
     lock = open_own(layout.supervisor_lock, os.O_RDWR)
-    give_up_at = time.monotonic() + 1.0  # others look at the lock for an instant
+    give_up_at = time.monotonic() + 1.0  # others hold the lock for an instant when they look whether it is held
     while not try_lock(lock, fcntl.LOCK_EX):
         if time.monotonic() > give_up_at:
             return  # another supervisor: the starter will find it
@@ -107,7 +107,7 @@ class _Supervisor:
             self.grace_s = 0.0
 
     def run(self, port: int) -> None:
-        """Bring the server up, watch it, bring it down."""
+        """Start the server, watch it, stop it."""
         self.server_lock = end_orphan(self.layout)
         bin_dir = find_binaries(self.layout)
         is_new = not self.layout.cluster.exists()
@@ -116,7 +116,7 @@ class _Supervisor:
         if not self.layout.by_socket:
             port = _free_port(port)
         for leftover in ("postmaster.pid", f".s.PGSQL.{SOCKET_PORT}", f".s.PGSQL.{SOCKET_PORT}.lock"):
-            # server.lock is ours, so no process of this server lives: whoever has the pid in there is a stranger
+            # we hold server.lock, so no process of this server lives: the pid in there is that of another program
             (self.layout.cluster / leftover).unlink(missing_ok=True)
         pid = self._spawn(server_command(self.layout, bin_dir, self.settings, port), signal.SIGINT)
         while not self._is_ready(pid):
@@ -136,7 +136,7 @@ class _Supervisor:
         write_state(self.layout, State(phase="starting", port=port))
 
     def _is_unwanted(self) -> bool:
-        """Say whether the server must go; if so for lack of users, users.lock stays ours and newcomers wait."""
+        """Say whether the server must stop; if nobody uses it, users.lock stays taken, so that new users wait."""
         if self.stop_now or not is_same_file(self.lock, self.layout.supervisor_lock):  # the directory was deleted
             return True
         if not try_lock(self.users, fcntl.LOCK_EX):
@@ -154,7 +154,7 @@ class _Supervisor:
         return len(lines) > 7 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
 
     def _die_with(self, pid: int) -> None:
-        """Raise if the server has ended by itself; the next `ensure` starts it again."""
+        """Raise if the server has ended unasked; the next `ensure` starts it again."""
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             raise self._failed("the embedded server ended by itself", status)
@@ -166,7 +166,7 @@ class _Supervisor:
         return DatabaseUnavailable(f"{what} ({why})", hint=hint)
 
     def _initialise(self, bin_dir: Path) -> None:
-        """Make the cluster beside its place and rename it when it is whole: a killed initdb leaves nothing half."""
+        """Make the cluster in another directory and rename it when complete: a killed initdb leaves no half of one."""
         new = self.layout.half_cluster
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(mode=0o700)
