@@ -1,6 +1,7 @@
-"""The command line: parses words and dispatches, nothing else. What a command does stands in the module it imports.
+"""The command line: the list of commands, and how one of them is called.
 
-Nothing heavy is imported before a command runs: `syncd --help` must be quick.
+`COMMANDS` is the only list of commands. The module of a command in `syncd.cli.commands` is imported when that command
+is called or its help is asked for, so that `syncd --help` stays quick. This module imports nothing heavy.
 """
 
 import gc
@@ -9,14 +10,38 @@ from typing import NoReturn
 import click
 
 from syncd import __version__
-from syncd.cli import callbacks, exits, mending, reading, runs, service, tools
-from syncd.cli.options import COMPLETE_VARIABLE, Group
+from syncd.cli import exits
+from syncd.cli.options import COMPLETE_VARIABLE, LazyGroup, group_config_option
 
-__all__ = ["cli", "main"]
+__all__ = ["COMMANDS", "cli", "main"]
+
+COMMANDS = {
+    "demo": "Show everything at work on this machine.",
+    "init": "Write a commented configuration.",
+    "check": "Check config, database and every upstream.",
+    "migrate": "Bring the database to this version.",
+    "run": "Run the daemon: every stream on its schedule.",
+    "sync": "Run each matching stream once, now, in parallel.",
+    "backfill": "Fetch a range of the past, beside whatever else runs.",
+    "status": "Show how every stream and every budget stands.",
+    "rejects": "List, show or replay records that became no row.",
+    "cursor": "Show, set or reset where a stream resumes.",
+    "verify": "Compare the mirror with the upstream, field by field.",
+    "forget": "Erase persons for good.",
+    "callbacks": "Register or clear the address that a vendor calls.",
+    "sandbox": "Serve the four simulated upstreams.",
+    "sql": "Run one read-only query on the mirror.",
+    "report": "Answer one of the cookbook's questions.",
+    "export": "Export the mirrored rows of one stream as a file.",
+    "completion": "Print the script that completes words of syncd.",
+}
+"""Every command with the first line of its help, in the order of use."""
 
 
 @click.group(
-    cls=Group,
+    cls=LazyGroup,
+    package="syncd.cli.commands",
+    summaries=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     examples=[
         ("syncd demo", "try it: no account and no database needed"),
@@ -44,18 +69,10 @@ __all__ = ["cli", "main"]
         ),
     ],
 )
+@group_config_option
 @click.version_option(__version__)
 def cli() -> None:
     """Keep a PostgreSQL mirror of your trade APIs fresh, complete and honest."""
-
-
-for _command in (
-    service.demo, service.init, service.check, service.migrate, service.run, runs.sync, runs.backfill, runs.status,
-    mending.rejects, mending.cursor, mending.verify, mending.forget, callbacks.callbacks, tools.sandbox, tools.sql,
-    reading.report,
-    reading.export, tools.completion_script,
-):  # fmt: skip
-    cli.add_command(_command)
 
 
 YOUNG_OBJECTS = 50_000

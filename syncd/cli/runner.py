@@ -10,10 +10,11 @@ from pathlib import Path
 from syncd import config as configuration
 from syncd import log
 from syncd.cli import console
-from syncd.cli.session import load_config, opened_database, stopped_by_signals
+from syncd.cli.progress import RunsShown, runs_shown
+from syncd.cli.session import load_config, opened_database
 from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
-from syncd.errors import DatabaseError, LockHeld, SyncdError, UsageError
+from syncd.errors import DatabaseError, LockHeld, SyncdError
 from syncd.sources import registry
 from syncd.upstream.wire import http_session
 
@@ -53,34 +54,6 @@ class Job:
         return f"{self.source}.{self.stream}"
 
 
-async def sync(
-    path: Path | None,
-    selectors: Sequence[str],
-    *,
-    full: bool,
-    accept_deletions: bool,
-    as_json: bool,
-    verbose: bool,
-) -> int:
-    """Run every matching stream once; 1 if any run was not ok."""
-    async with opened(path, selectors, verbose=verbose) as syncer:
-        pairs = configuration.select(syncer.config, selectors)
-        if not pairs:
-            raise UsageError("no stream is on", hint="syncd check says which keys are missing.")
-        with stopped_by_signals() as stop:
-            jobs = [
-                Job(source=source, stream=stream, order=_order(syncer, source, stream, full, accept_deletions, stop))
-                for source, stream in pairs
-            ]
-            results = await run_jobs(syncer, jobs, quiet=as_json or verbose)
-    return report(results, as_json=as_json)
-
-
-def _order(syncer: Syncer, source: str, stream: str, full: bool, accept_deletions: bool, stop: asyncio.Event) -> Order:
-    sweeps = syncer.source(source)[0].stream(stream).sweep_s is not None
-    return Order(kind="sweep" if full and sweeps else "live", accept_deletions=accept_deletions, stop=stop)
-
-
 async def run_jobs(syncer: Syncer, jobs: Sequence[Job], *, quiet: bool) -> list[Result]:
     """Run the jobs in parallel with progress, and return how each ended, in their order.
 
@@ -89,7 +62,7 @@ async def run_jobs(syncer: Syncer, jobs: Sequence[Job], *, quiet: bool) -> list[
     """
     slots = {job.source: asyncio.Semaphore(PARALLEL_RUNS) for job in jobs}
     ended = {job.name: asyncio.Event() for job in jobs}
-    with console.runs_shown(quiet=quiet) as shown:
+    with runs_shown(quiet=quiet) as shown:
 
         async def work(job: Job) -> Result | SyncdError:
             try:
@@ -157,7 +130,7 @@ def _declared(syncer: Syncer, job: Job) -> tuple[str, ...]:
 
 @contextlib.asynccontextmanager
 async def ticking(
-    syncer: Syncer, sources: Sequence[str], shown: console.RunsShown, *, jobs: Sequence[Job] = ()
+    syncer: Syncer, sources: Sequence[str], shown: RunsShown, *, jobs: Sequence[Job] = ()
 ) -> AsyncIterator[None]:
     """Tell the display every second which sources wait for their budget, and now and then what backfills still take."""
 
@@ -179,7 +152,7 @@ async def ticking(
             await task
 
 
-async def _foresee(syncer: Syncer, jobs: Sequence[Job], shown: console.RunsShown) -> None:
+async def _foresee(syncer: Syncer, jobs: Sequence[Job], shown: RunsShown) -> None:
     """Tell the display what the rest of each backfill takes, given that those of one source share their lane."""
     left = {job: shown.requests_left(job.name) for job in jobs if job.order.lane == "backfill"}
     for source in {job.source for job in left}:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from syncd.cli import console
+from syncd.cli.progress import RunsShown
 from syncd.engine.order import Result
 from syncd.sandbox import Limits
 from syncd.storage.state.runs import Counts, Spent
@@ -155,7 +155,7 @@ async def test_a_second_ctrl_c_ends_at_once_and_says_how_to_go_on_too(shop: Benc
 
 def test_lines_tell_rows_pages_requests_waits_and_what_is_to_go(capsys: pytest.CaptureFixture[str]) -> None:
     now = 0.0
-    shown = console.RunsShown(lines=True, clock=lambda: now)
+    shown = RunsShown(lines=True, clock=lambda: now)
     shown.begin("shop.customers", rows=1000)
     result = Result("shop", "customers", "backfill", counts=Counts(seen=250), spent=Spent(6, 90.0), pages=5)
     now = 5.0

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from syncd.cli.commands.export import written
-from syncd.cli.commands.reports import questions
+from syncd.cli.files import written
+from syncd.cookbook import questions
 from syncd.errors import UsageError
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import syncd

@@ -36,7 +36,7 @@ KEPT = "".join(
 
 async def forget(bench: Bench, place: str, *keys: object, **options: Any) -> int:
     defaults = {"excluded": False, "undo": False, "dry_run": False, "yes": True, "as_json": True}
-    return await command.run(bench.config_file(KEPT), place, [str(key) for key in keys], **(defaults | options))
+    return await command.erase(bench.config_file(KEPT), place, [str(key) for key in keys], **(defaults | options))
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ async def test_verify_says_nothing_of_a_forgotten_person_and_repairs_nothing(sho
     assert await forget(shop, "shop", KEY) == 0
     path = shop.config_file(KEPT)
     for repair in (False, True):
-        assert await verify.run(path, [SHOP, "shop.sales_orders"], pages=0, repair=repair, as_json=True) == 0
+        assert await verify.verify_streams(path, [SHOP, "shop.sales_orders"], pages=0, repair=repair, as_json=True) == 0
     assert await leaks(shop, *CANARIES[:2], KEY) == []
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from syncd.cli.commands import mend, verify
+from syncd.cli.commands import rejects, verify
 from syncd.config import Config
 from syncd.storage.state import retention
 from tests.support.bench import Bench, MakeBench
@@ -159,7 +159,7 @@ async def test_every_way_of_writing_keeps_versions(make_bench: MakeBench) -> Non
     await watch.look()
     config = bench.config_file()
     rename(bench, "by verify")
-    assert await verify.run(config, [STREAM], pages=0, repair=True, as_json=True) == 0
+    assert await verify.verify_streams(config, [STREAM], pages=0, repair=True, as_json=True) == 0
     await watch.look()
     record = first_customer(bench) | {"name": "by replay"}
     await bench.fetch(
@@ -167,7 +167,7 @@ async def test_every_way_of_writing_keeps_versions(make_bench: MakeBench) -> Non
         " VALUES ('shop', 'customers', '', $1, '', 1, $2, $2)",
         json.dumps(record), bench.time.now() + timedelta(minutes=1),
     )  # fmt: skip
-    await mend.replay_rejects(config, [STREAM], as_json=True)
+    await rejects.replay_rejects(config, [STREAM], as_json=True)
     await watch.look()
     rename(bench, "at last")
     await bench.sync(STREAM)

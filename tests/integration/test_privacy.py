@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from syncd import config as configuration
+from syncd import cookbook
 from syncd.cli.commands import forget as command
-from syncd.cli.commands import mend, reports, verify
+from syncd.cli.commands import rejects, verify
 from syncd.contract import Kind, Table
 from syncd.records.parser import Parser
 from syncd.records.privacy import Guard, place
@@ -71,10 +72,10 @@ async def test_no_way_of_writing_lets_an_excluded_value_in(make_bench: MakeBench
     assert await bench.fetch("SELECT FROM syncd.rejects")
     assert await bench.fetch("SELECT FROM syncd.drift")
     assert await bench.fetch("SELECT FROM history.cyclesoftware_customers")
-    await mend.replay_rejects(path, [], as_json=True)
+    await rejects.replay_rejects(path, [], as_json=True)
     async with bench.db.connection() as conn:
         await conn.execute("UPDATE cyclesoftware.customers SET house_number = 'anders', _changed_at = '2020-01-01'")
-    assert await verify.run(path, [SHOP], pages=0, repair=True, as_json=True) == 0
+    assert await verify.verify_streams(path, [SHOP], pages=0, repair=True, as_json=True) == 0
     assert await leaks(bench, *CANARIES) == []
     assert await bench.rows("cyclesoftware.customers", "house_number = 'anders'") == []
 
@@ -147,7 +148,7 @@ async def test_a_hash_is_not_hashed_again(make_bench: MakeBench) -> None:
             "INSERT INTO syncd.rejects (source, stream, reason, record, fingerprint, run_id, first_seen_at,"
             " last_seen_at, occurrences) VALUES ('shop', 'customers', 'why', $1, 'x', 1, now(), now(), 1)", sent,
         )  # fmt: skip
-    await mend.replay_rejects(bench.config_file(RULES + KEY_LINE), [], as_json=True)
+    await rejects.replay_rejects(bench.config_file(RULES + KEY_LINE), [], as_json=True)
     (row,) = await bench.rows("cyclesoftware.customers")
     assert row["email"] == hashed("zzyzx@kanarie.example")
     assert await bench.fetch("SELECT FROM syncd.rejects") == []
@@ -209,7 +210,7 @@ async def test_a_whole_list_can_be_left_out(make_bench: MakeBench) -> None:
     extra = '[sources.shop.streams.customers]\nexclude = ["phone_numbers"]\n'
     path = bench.config_file(extra)
     options: dict[str, Any] = {"excluded": True, "undo": False, "dry_run": False, "yes": True, "as_json": True}
-    assert await command.run(path, SHOP, [], **options) == 0
+    assert await command.erase(path, SHOP, [], **options) == 0
     assert await bench.fetch("SELECT FROM cyclesoftware.customer_phone_numbers") == []
     bench.syncer.reconfigure(configuration.load(path, specs()))
     bench.time.pass_by(hours=1)
@@ -248,7 +249,7 @@ async def test_the_views_work_without_anything_personal(make_bench: MakeBench) -
     views = await bench.fetch("SELECT table_name FROM information_schema.views WHERE table_schema = 'reporting'")
     filled = [view[0] for view in views if await bench.fetch(f"SELECT * FROM reporting.{view[0]} LIMIT 5")]
     assert {"customers", "cyclists", "leads", "lease_orders", "sales_orders"} <= set(filled)
-    for question in reports.questions().values():
+    for question in cookbook.questions().values():
         await bench.fetch(question.query)
 
 

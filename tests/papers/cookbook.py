@@ -17,7 +17,8 @@ import asyncpg
 
 from syncd import config as configuration
 from syncd import log
-from syncd.cli.commands.reports import Question, answer, questions
+from syncd.cli.session import fetch_rows
+from syncd.cookbook import Question, questions
 from syncd.storage.postgres import database, embedded, migrations
 from tests.support.bench import SERVER_SETTINGS, Bench, database_url, open_bench
 from tests.support.past import live_through
@@ -73,7 +74,7 @@ async def answered(bench: Bench, question: Question) -> tuple[list[str], list[li
     """Ask a question, with the bench's clock as now."""
     async with bench.db.connection() as conn, conn.transaction(readonly=True):
         await conn.execute(f"SET LOCAL reporting.now = '{bench.time.now().isoformat()}'")
-        columns, rows = await answer(conn, question)
+        columns, rows = await fetch_rows(conn, question.query)
     return columns, rows
 
 

@@ -18,7 +18,7 @@ import asyncpg
 
 from syncd import config as configuration
 from syncd.cli import console
-from syncd.cli.commands.reports import Question, questions
+from syncd.cookbook import Question, questions
 from syncd.storage.postgres import database, embedded, migrations
 from tests.support.bench import SERVER_SETTINGS
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from syncd.cli.commands.reports import questions
+from syncd.cookbook import questions
 from syncd.storage.postgres import embedded
 from tests.papers import cookbook
 from tests.support import answers

@@ -27,7 +27,7 @@ def test_every_file_that_a_paper_links_to_exists(paper: Path) -> None:
 
 def test_the_readme_names_every_command_and_no_other() -> None:
     named = re.findall(r"^\| `syncd ([a-z]+)", README, flags=re.MULTILINE)
-    assert sorted(named) == sorted(cli.cli.commands)
+    assert sorted(named) == sorted(cli.COMMANDS)
 
 
 def test_the_readme_starts_with_the_two_commands() -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from syncd.cli.commands.reports import questions
+from syncd.cookbook import questions
 from syncd.storage.mirror import table_locks
 from syncd.storage.postgres.database import Database
 from tests.papers import plans

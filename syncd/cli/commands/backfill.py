@@ -14,18 +14,60 @@ from pathlib import Path
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+import click
+
 from syncd import config as configuration
 from syncd.cli import console
-from syncd.cli.commands.mend import forget_cursor
+from syncd.cli.options import command, config_option, json_option, needed_selectors_argument, verbose_option
 from syncd.cli.runner import Job, opened, report, run_jobs
-from syncd.cli.session import stopped_by_signals, unless_stopped
+from syncd.cli.session import execute, stopped_by_signals, unless_stopped
 from syncd.config.duration import spoken
 from syncd.contract import Answer, Page, Upstream
 from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
 from syncd.errors import SyncdError, UsageError
+from syncd.storage.state import cursors
 from syncd.upstream.budget import Forecast
 from syncd.upstream.request import RunUpstream
+
+
+@command(
+    examples=[
+        ("syncd backfill shop.customers --since 2026-01-01 --dry-run", "what would it cost?"),
+        ("syncd backfill shop.customers --since 2026-01-01", "do it; again after Ctrl-C: goes on"),
+        ("syncd backfill cars --since 2026-01-01 --until 2026-02-01T08:00", "one month"),
+    ]
+)
+@needed_selectors_argument
+@click.option("--since", required=True, metavar="T", help="Begin of the range: 2026-01-31 or 2026-01-31T08:00.")
+@click.option("--until", metavar="T", help="End of the range, where the API knows one [default: now].")
+@click.option("--dry-run", is_flag=True, help="Only say what it would cost; asks the upstream for one page to know.")
+@click.option("--again", is_flag=True, help="Walk a range from its beginning that was walked before.")
+@config_option
+@json_option
+@verbose_option
+def backfill(
+    selectors: tuple[str, ...],
+    since: str,
+    until: str | None,
+    dry_run: bool,
+    again: bool,
+    config_path: Path | None,
+    as_json: bool,
+    verbose: bool,
+) -> int:
+    """Fetch a range of the past, beside whatever else runs.
+
+    It spends only the backfill lane's share of the budget, has a cursor of its own, never moves the live one and never
+    overwrites what is newer. Times without a zone are read in the zone of the source. Ctrl-C stops at a page; the same
+    command goes on there. A range that is complete is not walked again, unless asked for with --again.
+    """
+    return execute(
+        run_backfills(
+            config_path, selectors, since=since, until=until, dry_run=dry_run, again=again, as_json=as_json,
+            verbose=verbose,
+        )
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +91,7 @@ class Estimate:
 _UNKNOWN = "how many rows it holds is not known: this API does not say, and the mirror holds no more than a page yet"
 
 
-async def run(
+async def run_backfills(
     path: Path | None,
     selectors: Sequence[str],
     *,
@@ -72,7 +114,7 @@ async def run(
             todo, done = [], {}
             for job in jobs:
                 if again:
-                    await forget_cursor(syncer.database, job.source, job.stream, job.order.cursor_kind)
+                    await cursors.delete_cursor(syncer.database, job.source, job.stream, job.order.cursor_kind)
                 stands = await _stands(syncer, job)
                 if isinstance(stands, Result):
                     done[job.name] = stands

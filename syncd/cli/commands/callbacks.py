@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import click
+
 from syncd import log
-from syncd.cli import console, runner
+from syncd.cli import console, proposals, runner
+from syncd.cli.options import config_option, group, json_option
+from syncd.cli.session import execute
 from syncd.clock import utc_now
 from syncd.config import SourceConfig
 from syncd.contract import Callbacks, CannotTell
@@ -20,6 +24,70 @@ from syncd.service.callbacks import registration
 from syncd.service.callbacks.registration import Registration
 from syncd.storage.postgres.database import Database
 from syncd.upstream.request import RunUpstream
+
+source_argument = click.argument("source", shell_complete=proposals.callback_sources)
+
+
+@group(
+    examples=[
+        ("syncd callbacks status lease", "what is registered, and what the last callback led to"),
+        ("syncd callbacks register lease", "let Cyclis tell us of changes, beside the polling"),
+        ("syncd callbacks clear lease", "take our address away again"),
+    ],
+)
+def callbacks() -> None:
+    """Register or clear the address that a vendor calls.
+
+    The vendor has room for one address. Nothing but these commands ever touches it.
+    """
+
+
+@callbacks.command(
+    "register",
+    examples=[
+        ("syncd callbacks register lease", "refused if another address stands there"),
+        ("syncd callbacks register lease --replace", "takes its place; whoever listens there hears no more"),
+    ],
+)
+@source_argument
+@click.option("--replace", is_flag=True, help="Take the place of another address.")
+@config_option
+def callbacks_register(source: str, replace: bool, config_path: Path | None) -> int:
+    """Register an address of ours for a source.
+
+    Needs callbacks = true and callback_url in the configuration of the source. Does nothing if ours is there already.
+    """
+    return execute(register_address(config_path, source, replace=replace))
+
+
+@callbacks.command("clear", examples=[("syncd callbacks clear lease", "refused if the address is not ours")])
+@source_argument
+@config_option
+def callbacks_clear(source: str, config_path: Path | None) -> int:
+    """Take our address away from a source.
+
+    One that is not ours is left alone. The polling goes on as before.
+    """
+    return execute(clear_address(config_path, source))
+
+
+@callbacks.command(
+    "status",
+    examples=[
+        ("syncd callbacks status lease", ""),
+        ("syncd callbacks status lease --json", "for a script"),
+    ],
+)
+@source_argument
+@config_option
+@json_option
+def callbacks_status(source: str, config_path: Path | None, as_json: bool) -> int:
+    """Say what is registered, and what came.
+
+    Exit code 1 if we listen, and what is registered is not ours.
+    """
+    return execute(show_registration(config_path, source, as_json=as_json))
+
 
 PAGE: Final = "docs/callbacks.md"
 
@@ -96,7 +164,7 @@ async def _opened(path: Path | None, source: str) -> AsyncIterator[_Desk]:
             await account.purse.flush()
 
 
-async def register(path: Path | None, source: str, *, replace: bool) -> int:
+async def register_address(path: Path | None, source: str, *, replace: bool) -> int:
     """Register an address of ours, unless it is registered already; with `replace` also in place of another one."""
     async with _opened(path, source) as desk:
         options = desk.settings.options
@@ -157,7 +225,7 @@ async def _put(desk: _Desk, base: str, *, clears: bool) -> None:
     await desk.settle(digest)
 
 
-async def clear(path: Path | None, source: str) -> int:
+async def clear_address(path: Path | None, source: str) -> int:
     """Take our address away; one that is not ours stays."""
     async with _opened(path, source) as desk:
         found = await desk.found()
@@ -179,7 +247,7 @@ async def clear(path: Path | None, source: str) -> int:
     return 0
 
 
-async def status(path: Path | None, source: str, *, as_json: bool) -> int:
+async def show_registration(path: Path | None, source: str, *, as_json: bool) -> int:
     """Say what is registered, whether it is ours, and what came of the last callback; 1 if callbacks cannot come."""
     async with _opened(path, source) as desk:
         found, known = await desk.found(), await desk.known()

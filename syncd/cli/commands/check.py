@@ -13,7 +13,8 @@ import asyncpg
 
 from syncd import config as configuration
 from syncd.cli import console
-from syncd.cli.session import load_config
+from syncd.cli.options import command, config_option, json_option
+from syncd.cli.session import execute, load_config
 from syncd.clock import utc_now
 from syncd.config import Config, StreamConfig
 from syncd.contract import Answer, Table
@@ -28,6 +29,18 @@ from syncd.storage.postgres.database import Database
 from syncd.upstream.purse import Charge
 from syncd.upstream.request import RunUpstream
 from syncd.upstream.wire import http_session
+
+
+@command(examples=[("syncd check", "0: all well; 1: an upstream; 2: configuration; 3: database")])
+@config_option
+@json_option
+def check(config_path: Path | None, as_json: bool) -> int:
+    """Check config, database and every upstream.
+
+    Says what is missing and how to mend it. Logs in and sends one cheap request per source; writes nothing.
+    """
+    return execute(check_all(config_path, as_json=as_json))
+
 
 CLOCK_OFF_S = 60.0
 """A clock that differs by more from a server's makes cursors lag; it is worth a word."""
@@ -51,7 +64,7 @@ def _failed(what: str, error: SyncdError, exit_code: int) -> Finding:
     return Finding(what=what, state="failed", detail=str(error), hint=error.hint, exit_code=exit_code)
 
 
-async def run(path: Path | None, *, as_json: bool) -> int:
+async def check_all(path: Path | None, *, as_json: bool) -> int:
     """Look at everything, print what was found, and return the exit code of the gravest finding."""
     findings: list[Finding] = []
     async with contextlib.aclosing(_findings(path)) as found:

@@ -11,12 +11,15 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
+import click
 
 from syncd import config as configuration
+from syncd import cookbook
 from syncd.cli import console
-from syncd.cli.commands.reports import answer, questions
+from syncd.cli.commands.sandbox import changing, write_config
+from syncd.cli.options import command, config_option_with, verbose_option
 from syncd.cli.runner import Job, run_jobs
-from syncd.cli.session import changing, load_config, stopped_by_signals, write_config
+from syncd.cli.session import execute, fetch_rows, load_config, stopped_by_signals
 from syncd.clock import utc_now
 from syncd.config import Config
 from syncd.engine.order import Order, Result
@@ -27,6 +30,60 @@ from syncd.sources import registry
 from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from syncd.upstream.wire import http_session
+
+
+@command(
+    examples=[
+        ("syncd demo", "goes on until Ctrl-C; look at http://127.0.0.1:8787/"),
+        ("syncd demo --once", "only the first sync"),
+        ("syncd demo --customers 200000", "a shop of a size to worry about"),
+    ]
+)
+@click.option("--once", is_flag=True, help="End after the first sync.")
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the demo's database lives [default: ~/.local/state/syncd-demo].",
+)
+@config_option_with("Write the demo's configuration to this file [default: config.toml in the data directory].")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    help="Address of the status page [default: 127.0.0.1:8787, or any free port if that is taken].",
+)
+@click.option(
+    "--customers",
+    default=2000,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(1),
+    help="Customers of the simulated shop.",
+)
+@click.option("--seed", default=1, show_default=True, metavar="N", help="Seed of the simulated data.")
+@verbose_option
+def demo(
+    once: bool,
+    data_dir: Path | None,
+    config_path: Path | None,
+    listen: str | None,
+    customers: int,
+    seed: int,
+    verbose: bool,
+) -> int:
+    """Show everything at work on this machine.
+
+    Starts simulated upstreams and a private database, syncs every stream, serves the status page, and prints queries
+    to try. Then it keeps syncing while the simulated world changes, until Ctrl-C. Its mirror starts empty each time.
+    """
+    return execute(
+        run_demo(
+            once=once, data_dir=data_dir, config_path=config_path, listen=listen, customers=customers, seed=seed,
+            verbose=verbose,
+        ),
+        verbose=verbose,
+    )  # fmt: skip
+
 
 LISTEN = "127.0.0.1:8787"
 """Where the status page is looked for first (DESIGN section 7)."""
@@ -42,7 +99,7 @@ QUESTIONS = ("stock_by_store", "lease_by_state", "cars_longest_in_stock")
 """Questions of the cookbook that are shown with their answers."""
 
 
-async def run(
+async def run_demo(
     *,
     once: bool,
     data_dir: Path | None,
@@ -174,13 +231,13 @@ async def _print_mirrored(settings: Config, opened: Database) -> None:
 
 async def _print_answers(settings: Config, opened: Database) -> None:
     """Print some questions of the cookbook, their answers, and what to type for them."""
-    known = questions()
+    known = cookbook.questions()
     command, place = f"{console.program()} report", f"--config {shlex.quote(str(settings.path))}"
     console.say(f"Three of the cookbook's {len(known)} questions; all of them: {command}")
     async with opened.connection() as conn:
         for name in QUESTIONS:
             console.say(f"\n{known[name].text}\n{command} {name} {place}")
-            console.print_rows(*await answer(conn, known[name]))
+            console.print_rows(*await fetch_rows(conn, known[name].query))
 
 
 async def _go_on(settings: Config, opened: Database, world: Sandbox, stop: asyncio.Event) -> None:

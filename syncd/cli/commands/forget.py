@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 import click
 
-from syncd.cli import console
-from syncd.cli.session import load_config, opened_database
+from syncd.cli import console, proposals
+from syncd.cli.options import command, config_option, json_option
+from syncd.cli.session import execute, load_config, opened_database
 from syncd.contract import Kind, Stream
 from syncd.engine.syncer import Syncer
 from syncd.errors import SyncdError, UsageError
@@ -18,6 +19,44 @@ from syncd.storage.mirror import erasure, withheld
 from syncd.storage.mirror.erasure import ByTable
 from syncd.storage.state import forgotten
 
+
+@command(
+    examples=[
+        ("syncd forget shop 1006 --dry-run", "what would be erased of a customer, by table"),
+        ("syncd forget shop.customers 1006 1007 --yes", "two of them, in a script"),
+        ("syncd forget shop 1006 --undo", "the key was mistyped: let them come back"),
+        ("syncd forget shop.customers --excluded", "old values of fields that are excluded or hashed now"),
+    ]
+)
+@click.argument("place", metavar="SOURCE[.STREAM]", shell_complete=proposals.selectors)
+@click.argument("keys", nargs=-1, metavar="[KEY]...")
+@click.option("--excluded", is_flag=True, help="Strip a stream of what `exclude` and `hash` name.")
+@click.option("--undo", is_flag=True, help="Let persons come back with the next full pass.")
+@click.option("--dry-run", is_flag=True, help="Only show how many rows of which tables it concerns.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@config_option
+@json_option
+def forget(
+    place: str,
+    keys: tuple[str, ...],
+    excluded: bool,
+    undo: bool,
+    dry_run: bool,
+    yes: bool,
+    config_path: Path | None,
+    as_json: bool,
+) -> int:
+    """Erase persons for good.
+
+    KEY is what the upstream knows them by: a customer's number, a cyclist's id. Erases their rows with history and
+    rejects, takes what is personal from orders that refer to them, and keeps a salted marker, so that no sync brings
+    them back. All of it or nothing. What backups still hold: docs/privacy.md.
+    """
+    return execute(
+        erase(config_path, place, keys, excluded=excluded, undo=undo, dry_run=dry_run, yes=yes, as_json=as_json)
+    )
+
+
 INT64 = range(-(2**63), 2**63)
 
 
@@ -25,7 +64,7 @@ class _Rehearsed(Exception):
     """Ends a transaction that only was to tell what it would do."""
 
 
-async def run(
+async def erase(
     path: Path | None,
     place: str,
     keys: Sequence[str],

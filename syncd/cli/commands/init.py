@@ -18,7 +18,8 @@ from typing import Any, Final
 import click
 
 from syncd import config as configuration
-from syncd.cli import console
+from syncd.cli import console, proposals
+from syncd.cli.options import command, config_option_with
 from syncd.config.address import EMBEDDED, parse_base_url, parse_database_url, password_of
 from syncd.config.draft import Draft, quoted, source, whole
 from syncd.config.model import SourceSpec
@@ -26,6 +27,48 @@ from syncd.config.option import REQUIRED
 from syncd.config.toml import read_toml, suggest
 from syncd.errors import ConfigError, SyncdError, UsageError
 from syncd.sources import specs
+
+
+@command(
+    examples=[
+        ("syncd init", "asks for everything; what is secret is not shown"),
+        ("syncd init --type cyclesoftware --name shop --set username=u", "the password will stand in $SHOP_PASSWORD"),
+        ("syncd init --add --type ghs --name parts --set username=u", "one more source, in the file that is there"),
+        (
+            "syncd init --type cyclesoftware --set username=u --set password=file:secrets/p",
+            "another place of the secret",
+        ),
+    ]
+)
+@click.option("--type", "source_type", metavar="TYPE", shell_complete=proposals.types, help="Type of the source.")
+@click.option("--name", metavar="NAME", help="Its name, which becomes the column `source`.")
+@click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE",
+    help="An option of the source. Of a secret only its place: env:NAME, file:PATH or credential:NAME.",
+)  # fmt: skip
+@click.option(
+    "--database", "database_url", metavar="ADDRESS",
+    help="postgresql://user@host/database, or its place like that of a secret [default: embedded].",
+)  # fmt: skip
+@click.option("--add", is_flag=True, help="Add the source to a file that is there.")
+@config_option_with("Write this file [default: $SYNCD_CONFIG, ./config.toml].")
+def init(
+    source_type: str | None,
+    name: str | None,
+    settings: tuple[str, ...],
+    database_url: str | None,
+    add: bool,
+    config_path: Path | None,
+) -> int:
+    """Write a commented configuration.
+
+    Asks on a terminal, or takes flags. A secret that is typed goes into a file of its own that only you can read; on
+    the command line only the place of one is taken. Never overwrites a file.
+    """
+    return write_configuration(
+        config_path, source_type=source_type, name=name, settings=settings, database_url=database_url, add=add
+    )
+
 
 PLACES: Final = ("env", "file", "credential")
 
@@ -42,7 +85,7 @@ class _Typed:
         return f'{{ file = "secrets/{name}" }}'
 
 
-def run(
+def write_configuration(
     path: Path | None,
     *,
     source_type: str | None,

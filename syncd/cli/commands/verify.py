@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import click
 import msgspec
 
 from syncd import config as configuration
 from syncd.cli import console
+from syncd.cli.options import command, config_option, json_option, selectors_argument
+from syncd.cli.progress import RunsShown, runs_shown
 from syncd.cli.runner import opened, ticking
-from syncd.cli.session import stopped_by_signals
+from syncd.cli.session import execute, stopped_by_signals
 from syncd.contract import Page, Scope
 from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
@@ -24,6 +27,34 @@ from syncd.storage.mirror import writer
 from syncd.storage.mirror.table_locks import lock_tables
 from syncd.storage.mirror.target import Target
 from syncd.upstream.request import RunUpstream
+
+
+@command(
+    examples=[
+        ("syncd verify shop.customers", "compare the first 10 pages"),
+        ("syncd verify shop.customers --pages 0 --repair", "all of them, and commit what differs"),
+    ]
+)
+@selectors_argument
+@click.option(
+    "--pages",
+    default=10,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(0),
+    help="Pages of each stream at most; 0: all.",
+)
+@click.option("--repair", is_flag=True, help="Commit what differs.")
+@config_option
+@json_option
+def verify(selectors: tuple[str, ...], pages: int, repair: bool, config_path: Path | None, as_json: bool) -> int:
+    """Compare the mirror with the upstream, field by field.
+
+    Asks the upstream anew, in the backfill lane, and names every row and field that differs, child rows too. A row gone
+    upstream is told of, and left to the next sweep. Exit code 1 if anything differs that was not repaired.
+    """
+    return execute(verify_streams(config_path, selectors, pages=pages, repair=repair, as_json=as_json))
+
 
 SHOWN = 20
 """Differences printed for one stream."""
@@ -58,7 +89,9 @@ class Verdict:
         return f"{self.source}.{self.stream}"
 
 
-async def run(path: Path | None, selectors: Sequence[str], *, pages: int, repair: bool, as_json: bool) -> int:
+async def verify_streams(
+    path: Path | None, selectors: Sequence[str], *, pages: int, repair: bool, as_json: bool
+) -> int:
     """Compare every matching stream; 1 if any row differs (and was not repaired) or a stream could not be read.
 
     The sources are compared side by side, the streams of one after another. `pages` 0 compares all pages.
@@ -67,7 +100,7 @@ async def run(path: Path | None, selectors: Sequence[str], *, pages: int, repair
         pairs = configuration.select(syncer.config, selectors)
         verdicts = [Verdict(source=source, stream=stream) for source, stream in pairs]
         sources = list(dict.fromkeys(source for source, _ in pairs))
-        with stopped_by_signals() as stop, console.runs_shown(quiet=as_json) as shown:
+        with stopped_by_signals() as stop, runs_shown(quiet=as_json) as shown:
 
             async def work(source: str) -> None:
                 for verdict in verdicts:
@@ -92,7 +125,7 @@ class _Comparison:
     """
 
     def __init__(
-        self, syncer: Syncer, verdict: Verdict, shown: console.RunsShown, stop: asyncio.Event, *, repair: bool
+        self, syncer: Syncer, verdict: Verdict, shown: RunsShown, stop: asyncio.Event, *, repair: bool
     ) -> None:
         self.syncer = syncer
         self.verdict = verdict

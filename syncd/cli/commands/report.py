@@ -5,54 +5,29 @@ docs/cookbook.md, the demo and the tests all read the questions from here. Only 
 """
 
 import difflib
-import re
-from dataclasses import dataclass
-from importlib import resources
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
 import asyncpg
+import click
 
-from syncd.cli import console
-from syncd.cli.commands.export import write, written
-from syncd.cli.session import load_config, opened_database
+from syncd import cookbook
+from syncd.cli import console, proposals
+from syncd.cli.files import write, written
+from syncd.cli.options import command, config_option
+from syncd.cli.session import execute, fetch_rows, load_config, opened_database
 from syncd.errors import UsageError
 
 Form = Literal["table", "csv", "json", "parquet"]
 
 TIMEOUT_S = 300.0
 """Longest report."""
-_HEADER = re.compile(r"-- about: (?P<about>.+)\n-- question: (?P<text>.+)\n(?P<query>(?s:.+));\n")
-_ORDER = ("Shops", "Lease", "Cars", "Parts", "Across sources", "The mirror itself")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """One question of the cookbook and the query that answers it."""
-
-    name: str
-    about: str
-    text: str
-    query: str
-
-
-def questions() -> dict[str, Question]:
-    """Return the cookbook by name: what it is about, in order, and then by name."""
-    found = []
-    for file in resources.files("syncd").joinpath("cookbook").iterdir():
-        if file.name.endswith(".sql"):
-            header = _HEADER.fullmatch(file.read_text("utf-8"))
-            if header is None:
-                raise ValueError(f"{file.name} does not begin with `-- about:` and `-- question:`")
-            found.append(Question(name=file.name.removesuffix(".sql"), **header.groupdict()))
-    found.sort(key=lambda question: (_ORDER.index(question.about), question.name))
-    return {question.name: question for question in found}
-
-
-async def run(path: Path | None, name: str | None, *, form: Form, output: Path | None) -> int:
+async def answer_question(path: Path | None, name: str | None, *, form: Form, output: Path | None) -> int:
     """Answer one question of the cookbook, or list them all."""
-    known = questions()
+    known = cookbook.questions()
     if name is None:
         console.print_table(
             "", ["name", "about", "question"], [(each.name, each.about, each.text) for each in known.values()]
@@ -74,10 +49,36 @@ async def run(path: Path | None, name: str | None, *, form: Form, output: Path |
     return 0
 
 
-async def _answer(conn: asyncpg.Connection, question: Question, form: Form, output: Path | None) -> None:
+@command(
+    examples=[
+        ("syncd report", "list the reports"),
+        ("syncd report stock_by_store", "one of them, as a table"),
+        ("syncd report cars_by_make --format csv --output cars.csv", "as a file"),
+    ]
+)
+@click.argument("name", required=False, shell_complete=proposals.reports)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    default="table",
+    show_default=True,
+    help="Form of the answer.",
+)
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it to a file.")
+@config_option
+def report(name: str | None, form: Form, output: Path | None, config_path: Path | None) -> int:
+    """Answer one of the cookbook's questions.
+
+    Each is one query on schema reporting (docs/cookbook.md shows them); without a name they are listed.
+    """
+    return execute(answer_question(config_path, name, form=form, output=output))
+
+
+async def _answer(conn: asyncpg.Connection, question: cookbook.Question, form: Form, output: Path | None) -> None:
     if form == "table":
         console.say(question.text)
-        console.print_rows(*await answer(conn, question))
+        console.print_rows(*await fetch_rows(conn, question.query))
         return
     with written(output, binary=form == "parquet") as file:
         if form == "json":
@@ -86,10 +87,3 @@ async def _answer(conn: asyncpg.Connection, question: Question, form: Form, outp
             file.write(b"[\n" + b",\n".join(lines.getvalue().splitlines()) + b"\n]\n")
         else:
             await write(conn, question.query, [], form, file)
-
-
-async def answer(conn: asyncpg.Connection, question: Question) -> tuple[list[str], list[list[object]]]:
-    """Return the names of the columns of an answer, and its rows."""
-    statement = await conn.prepare(question.query)
-    rows = await statement.fetch()
-    return [attribute.name for attribute in statement.get_attributes()], [list(row.values()) for row in rows]

@@ -58,7 +58,7 @@ def faults(_ctx: click.Context, _parameter: click.Parameter, typed: str) -> list
 
 def reports(_ctx: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
     """Propose the cookbook's questions."""
-    from syncd.cli.commands import reports as cookbook
+    from syncd import cookbook
 
     return _begun(cookbook.questions(), typed)
 

@@ -1,0 +1,34 @@
+"""`syncd migrate`: brings the database to this version."""
+
+from pathlib import Path
+
+from syncd.cli import console
+from syncd.cli.options import command, config_option
+from syncd.cli.session import execute, load_config, opened_database
+from syncd.storage.postgres import migrations
+
+
+@command(
+    examples=[
+        ("syncd migrate", "the first time, and after every upgrade"),
+        ("sudo -u syncd syncd migrate", "as the account of the daemon"),
+    ]
+)
+@config_option
+def migrate(config_path: Path | None) -> int:
+    """Bring the database to this version.
+
+    Safe to run twice at once, and at any time: what is there stays. Run it after every upgrade.
+    """
+    return execute(migrate_database(config_path))
+
+
+async def migrate_database(path: Path | None) -> int:
+    """Bring the database to this version and say what was done."""
+    settings = load_config(path, resolve_secrets=False)
+    async with opened_database(settings, migrated=False) as open_database:
+        applied = await migrations.migrate(open_database)
+        newest = migrations.newest_revision()
+    console.say(f"database {open_database.shown} is at revision {newest}")
+    console.say(f"applied: {', '.join(applied)}" if applied else "nothing to do")
+    return 0

@@ -1,0 +1,93 @@
+"""`syncd status`: prints how every stream, budget and backfill stands."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from syncd.cli import console
+from syncd.cli.options import command, config_option, json_option
+from syncd.cli.session import execute, load_config, opened_database
+from syncd.config.duration import spoken
+from syncd.sources import registry
+from syncd.status import BackfillStatus, BudgetStatus, Status, StreamStatus, collect
+
+
+@command(
+    examples=[
+        ("syncd status", "what is fresh, late or failing, and what the budgets hold"),
+        ("syncd status --json | jq '.streams[] | select(.state != \"fresh\")'", "for a script"),
+    ]
+)
+@config_option
+@json_option
+def status(config_path: Path | None, as_json: bool) -> int:
+    """Show how every stream and every budget stands.
+
+    Streams with state, cursor, rows, last run, freshness and next run; rejects and drift; requests left. --json prints
+    the same document as /api/status.
+    """
+    return execute(show_status(config_path, as_json=as_json))
+
+
+async def show_status(path: Path | None, *, as_json: bool) -> int:
+    """Print the state of every stream and source."""
+    settings = load_config(path, resolve_secrets=False)
+    async with opened_database(settings) as open_database:
+        found = await collect(open_database, settings, registry(), now=datetime.now(UTC))
+    if as_json:
+        console.print_json(found)
+    else:
+        print_status(found)
+    return 0
+
+
+def print_status(status: Status) -> None:
+    """Print streams, budgets and backfills, and below why a stream is not as it should be."""
+    console.say(f"syncd {status.version}, database {status.database}, {status.at:%Y-%m-%d %H:%M:%S} UTC")
+    console.say(status.line)
+    columns = ["stream", "state", "rows", "gone", "last run", "fresh", "next run", "rejects", "drift", "cursor"]
+    shown = columns[:-1] if console.is_narrow(console.WIDE) else columns
+    console.print_table("", shown, [_stream(stream, status.at)[: len(shown)] for stream in status.streams])
+    budgets = [(source.source, source.budget) for source in status.sources if source.budget]
+    if budgets:
+        console.print_table(
+            "",
+            ["budget of", "minute left", "of", "day left", "of", "used live", "backfill", "day ends", "closed until"],
+            [_budget(name, budget) for name, budget in budgets],
+        )  # fmt: skip
+    if status.backfills:
+        console.print_table(
+            "Backfills under way",
+            ["stream", "range", "since", "rows", "pages", "requests", "waited", "done", "to go", "quota to go"],
+            [_backfill(one, status.at) for one in status.backfills],
+        )  # fmt: skip
+    for stream in status.streams:
+        if stream.why:
+            console.say(f"{stream.source}.{stream.stream} is {stream.state}: {stream.why}")
+
+
+def _stream(stream: StreamStatus, now: datetime) -> tuple[object, ...]:
+    last, ahead = stream.last_run, (stream.next_run_at - now).total_seconds() if stream.next_run_at else None
+    return (
+        f"{stream.source}.{stream.stream}", stream.state,
+        stream.rows.alive if stream.rows else None, stream.rows.deleted if stream.rows else None,
+        f"{last.kind} {last.outcome}, {spoken((now - last.started_at).total_seconds())} ago" if last else None,
+        spoken(stream.freshness_s), "due" if ahead is not None and ahead <= 0 else spoken(ahead),
+        stream.rejects or None, stream.drift_count or None, stream.cursor_words,
+    )  # fmt: skip
+
+
+def _budget(name: str, budget: BudgetStatus) -> tuple[object, ...]:
+    return (
+        name, budget.minute_remaining, budget.minute_limit, budget.day_remaining, budget.day_limit,
+        budget.day_used_live, budget.day_used_backfill, budget.day_reset_at, budget.closed_until,
+    )  # fmt: skip
+
+
+def _backfill(one: BackfillStatus, now: datetime) -> tuple[object, ...]:
+    run, progress = one.run, one.progress
+    return (
+        f"{one.source}.{one.stream}", one.range, spoken((now - run.started_at).total_seconds()), run.rows_seen,
+        run.pages, run.requests, spoken(run.budget_wait_s), f"{progress.share:.0%}" if progress else None,
+        spoken(progress.left_s) or None if progress else None,
+        console.quota(progress.quota_days) if progress and progress.quota_days else None,
+    )  # fmt: skip

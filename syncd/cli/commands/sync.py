@@ -1,0 +1,77 @@
+"""`syncd sync`: runs the matching streams once, in parallel."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from syncd import config as configuration
+from syncd.cli.options import command, config_option, json_option, selectors_argument, verbose_option
+from syncd.cli.runner import Job, opened, report, run_jobs
+from syncd.cli.session import execute, stopped_by_signals
+from syncd.engine.order import Order
+from syncd.engine.syncer import Syncer
+from syncd.errors import UsageError
+
+
+@command(
+    examples=[
+        ("syncd sync", "every stream"),
+        ("syncd sync shop", "every stream of the source shop"),
+        ("syncd sync shop.customers", "one stream"),
+        ("syncd sync '*.orders' --full", "sweep the orders of every source"),
+    ]
+)
+@selectors_argument
+@click.option("--full", is_flag=True, help="Sweep: list everything, and bury what is gone.")
+@click.option("--accept-deletions", is_flag=True, help="Bury even more rows than the breaker allows.")
+@config_option
+@json_option
+@verbose_option
+def sync(
+    selectors: tuple[str, ...],
+    full: bool,
+    accept_deletions: bool,
+    config_path: Path | None,
+    as_json: bool,
+    verbose: bool,
+) -> int:
+    """Run each matching stream once, now, in parallel.
+
+    Ctrl-C stops every run at its next page; the next run goes on from there. A stream that another process is running
+    is not run twice: the result says who holds it.
+    """
+    return execute(
+        run_streams(
+            config_path, selectors, full=full, accept_deletions=accept_deletions, as_json=as_json, verbose=verbose
+        )
+    )
+
+
+async def run_streams(
+    path: Path | None,
+    selectors: Sequence[str],
+    *,
+    full: bool,
+    accept_deletions: bool,
+    as_json: bool,
+    verbose: bool,
+) -> int:
+    """Run every matching stream once; 1 if any run was not ok."""
+    async with opened(path, selectors, verbose=verbose) as syncer:
+        pairs = configuration.select(syncer.config, selectors)
+        if not pairs:
+            raise UsageError("no stream is on", hint="syncd check says which keys are missing.")
+        with stopped_by_signals() as stop:
+            jobs = [
+                Job(source=source, stream=stream, order=_order(syncer, source, stream, full, accept_deletions, stop))
+                for source, stream in pairs
+            ]
+            results = await run_jobs(syncer, jobs, quiet=as_json or verbose)
+    return report(results, as_json=as_json)
+
+
+def _order(syncer: Syncer, source: str, stream: str, full: bool, accept_deletions: bool, stop: asyncio.Event) -> Order:
+    sweeps = syncer.source(source)[0].stream(stream).sweep_s is not None
+    return Order(kind="sweep" if full and sweeps else "live", accept_deletions=accept_deletions, stop=stop)
