@@ -42,8 +42,12 @@ class Option(OptionSpec, Generic[T]):
     name: str
 
     def of(self, options: Mapping[str, object]) -> T:
-        """Return the value of this option; `options` come out of `load`, which has checked them."""
-        return cast("T", options[self.name])
+        """Return the value of this option, or its default where `options` do not hold it.
+
+        `load` has checked what they hold. Raises KeyError for a required option that is missing.
+        """
+        is_default = self.default is not REQUIRED and self.name not in options
+        return cast("T", self.default if is_default else options[self.name])
 
 
 def text_option(name: str, comment: str, *, default: object = REQUIRED, choices: tuple[str, ...] = ()) -> Option[str]:

@@ -55,6 +55,12 @@ def test_what_the_file_leaves_out_is_the_declared_default(tmp_path: Path) -> Non
     assert read == ["X-Token", 100, 600.0, "Europe/Amsterdam", False, None]
 
 
+def test_an_option_that_was_not_loaded_has_its_default_and_a_required_one_is_missed() -> None:
+    assert (LIMIT.of({}), NOTE.of({}), LIMIT.of({"limit": 7})) == (100, None, 7)
+    with pytest.raises(KeyError, match="token"):
+        TOKEN.of({})
+
+
 def test_the_declaration_is_what_the_file_is_checked_by(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
         _load(tmp_path, "limit = 0", 'overlap = "1s"', 'header = "Cookie"', "lmit = 3")
