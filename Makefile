@@ -113,7 +113,8 @@ build/tools/uv: Makefile
 lowest: $(READY) build/tools/uv
 	@build/tools/bin/uv pip compile --quiet --python-version 3.11 --resolution lowest-direct --extra parquet \
 	  --no-header --output-file build/lowest.txt pyproject.toml
-	@grep -oE '^[a-z0-9-]+==[^ ]+' requirements.lock | grep -vFf <(grep -oE '^[a-z0-9-]+==' build/lowest.txt) >build/tools.txt
+	@grep -oE '^(hatchling|hypothesis|prometheus-client|pytest|pytest-asyncio|pytest-timeout|pytest-xdist|pyyaml)==[^ ]+' \
+	  requirements.lock >build/tools.txt
 	@build/tools/bin/uv venv --quiet --clear --python $(LOWEST_PYTHON) build/lowest
 	@build/tools/bin/uv pip install --quiet --python build/lowest -r build/lowest.txt -r build/tools.txt
 	@build/tools/bin/uv pip install --quiet --python build/lowest --no-deps --no-build-isolation --editable .
