@@ -196,6 +196,7 @@ async def test_the_configuration_names_every_source_and_key(caller: Caller) -> N
     assert sources["parts"]["streams"]["products"]["search_terms"]
 
 
+@pytest.mark.acceptance
 async def test_a_huge_world_starts_and_answers_quickly() -> None:
     started_at = time.perf_counter()
     async with calling(customers=200_000, page_size=1000) as caller:
