@@ -32,7 +32,7 @@ PAUSING: Final = frozenset({"BadCredentials", "ScopeMissing"})
 """Kinds of error that only a person can mend (errors.py): the stream is paused and only probed."""
 
 OUTAGES: Final = frozenset({"BadCredentials", "Unreachable"})
-"""Kinds of error that may stand for the whole source, and not only for the stream that met it (client.py)."""
+"""Kinds of error that may stand for the whole source, and not only for the stream that met it (upstream/faults.py)."""
 
 REFUSED: Final = "SweepRefused"
 """Kind of error of a sweep whose burials are not believed (deletions.py)."""

@@ -1,4 +1,4 @@
-"""The service manager's ear: systemd's notification protocol (sd_notify(3)) over $NOTIFY_SOCKET.
+"""Messages to the service manager: systemd's notification protocol (sd_notify(3)) over $NOTIFY_SOCKET.
 
 Owns the form of the messages; what they say is the daemon's affair. Silent where nobody listens.
 """
@@ -23,10 +23,10 @@ class Notifier:
         watched = environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         usec = environ.get("WATCHDOG_USEC", "")
         self.watchdog_s = int(usec) / 1e6 if self._address and watched and usec.isdecimal() and int(usec) else None
-        """Within this time the service manager wants to hear from us; None if it does not watch."""
+        """The service manager expects a message within this time; None if it has no watchdog."""
 
     def send(self, *lines: str) -> None:
-        """Send assignments such as READY=1 in one message; a lost one is told to the log, and harms nothing."""
+        """Send assignments such as READY=1 in one message; a message that cannot be sent is logged and does no harm."""
         if not self._address:
             return
         try:

@@ -22,8 +22,8 @@ QUERY_TIMEOUT_S: Final = 20.0
 DRIFT_SHOWN: Final = 100
 """Drifted fields of one stream that are listed; `drift_count` counts all."""
 
-Purse = tuple[budget.State, budget.Policy]
-"""One source's budget: what is known, and what the operator wishes."""
+StoredBudget = tuple[budget.State, budget.Policy]
+"""One source's budget as the database holds it, and the operator's wishes for it."""
 
 _RUN_COLUMNS: Final = ", ".join(RunStatus.__struct_fields__)
 
@@ -190,7 +190,7 @@ class Facts:
         return max(now, schedule.again_at(settings, known) or schedule.next_at(settings, newest.started_at))
 
     def backfills(
-        self, rows: Mapping[Pair, Rows | None], purses: Mapping[str, Purse], now: datetime
+        self, rows: Mapping[Pair, Rows | None], purses: Mapping[str, StoredBudget], now: datetime
     ) -> list[BackfillStatus]:
         """Return the backfills under way, with how far they are."""
         found = []
@@ -227,7 +227,7 @@ def _newest(*runs: RunStatus | None) -> RunStatus | None:
     return max((run for run in runs if run), key=lambda run: run.run_id, default=None)
 
 
-def purse_of(row: asyncpg.Record | None, settings: BudgetConfig, zone: str) -> Purse | None:
+def purse_of(row: asyncpg.Record | None, settings: BudgetConfig, zone: str) -> StoredBudget | None:
     """Read a source's budget as it is stored; None before its first request."""
     if row is None:
         return None
@@ -241,7 +241,7 @@ def purse_of(row: asyncpg.Record | None, settings: BudgetConfig, zone: str) -> P
     return budget.decode(row["state"]), policy
 
 
-def budget_status(purse: Purse, updated_at: datetime, now: datetime) -> BudgetStatus:
+def budget_status(purse: StoredBudget, updated_at: datetime, now: datetime) -> BudgetStatus:
     """Say how a source's budget stands now, not how it stood at its last request."""
     values = msgspec.structs.asdict(budget.summary(*purse, now.timestamp()))
     for name in ("day_reset_at", "closed_until"):

@@ -1,7 +1,7 @@
 """The budget of one account, kept in PostgreSQL for all processes: charges each try, learns from each answer.
 
-`budget` decides, this module stores: one JSON state for each source in `syncd.budgets`, written only where its version
-is still the one that was read.
+The package `budget` decides; this module stores. Each source has one JSON state in `syncd.budgets`. It is written only
+if its version is still the one that was read.
 """
 
 import asyncio
@@ -36,9 +36,9 @@ class Charge:
 class Purse:
     """One source's budget as this process sees it; Postgres holds the truth that all processes share.
 
-    A request is charged by one UPDATE that succeeds only if nobody else wrote meanwhile; what responses say is merged
-    into the state and goes out with the next charge, a 429 at once. The requests of a lane wait in line: the first one
-    watches the budget for all of them.
+    A request is charged by one UPDATE that succeeds only if no other process wrote meanwhile. What responses say is
+    merged into the state and stored with the next charge; a 429 is stored at once. The requests of a lane wait in
+    line: only the first one asks the budget.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Purse:
                     self.opens_at = None
 
     async def _try_charge(self, lane: Lane) -> tuple[budget.Wait | None, float]:
-        """Charge by what this process knows of the budget; only after a look at what is stored is it told to wait."""
+        """Charge by what this process knows; before it is told to wait, the stored state is read again."""
         async with self._gate:
             known = self._state
             while True:
@@ -100,15 +100,15 @@ class Purse:
                     return wait, now
 
     async def observe(self, observation: budget.Observation) -> None:
-        """Heed what a response says of the budget; other processes learn of a closed or opened window at once."""
+        """Take in what a response says of the budget; other processes learn of a closed or opened window at once."""
         self._unsaved.append(observation)
         if observation.status == 429 or (self._state and self._state.closing.strikes):
             await self.flush(always=True)
 
     async def flush(self, *, always: bool = False) -> None:
-        """Save what responses said since the last charge; unless `always`, only if it tells others something new.
+        """Store what responses said since the last charge; unless `always`, only if the summary changes by it.
 
-        What is not saved now goes out with the next charge.
+        What is not stored now is stored with the next charge.
         """
         async with self._gate:
             while self._unsaved:

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from syncd.errors import DatabaseBusy
-from syncd.service import daemon
+from syncd.service import house
 from syncd.storage.postgres import session
 from syncd.storage.postgres.database import Database
 from tests.support.bench import Bench, MakeBench
@@ -94,7 +94,7 @@ async def test_the_daemon_keeps_history_for_as_long_as_the_configuration_says(
             f" last_seen_at) SELECT 'gone', 'things', '{age}', '', '{age}', 1, t, t"
             f" FROM (SELECT now() - interval '{age}' AS t) AS t"
         )
-    monkeypatch.setattr(daemon, "PRUNE_S", 1.0)
+    monkeypatch.setattr(house, "PRUNE_S", 1.0)
     kept = '[retention]\nruns = "7d"\nrejects = "30d"\n'
     async with serving(write(bench, {"shop.stores": 'every = "1h"'}, extra=kept)):
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from syncd.service import daemon
+from syncd.service import daemon, house
 from tests.support.bench import Bench, MakeBench
 from tests.support.daemon import Gate, Now, load, serving, through, until, write
 
@@ -70,7 +70,7 @@ def test_systemd_understands_every_line_of_the_unit(tmp_path: Path) -> None:
 def test_the_unit_and_the_daemon_agree() -> None:
     assert setting("Type") == "notify"
     assert setting("ExecStart") == "/opt/syncd/current/bin/syncd run --config /etc/syncd/config.toml"
-    assert int(setting("WatchdogSec")) > daemon.BEAT_LOST_S
+    assert int(setting("WatchdogSec")) > house.BEAT_LOST_S
     assert int(setting("TimeoutStopSec")) > daemon.DRAIN_S + 4
     assert setting("RestartPreventExitStatus") == "2"  # ConfigError.exit_code
     assert (setting("StateDirectory"), setting("StateDirectoryMode")) == ("syncd", "0700")
@@ -175,7 +175,7 @@ async def test_the_watchdog_and_healthz_tell_that_the_scheduling_stands_still(
             made.append(self)
 
     monkeypatch.setattr(daemon, "AsyncIOScheduler", Scheduler)
-    monkeypatch.setattr(daemon, "BEAT_LOST_S", 1.0)
+    monkeypatch.setattr(house, "BEAT_LOST_S", 1.0)
     path = write(live, {"shop.stores": 'every = "1s"'})
     async with serving(path, environ=ear.environ) as url, aiohttp.ClientSession() as http:
 

@@ -1,4 +1,4 @@
-"""Where callbacks come in: a listener of its own that knows one kind of request and answers before anything is done.
+"""Receives callbacks: a separate listener that accepts one kind of request and answers before any work begins.
 
 Owns who is let in and what is refused. A callback is a hint: what it names goes to `hear`, all else in it is dropped.
 Serves no page, and says nothing to those who do not know an address.
@@ -26,18 +26,18 @@ from syncd.service.callbacks.throttle import Bucket
 from syncd.storage.postgres.database import Database
 
 BODY_MAX_BYTES: Final = 4096
-"""The documented body of Cyclis has 130."""
+"""Largest body accepted; the documented body of Cyclis has 130 bytes."""
 BODY_TIMEOUT_S: Final = 5.0
 PER_MINUTE, BURST = 120, 60
-"""Callbacks of one source that are looked at; a person who confirms a list of orders makes a burst of them."""
+"""Limit of callbacks accepted from one source; confirming a list of orders sends a burst of them."""
 LOOK_S: Final = 2.0
-"""An unknown address is looked for in the database this often at most: it may have been registered just now."""
+"""An unknown address may have been registered just now: the database is asked for it at most this often."""
 NOTE_S: Final = 1.0
-"""The last callback of an address is written down this often at most."""
+"""The last callback of each address is stored at most this often."""
 FRESH_S: Final = 30.0
-"""Known addresses are read again after this: one that was cleared is soon no address any more."""
+"""Known addresses are read again after this time, so that a cleared address soon stops working."""
 TOLD_S: Final = 3600.0
-"""The log is told of each reason for a refusal this often at most."""
+"""Each reason for a refusal is logged at most this often."""
 SHUTDOWN_S, LINGER_S, KEEPALIVE_S = 0.5, 1.0, 75.0
 CONTENT_TYPES: Final = frozenset({"application/json", "application/vnd.api+json"})
 
@@ -52,7 +52,7 @@ class _RefusedError(Exception):
 
 
 class Receiver:
-    """The listener's state: which addresses are known, how many calls may still come, what is to be written down."""
+    """The listener's state: known addresses, how many callbacks each source may still send, what is to be stored."""
 
     def __init__(
         self,
@@ -75,14 +75,14 @@ class Receiver:
         self._noting: asyncio.Task[None] | None = None
 
     def application(self) -> web.Application:
-        """Build the application: every path goes the same way."""
+        """Build the application: one handler serves every path."""
         app = web.Application()
         app.router.add_route("*", "/{rest:.*}", self.answer)
         app.on_cleanup.append(self._end)
         return app
 
     async def answer(self, request: web.Request) -> web.Response:
-        """Answer one request: 404 for any address but ours, whatever else is wrong with it."""
+        """Answer one request: 404 for an unknown address, before anything else about the request is checked."""
         source, digest = await self._known(request.path)
         if digest is None:
             counters.callbacks["", "unknown address"] += 1
@@ -108,7 +108,7 @@ class Receiver:
     # --- Who is let in
 
     async def _known(self, path: str) -> tuple[str, bytes | None]:
-        """Return the source of an address and its digest; None for an address that there is not.
+        """Return the source of an address and its digest; None for an unknown address.
 
         A wrong one costs as much as a right one, and at most one look into the database every LOOK_S.
         """
@@ -137,13 +137,13 @@ class Receiver:
     # --- What is let in
 
     async def _taken(self, source: str, request: web.Request) -> str:
-        """Take a callback in and return what becomes of it."""
+        """Accept a callback and return what will happen with it."""
         callbacks = self._callbacks(source)
         key = callbacks.named(await self._body(source, request))
         return "ignored" if key is None else self._hear((source, callbacks.stream), key)
 
     async def _body(self, source: str, request: web.Request) -> bytes:
-        """Read the body of a request of the one form that is documented."""
+        """Read the body of a request; only the documented form is accepted."""
         if request.method != "POST":
             raise _RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "wrong method")
         bucket = self._buckets.setdefault(source, Bucket(BURST, PER_MINUTE / 60))
@@ -165,7 +165,7 @@ class Receiver:
         return body
 
     def _refuse(self, source: str, refused: _RefusedError) -> tuple[str, web.Response]:
-        """Return what became of a callback that is turned away, and its answer; tell the log now and then."""
+        """Return the result and the response for a callback that is refused; log refusals now and then."""
         kind, now = (source, refused.reason), time.monotonic()
         self._untold[kind] += 1
         if now - self._told_at.get(kind, -TOLD_S) >= TOLD_S:
@@ -183,7 +183,7 @@ class Receiver:
             self._noting = asyncio.create_task(self._write())
 
     async def _write(self) -> None:
-        """Write down the last callback of each address, and then rest; what cannot be written is of no account."""
+        """Store the last callback of each address, then pause; a failure to store is ignored."""
         while self._heard:
             heard, self._heard = self._heard, {}
             with contextlib.suppress(DatabaseError):
@@ -198,7 +198,7 @@ class Receiver:
 
 
 def sources(config: Config) -> list[str]:
-    """Return the sources whose callbacks are listened for."""
+    """Return the sources that accept callbacks."""
     return [source.name for source in config.sources.values() if source.options.get("callbacks")]
 
 

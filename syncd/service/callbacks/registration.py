@@ -1,4 +1,4 @@
-"""The addresses at which callbacks are accepted: made up here, known afterwards by a digest only (syncd.callbacks).
+"""The addresses at which callbacks are accepted. They are generated here; only a digest is stored (syncd.callbacks).
 
 An address ends with 256 random bits that stand nowhere but in it. So whoever reads the database or a backup of it
 cannot call, and syncd itself can never show it.
@@ -16,14 +16,14 @@ from urllib.parse import urlsplit, urlunsplit
 from syncd.storage.postgres.database import Database
 
 PREFIX: Final = "/callbacks/"
-"""Of the path of every address; the source's name and the secret follow."""
+"""Start of the path of every address; the source's name and the secret follow."""
 SECRET_BYTES: Final = 32
 MASK: Final = "***"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """One address: its digest, when the upstream took it, and the last callback that came there."""
+    """One address: its digest, when the upstream accepted it, and the last callback that it received."""
 
     digest: bytes
     registered_at: datetime | None
@@ -32,17 +32,17 @@ class Registration:
 
 
 def new_secret() -> str:
-    """Make up the secret part of an address."""
+    """Generate the secret part of an address."""
     return secrets.token_urlsafe(SECRET_BYTES)
 
 
 def digest_of(secret: str) -> bytes:
-    """Return what is kept of a secret."""
+    """Return the digest that is stored for a secret."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def matches(secret: str, digests: Sequence[bytes]) -> bytes | None:
-    """Return the digest of the secret if it is one of these; takes as long whether or not it is."""
+    """Return the digest of the secret if it is one of these; takes equally long if it is not."""
     given, found = digest_of(secret), None
     for digest in digests:
         if hmac.compare_digest(given, digest):
@@ -61,7 +61,7 @@ def secret_of(url: str) -> str:
 
 
 def masked(url: str) -> str:
-    """Return an address of anybody's without what may be secret in it."""
+    """Return any address without the parts that may be secret."""
     parts = urlsplit(url)
     path = parts.path.rpartition("/")[0] + f"/{MASK}" if parts.path.strip("/") else parts.path
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, MASK if parts.query else "", ""))
@@ -88,7 +88,7 @@ async def read_digests(database: Database) -> dict[str, list[bytes]]:
 
 
 async def add(database: Database, source: str, digest: bytes, *, now: datetime) -> None:
-    """Accept callbacks at a new address, beside those that there are."""
+    """Accept callbacks at a new address, in addition to the existing ones."""
     async with database.connection() as conn:
         await conn.execute(
             "INSERT INTO syncd.callbacks (source, digest, made_at) VALUES ($1, $2, $3)", source, digest, now
@@ -96,7 +96,7 @@ async def add(database: Database, source: str, digest: bytes, *, now: datetime) 
 
 
 async def settle(database: Database, source: str, digest: bytes | None, *, now: datetime) -> None:
-    """Accept callbacks of a source at this address only, which the upstream has now; None: at none."""
+    """Accept callbacks of a source only at this address, which the upstream now has; None: accept none."""
     async with database.transaction() as conn:
         await conn.execute(
             "DELETE FROM syncd.callbacks WHERE source = $1 AND digest IS DISTINCT FROM $2", source, digest
@@ -108,7 +108,7 @@ async def settle(database: Database, source: str, digest: bytes | None, *, now: 
 
 
 async def note_heard(database: Database, source: str, digest: bytes, heard: str, *, at: datetime) -> None:
-    """Keep what became of the last callback that came to an address."""
+    """Store the result of the last callback that an address received."""
     async with database.connection() as conn:
         await conn.execute(
             "UPDATE syncd.callbacks SET heard_at = $3, heard = $4 WHERE source = $1 AND digest = $2",

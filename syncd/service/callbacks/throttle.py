@@ -1,7 +1,7 @@
-"""What the callbacks about one stream lead to: pure decisions over seconds that come in, without clock or I/O.
+"""What the callbacks about one stream lead to: pure decisions; the time in seconds is passed in.
 
-Owns the bound of what is remembered, what counts as said already, and how many fetches callbacks may cause. A callback
-is a hint and may be dropped: the polling run finds what it told of.
+Owns how many records are remembered, which callbacks are repetitions, and how many fetches callbacks may cause. A
+callback is only a hint and may be dropped, because the polling run finds the change anyway.
 """
 
 from dataclasses import dataclass, field
@@ -10,21 +10,21 @@ from typing import Final, Literal
 from syncd.records.rows import Key
 
 FEW: Final = 5
-"""Records that are asked for one by one; for more at once a polling run needs fewer requests."""
+"""Up to this many records are fetched one by one. For more, a polling run needs fewer requests."""
 FETCHES_PER_MINUTE: Final = 10
-"""Records asked for by themselves, at most; beyond that a polling run answers for all of them. Our choice."""
+"""At most this many records are fetched one by one. Beyond that, one polling run fetches all of them. Our choice."""
 POLL_REST_S: Final = 60.0
-"""Between two polling runs that callbacks cause. A flood so costs eleven requests a minute and no more."""
+"""Least time between two polling runs that callbacks cause. So a flood costs at most eleven requests a minute."""
 REPEAT_S: Final = 2.0
-"""A record that was asked for is not asked for again before this: vendors say things twice."""
+"""A record is not fetched again before this time, because vendors send the same callback twice."""
 
 Step = tuple[Key, ...] | Literal["poll"] | float | None
-"""Records to fetch now, a polling run, seconds until there is something to do, or nothing to do at all."""
+"""Records to fetch now; "poll" for a polling run; seconds until there is something to do; None for nothing to do."""
 
 
 @dataclass(slots=True)
 class Bucket:
-    """A token bucket: holds `size` at first and at most, and gains `per_s`."""
+    """A token bucket: full with `size` tokens at first, and refilled with `per_s` tokens a second."""
 
     size: float
     per_s: float
@@ -35,7 +35,7 @@ class Bucket:
         self._level = self.size
 
     def take(self, count: int, now: float) -> bool:
-        """Take so many, all or none."""
+        """Take `count` tokens; take none and return False if there are fewer."""
         self._level = min(self.size, self._level + max(0.0, now - self._at) * self.per_s)
         self._at = now
         if self._level < count:
@@ -45,7 +45,7 @@ class Bucket:
 
 
 class Calls:
-    """The callbacks about one stream that have led to nothing yet: a few keys, or the wish for a polling run."""
+    """The callbacks about one stream that are still to be answered: a few keys, or one polling run."""
 
     def __init__(self) -> None:
         self._due_at: dict[Key, float] = {}
@@ -55,7 +55,7 @@ class Calls:
         self._bucket = Bucket(FETCHES_PER_MINUTE, FETCHES_PER_MINUTE / 60)
 
     def hear(self, key: Key, now: float) -> bool:
-        """Take note that a record changed; False if that is known and will be seen to."""
+        """Note that a record changed; return False if a fetch of it is already due."""
         if self._wants_poll or key in self._due_at:
             return False
         self._due_at[key] = max(now, self._fetched_at.get(key, now - REPEAT_S) + REPEAT_S)
@@ -63,7 +63,7 @@ class Calls:
         return True
 
     def step(self, now: float) -> Step:
-        """Return what to do now; what is returned to be done counts as begun."""
+        """Return what to do now. The caller must begin it: it is not returned again."""
         self._fetched_at = {key: at for key, at in self._fetched_at.items() if at > now - REPEAT_S}
         if self._due_at and not self._wants_poll:
             due = tuple(key for key, at in self._due_at.items() if at <= now)
@@ -84,12 +84,12 @@ class Calls:
         return "poll"
 
     def put_off(self, keys: tuple[Key, ...], until: float) -> None:
-        """Ask for these later: somebody else was at the stream."""
+        """Fetch these records later, because another process runs the stream."""
         for key in keys:
             self._due_at.setdefault(key, until)
         self._wants_poll = self._wants_poll or len(self._due_at) > FEW
 
     def settle(self) -> None:
-        """Forget what was heard: a polling run begins, or has to find it."""
+        """Forget all callbacks so far: a polling run that begins now, or the next one, finds the changes."""
         self._due_at.clear()
         self._wants_poll = False

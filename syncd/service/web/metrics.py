@@ -1,4 +1,4 @@
-"""The metrics, in Prometheus' text format: gauges of the status as it stands, counters of what happened since we began.
+"""The metrics, in Prometheus' text format: gauges of the current status, counters since the process started.
 
 Runs, rows and requests are counted from syncd.runs, whatever process they are of; answers by status, waits for locks
 and the queue are this process's own. Owns names, units and labels. Labels are names of the configuration and words of a
@@ -20,10 +20,10 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 OUTCOMES: Final = ("ok", "throttled", "failed", "aborted")
 CHANGES: Final = ("inserted", "updated", "unchanged", "deleted", "rejected")
 GAP_LOOKS: Final = 5
-"""A number that syncd.runs skipped may be a row that commits a moment later: it is looked for this often."""
+"""A gap in the run ids may be a row that commits a moment later: the gap is looked at this many times."""
 GAPS_WATCHED: Final = 1000
 LINES_AT_ONCE: Final = 5000
-"""Written before others have their turn: a few milliseconds. A thousand accounts have 120,000 lines."""
+"""Lines written before other tasks get their turn: a few milliseconds. A thousand accounts have 120,000 lines."""
 
 _NEW_RUNS: Final = """
 SELECT run_id, source, stream, kind, outcome, requests,
@@ -33,7 +33,7 @@ FROM syncd.runs WHERE"""
 
 
 class Totals:
-    """Counts every run that ended since `since`, of whatever process, once; starts at zero with the process."""
+    """Counts every run of any process that ended after `since`, once; starts at zero with this process."""
 
     def __init__(self, *, since: datetime) -> None:
         self.runs: Counter[tuple[str, str, str, str]] = Counter()
@@ -78,7 +78,7 @@ class Totals:
 
 
 _Sample = tuple[str | float, ...]
-"""The value of each label, and the number."""
+"""The value of each label, and the value of the sample."""
 _Names = TypeVar("_Names", bound=tuple[str, ...])
 
 
@@ -92,7 +92,7 @@ class _Family(NamedTuple):
     samples: Iterable[_Sample]
 
     def parts(self) -> Iterator[str]:
-        """Write its lines, some at a time."""
+        """Write the lines of this metric in batches."""
         yield f"# HELP {self.name} {self.words}\n# TYPE {self.name} {self.kind}\n"
         labels = ",".join(f'{label}="%s"' for label in self.labels)
         line = f"{self.name}{{{labels}}} %s\n" if labels else f"{self.name} %s\n"
@@ -102,7 +102,7 @@ class _Family(NamedTuple):
 
 
 async def text(status: Status | None, totals: Totals) -> bytes:
-    """Return the metrics; without a status only that the database is away, and the counters."""
+    """Return the metrics; without a status, only the counters and that the database is down."""
     written = []
     for family in _families(status, totals):
         for part in family.parts():
@@ -194,7 +194,7 @@ def _budget_gauges(sources: list[SourceStatus]) -> Iterator[_Family]:
 
 
 def _counted(names: Iterable[_Names], counted: Mapping[_Names, float]) -> Iterable[_Sample]:
-    """Yield what was counted, and zero for the other names: so a first failure is a rise."""
+    """Yield the counts, and zero for all other names, so that a first failure shows as an increase."""
     return ((*labels, number) for labels, number in (dict.fromkeys(names, 0.0) | dict(counted)).items())
 
 

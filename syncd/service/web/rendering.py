@@ -43,7 +43,7 @@ def _number(value: float | None) -> str:
 
 
 def _count(value: int) -> str:
-    """Write a count; none stands back."""
+    """Format a count; zero is shown muted."""
     return f"{value:,}" if value else Markup('<span class="zero">0</span>')
 
 
@@ -56,7 +56,7 @@ def _stamp(value: datetime | None) -> str:
 
 
 def _about(seconds: float) -> str:
-    """Write a duration with at most two digits that count: 40 ms, 4.8 s, 45 s, 12 min, 3.5 h, 8 days."""
+    """Format a duration with at most two significant digits: 40 ms, 4.8 s, 45 s, 12 min, 3.5 h, 8 days."""
     for size, unit in ((86_400, "days"), (3600, "h"), (60, "min"), (1, "s")):
         if seconds >= (2 * size if size > 1 else 0.95):
             value = seconds / size
@@ -84,7 +84,7 @@ def _changes(run: RunStatus) -> str:
 
 
 def _reason(text: str, stream: StreamStatus) -> str:
-    """Leave out of an error which stream it is about: that stands beside it."""
+    """Return an error without the name of its stream, which the page shows beside it."""
     return text.removeprefix(f"{stream.name}: ")
 
 
@@ -96,7 +96,7 @@ def _quota(days: float) -> str:
 
 
 def _range(walked: str) -> str:
-    """Write a backfill's range, as its cursor's kind names it, in words."""
+    """Format a backfill's range, given as its cursor's kind, in words."""
     since, _, until = walked.partition("..")
     return f"{_moment(since)} to {_moment(until) if until else 'now'}"
 

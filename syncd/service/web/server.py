@@ -21,11 +21,11 @@ from syncd.storage.postgres import migrations
 
 RUNS_SHOWN: Final = 50
 PAGES_KEPT: Final = 64
-"""Pages of one status that are kept for others who ask for them."""
+"""Rendered pages of one status that are kept for later requests."""
 READY_TIMEOUT_S: Final = 5.0
 """A database that has not answered within this is not ready."""
 SHUTDOWN_S: Final = 0.5
-"""Answers under way may take this long when the page is closed."""
+"""Open requests may take this long when the server closes."""
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -40,14 +40,14 @@ HEADERS: Final[Mapping[str, str]] = {
     "Cache-Control": "no-store",
 }
 STATIC_CACHE: Final = "no-cache"
-"""Of scripts and styles: kept by the browser, which asks each time whether they changed."""
+"""Cache header of scripts and styles: the browser keeps them and asks each time whether they changed."""
 
 _log = log.get(__name__)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def application(reader: StatusReader, *, is_alive: Callable[[], bool] = lambda: True) -> web.Application:
-    """Build the application; `is_alive` says whether the process behind it still does its work."""
+    """Build the application; `is_alive` says whether the daemon still works."""
     app = web.Application(middlewares=[_guarded])
     routes = _Routes(reader, is_alive)
     app.router.add_get("/", routes.index)
@@ -78,7 +78,7 @@ async def serving(
 
 @web.middleware
 async def _guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Add the headers to every answer, and answer 503 in words while the database is away."""
+    """Add the headers to every answer, and answer 503 with an explanation while the database is down."""
     try:
         response = await handler(request)
     except DatabaseError as error:
@@ -102,7 +102,7 @@ def _unavailable(request: web.Request, error: DatabaseError) -> web.Response:
 
 
 class _Routes:
-    """The handlers."""
+    """The handlers of all routes."""
 
     def __init__(self, reader: StatusReader, is_alive: Callable[[], bool]) -> None:
         self._reader = reader
@@ -166,7 +166,7 @@ class _Routes:
         return self._pages[asked]
 
     async def healthz(self, _request: web.Request) -> web.Response:
-        """Answer 200 while the process does its work, whatever the database or the upstreams do."""
+        """Answer 200 while the daemon works, even if the database or an upstream is down."""
         alive = self._is_alive()
         return web.Response(status=200 if alive else 503, text="ok\n" if alive else "the scheduler does not tick\n")
 
@@ -185,7 +185,7 @@ class _Routes:
         return web.Response(text="ok\n")
 
     async def metrics(self, _request: web.Request) -> web.Response:
-        """Show the metrics in Prometheus' text format; without a database, that it is away."""
+        """Show the metrics in Prometheus' text format; without a database, show that it is down."""
         try:
             status = await self._reader.status()
             await self._totals.update(self._reader.database())

@@ -10,7 +10,7 @@ from syncd.status import BudgetStatus, Day, Freshness, SourceStatus, State, Stat
 STREAMS_SHOWN: Final = 100
 """Streams on one page of the list; a source's streams stay together."""
 PROBLEMS_SHOWN: Final = 25
-"""Problems told one by one; more of them have one cause, which these show."""
+"""Problems listed one by one. If there are more, they usually share a cause, which these show."""
 WORST_FIRST: Final[tuple[State, ...]] = ("failing", "paused", "late")
 STATES: Final[tuple[State, ...]] = (*WORST_FIRST, "running", "fresh", "never", "off", "disabled")
 
@@ -25,7 +25,7 @@ class Choice:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "Choice":
-        """Read it from an address; what makes no sense is left out."""
+        """Read it from a query string; invalid values are ignored."""
         page, state = query.get("page", ""), query.get("state", "")
         return cls(
             text=query.get("q", "").strip()[:100],
@@ -39,7 +39,7 @@ class Choice:
         return "/?" + urlencode({name: value for name, value in asked.items() if value})
 
     def matches(self, source: SourceStatus, stream: StreamStatus) -> bool:
-        """Say whether a stream is asked for."""
+        """Say whether a stream matches."""
         if self.state and stream.state != self.state:
             return False
         return not self.text or self.text.casefold() in f"{stream.name} {source.type}".casefold()
@@ -85,7 +85,7 @@ def listing(status: Status, choice: Choice) -> Listing:
 
 
 def problems(status: Status) -> list[StreamStatus]:
-    """Return the streams that somebody should look at, worst first."""
+    """Return the streams that need attention, worst first."""
     found = [stream for stream in status.streams if stream.state in WORST_FIRST]
     found.sort(key=lambda stream: WORST_FIRST.index(stream.state))
     refused = [s for s in status.streams if s.why and s.state in ("fresh", "running")]  # the last sweep did not go well
@@ -93,7 +93,7 @@ def problems(status: Status) -> list[StreamStatus]:
 
 
 def headline(status: Status) -> tuple[str, str]:
-    """Say in one line how all streams stand, and in which tone: good, warn, bad or idle."""
+    """Return one line about the state of all streams, and its tone: good, warn, bad or idle."""
     on = [stream for stream in status.streams if stream.state not in ("off", "disabled")]
     bad = problems(status)
     never = sum(stream.state == "never" for stream in on)
@@ -143,7 +143,7 @@ class Window:
 
 
 def window(limit: int | None, left: int | None, live: int, backfill: int, reserve: int = 0) -> Window | None:
-    """Put together a window of a budget; what is neither left nor ours was spent by somebody else."""
+    """Build one window of a budget; requests that are neither left nor ours were spent by somebody else."""
     if limit is None:
         return None
     rest = limit - live - backfill if left is None else left
@@ -168,7 +168,7 @@ def day_window(budget: BudgetStatus) -> Window | None:
 
 
 STRIP_HEIGHTS: Final = {"none": 2, "fresh": 7, "failed": 13, "late": 20}
-"""Of the cells of a strip: the taller, the worse, so that colour is not needed."""
+"""Heights of the cells of a strip: a taller cell is worse, so that colour is not needed."""
 CELL: Final = 4
 """Width of a cell with the gap after it."""
 

@@ -1,0 +1,104 @@
+"""The daemon's database: opened as soon as it can be reached, looked for when it was lost.
+
+Waits for ever, with growing waits. The embedded server is ours to start: if that fails, waiting does not help.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+from syncd import log
+from syncd.clock import utc_now
+from syncd.config import Config
+from syncd.errors import DatabaseError, DatabaseUnavailable
+from syncd.service.systemd import Notifier
+from syncd.storage.postgres import database, embedded, migrations
+from syncd.storage.postgres.database import Database
+from syncd.storage.state import runs
+
+BACKOFF_S: Final = (0.5, 30.0)
+"""Waits between two looks for a database that is away: first, doubled up to the last."""
+
+_log = log.get(__name__)
+
+
+class Connection:
+    """The database of one life of the service; its settings are those of the start."""
+
+    def __init__(self, config: Config, notifier: Notifier) -> None:
+        self._settings = config.database
+        self._notifier = notifier
+        self._database: Database | None = None
+
+    def get(self) -> Database:
+        """Return the database. Raises DatabaseUnavailable while it has not been reached yet."""
+        if self._database is None:
+            raise DatabaseUnavailable(f"the database {self._settings.shown} has not been reached yet")
+        return self._database
+
+    async def open(self, stack: contextlib.AsyncExitStack) -> None:
+        """Open the database as soon as it can be reached; `stack` closes it. An outage is told once.
+
+        Raises DatabaseError for a database that refuses or is not migrated, and for an embedded one that cannot start.
+        """
+        waiting_since = 0.0
+        async for _ in _looks():
+            try:
+                self._database = await self._opened(stack)
+            except DatabaseUnavailable as error:
+                if self._settings.is_embedded:
+                    raise
+                if not waiting_since:
+                    waiting_since = time.monotonic()
+                    _log.warning("database_lost", error=str(error), hint=error.hint)
+                self._notifier.send("STATUS=waiting for the database", "EXTEND_TIMEOUT_USEC=90000000")
+                continue
+            if waiting_since:
+                _log.info("database_recovered", down_s=round(time.monotonic() - waiting_since, 1))
+            return
+
+    async def _opened(self, stack: contextlib.AsyncExitStack) -> Database:
+        """Open the database, see that it is migrated, and close the runs of processes that died."""
+        async with contextlib.AsyncExitStack() as opening:
+            opened = await database.connect(self._settings)
+            if self._settings.is_embedded:  # else systemd would kill the private server with the daemon
+                opening.push_async_callback(embedded.release, self._settings.data_dir)
+            opening.push_async_callback(opened.close)
+            await migrations.require_migrated(opened)
+            await database.require_writable(opened)
+            await _recover(opened)
+            stack.push_async_exit(opening.pop_all())
+        return opened
+
+    async def await_return(self) -> None:
+        """Look for the lost database, by a connection of its own, until it answers; starts an embedded server again."""
+        lost_at = time.monotonic()
+        async for _ in _looks():
+            try:
+                looking = await database.connect(self._settings, pool_size=1)
+                try:
+                    await database.require_writable(looking)
+                finally:
+                    await looking.close()
+                self.get().drop_idle()  # what is left of the old connections is dead
+                await _recover(self.get())
+            except DatabaseError:
+                continue
+            _log.info("database_recovered", down_s=round(time.monotonic() - lost_at, 1))
+            return
+
+
+async def _looks() -> AsyncIterator[None]:
+    """Yield at once and then after growing waits, for ever."""
+    wait_s = BACKOFF_S[0]
+    while True:
+        yield
+        await asyncio.sleep(wait_s)
+        wait_s = min(2 * wait_s, BACKOFF_S[1])
+
+
+async def _recover(opened: Database) -> None:
+    if recovered := await runs.recover(opened, now=utc_now()):
+        _log.info("runs_recovered", count=recovered)

@@ -1,0 +1,123 @@
+"""The daemon's own jobs: proves that it lives, deletes what is old, tells systemd how the streams stand.
+
+Each may fail without harm. Knows no stream.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Final
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from syncd import log
+from syncd.clock import utc_now
+from syncd.config import Config
+from syncd.errors import DatabaseError, DatabaseUnavailable
+from syncd.service.systemd import Notifier
+from syncd.service.timetable import JOB_RULES
+from syncd.status import StatusReader
+from syncd.storage.postgres.database import Database
+from syncd.storage.state import retention
+
+BEAT_S: Final = 5.0
+"""The scheduler proves that it lives this often (more often if the watchdog wants it)."""
+BEAT_LOST_S: Final = 60.0
+"""After this without a beat /healthz says so."""
+CLOCK_STEP_S: Final = 30.0
+"""A wall clock that moved back by more than this against the monotonic one was set back."""
+STATUS_S: Final = 30.0
+PRUNE_S: Final = 3600.0
+HOUSE_JOBS: Final = ("beat", "prune", "tell")
+
+_log = log.get(__name__)
+
+
+class House:
+    """The jobs of one life of the service; `on_outage` hears that the database is away."""
+
+    def __init__(
+        self,
+        scheduler: AsyncIOScheduler,
+        notifier: Notifier,
+        reader: StatusReader,
+        *,
+        config: Callable[[], Config],
+        database: Callable[[], Database],
+        on_outage: Callable[[DatabaseUnavailable], None],
+        stop: asyncio.Event,
+    ) -> None:
+        self._scheduler = scheduler
+        self._notifier = notifier
+        self._reader = reader
+        self._config = config
+        self._database = database
+        self._on_outage = on_outage
+        self._stop = stop
+        self._beat_at = time.monotonic()
+
+    def keep(self) -> None:
+        """Add the jobs to the scheduler."""
+        beat_s = min(BEAT_S, (self._notifier.watchdog_s or BEAT_S * 3) / 3)
+        jobs = (self._beat, self._prune, self._tell)
+        for name, job, every_s in zip(HOUSE_JOBS, jobs, (beat_s, PRUNE_S, STATUS_S), strict=True):
+            self._scheduler.add_job(
+                job, "interval", seconds=every_s, id=name, next_run_time=utc_now() + timedelta(seconds=every_s / 20),
+                **JOB_RULES,
+            )  # fmt: skip
+
+    def is_alive(self) -> bool:
+        """Say whether the scheduler has ticked lately."""
+        return time.monotonic() - self._beat_at < BEAT_LOST_S
+
+    async def watch_clock(self, follow: Callable[[], None]) -> None:
+        """Bring jobs forward when the wall clock was set back, because the scheduler waits by it; until the end."""
+        ahead = time.time() - time.monotonic()
+        while not self._stop.is_set():
+            await asyncio.sleep(BEAT_S)
+            ahead, before = time.time() - time.monotonic(), ahead
+            if before - ahead > CLOCK_STEP_S:
+                _log.warning("clock_set_back", seconds=round(before - ahead))
+                follow()
+                for name in HOUSE_JOBS:
+                    self._scheduler.modify_job(name, next_run_time=utc_now())
+
+    async def _beat(self) -> None:
+        """Prove that the loop turns and that the scheduler ticks: this job is run by both."""
+        self._beat_at = time.monotonic()
+        self._notifier.send("WATCHDOG=1")
+
+    async def _prune(self) -> None:
+        """Delete what is older than the configuration keeps, in small statements."""
+        now, kept = utc_now(), self._config().retention
+        ages = {"runs": kept.runs_s, "rejects": kept.rejects_s, "changes": kept.changes_s, "versions": kept.history_s}
+        before = {name: now - timedelta(seconds=age_s) for name, age_s in ages.items() if age_s is not None}
+        with self._telling("prune_failed"):
+            pruned = await retention.prune(self._database(), before)
+            if any(pruned.values()):
+                _log.info(
+                    "history_pruned", runs=pruned["runs"], rejects=pruned["rejects"], changes=pruned["changes"],
+                    versions=pruned.get("versions", 0),
+                )  # fmt: skip
+
+    async def _tell(self) -> None:
+        """Tell systemd how the streams stand; this also notices a database that went away while nothing ran."""
+        with self._telling("status_failed"):
+            self._notifier.send(f"STATUS={await self._reader.line()}")
+
+    @contextlib.contextmanager
+    def _telling(self, event: str) -> Iterator[None]:
+        """Let a job fail without harm."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._stop.is_set():  # at the end the scheduler cancels its jobs, and would log each as an error
+                raise
+        except DatabaseUnavailable as error:
+            self._on_outage(error)
+        except DatabaseError as error:
+            _log.warning(event, error=str(error), hint=error.hint)
+        except Exception:  # noqa: BLE001  a bug of ours must not end the service, and must be told
+            _log.exception(event)
