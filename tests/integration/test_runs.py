@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from syncd.contract import Page, Walk
+from syncd.engine.deletions import SweepRefused
 from syncd.engine.order import Order
 from syncd.engine.syncer import Syncer
 from syncd.errors import RunFenced
@@ -42,3 +43,39 @@ async def test_a_run_that_is_declared_dead_after_its_last_page_is_not_called_ok(
     rows = await bench.fetch("SELECT run_id, outcome, error_kind, pages FROM syncd.runs ORDER BY run_id")
     assert [tuple(row) for row in rows] == [(1, "aborted", "Killed", 1), (2, "running", None, 0)]
     assert await bench.rows("cyclesoftware.stores")
+
+
+async def test_the_run_after_a_refused_listing_lists_everything_anew(bench: Bench) -> None:
+    """Its last page would be all that a resumed run asks for, and its first page would be missing for ever."""
+    kinds = registry()
+    stores = kinds["cyclesoftware"].stream("stores")
+    resumed: list[bool] = []
+    lost = False
+
+    async def in_two_pages(walk: Walk) -> AsyncIterator[Page]:
+        resumed.append(bool(walk.cursor and "pass" in walk.cursor))
+        async for page in stores.walk(walk):
+            head, rest = page.records[:1], page.records[1:]
+            if not resumed[-1]:
+                first = replace(page, records=[] if lost else head, keys=None, scope=None, whole_walk=False)
+                yield replace(first, cursor={"pass": {"page": 1}})
+            yield replace(page, records=rest, keys=None, doubt="its first page was empty" if lost else None)
+
+    streams = tuple(
+        replace(stream, walk=in_two_pages) if stream is stores else stream for stream in kinds["cyclesoftware"].streams
+    )
+    paged = {**kinds, "cyclesoftware": replace(kinds["cyclesoftware"], streams=streams)}
+    async with http_session() as http:
+        syncer = Syncer(bench.config, paged, bench.db, http, clock=bench.time.now, sleep=bench.time.sleep)
+        assert (await syncer.run("shop", "stores", Order())).outcome == "ok"
+        rows = await bench.rows("cyclesoftware.stores")
+        assert len(rows) > 1
+        lost = True
+        bench.time.pass_by(hours=1)
+        refused = await syncer.run("shop", "stores", Order())
+        assert (refused.outcome, type(refused.error)) == ("failed", SweepRefused)
+        lost = False
+        bench.time.pass_by(hours=1)
+        assert (await syncer.run("shop", "stores", Order())).outcome == "ok"
+    assert resumed == [False, False, False]
+    assert await bench.rows("cyclesoftware.stores") == rows

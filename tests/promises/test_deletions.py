@@ -495,7 +495,7 @@ async def test_a_stream_that_is_never_listed_in_full_remembers_no_keys(make_benc
     assert not await bench.fetch("SELECT FROM syncd.seen")
 
 
-async def test_what_a_stopped_listing_remembered_is_forgotten_by_one_that_fits_a_page(bench: Bench) -> None:
+async def test_keys_of_a_stopped_listing_are_dropped_by_one_that_fits_a_page(bench: Bench) -> None:
     await synced(bench, "lease.dealers")
     stop = asyncio.Event()
     bench.sandbox.faults.add("linked-pages", api="cyclis", stream="dealers", rows=15)
