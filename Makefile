@@ -34,7 +34,7 @@ LOWEST_PYTHON ?= python3.11
 
 # a database, a daemon, a page of each API, the command line: what meets every library that syncd stands on
 ON_THE_LOWEST := $(addprefix tests/,unit integration/test_migrations.py integration/test_web.py integration/test_daemon.py \
-  integration/test_embedded.py sources cli/test_commands.py cli/test_export.py)
+  integration/test_embedded.py sources cli)
 
 .PHONY: demo test check acceptance majors soak bench plans lint types lowest lock dist changelog clean
 .DEFAULT_GOAL := test

@@ -227,3 +227,35 @@ async def test_a_database_that_cannot_be_reached_that_is_not_there_or_not_migrat
         assert detail in found.failed(what)
         assert hint in found.failed(what)
         assert found.by_name["source shop"]["state"] == "ok"
+
+
+# --- The whole --------------------------------------------------------------------------------------------------------
+
+
+async def test_check_says_all_well_and_writes_no_row(shop: Bench) -> None:
+    ended = await syncd("check", "--config", shop.config_file())
+    assert ended.code == 0, ended
+    assert "ok      source shop: " in ended.out
+    assert "all well" in ended.out
+    assert not await shop.fetch("SELECT FROM syncd.runs")
+    assert await shop.fetch("SELECT FROM syncd.budgets WHERE source = 'shop' AND day_used_live > 0")
+
+
+async def test_check_tells_of_lookup_streams_without_keys(shop: Bench) -> None:
+    path = shop.config_file()
+    path.write_text(re.sub(r"^uuids = .*$", "", path.read_text(), flags=re.MULTILINE))
+    ended = await syncd("check", "--config", path)
+    assert ended.code == 0, ended
+    assert "shop.leads: is off: it has no keys to look up" in ended.out
+
+
+async def test_check_of_a_database_that_is_not_migrated_still_asks_the_upstreams(
+    shop: Bench, server: embedded.Server
+) -> None:
+    path = shop.config_file()
+    path.write_text(path.read_text().replace(shop.db_url, database_url(server, "postgres")))
+    ended = await syncd("check", "--config", path)
+    assert ended.code == 3
+    assert "failed  migrations:" in ended.out
+    assert "→ Run: syncd migrate" in ended.out
+    assert "ok      source parts: " in ended.out

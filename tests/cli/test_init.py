@@ -1,12 +1,8 @@
-"""The first hour: a configuration that is written by asking or from flags, and the words that the shell completes."""
+"""The first hour: a configuration that is written by asking or from flags."""
 
 import asyncio
-import os
 import re
-import shutil
 import stat
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -18,7 +14,6 @@ from tests.support.bench import Bench
 from tests.support.command import Ended, syncd
 from tests.support.terminal import on_terminal
 
-BASH = shutil.which("bash") or ""
 FLAGS: dict[str, tuple[str, ...]] = {
     "cyclesoftware": ("--set", "username=u"),
     "cyclis": ("--set", "base_url=https://cyclis.example.com"),
@@ -210,75 +205,3 @@ async def test_ctrl_c_while_it_asks_writes_nothing(tmp_path: Path) -> None:
         assert await terminal.ended() == 130
         assert "nothing was written" in terminal.shown
     assert names_in(tmp_path) == []
-
-
-# --- Completion -------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def with_sources(tmp_path: Path) -> Path:
-    path = tmp_path / "config.toml"
-    path.write_text(
-        '[sources.shop]\ntype = "cyclesoftware"\npassword = { env = "NOT_SET" }\n[sources.cars]\ntype = "autengo"\n'
-    )
-    return path
-
-
-def proposed(line: str, path: Path, shell: str = "bash") -> list[str]:
-    """Return what the shell would propose for the last word of a line, asked as its script asks."""
-    words = line.split(" ")
-    found = subprocess.run(
-        [sys.executable, "-m", "syncd"], capture_output=True, text=True, check=True, timeout=60,
-        env={
-            **os.environ, "_SYNCD_COMPLETE": f"{shell}_complete", "COMP_WORDS": line, "SYNCD_CONFIG": str(path),
-            "COMP_CWORD": words[-1] if shell == "fish" else str(len(words) - 1),
-        },
-    )  # fmt: skip
-    assert not found.stderr
-    return re.findall(r"^plain[,\n](\S+)", found.stdout, re.MULTILINE)
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_sources_and_streams_of_the_configuration_are_proposed(shell: str, with_sources: Path) -> None:
-    assert "shop.customers" in proposed("syncd sync shop", with_sources, shell)
-
-
-def test_commands_options_types_and_faults_are_proposed(with_sources: Path, tmp_path: Path) -> None:
-    assert proposed("syncd sy", with_sources) == ["sync"]
-    assert proposed("syncd sync --f", with_sources) == ["--full"]
-    assert proposed("syncd backfill cars.v", with_sources) == ["cars.vehicles"]
-    assert proposed("syncd cursor set shop.cust", with_sources) == ["shop.customers"]
-    assert proposed("syncd init --type c", with_sources) == ["cyclesoftware", "cyclis"]
-    assert proposed("syncd sandbox --fault gateway", with_sources) == ["gateway-504"]
-    other = tmp_path / "other.toml"
-    other.write_text('[sources.zaak]\ntype = "ghs"\n[sources.fietsen]\ntype = "cyclis"\n')
-    assert proposed("syncd callbacks reg", with_sources) == ["register"]
-    assert proposed(f"syncd callbacks register --config {other} ", with_sources) == ["fietsen"]
-    assert proposed(f"syncd verify --config {other} zaak.p", with_sources) == ["zaak.products"]
-    for wrong in ("no TOML [", "sources = 1", '[sources]\nshop = 1\n[sources.x]\ntype = "?"'):
-        other.write_text(wrong)
-        assert proposed("syncd sync sh", other) == (["shop"] if "shop" in wrong else [])
-
-
-@pytest.mark.skipif(not BASH, reason="needs bash")
-def test_the_script_for_bash_completes_in_bash(with_sources: Path, tmp_path: Path) -> None:
-    program = tmp_path / "syncd"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m syncd "$@"\n')
-    program.chmod(0o755)
-    session = (
-        "source <(syncd completion bash); COMP_WORDS=(syncd sync shop.c); COMP_CWORD=2; "
-        '_syncd_completion syncd; printf "%s\\n" "${COMPREPLY[@]}"'
-    )
-    found = subprocess.run(  # noqa: S603
-        [BASH, "--norc", "-c", session], capture_output=True, text=True, timeout=60, check=True,
-        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "SYNCD_CONFIG": str(with_sources)},
-    )  # fmt: skip
-    assert found.stdout.split() == ["shop.customers"], found
-
-
-@pytest.mark.parametrize(
-    ("shell", "fragment"), [("zsh", "#compdef syncd"), ("fish", "complete --no-files --command syncd")]
-)
-async def test_a_script_is_printed_for_other_shells_too(shell: str, fragment: str) -> None:
-    ended = await syncd("completion", shell)
-    assert (ended.code, fragment in ended.out, ended.err) == (0, True, "")

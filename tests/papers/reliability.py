@@ -50,7 +50,7 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "promises.test_crashes.test_sigterm_ends_a_command_at_a_page_boundary",
             "promises.test_crashes.test_what_changes_behind_a_resume_point_is_seen_by_the_run_that_goes_on_there",
             "promises.test_two_processes.test_of_two_syncs_of_a_stream_one_runs_and_the_other_says_who_does",
-            "cli.test_commands.test_backfill_overwrites_nothing_newer",
+            "cli.test_backfill_walks.test_backfill_overwrites_nothing_newer",
         ),
     ),
     (
@@ -97,7 +97,7 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "promises.test_lossless.test_strict_and_lenient_reading_agree",
             "promises.test_lossless.test_records_without_a_usable_key_are_rejects",
             "promises.test_lossless.test_one_key_in_several_forms_is_one_key",
-            "cli.test_commands.test_rejects_are_listed_without_contents_shown_with_them_and_replayed",
+            "cli.test_rejects.test_rejects_are_listed_without_contents_shown_with_them_and_replayed",
         ),
     ),
     (
@@ -194,8 +194,8 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
         (
             "integration.test_drift.test_drift_tells_what_changed_since_when_how_often_and_masked",
-            "cli.test_commands.test_verify_finds_and_repairs_what_was_changed_by_hand",
-            "cli.test_commands.test_verify_tells_what_is_gone_upstream_and_leaves_it_to_the_sweep",
+            "cli.test_verify.test_verify_finds_and_repairs_what_was_changed_by_hand",
+            "cli.test_verify.test_verify_tells_what_is_gone_upstream_and_leaves_it_to_the_sweep",
             "promises.test_faults.test_the_mirror_outlives_the_fault",
             "promises.test_faults.test_every_fault_of_the_sandbox_is_in_the_matrix",
             "promises.test_faults.test_every_source_meets_every_kind_of_fault_that_it_can",

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.support.bench import Time
+from tests.support.bench import Bench, Time
 
 LONGEST_S = 120.0
 
@@ -94,3 +94,26 @@ async def syncd(*words: str | Path, env: Mapping[str, str] | None = None) -> End
     """Run a command to its end."""
     async with started(*words, env=env) as running:
         return await running.ended()
+
+
+HELD_S = 3.0
+"""Latency of the sandbox that keeps a run under way while something else happens, also on a busy machine."""
+
+Say = Callable[..., Ended]
+"""Runs a command in this process: see the fixture `say` of tests/cli."""
+
+
+def asked(bench: Bench, stream: str = "customers") -> int:
+    return sum(entry.stream == stream for entry in bench.sandbox.requests)
+
+
+async def requests_reach(bench: Bench, count: int, stream: str = "customers") -> None:
+    """Wait until the sandbox has answered so many requests of a stream."""
+    await until(lambda: asked(bench, stream) >= count)
+
+
+def assert_refused(name: str, ended: Ended, code: int, fragment: str) -> None:
+    assert ended.code == code, (name, ended)
+    assert ended.err.startswith("error: "), (name, ended)
+    assert fragment in ended.err, (name, ended)
+    assert ended.out == "", (name, ended)

@@ -1,0 +1,58 @@
+"""`syncd demo`: the first sync and the demo that goes on."""
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from syncd.storage.postgres import embedded
+from tests.support.command import (
+    started,
+    syncd,
+)
+
+
+@pytest.fixture
+async def demo_dir(tmp_path: Path) -> AsyncIterator[Path]:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(embedded.stop, tmp_path / "demo" / "database")
+        yield tmp_path / "demo"
+
+
+async def test_demo_once_fills_every_table_and_its_queries_run(demo_dir: Path) -> None:
+    ended = await syncd("demo", "--once", "--customers", "60", "--data-dir", demo_dir)
+    assert ended.code == 0, ended
+    rows = {line.split()[0]: line.split()[2] for line in ended.out.splitlines() if re.match(r" \w+\.\w+ ", line)}
+    assert len(rows) == 20
+    assert "0" not in rows.values(), rows
+    reports = re.findall(r"^syncd report (\w+) --config (\S+)$", ended.out, re.MULTILINE)
+    assert len(reports) == 3
+    for name, path in reports:
+        answer = await syncd("report", name, "--format", "json", "--config", path)
+        assert answer.code == 0, answer
+        assert answer.json
+        first = str(next(iter(answer.json[0].values())))
+        assert first in ended.out, "the answer was printed too"
+
+    # it goes on, on another port than the one that is taken, until Ctrl-C
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        except OSError:
+            pass  # somebody else's: that will do
+        async with started("demo", "--customers", "30", "--data-dir", demo_dir) as running:
+            out = running.process.stdout
+            assert out
+            told = b""
+            while b"syncing on until Ctrl-C" not in told:
+                told += await asyncio.wait_for(out.readline(), 60)
+            assert re.search(rb"Status page: http://127.0.0.1:(?!8787)\d+/", told)
+            async with asyncio.timeout(10):
+                running.interrupt()
+                assert (await running.ended()).code == 0

@@ -1,0 +1,46 @@
+"""`syncd sync`: one run of each stream, a sweep, and Ctrl-C."""
+
+from tests.support.bench import Bench
+from tests.support.command import HELD_S, requests_reach, started, syncd
+
+
+async def test_sync_prints_a_line_for_each_run_and_repeats_nothing(shop: Bench) -> None:
+    path = shop.config_file()
+    first = await syncd("sync", "--config", path)
+    assert first.code == 0, first
+    assert first.row("shop.customers")[1] == "ok"
+    assert first.row("shop.customers")[3] == "250"
+    assert int(first.row("cars.models")[2]) > 0, "the models were asked for before the makes were there"
+    again = await syncd("sync", "shop.customers", "--json", "--config", path)
+    assert again.code == 0
+    assert [(run["rows_inserted"], run["rows_updated"], run["outcome"]) for run in again.json] == [(0, 0, "ok")]
+
+
+async def test_full_sweeps_and_the_breaker_asks_for_accept_deletions(shop: Bench) -> None:
+    path = shop.config_file()
+    await shop.sync("shop.customers")
+    for customer in shop.sandbox.truth("cyclesoftware", "customers")[:100]:
+        shop.sandbox.delete("cyclesoftware", "customers", customer["customer_id"])
+    refused = await syncd("sync", "shop.customers", "--full", "--config", path)
+    assert refused.code == 1
+    assert "hint: If they are really gone: syncd sync shop.customers --full --accept-deletions" in refused.err
+    accepted = await syncd("sync", "shop.customers", "--full", "--accept-deletions", "--json", "--config", path)
+    assert accepted.code == 0
+    assert accepted.json[0]["rows_deleted"] == 100
+
+
+async def test_ctrl_c_stops_at_a_page_and_loses_nothing(shop: Bench) -> None:
+    shop.sandbox.latency_s = 0.2
+    path = shop.config_file()
+    async with started("sync", "shop.customers", "--config", path) as running:
+        await requests_reach(shop, 3)
+        shop.sandbox.latency_s = HELD_S
+        running.interrupt()
+        ended = await running.ended()
+    assert ended.code == 1
+    assert ended.row("shop.customers")[1] == "aborted"
+    assert "stopped at a page boundary. The next run goes on from here." in ended.err
+    shop.sandbox.latency_s, before = 0.0, len(await shop.rows("cyclesoftware.customers"))
+    assert 0 < before < 250
+    assert (await syncd("sync", "shop.customers", "--config", path)).code == 0
+    assert len(await shop.rows("cyclesoftware.customers")) == 250
