@@ -75,7 +75,7 @@ class Page:
 class Answer:
     """One whole successful response: body inflated and size-checked; `served_at` is the server's Date header.
 
-    `members` are those of a body that is a JSON object, once somebody has split it (`records.parser.envelope`). A copy
+    `members` are those of a body that is a JSON object, once somebody has split it (`records.split.envelope`). A copy
     with another body begins without them.
     """
 

@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 
 from syncd.contract import Answer, Table
 from syncd.errors import BadPayload
-from syncd.records.parser import Parser, elements, envelope, scalar
+from syncd.records.parser import Parser
 from syncd.records.rows import Key, Row
+from syncd.records.split import elements, envelope, scalar
 from syncd.records.values import earliest_reading, latest_reading
 
 __all__ = [

@@ -1,13 +1,12 @@
-"""The fast path from JSON to values: a strict decoder for records that are exactly as documented.
+"""The strict reader: reads records that are exactly as documented, all those of a page together, and fast.
 
 One compiled decoder checks names, types, ranges and keys of a whole record at once. Whatever it does not know for sure
-it refuses, and `syncd.records` then reads that record field by field; both give the same row where both give one.
+it refuses; the lenient reader then reads that record. Both give the same row where both give one.
 """
 
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime, time, timedelta, timezone
 from functools import lru_cache
 from itertools import chain, compress, repeat
 from typing import Annotated, Any
@@ -18,9 +17,9 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 from msgspec.structs import astuple
 
 from syncd.contract import Kind, Table
-from syncd.records.instant import microseconds
 from syncd.records.rows import KEY_CHARS, Columns, Key, Note, Row
-from syncd.records.values import read, read_date, read_timestamp
+from syncd.records.values import read, read_date
+from syncd.records.values.days import ODD, Times, fitting
 
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _KEYS: dict[Kind, Any] = {Kind.BIGINT: _Int64, Kind.TEXT: Annotated[str, Meta(min_length=1, max_length=KEY_CHARS)]}
@@ -35,13 +34,11 @@ _TYPES: dict[Kind, Any] = {
     Kind.TIMESTAMP: str | None,
 }
 _REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-_ODD: Any = object()
-"""Stands for a value that is not as documented."""
 _NUL = b"\\u0000"
 """Decodes, but PostgreSQL has no place for it."""
 _NOTHING: frozenset[str] = frozenset()
 _NO_ROWS = Columns(())
-DAYS_CACHED = VALUES_CACHED = 10_000
+VALUES_CACHED = 10_000
 _new_row: Callable[[type[Row], tuple[Any, ...]], Row] = tuple.__new__  # a third of the time of Row(…)
 
 
@@ -84,7 +81,7 @@ class StrictReader:
         self._width = len(names)
         self._inherited = inherited
         self._key_at = [names.index(name) for name in table.key]
-        times = _Times(zone)
+        times = Times(zone)
         readers: dict[Kind, Callable[[Any], Any]] = {
             Kind.NUMERIC: lambda raw: _number(bytes(raw)),
             Kind.UUID: _raw(Kind.UUID),
@@ -161,8 +158,8 @@ class StrictReader:
         odd: set[int] = set()
         for place, text in self._column_texts:
             values[place] = column = [None if value is None else text(value) for value in values[place]]
-            if _ODD in column:
-                odd.update(at for at, value in enumerate(column) if value is _ODD)
+            if ODD in column:
+                odd.update(at for at, value in enumerate(column) if value is ODD)
         extras = _contradictions(values, inherited, self._fields)
         values[: len(inherited)] = inherited
         keys = [values[place] for place in self._key_at]
@@ -196,7 +193,7 @@ class StrictReader:
             for place, text in self._texts:
                 if edited[place] is not None:
                     edited[place] = text(edited[place])
-                    if edited[place] is _ODD:
+                    if edited[place] is ODD:
                         return None
             values = tuple(edited)
         extra = None
@@ -271,73 +268,17 @@ def _keys_first(table: Table) -> bool:
     return tuple(column.name for column in table.columns[: len(table.key)]) == table.key
 
 
-def _fitting(reading: tuple[Any, bool]) -> Any:
-    value, fits = reading
-    return value if fits else _ODD
-
-
 @lru_cache(VALUES_CACHED)
 def _number(text: bytes) -> Any:
-    return _fitting(read(text, Kind.NUMERIC, UTC_ZONE))
+    return fitting(read(text, Kind.NUMERIC, UTC_ZONE))
 
 
 def _raw(kind: Kind) -> Callable[[Raw], Any]:
-    return lambda raw: _fitting(read(bytes(raw), kind, UTC_ZONE))
+    return lambda raw: fitting(read(bytes(raw), kind, UTC_ZONE))
 
 
 def _date(zone: ZoneInfo) -> Callable[[str], Any]:
-    return lambda text: _fitting(read_date(text, zone))
+    return lambda text: fitting(read_date(text, zone))
 
 
-class _Times:
-    """Reads times; knows of each day whether one offset holds all through it."""
-
-    def __init__(self, zone: ZoneInfo) -> None:
-        self._zone = zone
-        self._offsets: dict[str, timezone | None] = {}
-        self._midnights: dict[str, int] = {}
-
-    def read(self, text: str) -> Any:
-        """Return an instant."""
-        if len(text) == 19 and text[4] == "-" and text[10] in " T" and text[13] == text[16] == ":":
-            try:
-                if offset := self._offset(text[:10]):
-                    return datetime.fromisoformat(text).replace(tzinfo=offset)
-            except (ValueError, OverflowError):
-                return _ODD
-        return _fitting(read_timestamp(text, self._zone))
-
-    def count(self, text: str) -> Any:
-        """Return an instant as PostgreSQL counts it; days and minutes that were seen before are not read again."""
-        midnight, minutes, seconds = text[:10], text[11:16], text[16:]
-        try:
-            if text[10] in " T":
-                return self._midnights[midnight] + _MINUTES[minutes] + _SECONDS[seconds]
-        except (KeyError, IndexError):
-            pass
-        moment = self.read(text)
-        if moment is _ODD:
-            return _ODD
-        counted = microseconds(moment)
-        if seconds in _SECONDS and minutes in _MINUTES and self._offsets.get(midnight):
-            if len(self._midnights) >= DAYS_CACHED:
-                self._midnights.clear()
-            self._midnights[midnight] = counted - _MINUTES[minutes] - _SECONDS[seconds]
-        return counted
-
-    def _offset(self, day: str) -> timezone | None:
-        """Return the offset of the zone on a day, None if the clocks are changed on it."""
-        if day not in self._offsets:
-            if len(self._offsets) >= DAYS_CACHED:
-                self._offsets.clear()
-            morning = datetime.combine(datetime.fromisoformat(day), time.min, tzinfo=self._zone)
-            offsets = {morning.utcoffset(), (morning + timedelta(days=1)).utcoffset(), (morning + NOON).utcoffset()}
-            first = offsets.pop()
-            self._offsets[day] = timezone(first) if first is not None and not offsets else None
-        return self._offsets[day]
-
-
-_MINUTES = {f"{at // 60:02d}:{at % 60:02d}": at * 60_000_000 for at in range(24 * 60)}
-_SECONDS = {f":{at:02d}": at * 1_000_000 for at in range(60)}
-NOON = timedelta(hours=12)
 UTC_ZONE = ZoneInfo("UTC")

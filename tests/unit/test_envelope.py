@@ -7,7 +7,7 @@ import pytest
 
 from syncd.contract import Answer
 from syncd.errors import BadPayload
-from syncd.records.parser import envelope
+from syncd.records.split import envelope
 
 AT = datetime(2026, 11, 28, tzinfo=UTC)
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import asyncpg
 
-from syncd.records.instant import microseconds
 from syncd.records.page import Read
 from syncd.records.rows import Columns, Key, Note, Reject, Row
+from syncd.records.values.pg_instant import microseconds
 from syncd.storage.mirror.absent import filled
 from syncd.storage.mirror.statements import BOOKKEEPING
 from syncd.storage.mirror.table_locks import lock_feed

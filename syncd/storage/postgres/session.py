@@ -6,7 +6,7 @@ from typing import Final
 
 import asyncpg
 
-from syncd.records import instant
+from syncd.records.values import pg_instant
 
 CONNECT_TIMEOUT_S: Final = 10.0
 LOCK_TIMEOUT: Final = "60s"
@@ -34,7 +34,7 @@ async def open_session(url: str) -> asyncpg.Connection:
         _tune_socket(conn)
         await conn.execute("; ".join(f"SET {name} = '{value}'" for name, value in SETTINGS.items()))
         await conn.set_type_codec(
-            "timestamptz", schema="pg_catalog", encoder=instant.written, decoder=instant.read, format="tuple"
+            "timestamptz", schema="pg_catalog", encoder=pg_instant.written, decoder=pg_instant.read, format="tuple"
         )
     except BaseException:
         conn.terminate()

@@ -1,0 +1,92 @@
+"""Splits JSON into its parts, each as sent: an answer into members, an array into elements.
+
+Knows no table. Text that is no sound JSON is mended first, if that is possible.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from syncd.contract import Answer
+from syncd.errors import BadPayload
+from syncd.records.values import mended
+
+OBJECT = msgspec.json.Decoder(dict[str, Raw])
+ARRAY = msgspec.json.Decoder(list[Raw])
+
+
+def envelope(sent: Answer | bytes) -> dict[str, bytes]:
+    """Split a JSON object into its members, each as sent. Raises BadPayload if it is no JSON object.
+
+    An answer keeps its members, because they are asked for twice: by who looks for an error in it, and by the walk.
+    """
+    if isinstance(sent, bytes):
+        return _members(sent)
+    if not sent.members:
+        sent.members.update(_members(sent.body))
+    return dict(sent.members)
+
+
+def _members(body: bytes) -> dict[str, bytes]:
+    try:
+        return {name: bytes(raw) for name, raw in decoded(OBJECT, body).items()}
+    except (msgspec.MsgspecError, RecursionError):
+        raise BadPayload(f"expected a JSON object, got {kind_of(body)}") from None
+
+
+class Elements(list[bytes]):
+    """The elements of a JSON array, with the array itself: to decode them together it need not be joined again."""
+
+    def __init__(self, found: Iterable[Raw], array: bytes) -> None:
+        super().__init__(map(bytes, found))
+        self.array = array
+
+
+def elements(raw: bytes | None, name: str) -> Elements:
+    """Split a JSON array into its elements, each as sent; `name` is the array's, for the error.
+
+    Raises BadPayload if it is missing or no array.
+    """
+    try:
+        return Elements(*sound(ARRAY, raw or b""))
+    except (msgspec.MsgspecError, RecursionError):
+        got = "nothing" if raw is None else kind_of(raw)
+        raise BadPayload(f"expected an array in `{name}`, got {got}") from None
+
+
+def sound(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> tuple[Any, bytes]:
+    """Decode one level of JSON; text that is unsound (NaN, lone surrogates, bad UTF-8) is mended first.
+
+    Also return the text that was decoded.
+    """
+    try:
+        if not body.isascii():
+            body.decode()
+        return decoder.decode(body), body
+    except (UnicodeDecodeError, msgspec.MsgspecError):
+        body = mended(body)
+        return decoder.decode(body), body
+
+
+def decoded(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
+    """Decode one level of JSON, mended first where it is unsound."""
+    return sound(decoder, body)[0]
+
+
+def scalar(raw: bytes | None) -> Any:
+    """Read a small value of an envelope (a number, a text, null); None if it is missing or unreadable."""
+    try:
+        return msgspec.json.decode(raw or b"null")
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def kind_of(body: bytes) -> str:
+    """Say in words what a text is that should have been other JSON, without showing its content."""
+    start = body.lstrip()[:1]
+    if not start:
+        return "an empty body"
+    names = {b"<": "HTML or XML", b"[": "an array", b"{": "an object, or a broken one", b'"': "a text", b"n": "null"}
+    return names.get(start, "something else")
