@@ -60,7 +60,7 @@ majors: $(READY)
 
 soak: $(READY)
 	@$(RUN) tests.promises.soak --minutes $(MINUTES) --seed $(SEED)
-	@SYNCD_MODEL_EXAMPLES=5000 $(RUN) pytest -q tests/promises/test_model.py
+	@SYNCD_MODEL_EXAMPLES=5000 $(RUN) pytest -q --timeout 0 tests/promises/test_model.py
 
 bench: $(READY)
 	@$(RUN) bench $(ARGS)

@@ -246,7 +246,9 @@ async def test_what_was_vendored_is_what_was_published(site: Site) -> None:
 ACCOUNTS = 1000
 
 
-async def test_a_thousand_accounts_are_listed_problems_first_and_quickly(make_bench: MakeBench) -> None:
+@pytest.fixture
+async def many(make_bench: MakeBench) -> Bench:
+    """A bench with a thousand accounts that have run for hours; every hundredth one fails now."""
     extra = "".join(
         f'[sources.dealer{number:04}]\ntype = "cyclis"\nbase_url = "https://cyclis.example"\napi_token = "t{number}"\n'
         for number in range(ACCOUNTS)
@@ -263,10 +265,12 @@ async def test_a_thousand_accounts_are_listed_problems_first_and_quickly(make_be
         bench.time.now(),
     )
     await bench.fetch("ANALYZE syncd.runs")
-    async with serving(reader_of(bench)) as site:
-        began_at = time.monotonic()
+    return bench
+
+
+async def test_a_thousand_accounts_are_listed_problems_first(many: Bench) -> None:
+    async with serving(reader_of(many)) as site:
         found = await page(site, "")
-        took_s = time.monotonic() - began_at
         assert f"10 of {4 * ACCOUNTS + 19:,} streams need a look" in found.words
         problems = [attrs["id"] for attrs in found.all("li") if str(attrs.get("id", "")).startswith("p-")]
         assert problems == [f"p-dealer{number:04}.orders" for number in range(7, ACCOUNTS, 100)]
@@ -278,6 +282,14 @@ async def test_a_thousand_accounts_are_listed_problems_first_and_quickly(make_be
         assert "1 of 4,019 streams are fresh with “DEALER0123.”" in found.words
         assert "/streams/dealer0123/orders" in [attrs["href"] for attrs in found.all("a")]
         assert "No stream matches" in (await page(site, "?q=nothing+of+the+kind")).words
+
+
+@pytest.mark.acceptance
+async def test_a_thousand_accounts_are_listed_quickly(many: Bench) -> None:
+    async with serving(reader_of(many)) as site:
+        began_at = time.monotonic()
+        await page(site, "")
+        took_s = time.monotonic() - began_at
         again_at = time.monotonic()
         for _ in range(20):
             await site.get("")

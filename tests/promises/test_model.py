@@ -261,6 +261,7 @@ TABLES = (
 )  # fmt: skip
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("selector", STREAMS)
 async def test_the_mirror_ends_as_the_truth(db: Database, db_url: str, tmp_path: Path, selector: str) -> None:
     loop = asyncio.get_running_loop()
