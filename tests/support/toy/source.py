@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
-from syncd.config import secret_option
 from syncd.contract import (
     BIGINT,
     TEXT,
@@ -22,8 +21,9 @@ from syncd.contract import (
     Walk,
     column,
 )
+from syncd.contract.errors import BadPayload, NotFound
+from syncd.contract.options import secret_option
 from syncd.contract.toolkit import fault_text
-from syncd.errors import BadPayload, NotFound
 from syncd.records.readers import elements, envelope, members, scalar
 
 API_KEY = secret_option("api_key", "the key of the club")
