@@ -9,6 +9,7 @@
 #   make soak              at random what the tests do one by one, and 5,000 examples of the model; MINUTES=20 SEED=1
 #   make bench             what syncd costs, beside a floor and dlt (docs/performance.md); ARGS="loads --size 20000"
 #   make plans             how the cookbook's questions are answered on 1,000,000 rows; ARGS="--rows 100000"
+#   make docs              the documentation as a site in build/docs; a link that leads nowhere fails
 #   make lint types        style, import contracts, types
 #   make lowest            a part of the suite with the oldest libraries that pyproject.toml admits
 #   make lock              pin the dependencies of pyproject.toml anew; ARGS=--upgrade for newer ones
@@ -67,6 +68,10 @@ bench: $(READY)
 
 plans: $(READY)
 	@$(RUN) tests.papers.plans $(ARGS)
+
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet
+	@echo "built build/docs; to read it: python3 -m http.server --bind 127.0.0.1 --directory build/docs 8000"
 
 lint: $(READY)
 	@$(RUN) ruff check --quiet .

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from syncd import cli
-from syncd.cli.options import Command, Group
+from syncd.cli.options import Command
 
 PAGE = Path(__file__).parents[2] / "docs" / "commands.md"
 INTRODUCTION = """\
@@ -28,11 +28,18 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 
 
 def _below(name: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
-    for word, command in group.commands.items():
+    for word, command in children(group).items():
         if isinstance(command, click.Group):
             yield from _below(f"{name} {word}", command)
         else:
             yield f"{name} {word}", command
+
+
+def children(group: click.Group) -> dict[str, click.Command]:
+    """Return the commands of a group by their names, in the order of its help."""
+    context = click.Context(group)
+    found = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
 
 
 def page() -> str:
@@ -55,13 +62,9 @@ def _section(name: str, command: click.Command) -> str:
     ]
     rows = [(f"{names} {metavar}".strip(), says) for names, metavar, says in options]
     parts = [f"## {name}\n\n```text\n{usage}\n```\n\n{words}\n", _table(("option", "does"), rows)]
-    if isinstance(command, Command | Group) and (examples := _examples(command)):
-        parts.append("Examples:\n\n" + _table(("command", "does"), examples))
+    if isinstance(command, Command) and command.examples:
+        parts.append("Examples:\n\n" + _table(("command", "does"), command.examples))
     return "\n".join(parts)
-
-
-def _examples(command: Command | Group) -> Sequence[tuple[str, str]]:
-    return command.lists[0][1] if isinstance(command, Group) else command.examples
 
 
 def _metavar(option: click.Option, context: click.Context) -> str:

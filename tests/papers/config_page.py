@@ -24,8 +24,8 @@ This page is written by `python -m tests.papers.config_page` from declared optio
 CI fails if it is not current. Do not edit it.
 
 The configuration is one TOML file. syncd looks for it at `--config`, then `$SYNCD_CONFIG`, `./config.toml` and
-`/etc/syncd/config.toml`. An unknown key is an error that names the nearest known key. `syncd check` names every problem.
-A relative path counts from the directory of the file.
+`/etc/syncd/config.toml`. An unknown key is an error that names the nearest known key.
+`syncd check` names every problem. A relative path counts from the directory of the file.
 
 A *duration* is `"30s"`, `"5m"`, `"6h"`, `"7d"` or `"1h30m"`. A *secret* is one of these:
 

@@ -68,7 +68,9 @@ CI fails if it is not current. Do not edit it. [schema.html](schema.html) is the
 - **`reporting`** is for people and BI tools: views without bookkeeping and tombstones. Start here.
   `reporting.customers_as_of('2026-10-01')` and the like answer what a view of versions (`*_history`) held then.
 - **A schema for each type of source** holds the mirror: one table for each stream, every field of the vendor under its
-  own name in snake_case. [docs/sources](sources) tells how each stream moves and what is odd about it.
+  own name in snake_case. A page for each API tells how its streams move and what is odd about them:
+  [CycleSoftware](sources/cyclesoftware.md), [Cyclis](sources/cyclis.md), [Autengo](sources/autengo.md),
+  [GHS Automotive](sources/ghs.md).
 - **`history`** holds the old versions of rows, of streams that keep them ([how it works](history.md)): for each table
   of the mirror one named `<schema>_<table>`, with its columns but `_first_seen_at`, `_changed_at` and `_hash`, and with
   `valid_from` and `valid_to` instead.
