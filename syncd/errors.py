@@ -4,10 +4,11 @@
     ├── UsageError                 wrong words on the command line                         exit 2
     ├── ConfigError                wrong configuration                                     exit 2
     ├── DatabaseError              the database refused or is in a wrong state             exit 3
-    │   ├── DatabaseBusy           a lock, or time for a statement, was not to be had       exit 3
+    │   ├── DatabaseBusy           a lock, or time for a statement, could not be had       exit 3
     │   └── DatabaseUnavailable    the database cannot be reached                          exit 3
     ├── LockHeld                   another run of the stream is under way                  exit 1
     ├── RunFenced                  another process took the stream over from this run      exit 1
+    ├── Defect                     syncd itself is wrong: an error that nobody foresaw      exit 1
     └── UpstreamError              an upstream did not give what was asked for             exit 1
         ├── Unreachable            no whole answer came: connect, TLS, reset, timeout, truncated, 5xx, 504
         ├── Throttled              the budget is spent: 429, or a window of ours that stays shut too long
@@ -20,6 +21,7 @@
 No message ever holds a secret, a query string or a record's content.
 """
 
+from pathlib import Path
 from typing import Self
 
 
@@ -63,7 +65,7 @@ class DatabaseError(SyncdError):
 
 
 class DatabaseBusy(DatabaseError):
-    """A lock, or the time for a statement, was not to be had; of a run, only that run fails."""
+    """A lock could not be taken in time, or a statement took too long. Only the run that asked for it fails."""
 
 
 class DatabaseUnavailable(DatabaseError):
@@ -76,6 +78,23 @@ class LockHeld(SyncdError):
 
 class RunFenced(SyncdError):
     """Another process declared this run dead and took its stream over; nothing more may be committed."""
+
+
+class Defect(SyncdError):
+    """An error that nobody foresaw, so a defect of syncd itself. It costs one run or one command.
+
+    Only the kind of the error and the place in the code are told: its own text may hold data.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        place = error.__traceback__
+        while place and place.tb_next:
+            place = place.tb_next
+        where = f", in {Path(place.tb_frame.f_code.co_filename).name} line {place.tb_lineno}" if place else ""
+        super().__init__(
+            f"syncd has a defect: {type(error).__name__}{where}",
+            hint="Nothing half-done was committed. Please report it with the log; SYNCD_DEBUG=1 shows the traceback.",
+        )
 
 
 class UpstreamError(SyncdError):

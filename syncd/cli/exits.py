@@ -4,12 +4,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
-from syncd.errors import SyncdError, UsageError
+from syncd.errors import Defect, SyncdError, UsageError
 
 STOPPED = 130
 """Exit code of a command that Ctrl-C ended at once, as shells know it (128 + SIGINT)."""
@@ -49,14 +48,7 @@ def foreseen(error: BaseException) -> SyncdError:
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         return UsageError(error.format_message(), hint=f"{context.command_path if context else 'syncd'} --help")
-    place = error.__traceback__
-    while place and place.tb_next:
-        place = place.tb_next
-    where = f" at {Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno}" if place else ""
-    return SyncdError(
-        f"internal error: {type(error).__name__}{where}",
-        hint="Nothing half-done was committed. Please report it; SYNCD_DEBUG=1 shows the traceback.",
-    )
+    return Defect(error)
 
 
 def _show_traceback() -> None:

@@ -22,7 +22,7 @@ from syncd.engine.plan import Ending, Listing, Plan, may_be_first_load, plan_pas
 from syncd.engine.prefetch import PageReader, fetch_ahead
 from syncd.engine.route import Pass, Route
 from syncd.engine.seen import seen_keys
-from syncd.errors import DatabaseBusy, DatabaseError, RunFenced, ScopeMissing, SyncdError, Throttled
+from syncd.errors import DatabaseBusy, DatabaseError, Defect, RunFenced, ScopeMissing, SyncdError, Throttled
 from syncd.storage.mirror import listing
 from syncd.storage.mirror.turns import Turns
 from syncd.storage.postgres.locks import to_the_end
@@ -64,7 +64,7 @@ async def run_stream(route: Route, order: Order) -> Result:
     except Exception as error:  # noqa: BLE001  a bug of ours must end this run only, and be told
         _log.exception("run_crashed", source=source, stream=stream)
         result.outcome = "failed"
-        result.error = SyncdError(f"internal error: {type(error).__name__}", hint="Please report it with the log.")
+        result.error = Defect(error)
     finally:
         result.spent = upstream.spent
         with contextlib.suppress(DatabaseError):

@@ -143,7 +143,7 @@ async def test_a_failing_source_holds_up_no_other_and_each_reason_is_told_once(s
     assert "shop-pass" not in ended.err + ended.out
 
 
-async def test_an_internal_error_shows_its_place_but_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_defect_of_syncd_shows_its_kind_and_place_but_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = exits.foreseen(ExceptionGroup("x", [ExceptionGroup("y", [ValueError("jan@example.com")])]))
-    assert str(shown) == "internal error: ValueError"
+    assert str(shown) == "syncd has a defect: ValueError"
     assert "jan@example.com" not in str(shown) + shown.hint

@@ -119,7 +119,7 @@ class Processes:
             text = said.read().decode(errors="replace")[-6000:]
         self.tally.did(f"end   {name}: {code}")
         self.tally.ends[f"{words[0]}: {code}"] += 1
-        for sign in ("Traceback", "internal error", "run_crashed", "never retrieved"):
+        for sign in ("Traceback", "has a defect", "run_crashed", "never retrieved"):
             if sign in text:
                 raise WrongError(f"{name} says {sign!r}:\n{text}")
         return code, text

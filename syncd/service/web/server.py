@@ -88,7 +88,7 @@ async def _guarded(request: web.Request, handler: _Handler) -> web.StreamRespons
         raise
     except Exception:  # noqa: BLE001  a bug of ours: no traceback reaches the reader
         _log.exception("page_failed", path=request.path)
-        response = web.Response(status=500, text="internal error: see the log of syncd\n")
+        response = web.Response(status=500, text="syncd could not make this page, because of a defect. See its log.\n")
     response.headers.update(HEADERS)
     if request.path.startswith("/static/"):
         response.headers["Cache-Control"] = STATIC_CACHE
