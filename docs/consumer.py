@@ -1,9 +1,10 @@
 """Follows a mirror without polling its tables.
 
-    python consumer.py postgresql://reader@host/mirror place.txt
+    python consumer.py postgresql://reader@host/mirror place.txt [TABLE…]
 
 Prints a line of JSON for each change; put your own work into `handle`. The file holds the number of the last change
-that was handled. Whenever this ends, it goes on from there: a change may come twice, but it is never passed over.
+that was handled. Whenever this ends, it goes on from there: a change may come twice, but none is skipped.
+Name the tables that you follow (`autengo.vehicles`): the first start reads them, also those that have no change yet.
 Needs asyncpg and a role that may read.
 """
 
@@ -20,8 +21,8 @@ PATIENCE_S = 60.0
 """A notification is a hint: one that was sent while nobody listened is not sent again."""
 
 
-async def follow(url: str, place: Path) -> None:
-    """Handle every change that is told of from now on, for ever."""
+async def follow(url: str, place: Path, tables: list[str]) -> None:
+    """Handle every change from now on, for ever; read the tables first where no place is known yet."""
     conn = await asyncpg.connect(url)
     news = asyncio.Event()
     await conn.add_listener("syncd_changes", lambda *_: news.set())
@@ -31,7 +32,7 @@ async def follow(url: str, place: Path) -> None:
     else:
         # in this order: what changes while the tables are read is handled once more afterwards
         last = await conn.fetchval("SELECT coalesce(max(id), 0) FROM syncd.changes")
-        await begin(conn)
+        await begin(conn, tables)
         remember(place, last)
     while True:
         news.clear()
@@ -44,9 +45,10 @@ async def follow(url: str, place: Path) -> None:
             await asyncio.wait_for(news.wait(), PATIENCE_S)
 
 
-async def begin(conn: asyncpg.Connection) -> None:
-    """Read the tables as they are now, which no change will tell of."""
-    for (table,) in await conn.fetch("SELECT DISTINCT table_name FROM syncd.changes"):
+async def begin(conn: asyncpg.Connection, tables: list[str]) -> None:
+    """Read the tables as they are now: the feed does not report the rows that are there already."""
+    fed = [table for (table,) in await conn.fetch("SELECT DISTINCT table_name FROM syncd.changes")]
+    for table in dict.fromkeys([*tables, *fed]):
         rows = await conn.fetchval(f"SELECT count(*) FROM {table} WHERE _deleted_at IS NULL")
         say({"table": table, "operation": "begin", "rows": rows})
 
@@ -79,8 +81,12 @@ def say(what: object) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(follow(sys.argv[1], Path(sys.argv[2])))
+        asyncio.run(follow(sys.argv[1], Path(sys.argv[2]), sys.argv[3:]))
     except asyncpg.NoDataFoundError as error:
         sys.exit(f"{error}\n{error.hint} To do so, remove {sys.argv[2]} and start again.")
     except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError) as error:
         sys.exit(f"the database is away: {error}; start again, nothing is lost")
+    except asyncpg.PostgresError as error:
+        sys.exit(
+            f"the database refuses this: {error}; does the role exist, and may it read schema syncd and the tables?"
+        )

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -307,9 +308,9 @@ class Follower:
 
 
 @asynccontextmanager
-async def following(bench: Bench, place: Path) -> AsyncIterator[Follower]:
+async def following(bench: Bench, place: Path, *tables: str, url: str | None = None) -> AsyncIterator[Follower]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(CONSUMER), bench.db_url, str(place),
+        sys.executable, str(CONSUMER), url or bench.db_url, str(place), *tables,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
@@ -379,3 +380,23 @@ async def test_the_example_begins_with_the_tables_and_says_when_it_must_begin_an
     assert b"no longer kept" in said
     assert f"remove {place} and start again" in said.decode()
     assert b"Traceback" not in said
+
+
+async def test_the_example_begins_with_a_table_that_has_no_change_yet(make_bench: MakeBench, tmp_path: Path) -> None:
+    bench = await make_bench(**SIZES)
+    assert (await bench.sync("shop.customers")).outcome == "ok"
+    assert await bench.fetch("SELECT 1 FROM syncd.changes") == []
+    async with following(bench, tmp_path / "place.txt", CUSTOMERS) as follower:
+        said = await follower.line()
+    assert said["table"] == CUSTOMERS
+    assert said["rows"] > 0
+
+
+async def test_the_example_says_in_a_sentence_that_a_role_is_missing(make_bench: MakeBench, tmp_path: Path) -> None:
+    bench = await make_bench(**SIZES)
+    url = re.sub(r"(?<=//)[^/@]*@", "nobody_here@", bench.db_url)
+    assert "nobody_here" in url
+    async with following(bench, tmp_path / "place.txt", url=url) as follower:
+        _, said = await asyncio.wait_for(follower.process.communicate(), LONGEST_S)
+    assert b"Traceback" not in said
+    assert b"the database refuses this" in said

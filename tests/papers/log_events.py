@@ -25,12 +25,12 @@ INTRODUCTION = """\
 This page is written by `python -m tests.papers.log_events` from the code itself.
 CI fails if it is not current. Do not edit it: what an event means stands in `syncd/events.py`.
 
-syncd logs to stderr, one event a line: as JSON under systemd and in pipes, for the eye on a terminal (`[log]` in the
-configuration sets format and level). An event's name never varies; all that does is in its fields. `timestamp` (UTC),
-`level`, `logger` and `event` are on every line. No line holds a secret, a query string or a record's content: texts
-that are secret, values under telling names and what looks like a credential become `***`.
+syncd logs to stderr, one event on each line. Under systemd and in pipes a line is JSON. On a terminal it is text for
+people. `[log]` in the configuration sets format and level. The name of an event never varies; what varies is in its
+fields. `timestamp` (UTC), `level`, `logger` and `event` are on every line. No line holds a secret, a query string or
+the content of a record: secrets, values under names such as `password`, and what looks like a credential become `***`.
 
-Every run ends with one `run_finished`. An outage makes two lines, one when it begins and one when it is over.
+Every run logs one `run_finished`. An outage logs one line when it begins and one when it is over.
 
 ```sh
 journalctl -u syncd -o cat -g '"level":"(warning|error)"'                    # what went wrong
@@ -38,8 +38,8 @@ journalctl -u syncd -o cat -S today | jq -c 'select(.event == "run_finished" and
 journalctl -u syncd -o cat -f | jq -r 'select(.event == "run_finished") | [.source, .stream, .outcome, .seen] | @tsv'
 ```
 
-Libraries speak from `warning` up, under their own logger (`aiohttp…`, `apscheduler…`, `asyncio`); their events are
-sentences.
+Lines of libraries are logged from level `warning` up, with the library's logger (`aiohttp…`, `apscheduler…`,
+`asyncio`). Their event is a sentence.
 
 """
 
