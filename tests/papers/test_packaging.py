@@ -164,3 +164,10 @@ def test_the_hooks_before_a_commit_are_valid_and_local() -> None:
     hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     assert [repo["repo"] for repo in hooks] == ["local"], "a hook from elsewhere needs a network"
     assert {hook["id"] for hook in hooks[0]["hooks"]} >= {"ruff", "ruff-format", "imports", "types"}
+
+
+def test_what_the_makefile_runs_is_there() -> None:
+    lists = re.findall(r"\$\(addprefix tests/,([^)]+)\)", (ROOT / "Makefile").read_text())
+    assert len(lists) == 2
+    named = [path for each in lists for path in each.replace("\\\n", " ").split()]
+    assert [path for path in named if not (ROOT / "tests" / path).exists()] == []
