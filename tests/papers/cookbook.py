@@ -33,15 +33,16 @@ INTRODUCTION = """\
 This page is written by `python -m tests.papers.cookbook` from `syncd/cookbook/*.sql`.
 CI fails if it is not current. Do not edit it.
 
-Every query stands on schema `reporting` ([what is in it](schema.md)); paste it into psql or a BI tool, or let syncd
-answer: `syncd report` lists the questions, `syncd report stock_by_store` answers one, `--format csv`, `json` or
-`parquet` makes a file of it.
+Every query reads schema `reporting` ([what is in it](schema.md)). Paste it into psql or a BI tool, or let syncd answer:
+`syncd report` lists the questions, and `syncd report stock_by_store` answers one. `--format csv`, `json` or `parquet`
+writes a file.
 
-The answers below are those on the seed of the simulated upstreams, with 22 November 2026, 9:00 UTC, as now; questions
-about the past need `history = true` ([how it works](history.md)), and see what syncd saw since 14 September. The tests
-compare them with what the simulated upstreams hold, computed in Python without any SQL (`tests/answers.py`). Ages and
-ranges such as “the last twelve months” count from `reporting.now()`: that is now, unless the session says
-`SET reporting.now = '2026-06-30'`. With several accounts of one type add `source` to a query where it matters.
+The answers below come from the simulated upstreams, at 22 November 2026, 9:00 UTC. Questions about the past need
+`history = true` ([how it works](history.md)); here the history begins on 14 September. The tests compute every answer
+from the simulated upstreams in Python, without SQL, and compare.
+
+Ages and ranges such as “the last twelve months” count from `reporting.now()`. That is now, unless the session says
+`SET reporting.now = '2026-06-30'`. With several accounts of one type, add `source` to a query where it matters.
 """
 
 

@@ -204,27 +204,31 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )
 
 MATRIX_TEXT = """\
-Each misbehaviour strikes each stream named, once and then for good, in a live run and, where that differs, in a sweep.
-*Once* and *lasting* tell how such a run may end. `ok` means that it coped, by asking again or because nothing was
-amiss: the mirror then equals the upstream at once, but for an odd row, which is mirrored as odd as it was sent, and for
-what changed upstream after it was read. `failed` and `throttled` mean that it said so and left the rest to the next
-run. Nothing alive is buried meanwhile, but where the last column says so: there the upstream's lie cannot be told from
-a deletion, and the row is raised as soon as it is sent again. When the fault is over, one clean run leaves no
-difference.
+Each fault happens in each stream named, once and then lastingly, in a live run and, where that differs, in a sweep.
+*Once* and *lasting* say how such a run may end:
+
+- `ok`: the run coped, by asking again or because the fault did no harm. The mirror then equals the upstream, except for
+  what changed upstream after it was read. An odd row is mirrored as sent.
+- `failed` and `throttled`: the run reported the fault and left the rest to the next run.
+
+No row that is alive is buried meanwhile, unless the last column says so: there the upstream's wrong answer looks
+exactly like a deletion, and the row returns as soon as it is sent again. When the fault is over, one clean run
+leaves no difference.
 """
 
 CRASH_TEXT = """\
-`kill -9` of a real `syncd sync`, in the middle of a pass that changes and adds rows. Afterwards the mirror shows a
-start of the list, page by page; the run's counts and its cursor say the same; the next run marks the dead one
-`aborted`, goes on and ends `ok`; no row is counted twice.
+A real `syncd sync` is ended by `kill -9`, in the middle of a pass that changes and adds rows. Afterwards the mirror
+holds whole pages from the start of the list. The run's counts and its cursor agree with them. The next run marks
+the dead one `aborted`, goes on and ends `ok`. No row is counted twice.
 """
 
 
 SOAK_TEXT = """\
-`make soak MINUTES=20 SEED=1` lets everything happen at random: real `syncd` processes sync, sweep, backfill and serve
-while the sandbox changes and misbehaves; processes and PostgreSQL (fsync on) are killed. Every half a minute all rests:
-a clean sync and a full one, both accepting deletions, must end with 0, the whole mirror must equal the truth, and runs,
-counts, cursors and remembered keys must add up. The first difference ends it with the seed and the last 60 deeds.
+`make soak MINUTES=20 SEED=1` does all of this at random. Real `syncd` processes sync, sweep, backfill and serve
+while the sandbox changes and misbehaves. Processes and PostgreSQL (fsync on) are killed. Every half minute
+everything rests: a clean sync and a full one, both accepting deletions, must end with 0. Then the whole mirror must
+equal the truth, and runs, counts, cursors and seen keys must add up. The first difference ends the soak, with the
+seed and the last 60 actions.
 """
 
 

@@ -19,6 +19,14 @@ LINK = re.compile(r"(\]\()(?!https?:|#|mailto:)([^)#\s]+)((?:#[^)]*)?\))")
 NOT_FILES = (".md",)
 
 
+def on_config(config: Any) -> Any:
+    """List the page of every API under "Sources": a fifth one needs no line in mkdocs.yml."""
+    [reference] = (entry["Reference"] for entry in config.nav if "Reference" in entry)
+    [sources] = (entry for entry in reference if "Sources" in entry)
+    sources["Sources"] = [f"sources/{page.name}" for page in sorted((ROOT / "docs" / "sources").glob("*.md"))]
+    return config
+
+
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages and files from outside of docs/ that papers link to."""
     for origin, place in PAGES.items():

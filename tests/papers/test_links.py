@@ -32,6 +32,20 @@ def test_links_are_found_and_wrong_ones_are_seen(tmp_path: Path) -> None:
     assert [link for link in links(paper) if leads_nowhere(paper, link)] == ["gone.md", "#two-words"]
 
 
+NAMED = re.compile(r"`((?:\w+/)*\w+\.py)(?:: (\w+))?`")
+"""Code that a page names: `engine/run.py: run_stream`, from the package or from the top of the repository."""
+
+
+@pytest.mark.parametrize("name", ["architecture", "budgets", "deletions"])
+def test_the_code_that_a_page_explains_is_there(name: str) -> None:
+    named = NAMED.findall((ROOT / "docs" / f"{name}.md").read_text())
+    assert named
+    for path, definition in named:
+        [file] = [found for found in (ROOT / "syncd" / path, ROOT / path) if found.is_file()] or [None]
+        assert file is not None, f"there is no {path}"
+        assert re.search(rf"\b(def|class) {definition}", file.read_text()), f"{path} has no {definition}"
+
+
 def test_every_decision_stands_in_the_index_with_its_title() -> None:
     folder = ROOT / "docs" / "decisions"
     index = (folder / "index.md").read_text()
