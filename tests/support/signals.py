@@ -12,6 +12,7 @@ def _pass(_: int, __: FrameType | None) -> None:
 
 def _end(_: int, __: FrameType | None) -> None:
     """End the run as Ctrl-C does: fixtures are torn down, and with them servers and other children."""
+    signal.signal(signal.SIGTERM, _pass)  # a second one, as `timeout` sends to the whole group, must not cut this short
     raise KeyboardInterrupt
 
 
