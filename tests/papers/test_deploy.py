@@ -209,7 +209,7 @@ def test_the_container_is_built_from_what_it_needs(tmp_path: Path) -> None:
     ]  # fmt: skip
     for name in copied:
         source = ROOT / name
-        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / source.name)
     options = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation")
     built = run(sys.executable, "-m", "pip", "wheel", *options, "-w", tmp_path / "out", tmp_path)
     assert built.returncode == 0, built.stderr
