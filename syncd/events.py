@@ -26,6 +26,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "database_lost": "The database cannot be reached. No runs start until it is back. Logged once per outage.",
     "database_recovered": "The database answers again after `down_s` seconds. Missed runs start now.",
     "history_pruned": "Runs, rejects, changes and row versions older than `[retention]` allows were deleted.",
+    "host_refused": "The status page was asked for under a name that it does not answer to. Logged at most once a "
+    "minute; `count` is the number of such requests since the last line.",
     "notify_failed": "A message to the service manager was lost. This is harmless unless it keeps happening.",
     "page_failed": "A page of the web server failed because of a bug in syncd. The visitor saw an error page. Please "
     "report the bug.",

@@ -19,6 +19,33 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
+def host_of(authority: str) -> str | None:
+    """Return the host of "host", "host:port" or "[v6]:port", in lower case and without a last dot; None for no host.
+
+    An address comes out in its shortest form, an IPv4 address within IPv6 as IPv4.
+    """
+    match = re.fullmatch(r"(?:\[(?P<v6>[\w.:%-]+)\]|(?P<name>[\w.-]+))(?::[0-9]{0,5})?", authority, re.ASCII)
+    if not match:
+        return None
+    try:
+        address = ipaddress.ip_address(match["v6"] or match["name"])
+    except ValueError:
+        return None if match["v6"] else match["name"].lower().removesuffix(".") or None
+    return str((address.version == 6 and address.ipv4_mapped) or address)
+
+
+def parse_host(text: str) -> str:
+    """Check a name or an address by which a browser may ask for the status page; "*" is any."""
+    if text == "*":
+        return text
+    is_bare_v6 = text.count(":") > 1 and not text.startswith("[")
+    host = host_of(f"[{text}]" if is_bare_v6 else text)
+    has_port = not is_bare_v6 and re.search(r":[0-9]*$", text.rpartition("]")[2])
+    if host is None or has_port:
+        raise ValueError(f'expected a name or address without port, such as "syncd.example.com", found text {text!r}')
+    return host
+
+
 def parse_base_url(text: str) -> str:
     """Check the address of an upstream and drop its last slash."""
     parts, host = _split(text)

@@ -9,10 +9,11 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from syncd.config.address import parse_base_url, parse_database_url, parse_listen
+from syncd.config.address import parse_base_url, parse_database_url, parse_host, parse_listen
 from syncd.config.crontab import parse_cron
 from syncd.config.duration import format_duration
 from syncd.config.model import (
@@ -154,6 +155,9 @@ def _http(table: TomlTable) -> tuple[Http | None, Http | None]:
     callbacks: Http | None = CALLBACK_LISTEN
     status_page = table.take("listen", _listen, status_page)
     callbacks = table.take("callback_listen", _listen, callbacks)
+    hosts = table.take("hosts", list_of(lambda value: parse_host(text(value))), Http.hosts)
+    if status_page is not None:
+        status_page = replace(status_page, hosts=hosts)
     table.close()
     return status_page, callbacks
 

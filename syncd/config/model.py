@@ -90,10 +90,14 @@ class DatabaseConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Http:
-    """Where something listens, by default the status page; port 0 is any free one."""
+    """Where something listens, by default the status page; port 0 is any free one.
+
+    `hosts` are names that the status page answers to beside its own and those of loopback; "*" stands for any.
+    """
 
     host: str = "127.0.0.1"  # DESIGN section 7
     port: int = 8787
+    hosts: tuple[str, ...] = ()
 
 
 CALLBACK_LISTEN: Final = Http(port=8789)

@@ -338,6 +338,13 @@ def test_listen_is_a_host_and_a_port_or_off(load_text: Load, listen: str, expect
     assert load_text(f'[http]\nlisten = "{listen}"\n{SHOP_WITH_PASSWORD}').http == expected
 
 
+def test_hosts_are_names_in_one_spelling(load_text: Load) -> None:
+    http = load_text(
+        f'[http]\nhosts = ["Sync.Example.com.", "[FD00::0005]", "*", "10.0.0.1"]\n{SHOP_WITH_PASSWORD}'
+    ).http
+    assert http == Http(hosts=("sync.example.com", "fd00::5", "*", "10.0.0.1"))
+
+
 @pytest.mark.parametrize(
     ("url", "shown", "password"),
     [
@@ -455,6 +462,9 @@ WRONG = [
     ("[http]\nlisten = '127.0.0.1:99999'\n", ["http.listen: a port is at most 65535, found 99999"]),
     ("[http]\nlisten = '127.0.0.256:80'\n", ["http.listen: expected"]),
     ("[http]\nlisten = '::1:80'\n", ["http.listen: expected"]),
+    ("[http]\nhosts = 'a.example'\n", ["http.hosts: expected a list"]),
+    ("[http]\nhosts = ['a.example:80']\n", ["http.hosts: item 1: expected a name or address without port"]),
+    ("[http]\nhosts = ['*', 'https://a.example']\n", ["http.hosts: item 2: expected a name"]),
     ("[http]\nlisten = 'http://h:80'\n", ["http.listen: expected"]),
     ("[http]\nlisten = 8787\n", ["http.listen: expected text in quotes, found integer 8787"]),
     ("[database]\nurl = 'mysql://u:hunter2@h/d'\n", ['database.url: expected "embedded" or "postgresql://']),

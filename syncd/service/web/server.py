@@ -8,13 +8,16 @@ from functools import cache
 from typing import Final
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion11, web
+from aiohttp.typedefs import Middleware
 
 from syncd import log
 from syncd.config import Http
 from syncd.errors import DatabaseError
 from syncd.service import listener
-from syncd.service.web import metrics, view
+from syncd.service.seldom import Seldom
+from syncd.service.web import hosts, metrics, view
+from syncd.service.web.hosts import Hosts
 from syncd.service.web.rendering import FOLDER, render
 from syncd.status import Status, StatusReader, progress_of
 from syncd.storage.postgres import migrations
@@ -39,6 +42,8 @@ HEADERS: Final[Mapping[str, str]] = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 }
+HOSTS_HINT: Final = 'If this name is yours, add it to the configuration: hosts = ["NAME"] in [http].'
+HOST_SHOWN_CHARS: Final = 100
 STATIC_CACHE: Final = "no-cache"
 """Cache header of scripts and styles: the browser keeps them and asks each time whether they changed."""
 
@@ -46,9 +51,11 @@ _log = log.get(__name__)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def application(reader: StatusReader, *, is_alive: Callable[[], bool] = lambda: True) -> web.Application:
-    """Build the application; `is_alive` says whether the daemon still works."""
-    app = web.Application(middlewares=[_guarded])
+def application(
+    reader: StatusReader, allowed: Hosts, *, is_alive: Callable[[], bool] = lambda: True
+) -> web.Application:
+    """Build the application; it answers to the allowed hosts. `is_alive` says whether the daemon still works."""
+    app = web.Application(middlewares=[_guarded, _named(allowed)])
     routes = _Routes(reader, is_alive)
     app.router.add_get("/", routes.index)
     app.router.add_get("/streams/{source}/{stream}", routes.stream)
@@ -71,7 +78,9 @@ async def serving(
     if http is None:
         yield None
         return
-    runner = web.AppRunner(application(reader, is_alive=is_alive), access_log=None, shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(
+        application(reader, hosts.of(http), is_alive=is_alive), access_log=None, shutdown_timeout=SHUTDOWN_S
+    )
     async with listener.listening(runner, http, option="http.listen") as place:
         yield f"http://{place}/"
 
@@ -90,9 +99,31 @@ async def _guarded(request: web.Request, handler: _Handler) -> web.StreamRespons
         _log.exception("page_failed", path=request.path)
         response = web.Response(status=500, text="syncd could not make this page, because of a defect. See its log.\n")
     response.headers.update(HEADERS)
-    if request.path.startswith("/static/"):
+    if request.path.startswith("/static/") and response.status < 400:
         response.headers["Cache-Control"] = STATIC_CACHE
     return response
+
+
+def _named(allowed: Hosts) -> Middleware:
+    """Return what refuses a request that names another host than those allowed, see `hosts`."""
+    seldom = Seldom()
+
+    @web.middleware
+    async def named(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        given = request.headers.getall("Host", [])
+        if not given and request.version < HttpVersion11:  # of simple checks of health; a browser always names one
+            return await handler(request)
+        if len(given) != 1:
+            return web.Response(status=400, text="expected one Host header\n")
+        for authority in (given[0], request.host):  # the latter is the target's, if that is a whole address
+            if not allowed.allows(authority):
+                if count := seldom.due():
+                    _log.warning("host_refused", count=count, hint=HOSTS_HINT)
+                shown = authority[:HOST_SHOWN_CHARS].encode("ascii", "backslashreplace").decode()
+                return web.Response(status=421, text=f"the status page does not answer to {shown!r}. {HOSTS_HINT}\n")
+        return await handler(request)
+
+    return named
 
 
 def _unavailable(request: web.Request, error: DatabaseError) -> web.Response:
