@@ -4,6 +4,7 @@
 --
 -- syncd         logs in, owns the database and with it the mirror: the role of the daemon
 -- syncd_reader  may read everything and write nothing: grant it to people and BI tools
+-- syncd_lookup  the same, for the queries in config.toml that give keys; what else they read must be granted to it
 --
 -- Then give syncd its password (\password syncd), and let people read: GRANT syncd_reader TO alice;
 
@@ -16,6 +17,10 @@ SELECT 'CREATE ROLE syncd LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE'
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'syncd') \gexec
 SELECT 'CREATE ROLE syncd_reader NOLOGIN'
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'syncd_reader') \gexec
+SELECT 'CREATE ROLE syncd_lookup NOLOGIN'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'syncd_lookup') \gexec
+GRANT syncd_reader TO syncd_lookup;
+GRANT syncd_lookup TO syncd;
 SELECT format('CREATE DATABASE %I OWNER syncd', :'database')
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
 

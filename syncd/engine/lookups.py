@@ -5,45 +5,41 @@ Only reads.
 
 from typing import Any, Final
 
-import asyncpg
-
 from syncd.config import StreamConfig
 from syncd.errors import SyncdError
 from syncd.storage.mirror.target import Target
+from syncd.storage.postgres import reading
 from syncd.storage.postgres.database import Database
 
 LOOKUP_TIMEOUT_S: Final = 60.0
-"""Longest time that a query for keys may take; our choice."""
-
-_FAULTS_OF_THE_QUERY: Final = (
-    asyncpg.PostgresSyntaxError,
-    asyncpg.DataError,
-    asyncpg.QueryCanceledError,
-    asyncpg.UndefinedColumnError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
+"""Longest time that a query for keys may take for a batch of its rows; our choice."""
+KEYS_MAX: Final = 1_000_000
+"""Most keys of one query: more are a query that went wrong, and would be asked for during weeks; our choice."""
 
 
 async def lookup_keys(database: Database, settings: StreamConfig) -> dict[str, list[str]]:
     """Return the keys of a lookup stream by option name, each once: those configured, then those its queries give.
 
-    Raises SyncdError if a query cannot be run, takes too long, or tries to write.
+    Raises SyncdError for a query that is wrong, takes too long, or does anything but read.
     """
     keys = {name: list(values) for name, values in settings.lookup.items()}
     for name, sql in settings.queries.items():
-        keys.setdefault(name, []).extend(await _queried(database, name, sql))
+        keys.setdefault(name, []).extend(keys_of(await run_query(database, name, sql)))
     return {name: list(dict.fromkeys(values)) for name, values in keys.items()}
 
 
-async def _queried(database: Database, name: str, sql: str) -> list[str]:
-    async with database.connection() as conn:
-        try:
-            async with conn.transaction(readonly=True):
-                await conn.execute(f"SET LOCAL statement_timeout = '{LOOKUP_TIMEOUT_S:.0f}s'")
-                found = await conn.fetch(sql)
-        except _FAULTS_OF_THE_QUERY as error:
-            raise SyncdError(f"{name}_query failed: {error}", hint="Mend the query in the configuration.") from None
-    return [str(row[0]) for row in found if row[0] is not None]
+async def run_query(database: Database, name: str, sql: str) -> reading.Found:
+    """Run the query of the option `<name>_query`. Raises SyncdError that names the option."""
+    try:
+        return await reading.first_column(database, sql, timeout_s=LOOKUP_TIMEOUT_S, most=KEYS_MAX)
+    except reading.QueryFault as fault:
+        hint = " ".join(filter(None, (fault.hint, "Mend the query in the configuration.")))
+        raise SyncdError(f"{name}_query failed: {fault}", hint=hint) from None
+
+
+def keys_of(found: reading.Found) -> list[str]:
+    """Return the keys that a query gave, as texts."""
+    return [str(value) for value in found.values if value is not None]
 
 
 async def mirrored(database: Database, target: Target, source: str, column: str) -> list[Any]:

@@ -12,7 +12,10 @@ from pathlib import Path
 from syncd.config import SourceSpec, StreamSpec
 from syncd.config.duration import format_duration
 from syncd.config.option import REQUIRED, OptionSpec
+from syncd.engine.lookups import KEYS_MAX, LOOKUP_TIMEOUT_S
 from syncd.sources import specs
+from syncd.storage.postgres.embedded import READER
+from syncd.storage.postgres.reading import BATCH_ROWS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "config.md"
@@ -83,8 +86,18 @@ def _parts(example: dict[str, list[tuple[str, str, str]]]) -> Iterator[str]:
         "## [sources.NAME.streams.STREAM]\n\nEvery stream of a source runs on its default schedule. These keys change "
         f"it, for any stream:\n\n{_example_table(example[OF_EVERY_STREAM])}"
     )
+    yield QUERIES
     for spec in specs().values():
         yield from _source(spec)
+
+
+QUERIES = f"""\
+A stream that asks for records by key takes the keys as a list, or from a query: `ids = [...]` or `ids_query = "SELECT
+..."`. The query is one `SELECT` on the mirror's database. Its first column is the key. It may take {LOOKUP_TIMEOUT_S:.0f} s
+for each {BATCH_ROWS:,} rows, and give {KEYS_MAX:,} keys. It can only read: it runs in a read-only transaction and, where
+that role is there, as `{READER}`. The private server has the role, and `deploy/roles.sql` makes it. `syncd check` runs every
+query and says what it gives.
+"""
 
 
 def _source(spec: SourceSpec) -> Iterator[str]:

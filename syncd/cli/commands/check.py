@@ -18,6 +18,7 @@ from syncd.cli.session import execute, load_config
 from syncd.clock import utc_now
 from syncd.config import Config, StreamConfig
 from syncd.contract import Answer, Table
+from syncd.engine.lookups import keys_of, run_query
 from syncd.engine.order import Order
 from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseError, DatabaseUnavailable, SyncdError
@@ -108,7 +109,7 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
             for finding in found:
                 yield finding
             if not missing and not any(finding.state == "failed" for finding in found):
-                for finding in await _withheld(settings, opened):
+                for finding in (*await _withheld(settings, opened), *await _queries(settings, opened)):
                     yield finding
             if any(finding.state == "failed" for finding in found):
                 opened = None
@@ -208,6 +209,32 @@ async def _tables(opened: Database) -> list[Finding]:
 
 def _no_rights(detail: str) -> Finding:
     return Finding(what="rights", state="failed", detail=detail, hint=_OWNER, exit_code=DATABASE)
+
+
+async def _queries(settings: Config, opened: Database) -> list[Finding]:
+    """Run every query for keys, as a run would, and say what it gives or what is wrong with it."""
+    found = []
+    for source, name in configuration.select(settings, []):
+        for key, sql in settings.sources[source].streams[name].queries.items():
+            what = f"{source}.{name}"
+            try:
+                result = await run_query(opened, key, sql)
+            except DatabaseError:
+                raise
+            except SyncdError as error:
+                found.append(_failed(what, error, CONFIGURATION))
+                continue
+            count = len(keys_of(result))
+            detail = (
+                f"{key}_query gives {count:,} key{'' if count == 1 else 's'}, run as {result.role} and only to read"
+            )
+            if result.columns > 1:
+                hint = "Let the query give the key alone."
+                detail += f"; of its {result.columns:,} columns only the first counts"
+                found.append(Finding(what=what, state="warning", detail=detail, hint=hint))
+            else:
+                found.append(Finding(what=what, state="ok", detail=detail))
+    return found
 
 
 async def _withheld(settings: Config, opened: Database) -> list[Finding]:

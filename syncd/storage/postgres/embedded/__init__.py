@@ -23,6 +23,6 @@ of meeting a server that is about to go. If the supervisor is killed, the kernel
     directory.py    the files and locks of the data directory
 """
 
-from syncd.storage.postgres.embedded.server import Server, ensure, release, stop
+from syncd.storage.postgres.embedded.server import READER, Server, ensure, release, stop
 
-__all__ = ["Server", "ensure", "release", "stop"]
+__all__ = ["READER", "Server", "ensure", "release", "stop"]

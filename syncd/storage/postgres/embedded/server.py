@@ -39,6 +39,8 @@ from syncd.storage.postgres.embedded.directory import (
 from syncd.storage.postgres.embedded.serverlog import advice, log_tail, open_log
 
 ROLE: Final = "syncd"
+READER: Final = "syncd_lookup"
+"""A role that may read every table and nothing else: queries of the configuration run as it."""
 DATABASE: Final = "syncd"
 STOP_TIMEOUT_S: Final = FAST_STOP_TIMEOUT_S + 3 * HARD_STOP_TIMEOUT_S
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -245,7 +247,7 @@ def _start_supervisor(layout: Layout, settings: dict[str, str], grace_s: float, 
 
 
 async def _connect(layout: Layout, state: State) -> Server:
-    """Try a real connection as the user will make it, and make role and database where they are missing."""
+    """Try a real connection as the user will make it, and make roles and database where they are missing."""
     import asyncpg
 
     by_socket = layout.by_socket
@@ -272,8 +274,11 @@ async def _connect(layout: Layout, state: State) -> Server:
         connection = await _open(server)
     try:
         version = str(await connection.fetchval("SHOW server_version")).partition(" ")[0]
+        has_reader = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", READER)
     finally:
         await connection.close(timeout=CLOSE_TIMEOUT_S)
+    if not has_reader:  # a server that an older version made
+        await _create_database(layout, server)
     return replace(server, version=version)
 
 
@@ -284,13 +289,16 @@ async def _open(server: Server, **arguments: str) -> Any:
 
 
 async def _create_database(layout: Layout, server: Server) -> None:
-    """Make role and database; safe to repeat. The caller holds start.lock."""
+    """Make roles and database; safe to repeat. The caller holds start.lock."""
     password = read_text(layout.password).strip()
     connection = await _open(server, user=SUPERUSER, database="postgres")
     try:
         if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", ROLE):
             await connection.execute("SET log_min_error_statement = panic")  # keeps the password out of the log
             await connection.execute(f"CREATE ROLE {ROLE} LOGIN CREATEDB CREATEROLE PASSWORD '{password}'")
+        if not await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", READER):
+            await connection.execute(f"CREATE ROLE {READER} NOLOGIN; GRANT pg_read_all_data TO {READER}")
+            await connection.execute(f"GRANT {READER} TO {ROLE}")
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
             await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
     finally:
