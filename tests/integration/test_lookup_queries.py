@@ -1,4 +1,4 @@
-"""Queries of the configuration that give keys: whatever they say, they only read, and what is wrong is told in words."""
+"""Queries of the configuration that give keys: whatever they say, they only read; faults are told in words."""
 
 import json
 from pathlib import Path

@@ -92,11 +92,12 @@ def _parts(example: dict[str, list[tuple[str, str, str]]]) -> Iterator[str]:
 
 
 QUERIES = f"""\
-A stream that asks for records by key takes the keys as a list, or from a query: `ids = [...]` or `ids_query = "SELECT
-..."`. The query is one `SELECT` on the mirror's database. Its first column is the key. It may take {LOOKUP_TIMEOUT_S:.0f} s
-for each {BATCH_ROWS:,} rows, and give {KEYS_MAX:,} keys. It can only read: it runs in a read-only transaction and, where
-that role is there, as `{READER}`. The private server has the role, and `deploy/roles.sql` makes it. `syncd check` runs every
-query and says what it gives.
+A stream that asks for records by key takes the keys as a list, or from a query: `ids = [...]` or `ids_query`.
+The query is one `SELECT` on the mirror's database. Its first column is the key.
+It may take {LOOKUP_TIMEOUT_S:.0f} s for each {BATCH_ROWS:,} rows, and give {KEYS_MAX:,} keys.
+It can only read: it runs in a read-only transaction and, where that role is there, as `{READER}`.
+The private server has the role, and `deploy/roles.sql` makes it.
+`syncd check` runs every query and says what it gives.
 """
 
 
