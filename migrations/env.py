@@ -1,7 +1,28 @@
-"""Runs the migrations on the connection that `syncd.database.migrate` hands over; imports nothing of syncd."""
+"""Runs the migrations on the connection that `syncd.storage.postgres.migrations` hands over; imports nothing of syncd.
+
+A migration that leaves everything in place for programs of earlier revisions says so: `oldest_program` is the newest
+revision that the oldest of these programs has. Without a word it admits only programs that know it.
+"""
+
+from typing import Any
 
 from alembic import context
 from sqlalchemy import text
+
+KEEP_OLDEST = text(
+    "INSERT INTO syncd.compatibility (revision, oldest_program) VALUES (:revision, :oldest)"
+    " ON CONFLICT (revision) DO UPDATE SET oldest_program = excluded.oldest_program"
+)
+
+
+def keep_oldest(*, step: Any, **_more: Any) -> None:
+    """Store which programs the database admits after a migration, in the migration's own transaction."""
+    if connection.scalar(text("SELECT to_regclass('syncd.compatibility')")) is None:
+        return
+    applied = step.up_revision
+    oldest = getattr(applied.module, "oldest_program", applied.revision)
+    connection.execute(KEEP_OLDEST, {"revision": applied.revision, "oldest": oldest})
+
 
 connection = context.config.attributes["connection"]
 connection.execute(text("CREATE SCHEMA IF NOT EXISTS syncd"))
@@ -10,6 +31,7 @@ context.configure(
     target_metadata=None,
     version_table="migrations",
     version_table_schema="syncd",
+    on_version_apply=keep_oldest,
 )
 with context.begin_transaction():
     context.run_migrations()

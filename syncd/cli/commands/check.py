@@ -200,10 +200,11 @@ async def _tables(opened: Database) -> list[Finding]:
         detail = f"the table {absent[0]}{others} of a source type is not there, and no migration makes it"
         hint = "Add the migration that belongs to the source type, then run syncd migrate."
         return [Finding(what="migrations", state="failed", detail=detail, hint=hint, exit_code=DATABASE)]
-    revision = migrations.newest_revision()
+    standing = await migrations.find_standing(opened)
+    newer = ", newer than this syncd, which it admits" if standing.is_newer else ""
     return [
         Finding(what="rights", state="ok"),
-        Finding(what="migrations", state="ok", detail=f"at revision {revision}"),
+        Finding(what="migrations", state="ok", detail=f"at revision {standing.revision}{newer}"),
     ]
 
 

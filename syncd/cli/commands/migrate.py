@@ -28,7 +28,8 @@ async def migrate_database(path: Path | None) -> int:
     settings = load_config(path, resolve_secrets=False)
     async with opened_database(settings, migrated=False) as open_database:
         applied = await migrations.migrate(open_database)
-        newest = migrations.newest_revision()
-    console.say(f"database {open_database.shown} is at revision {newest}")
+        standing = await migrations.find_standing(open_database)
+    newer = ", newer than this syncd, which it admits" if standing.is_newer else ""
+    console.say(f"database {open_database.shown} is at revision {standing.revision}{newer}")
     console.say(f"applied: {', '.join(applied)}" if applied else "nothing to do")
     return 0

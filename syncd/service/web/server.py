@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from datetime import UTC, datetime
-from functools import cache
 from typing import Final
 
 import msgspec
@@ -205,13 +204,16 @@ class _Routes:
         """Answer 200 if the database answers and is migrated, else 503 with the reason."""
         try:
             async with asyncio.timeout(READY_TIMEOUT_S):
-                found = await migrations.revision(self._reader.database())
+                standing = await migrations.find_standing(self._reader.database())
         except DatabaseError as error:
             return web.Response(status=503, text=f"{log.mask(str(error))}\n")
         except TimeoutError:
             return web.Response(status=503, text=f"the database did not answer within {READY_TIMEOUT_S:.0f} s\n")
-        if found != _needed_revision():
-            text = f"the database is at revision {found or 'none'}, syncd needs {_needed_revision()}: syncd migrate\n"
+        if not standing.admits:
+            needs = f"newer than syncd, which knows {standing.newest}"
+            if not standing.is_newer:
+                needs = f"syncd needs {standing.newest}: syncd migrate"
+            text = f"the database is at revision {standing.revision or 'none'}, {needs}\n"
             return web.Response(status=503, text=text)
         return web.Response(text="ok\n")
 
@@ -228,11 +230,6 @@ class _Routes:
     async def api_status(self, _request: web.Request) -> web.Response:
         """Show the status as `syncd status --json` does."""
         return _json(await self._reader.status())
-
-
-@cache
-def _needed_revision() -> str:
-    return migrations.newest_revision()
 
 
 def _json(value: object, status: int = 200) -> web.Response:

@@ -63,6 +63,16 @@ class Database:
             finally:
                 other.terminate()
 
+    async def require_utf8(self) -> None:
+        """Raise DatabaseError unless the database stores any text: in LATIN1 or SQL_ASCII most names get lost."""
+        async with self.connection() as conn:
+            encoding = conn.get_settings().server_encoding
+        if encoding != "UTF8":
+            raise DatabaseError(
+                f"the database {self.shown} has the encoding {encoding}, which cannot hold every text, and not UTF8",
+                hint="Create one with: createdb --encoding=UTF8 --template=template0 NAME; then mend database.url.",
+            )
+
     async def _second_session(self) -> asyncpg.Connection:
         try:
             async with asyncio.timeout(session.CONNECT_TIMEOUT_S):
@@ -154,6 +164,7 @@ async def connect(settings: config.DatabaseConfig, *, pool_size: int = POOL_SIZE
     database = Database(url, shown, pool_size=pool_size, revive=revive)
     try:
         await database.require_session()
+        await database.require_utf8()
     except BaseException:
         await database.close()
         raise

@@ -5,7 +5,8 @@ they cost it half a second.
 """
 
 import re
-from functools import partial
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,10 @@ def engine_of(database: Database) -> "AsyncEngine":
 
 
 async def migrate(database: Database) -> list[str]:
-    """Bring the database to this version; return the revisions applied. Safe to run twice at once: the second waits."""
+    """Bring the database to this version; return the revisions applied. Safe to run twice at once: the second waits.
+
+    Raises DatabaseError if the database is newer than this program and does not admit it.
+    """
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
@@ -53,6 +57,10 @@ async def migrate(database: Database) -> list[str]:
                 await conn.exec_driver_sql("SET LOCAL lock_timeout = 0")
                 await conn.exec_driver_sql("SET LOCAL statement_timeout = 0")
                 await conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+                standing = await find_standing(database)
+                if standing.is_newer:
+                    standing.require_admitted(database.shown)
+                    return []
                 before = await conn.run_sync(partial(_upgrade, settings))
     script = ScriptDirectory.from_config(settings)
     return [step.revision for step in reversed(list(script.iterate_revisions(NEWEST, before or "base")))]
@@ -79,18 +87,70 @@ async def revision(database: Database) -> str | None:
         return found
 
 
-def newest_revision() -> str:
-    """Return the revision that this version of syncd needs: the one that no other follows (as Alembic's head)."""
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where the database stands: its revision, and the oldest program that it admits (None: it does not say).
+
+    `known` are the revisions that this program has, `newest` is the last of them.
+    """
+
+    revision: str | None
+    oldest_program: str | None
+    known: frozenset[str]
+    newest: str
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether the database was migrated by a program that has revisions which this one lacks."""
+        return self.revision is not None and self.revision not in self.known
+
+    @property
+    def admits(self) -> bool:
+        """Whether this program may work on the database: it is at our revision, or at a later one that says so."""
+        return self.revision == self.newest or (self.is_newer and self.oldest_program in self.known)
+
+    def require_admitted(self, shown: str) -> None:
+        """Raise DatabaseError unless this program may work on the database; `shown` names it."""
+        if self.admits:
+            return
+        if self.is_newer:
+            raise DatabaseError(
+                f"the database {shown} is newer than this syncd: it is at revision {self.revision}, this syncd knows"
+                f" revisions up to {self.newest}",
+                hint="Upgrade syncd on this machine (and its plugins) to the version that migrated the database.",
+            )
+        raise DatabaseError(
+            f"the database {shown} is at revision {self.revision or 'none'}, this syncd needs {self.newest}",
+            hint="Run: syncd migrate",
+        )
+
+
+async def find_standing(database: Database) -> Standing:
+    """Read where the database stands."""
+    known, newest = _own_revisions()
+    found, oldest = await revision(database), None
+    if found is not None and found not in known:
+        async with database.connection() as conn:
+            if await conn.fetchval("SELECT to_regclass('syncd.compatibility')") is not None:
+                query = "SELECT oldest_program FROM syncd.compatibility WHERE revision = $1"
+                oldest = await conn.fetchval(query, found)
+    return Standing(revision=found, oldest_program=oldest, known=known, newest=newest)
+
+
+@cache
+def _own_revisions() -> tuple[frozenset[str], str]:
+    """Return all revisions of this program, and the one that no other follows (Alembic's head)."""
     sources = [path.read_text("utf-8") for path in (migrations_dir() / "versions").glob("*.py")]
     own, before = ({match[1] for text in sources for match in names.finditer(text)} for names in _REVISIONS)
-    return next(iter(own - before))
+    return frozenset(own), next(iter(own - before))
+
+
+def newest_revision() -> str:
+    """Return the revision that this version of syncd needs."""
+    return _own_revisions()[1]
 
 
 async def require_migrated(database: Database) -> None:
-    """Raise DatabaseError unless the database stands at the revision that this version needs."""
-    found, needed = await revision(database), newest_revision()
-    if found != needed:
-        raise DatabaseError(
-            f"the database {database.shown} is at revision {found or 'none'}, this syncd needs {needed}",
-            hint="Run: syncd migrate",
-        )
+    """Raise DatabaseError unless the database stands at this version's revision, or at a later one that admits it."""
+    standing = await find_standing(database)
+    standing.require_admitted(database.shown)

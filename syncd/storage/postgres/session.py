@@ -1,5 +1,6 @@
 """One session of PostgreSQL: how it is opened, which settings it has, and how its socket is tuned."""
 
+import contextlib
 import socket
 from collections.abc import Mapping
 from typing import Final
@@ -14,13 +15,40 @@ LOCK_TIMEOUT: Final = "60s"
 STATEMENT_TIMEOUT: Final = "10min"
 """Longest statement: burying after a listing of millions of rows takes seconds."""
 SETTINGS: Final[Mapping[str, str]] = {
+    "statement_timeout": STATEMENT_TIMEOUT,
     "jit": "off",
     "lock_timeout": LOCK_TIMEOUT,
-    "statement_timeout": STATEMENT_TIMEOUT,
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "transaction_timeout": "0",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "search_path": "public",
+    # a policy that would hide rows from us is an error; without this its rows would look as if they were gone
+    "row_security": "off",
+    "standard_conforming_strings": "on",
+    "backslash_quote": "safe_encoding",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "bytea_output": "hex",
+    "datestyle": "ISO, MDY",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "xmloption": "content",
+    "restrict_nonsystem_relation_kind": "",
+    "plan_cache_mode": "auto",
     # the locks of a killed process are released within this time, and not only when its last statement ends
     "client_connection_check_interval": "2s",
 }
-"""Settings of every session; set by statements, because pgbouncer refuses them as startup parameters."""
+"""Settings of every session, whatever was set for the role or the database; those that a server does not know are left
+out. They are set by statements, because pgbouncer refuses them as startup parameters.
+"""
+_SET: Final = """
+SELECT set_config(name, value, false) FROM (VALUES {values}) AS s(name, value)
+WHERE current_setting(name, true) IS NOT NULL
+"""
+HURRIED_TRIES: Final = 10
+"""Tries to lift a `statement_timeout` of milliseconds that was set for the role; one statement takes less than one."""
 SILENCE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
 """With these (s, s, count, ms) a server that vanished without a word is noticed within a minute."""
 PAGE_BYTES: Final = 2**20
@@ -32,7 +60,8 @@ async def open_session(url: str) -> asyncpg.Connection:
     conn = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings={"application_name": "syncd"})
     try:
         _tune_socket(conn)
-        await conn.execute("; ".join(f"SET {name} = '{value}'" for name, value in SETTINGS.items()))
+        await _set_timeout(conn)
+        await conn.execute(_SET.format(values=", ".join(f"('{name}', '{value}')" for name, value in SETTINGS.items())))
         await conn.set_type_codec(
             "timestamptz", schema="pg_catalog", encoder=pg_instant.written, decoder=pg_instant.read, format="tuple"
         )
@@ -40,6 +69,16 @@ async def open_session(url: str) -> asyncpg.Connection:
         conn.terminate()
         raise
     return conn
+
+
+async def _set_timeout(conn: asyncpg.Connection) -> None:
+    """Lift the time for a statement, even where so little is allowed that not every statement gets through."""
+    lift = f"SET statement_timeout = '{SETTINGS['statement_timeout']}'"
+    for _ in range(HURRIED_TRIES):
+        with contextlib.suppress(asyncpg.QueryCanceledError):
+            await conn.execute(lift)
+            return
+    await conn.execute(lift)
 
 
 def _tune_socket(conn: asyncpg.Connection) -> None:

@@ -22,6 +22,7 @@ def add_state_tables(meta: sa.MetaData) -> None:
     _callbacks(meta)
     _forgotten(meta)
     _seen(meta)
+    _compatibility(meta)
 
 
 def _counter(name: str, comment: str) -> sa.Column[int]:
@@ -215,7 +216,24 @@ def _seen(meta: sa.MetaData) -> None:
         sa.Column("stream", _TEXT, nullable=False, comment="Name of the stream"),
         sa.Column("seen_at", _TIME, nullable=False, comment="When the page was requested"),
         sa.Column("keys", pg.ARRAY(sa.BigInteger()), nullable=False, comment="hashtextextended of each key, seed 0"),
+        sa.Column("seen_id", _NUMBER, sa.Identity(always=True), primary_key=True, comment="Number of the row"),
         sa.Index("seen_by_stream", "source", "stream"),
         schema="syncd",
         comment="Keys that an unfinished full listing has seen, one row a page; emptied when the pass ends",
+    )
+
+
+def _compatibility(meta: sa.MetaData) -> None:
+    sa.Table(
+        "compatibility",
+        meta,
+        sa.Column("revision", _TEXT, primary_key=True, comment="Number of the migration"),
+        sa.Column(
+            "oldest_program",
+            _TEXT,
+            nullable=False,
+            comment="Number of the newest migration that this program has",
+        ),
+        schema="syncd",
+        comment="For each migration applied, the oldest program that may work on the database as it is then",
     )
