@@ -8,6 +8,7 @@
     │   └── DatabaseUnavailable    the database cannot be reached                          exit 3
     ├── LockHeld                   another run of the stream is under way                  exit 1
     ├── RunFenced                  another process took the stream over from this run      exit 1
+    ├── AnotherAccount             the rows of a source are of another account             exit 1
     ├── Defect                     syncd itself is wrong: an error that nobody foresaw      exit 1
     └── UpstreamError              an upstream did not give what was asked for             exit 1
         ├── Unreachable            no whole answer came: connect, TLS, reset, timeout, truncated, 5xx, 504
@@ -78,6 +79,10 @@ class LockHeld(SyncdError):
 
 class RunFenced(SyncdError):
     """Another process declared this run dead and took its stream over; nothing more may be committed."""
+
+
+class AnotherAccount(SyncdError):
+    """The rows of a source are of another account than the configured one; nothing may be asked or written for it."""
 
 
 class Defect(SyncdError):

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 EVENTS: Final[Mapping[str, str]] = {
+    "account_refused": "The configuration names another account than the one whose rows the mirror holds under this "
+    "name. Nothing is requested for the source until somebody decides; `hint` names the ways out. Logged once.",
     "callback_crashed": "Handling a callback failed because of a bug in syncd. The next polling run finds the change "
     "anyway. Please report the bug.",
     "callback_refused": "A callback was refused for `reason`. Logged at most once an hour per reason; `count` is the "

@@ -4,7 +4,7 @@
 What a source type accepts comes in as a registry of `SourceSpec`.
 """
 
-from syncd.config.address import host_of, is_loopback
+from syncd.config.address import host_of, is_loopback, normal_form
 from syncd.config.loader import SOURCE_NAME, SOURCE_NAME_RULE, find, load, variable
 from syncd.config.model import (
     BudgetConfig,
@@ -40,9 +40,9 @@ from syncd.config.option import (
 from syncd.config.secret import Secret
 
 __all__ = [
-    "REQUIRED", "SOURCE_NAME", "SOURCE_NAME_RULE", "BudgetConfig", "Config", "DatabaseConfig", "Http", "Log", "Option",
-    "OptionSpec", "Privacy", "Retention", "Secret", "SourceConfig", "SourceSpec", "StreamConfig", "StreamSpec",
-    "by_name", "duration_option", "find", "flag_option", "host_of", "is_loopback", "is_off", "load", "missing_secrets",
-    "optional_text", "optional_url", "secret_option", "secrets", "select", "text_option", "variable", "whole_option",
-    "zone_option",
+    "REQUIRED", "SOURCE_NAME", "SOURCE_NAME_RULE", "BudgetConfig", "Config", "DatabaseConfig", "Http", "Log",
+    "Option", "OptionSpec", "Privacy", "Retention", "Secret", "SourceConfig", "SourceSpec", "StreamConfig",
+    "StreamSpec", "by_name", "duration_option", "find", "flag_option", "host_of", "is_loopback", "is_off", "load",
+    "missing_secrets", "normal_form", "optional_text", "optional_url", "secret_option", "secrets", "select",
+    "text_option", "variable", "whole_option", "zone_option",
 ]  # fmt: skip

@@ -60,6 +60,20 @@ def parse_base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def normal_form(base_url: str) -> str:
+    """Return the one spelling of an address that was checked: two addresses are the same if their normal forms are.
+
+    The case of scheme and host, a default port, a slash at the end or twice in the path, percent signs that are not
+    needed, the dot after a host and the long forms of an IPv6 address or of an umlaut make no other address.
+    """
+    from yarl import URL  # it costs every command 10 ms
+
+    url = URL(base_url)
+    if url.raw_host and url.raw_host.endswith("."):
+        url = url.with_host(url.raw_host.rstrip("."))
+    return str(url.with_path(re.sub("/{2,}", "/", url.raw_path), encoded=True)).rstrip("/")
+
+
 def parse_listen(text: str) -> tuple[str, int]:
     """Read "host:port"; an IPv6 address stands in [ ]."""
     wrong = ValueError(f'expected "host:port" such as "127.0.0.1:8787", or "off", found text {text!r}')

@@ -132,8 +132,7 @@ class Privacy:
         """Return the key, read now if it was left unresolved. Raises ConfigError."""
         if self.hash_key is None:
             raise ConfigError("privacy.hash_key is missing, though a stream has hash")
-        unread = None if self.hash_key.is_resolved else self.hash_key.ref
-        return (unread.read(environ) if unread else self.hash_key.reveal()).encode()
+        return self.hash_key.read(environ).encode()
 
 
 @dataclass(frozen=True, kw_only=True)

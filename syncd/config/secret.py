@@ -95,6 +95,10 @@ class Secret:
             raise ConfigError("a secret was asked for that was not resolved", hint="load with resolve_secrets=True")
         return self._text
 
+    def read(self, environ: Mapping[str, str] = os.environ) -> str:
+        """Return the text, read now if it was left unresolved; raise ConfigError if it is not where it should be."""
+        return self._ref.read(environ) if self._text is None and self._ref else self.reveal()
+
     def __repr__(self) -> str:
         return "***"
 

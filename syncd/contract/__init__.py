@@ -14,6 +14,7 @@ texts). Beyond that a source imports only `syncd.records.readers`, which take an
 """
 
 from syncd.contract.auth import Auth, FixedHeaders, Send
+from syncd.contract.identity import Identity
 from syncd.contract.schema import (
     ALIVE,
     BIGINT,
@@ -40,8 +41,8 @@ from syncd.contract.source import Callbacks, CannotTell, Source, Stream
 from syncd.contract.walk import Answer, Cursor, Lane, Options, Page, RunKind, Scope, Upstream, Walk
 
 __all__ = [
-    "ALIVE", "BIGINT", "BOOLEAN", "DATE", "EMAIL", "JSON", "NUMERIC", "SHA256", "TEXT", "TIMESTAMP",
-    "UUID", "Answer", "Auth", "Callbacks", "CannotTell", "Child", "Column", "Cursor", "FixedHeaders", "Index", "Kind",
-    "Lane", "Options", "Page", "RunKind", "Scope", "Send", "Source", "Stream", "Table", "Upstream", "Walk",
+    "ALIVE", "BIGINT", "BOOLEAN", "DATE", "EMAIL", "JSON", "NUMERIC", "SHA256", "TEXT", "TIMESTAMP", "UUID",
+    "Answer", "Auth", "Callbacks", "CannotTell", "Child", "Column", "Cursor", "FixedHeaders", "Identity", "Index",
+    "Kind", "Lane", "Options", "Page", "RunKind", "Scope", "Send", "Source", "Stream", "Table", "Upstream", "Walk",
     "camel_column", "column", "month_of", "snake",
 ]  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 
 from syncd.contract.auth import Auth
 from syncd.contract.errors import SyncdError
+from syncd.contract.identity import Identity, identity_of
 from syncd.contract.options import Option, Secret
 from syncd.contract.schema import Table
 from syncd.contract.walk import Answer, Options, Page, Upstream, Walk
@@ -71,6 +72,8 @@ class Source:
     headers   sent with every request (Accept-Language, …)
     zone      zone in which the vendor's day begins, for a day window without a reset time
     example_name  the name that `syncd init` proposes for a source of this type; empty: the type
+    account   options that name the account: another value is another account, whose rows are never mixed with those of
+              the first. Of a secret the digest counts. Empty: every secret names the account.
     """
 
     type: str
@@ -84,6 +87,7 @@ class Source:
     zone: str = "UTC"
     callbacks: Callbacks | None = None
     example_name: str = ""
+    account: tuple[Option[Any], ...] = ()
 
     def stream(self, name: str) -> Stream:
         """Return the stream of that name; raises KeyError."""
@@ -92,6 +96,11 @@ class Source:
     def secrets(self, options: Options) -> list[Secret]:
         """Return the values of the options that are declared secret."""
         return [option.of(options) for option in self.options if option.kind == "secret"]
+
+    def identity(self, base_url: str, options: Options) -> Identity:
+        """Return which account these options are of; see `identity_of`."""
+        named_by = self.account or tuple(option for option in self.options if option.kind == "secret")
+        return identity_of(self.type, base_url, named_by, options)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from syncd.storage.mirror import listing, writer
 from syncd.storage.mirror.table_locks import lock_tables
 from syncd.storage.mirror.target import Target
 from syncd.storage.mirror.writer import Written
-from syncd.storage.state import rejects, runs
+from syncd.storage.state import rejects, runs, sources
 from syncd.storage.state.forgotten import MarkersChanged
 from syncd.storage.state.runs import Counts, PageRecord
 
@@ -103,12 +103,14 @@ async def commit_once(
     until `deletions` has judged what is missing. Raises MarkersChanged if somebody was forgotten since the page was
     read, one of ROW_FAULTS if PostgreSQL refuses a value, RunFenced if the run was declared dead.
     """
-    if plan.ending is Ending.CLOSES_IF_COMPLETE and (unchanged := await _commit_unchanged(work, page, read, seen)):
+    is_first = work.run.identity is None  # the page says whose data it is, in its own transaction
+    may_be_unchanged = plan.ending is Ending.CLOSES_IF_COMPLETE and not is_first
+    if may_be_unchanged and (unchanged := await _commit_unchanged(work, page, read, seen)):
         return Committed(counts=unchanged, closes=True)
     route, now = work.route, work.route.clock()
     riders = {name: route.target_of(name) for name, records in page.riders.items() if records}
     touches_rows = bool(page.records or riders or page.scope)
-    needs_transaction = touches_rows or seen.are_stored
+    needs_transaction = touches_rows or seen.are_stored or is_first
     async with route.database.transaction() if needs_transaction else route.database.connection() as conn:
         if touches_rows:
             targets = [route.target, *riders.values()]
@@ -127,6 +129,8 @@ async def commit_once(
         generation = await runs.record_page(conn, work.run, recorded)
         if touches_rows and generation != read.generation:
             raise MarkersChanged
+        if is_first:
+            await sources.claim(conn, route.source, route.identity, now=now)
         work.turns.sent()
     return Committed(counts=counts, closes=closes)
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from syncd.clock import Clock
-from syncd.contract import Cursor, Stream, Walk
+from syncd.contract import Cursor, Identity, Stream, Walk
 from syncd.engine.order import Order, Result
 from syncd.engine.plan import Plan
 from syncd.engine.prefetch import PageReader
@@ -23,6 +23,7 @@ from syncd.upstream.request import RunUpstream
 class Route:
     """From a stream of one account to its table, with what its runs use on the way.
 
+    identity          the account as the configuration names it
     target            where the rows of the stream go; `target_of` says it for another stream of the source
     learn_forgotten   reads anew who of the source was forgotten, for all records that are read from then on
     begin_walk        makes what a walk may know, from the order, the run's upstream and the cursor to start from
@@ -30,6 +31,7 @@ class Route:
 
     source: str
     stream: Stream
+    identity: Identity
     account: Account
     target: Target
     target_of: Callable[[str], Target]

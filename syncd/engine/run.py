@@ -1,6 +1,6 @@
 """THE path: one run of one stream, from the lock to the last page; shared by the daemon, `sync` and `backfill`.
 
-    take the stream's lock, load the cursor, open the run
+    take the stream's lock, load the cursor, open the run, refuse another account
     plan the pass
     for each page: rows, what was seen, rejects, drift, cursor and counts commit in one transaction
     at the end of a full listing: bury what is gone
@@ -22,11 +22,20 @@ from syncd.engine.plan import Ending, Listing, Plan, may_be_first_load, plan_pas
 from syncd.engine.prefetch import PageReader, fetch_ahead
 from syncd.engine.route import Pass, Route
 from syncd.engine.seen import seen_keys
-from syncd.errors import DatabaseBusy, DatabaseError, Defect, RunFenced, ScopeMissing, SyncdError, Throttled
+from syncd.errors import (
+    AnotherAccount,
+    DatabaseBusy,
+    DatabaseError,
+    Defect,
+    RunFenced,
+    ScopeMissing,
+    SyncdError,
+    Throttled,
+)
 from syncd.storage.mirror import listing
 from syncd.storage.mirror.turns import Turns
 from syncd.storage.postgres.locks import to_the_end
-from syncd.storage.state import runs
+from syncd.storage.state import runs, sources
 from syncd.storage.state.runs import Run
 from syncd.upstream.faults import OUTAGES
 from syncd.upstream.request import RunUpstream
@@ -73,7 +82,8 @@ async def run_stream(route: Route, order: Order) -> Result:
 
 
 async def _begin_pass(route: Route, run: Run, order: Order, upstream: RunUpstream, result: Result) -> Pass:
-    """Plan the pass of an open run, and make all that its pages share."""
+    """Plan the pass of an open run, and make all that its pages share. Raises AnotherAccount."""
+    sources.require_same(route.source, run.identity, route.identity)
     turns = Turns()
     upstream.turn = turns.reading
     plan = await _plan(route, run)
@@ -144,7 +154,7 @@ async def _close(route: Route, run: Run, result: Result, upstream: RunUpstream) 
     finally:
         with contextlib.suppress(DatabaseError):
             await route.database.unlock(runs.stream_lock(run.source, run.stream, run.kind))
-        if result.outcome != "aborted" and upstream.requests:
+        if result.outcome != "aborted" and (upstream.requests or isinstance(error, AnotherAccount)):
             route.account.health.run_ended(run.stream, error)
         _tell(run, result, upstream, duration_s=(now - run.started_at).total_seconds())
 
@@ -152,7 +162,7 @@ async def _close(route: Route, run: Run, result: Result, upstream: RunUpstream) 
 def _tell(run: Run, result: Result, upstream: RunUpstream, *, duration_s: float) -> None:
     """Log the end of a run; an outage is no warning here, because the account has logged it once."""
     counts, error = result.counts, result.error
-    is_told = isinstance(error, (*OUTAGES, ScopeMissing))
+    is_told = isinstance(error, (*OUTAGES, ScopeMissing, AnotherAccount))
     tell = _log.info if result.outcome in ("ok", "aborted") or is_told else _log.warning
     tell(
         "run_finished", source=run.source, stream=run.stream, kind=run.kind, outcome=result.outcome,

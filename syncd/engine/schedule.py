@@ -28,10 +28,10 @@ IDLE_RETRY_S: Final = 60.0
 """First wait after a good run that had nothing to ask for: it costs no request to look again; doubled each time."""
 GRACE_S: Final = 60.0
 """A stream is late after two intervals and this."""
-PAUSING: Final = frozenset({"BadCredentials", "ScopeMissing"})
+PAUSING: Final = frozenset({"AnotherAccount", "BadCredentials", "ScopeMissing"})
 """Kinds of error that only a person can mend (errors.py): the stream is paused and only probed."""
 
-OUTAGES: Final = frozenset({"BadCredentials", "Unreachable"})
+OUTAGES: Final = frozenset({"AnotherAccount", "BadCredentials", "Unreachable"})
 """Kinds of error that may stand for the whole source, and not only for the stream that met it (upstream/faults.py)."""
 
 REFUSED: Final = "SweepRefused"

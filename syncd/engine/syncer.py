@@ -17,7 +17,7 @@ import asyncpg
 from syncd import log
 from syncd.clock import Clock, Sleep, utc_now
 from syncd.config import Config, SourceConfig
-from syncd.contract import Cursor, Source, Walk
+from syncd.contract import Cursor, Identity, Source, Walk
 from syncd.engine.lookups import lookup_keys, mirrored
 from syncd.engine.order import Order, Result
 from syncd.engine.route import Route
@@ -27,7 +27,7 @@ from syncd.records.privacy import Forgotten, Guard
 from syncd.storage.mirror.history import Kept
 from syncd.storage.mirror.target import Target, make_target
 from syncd.storage.postgres.database import Database
-from syncd.storage.state import forgotten
+from syncd.storage.state import forgotten, sources
 from syncd.upstream.account import Account
 from syncd.upstream.purse import Purse
 from syncd.upstream.request import RunUpstream
@@ -72,6 +72,16 @@ class Syncer:
         """Return a configured source and what the configuration says of it."""
         settings = self.config.sources[name]
         return self._registry[settings.type], settings
+
+    def identity(self, name: str) -> Identity:
+        """Return which account the configuration names. Raises ConfigError if a secret that names it is missing."""
+        source, settings = self.source(name)
+        return source.identity(settings.base_url, settings.options)
+
+    async def require_same_account(self, name: str) -> None:
+        """Raise AnotherAccount if the rows of a source are of another account; a run looks for itself."""
+        async with self.database.connection() as conn:
+            sources.require_same(name, await sources.stored(conn, name), self.identity(name))
 
     def account(self, name: str) -> Account:
         """Return the account of a source, made on first use."""
@@ -119,6 +129,7 @@ class Syncer:
         return Route(
             source=source,
             stream=self.source(source)[0].stream(stream),
+            identity=self.identity(source),
             account=self.account(source),
             target=self.target(source, stream),
             target_of=partial(self.target, source),

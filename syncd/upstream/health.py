@@ -1,4 +1,4 @@
-"""Whether a source answers: tells the log once of an outage, of a stream that is refused, and of the end of each.
+"""Whether a source answers: tells the log once of an outage, of a stream or an account that is refused, and of its end.
 
 Decides nothing about requests or schedules; a run only asks `is_failing`.
 """
@@ -7,7 +7,7 @@ from datetime import datetime
 
 from syncd import log
 from syncd.clock import Clock
-from syncd.errors import BadCredentials, ScopeMissing, Unreachable
+from syncd.errors import AnotherAccount, BadCredentials, ScopeMissing, Unreachable
 from syncd.upstream.faults import OUTAGES
 
 _log = log.get(__name__)
@@ -22,6 +22,7 @@ class Health:
         self._down_since: datetime | None = None
         self._failing: set[str] = set()
         self._paused: set[str] = set()
+        self._is_refused = False
 
     def is_failing(self, stream: str) -> bool:
         """Say whether the last run of a stream failed for a reason that lasts."""
@@ -29,6 +30,10 @@ class Health:
 
     def run_ended(self, stream: str, error: Exception | None) -> None:
         """Note how a run ended. An outage is over when every stream that failed gets its answers again."""
+        if isinstance(error, AnotherAccount):
+            self._note_refusal(error)
+            return
+        self._is_refused = False
         if isinstance(error, OUTAGES):
             self._note_outage(stream, error)
             return
@@ -39,6 +44,11 @@ class Health:
         elif stream in self._paused:
             self._paused.remove(stream)
             _log.info("stream_resumed", source=self._source, stream=stream)
+
+    def _note_refusal(self, error: AnotherAccount) -> None:
+        if not self._is_refused:
+            self._is_refused = True
+            _log.error("account_refused", source=self._source, error=str(error), hint=error.hint)
 
     def _note_outage(self, stream: str, error: Unreachable | BadCredentials) -> None:
         self._failing.add(stream)

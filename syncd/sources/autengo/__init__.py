@@ -7,7 +7,7 @@ opportunity endpoints that write are never called.
 from typing import Final
 
 from syncd.contract import Source
-from syncd.sources.autengo.api import LANGUAGE, OPTIONS, SCHEMA, Login, fault_of
+from syncd.sources.autengo.api import DEALER, LANGUAGE, OPTIONS, SCHEMA, USER, Login, fault_of
 from syncd.sources.autengo.contacts import CONTACTS_STREAM
 from syncd.sources.autengo.reference import MAKES_STREAM, MODELS_STREAM
 from syncd.sources.autengo.vehicles import VEHICLES_STREAM
@@ -19,6 +19,7 @@ SOURCE: Final = Source(
     base_url=None,
     options=OPTIONS,
     streams=(VEHICLES_STREAM, MAKES_STREAM, MODELS_STREAM, CONTACTS_STREAM),
+    account=(DEALER, USER),
     auth=Login,
     fault_of=fault_of,
     headers=lambda options: {"Accept-Language": LANGUAGE.of(options)},

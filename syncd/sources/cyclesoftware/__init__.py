@@ -4,7 +4,7 @@ Owns every fact about this API; `docs/sources/cyclesoftware.md` says which page 
 """
 
 from syncd.contract import Source
-from syncd.sources.cyclesoftware.api import OPTIONS, SCHEMA, basic_auth, fault_of
+from syncd.sources.cyclesoftware.api import OPTIONS, SCHEMA, USERNAME, basic_auth, fault_of
 from syncd.sources.cyclesoftware.customers import CUSTOMERS_STREAM
 from syncd.sources.cyclesoftware.leads import LEADS_STREAM
 from syncd.sources.cyclesoftware.sales import SALES_ORDERS_STREAM
@@ -17,6 +17,7 @@ SOURCE = Source(
     example_name="shop",
     base_url="https://api.cyclesoftware.nl",
     zone="Europe/Amsterdam",
+    account=(USERNAME,),
     auth=basic_auth,
     fault_of=fault_of,
     options=OPTIONS,

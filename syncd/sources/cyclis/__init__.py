@@ -17,6 +17,7 @@ SOURCE = Source(
     example_name="lease",
     base_url=None,
     zone="Europe/Brussels",
+    account=(API_TOKEN,),  # nothing else names it
     auth=token_auth,
     fault_of=fault_of,
     options=(API_TOKEN, ZONE, OVERLAP, *PATHS.values(), *CALLBACK_OPTIONS, PATH, FIELD),

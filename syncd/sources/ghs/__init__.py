@@ -8,7 +8,7 @@ from typing import Final
 
 from syncd.contract import Source
 from syncd.sources.ghs.account import ACCOUNT_STREAM, URGENT_MESSAGES_STREAM
-from syncd.sources.ghs.api import OPTIONS, SCHEMA, Session, fault_of
+from syncd.sources.ghs.api import OPTIONS, SCHEMA, USERNAME, Session, fault_of
 from syncd.sources.ghs.orders import ORDERS_STREAM
 from syncd.sources.ghs.products import PRODUCTS_STREAM
 
@@ -19,6 +19,7 @@ SOURCE: Final = Source(
     base_url="https://api2.ghs-automotive.nl",
     options=OPTIONS,
     streams=(PRODUCTS_STREAM, ORDERS_STREAM, ACCOUNT_STREAM, URGENT_MESSAGES_STREAM),
+    account=(USERNAME,),
     auth=Session,
     fault_of=fault_of,
     zone="Europe/Amsterdam",

@@ -16,13 +16,17 @@ import asyncpg
 import msgspec
 
 from syncd import log
-from syncd.contract import Cursor, Lane
+from syncd.contract import Cursor, Identity, Lane
 from syncd.errors import LockHeld, RunFenced
 from syncd.storage.postgres.database import Database
 from syncd.storage.postgres.locks import lock_number
-from syncd.storage.state import forgotten
+from syncd.storage.state import forgotten, sources
 
-_OPEN_RUN = "SELECT taken, run_id, cursor, dead FROM syncd.open_run($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+# The identity is read after the lock was taken: the function sees what was committed until then.
+_OPEN_RUN = """
+SELECT taken, run_id, cursor, dead, syncd.identity_of($2, run_id) AS identity
+FROM syncd.open_run($1, $2, $3, $4, $5, $6, $7, $8, $9)
+"""
 
 _RECORD_PAGE = """
 WITH page AS (
@@ -93,7 +97,10 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """An open run: its row in syncd.runs and the cursor it started from."""
+    """An open run: its row in syncd.runs, the cursor it started from, and whose data its source holds.
+
+    `identity` None: nothing of the source is stored yet, so that the run's first page says whose data it is.
+    """
 
     run_id: int
     source: str
@@ -102,6 +109,7 @@ class Run:
     lane: Lane
     cursor_kind: str
     cursor: Cursor | None
+    identity: Identity | None
     started_at: datetime
     took_over: bool
 
@@ -153,7 +161,8 @@ async def open_run(
     cursor = msgspec.json.decode(row["cursor"]) if row["cursor"] else None
     return Run(
         run_id=row["run_id"], source=source, stream=stream, kind=kind, lane=lane, cursor_kind=cursor_kind,
-        cursor=cursor, started_at=now, took_over=row["dead"] > 0,
+        cursor=cursor, identity=sources.decoded(row["identity"]) if row["identity"] else None, started_at=now,
+        took_over=row["dead"] > 0,
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ def add_state_tables(meta: sa.MetaData) -> None:
     _budgets(meta)
     _changes(meta)
     _callbacks(meta)
+    _sources(meta)
     _forgotten(meta)
     _seen(meta)
     _compatibility(meta)
@@ -189,6 +190,27 @@ def _callbacks(meta: sa.MetaData) -> None:
         sa.Column("heard", _TEXT, comment="What became of it, e.g. accepted, repeated, refused: too large"),
         schema="syncd",
         comment="Addresses at which callbacks of a source are accepted, known by a digest only",
+    )
+
+
+def _sources(meta: sa.MetaData) -> None:
+    sa.Table(
+        "sources",
+        meta,
+        sa.Column("source", _TEXT, primary_key=True, comment="Configured name of the source"),
+        sa.Column("type", _TEXT, nullable=False, comment="Type of the source: which API it is"),
+        sa.Column("address", _TEXT, nullable=False, comment="base_url in its normal form"),
+        sa.Column(
+            "account",
+            pg.JSONB(),
+            nullable=False,
+            comment="The options that name the account there; of a secret one only its SHA-256",
+        ),
+        sa.Column(
+            "known_since", _TIME, nullable=False, comment="When this was stored, or last accepted by an operator"
+        ),
+        schema="syncd",
+        comment="Whose data the rows of each source are; a run for another account is refused",
     )
 
 

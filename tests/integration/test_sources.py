@@ -1,0 +1,132 @@
+"""Whose data a source holds: another account under the old name is refused before anything is asked of it."""
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from syncd.config import Secret
+from syncd.contract import RunKind
+from syncd.engine.order import Order
+from syncd.engine.syncer import Syncer
+from syncd.errors import AnotherAccount
+from syncd.sources import registry
+from syncd.storage.mirror.table_locks import lock_tables
+from tests.support.bench import Bench, MakeBench
+from tests.support.command import requests_reach
+
+
+def of(bench: Bench, source: str, *, base_url: str | None = None, **options: Any) -> Syncer:
+    """Return a syncer as another process would have it, in whose configuration a source has other options."""
+    settings = bench.config.sources[source]
+    changed = dataclasses.replace(
+        settings, base_url=base_url or settings.base_url, options={**settings.options, **options}
+    )
+    config = dataclasses.replace(bench.config, sources={**bench.config.sources, source: changed})
+    return Syncer(
+        config, registry(), bench.db, bench.syncer._http, clock=bench.time.now, sleep=bench.time.sleep, jitter=float
+    )
+
+
+async def stored(bench: Bench) -> list[tuple[str, ...]]:
+    return [tuple(row) for row in await bench.fetch("SELECT source, type, address FROM syncd.sources ORDER BY 1")]
+
+
+STREAMS = {"shop": "stores", "lease": "companies", "cars": "makes", "parts": "account"}
+"""A stream of each source that takes one request or two."""
+
+OTHERS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "username of CycleSoftware": ("shop", {"username": "someone-else"}),
+    "token of Cyclis": ("lease", {"api_token": Secret("another-token")}),
+    "dealer of Autengo": ("cars", {"dealer_alzura_id": 77}),
+    "user of Autengo": ("cars", {"user_alzura_id": 77}),
+    "username of GHS": ("parts", {"username": "someone-else"}),
+    "host of CycleSoftware": ("shop", {"base_url": "http://localhost:9"}),
+    "port of Autengo": ("cars", {"base_url": "http://127.0.0.1:9"}),
+    "path of GHS": ("parts", {"base_url": "http://127.0.0.1/v4"}),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+async def test_a_run_for_another_account_is_refused_before_a_request(make_bench: MakeBench, what: str) -> None:
+    bench = await make_bench(customers=20)
+    source, options = OTHERS[what]
+    stream = STREAMS[source]
+    assert (await bench.sync(f"{source}.{stream}")).outcome == "ok"
+    before = await bench.fetch("SELECT * FROM syncd.cursors ORDER BY 1, 2, 3")
+    bench.sandbox.requests.clear()
+    other = of(bench, source, **options)
+    kinds: tuple[RunKind, ...] = ("live", "sweep")
+    for kind in kinds:
+        result = await other.run(source, stream, Order(kind=kind))
+        assert (result.outcome, type(result.error)) == ("failed", AnotherAccount), result
+        assert "another account" in str(result.error)
+    assert not bench.sandbox.requests
+    assert await bench.fetch("SELECT * FROM syncd.cursors ORDER BY 1, 2, 3") == before
+    told = await bench.fetch("SELECT error, error_kind, requests FROM syncd.runs WHERE outcome = 'failed'")
+    assert [(row["error_kind"], row["requests"]) for row in told] == [("AnotherAccount", 0)] * 2
+    assert f"syncd sources adopt {source}" in told[0]["error"]
+    assert (await bench.sync(f"{source}.{stream}")).outcome == "ok"
+
+
+SAME: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "password of CycleSoftware": ("shop", {"password": Secret("new")}),
+    "key of Autengo": ("cars", {"api_key": Secret("new")}),
+    "key and password of GHS": ("parts", {"api_key": Secret("new"), "password": Secret("new")}),
+    "zone of Cyclis": ("lease", {"zone": "Europe/Amsterdam"}),
+}
+
+
+@pytest.mark.parametrize("what", SAME)
+async def test_a_renewed_secret_is_no_other_account_where_something_else_names_it(
+    make_bench: MakeBench, what: str
+) -> None:
+    bench = await make_bench(customers=20)
+    source, options = SAME[what]
+    await bench.sync(f"{source}.{STREAMS[source]}")
+    await of(bench, source, **options).require_same_account(source)
+    assert [name for name, *_ in await stored(bench)] == [source]
+
+
+async def test_another_spelling_of_the_address_is_no_other_account(make_bench: MakeBench) -> None:
+    bench = await make_bench(customers=20)
+    await bench.sync("shop.stores")
+    spelled = bench.config.sources["shop"].base_url.replace("http://", "HTTP://") + "/"
+    assert (await of(bench, "shop", base_url=spelled).run("shop", "stores", Order())).outcome == "ok"
+
+
+async def test_of_two_accounts_that_begin_at_once_only_one_is_stored(make_bench: MakeBench) -> None:
+    """Both began before any row was there, in two streams: the second may not commit its page."""
+    bench = await make_bench(customers=20)
+    elsewhere = bench.config.sources["shop"].base_url.replace("127.0.0.1", "localhost")  # the same server answers
+    other = of(bench, "shop", base_url=elsewhere)
+    async with bench.db.transaction() as conn:
+        await lock_tables(conn, "shop", [bench.syncer.target("shop", "customers")])  # its first page cannot commit yet
+        slow = asyncio.ensure_future(bench.sync("shop.customers"))
+        await requests_reach(bench, 1)
+        assert (await other.run("shop", "stores", Order())).outcome == "ok"
+    ended = await slow
+    assert (ended.outcome, type(ended.error)) == ("failed", AnotherAccount)
+    assert not await bench.rows("cyclesoftware.customers", "true")
+    assert [row["stream"] for row in await bench.fetch("SELECT stream FROM syncd.cursors")] == ["stores"]
+
+
+async def test_only_digests_of_secrets_are_stored(make_bench: MakeBench) -> None:
+    bench = await make_bench(customers=20)
+    token = bench.config.sources["lease"].secret("api_token")
+    await bench.sync("lease.companies")
+    (row,) = await bench.fetch("SELECT account::text FROM syncd.sources")
+    assert "sha256:" in row[0]
+    assert token not in row[0]
+
+
+async def test_rows_of_an_older_version_take_the_first_account_that_runs(make_bench: MakeBench) -> None:
+    bench = await make_bench(customers=20)
+    await bench.sync("shop.customers")
+    await bench.fetch("DELETE FROM syncd.sources")  # as version 0.1.0 left it
+    assert (await bench.sync("shop.customers")).outcome == "ok"
+    assert [name for name, *_ in await stored(bench)] == ["shop"]
+    refused = await of(bench, "shop", username="x").run("shop", "customers", Order())
+    assert type(refused.error) is AnotherAccount
