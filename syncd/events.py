@@ -6,6 +6,8 @@ from typing import Final
 EVENTS: Final[Mapping[str, str]] = {
     "account_refused": "The configuration names another account than the one whose rows the mirror holds under this "
     "name. Nothing is requested for the source until somebody decides; `hint` names the ways out. Logged once.",
+    "answer_failed": "Sending an answer of a listener failed because of a bug in syncd. Logged at most once a minute; "
+    "`count` is the number of such answers since the last line. Please report the bug.",
     "callback_crashed": "Handling a callback failed because of a bug in syncd. The next polling run finds the change "
     "anyway. Please report the bug.",
     "callback_refused": "A callback was refused for `reason`. Logged at most once an hour per reason; `count` is the "
@@ -19,6 +21,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "restart.",
     "config_refused": "The reloaded configuration is invalid. The daemon keeps the previous one.",
     "config_reloaded": "The configuration was reloaded. Unchanged sources keep their sessions.",
+    "connection_not_accepted": "A listener could not accept a connection, because descriptors or memory ran out. It "
+    "goes on. Logged at most once a minute; `count` is the number of failures since the last line.",
     "daemon_started": "The daemon is up: the database is migrated, every stream is scheduled, and the status page is "
     "served.",
     "daemon_stopped": "Every run has ended and all connections are closed.",
@@ -30,10 +34,14 @@ EVENTS: Final[Mapping[str, str]] = {
     "history_pruned": "Runs, rejects, changes and row versions older than `[retention]` allows were deleted.",
     "host_refused": "The status page was asked for under a name that it does not answer to. Logged at most once a "
     "minute; `count` is the number of such requests since the last line.",
+    "listener_full": "All places of a listener are taken, or all those of one address. The connection that waited "
+    "longest was closed, or the new one turned away with 503. Logged at most once a minute, with a `count`.",
     "notify_failed": "A message to the service manager was lost. This is harmless unless it keeps happening.",
     "page_failed": "A page of the web server failed because of a bug in syncd. The visitor saw an error page. Please "
     "report the bug.",
     "prune_failed": "Deleting what is older than `[retention]` allows failed. It is tried again within an hour.",
+    "request_malformed": "Somebody sent a listener what is no HTTP request. It was answered 400 and closed. Logged at "
+    "most once a minute; `count` is the number of such requests since the last line. No byte of them is logged.",
     "request_retried": "A request met a temporary fault (transport error, 5xx or 429). It is sent again after a wait.",
     "run_crashed": "A run failed because of a bug in syncd. No half-written page was committed. Please report the bug.",
     "run_finished": "A run ended. Every run logs this event once, with its outcome and counts. A failed run logs it as "

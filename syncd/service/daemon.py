@@ -21,7 +21,7 @@ from syncd.config import Config
 from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseUnavailable, SyncdError
 from syncd.records.rows import Key
-from syncd.service import web
+from syncd.service import listener, web
 from syncd.service.background import Background
 from syncd.service.callbacks import receiver
 from syncd.service.callbacks.receiver import Receiver
@@ -54,6 +54,7 @@ async def serve(
     cannot be reached is waited for.
     """
     config = load()
+    listener.raise_descriptors()
     _protect(config)
     if logs:
         log.configure(config.log.format, config.log.level)

@@ -38,7 +38,7 @@ FRESH_S: Final = 30.0
 """Known addresses are read again after this time, so that a cleared address soon stops working."""
 TOLD_S: Final = 3600.0
 """Each reason for a refusal is logged at most this often."""
-SHUTDOWN_S, LINGER_S, KEEPALIVE_S = 0.5, 1.0, 75.0
+SHUTDOWN_S: Final = 0.5
 CONTENT_TYPES: Final = frozenset({"application/json", "application/vnd.api+json"})
 
 Hear = Callable[[tuple[str, str], Key], str]
@@ -76,13 +76,18 @@ class Receiver:
 
     def application(self) -> web.Application:
         """Build the application: one handler serves every path."""
-        app = web.Application()
+        app = web.Application(middlewares=[listener.timed])
         app.router.add_route("*", "/{rest:.*}", self.answer)
         app.on_cleanup.append(self._end)
         return app
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer one request: 404 for an unknown address, before anything else about the request is checked."""
+        response = await self._answered(request)
+        response.force_close()  # a proxy that keeps connections would lose a call on one that closes just then
+        return response
+
+    async def _answered(self, request: web.Request) -> web.Response:
         source, digest = await self._known(request.path)
         if digest is None:
             counters.callbacks["", "unknown address"] += 1
@@ -171,9 +176,7 @@ class Receiver:
         if now - self._told_at.get(kind, -TOLD_S) >= TOLD_S:
             self._told_at[kind] = now
             _log.warning("callback_refused", source=source, reason=refused.reason, count=self._untold.pop(kind))
-        response = web.Response(status=refused.status)
-        response.force_close()  # what is left of the body is not read
-        return f"refused: {refused.reason}", response
+        return f"refused: {refused.reason}", web.Response(status=refused.status)
 
     # --- What is kept
 
@@ -208,13 +211,8 @@ async def listening(receiver: Receiver, http: Http | None) -> AsyncIterator[str 
     if http is None:
         yield None
         return
-    runner = web.AppRunner(  # no access log: it would hold the addresses
-        receiver.application(),
-        access_log=None,
-        shutdown_timeout=SHUTDOWN_S,
-        auto_decompress=False,
-        lingering_time=LINGER_S,
-        keepalive_timeout=KEEPALIVE_S,
-    )
-    async with listener.listening(runner, http, option="http.callback_listen") as place:
+    runner = web.AppRunner(receiver.application(), shutdown_timeout=SHUTDOWN_S)
+    async with listener.listening(
+        runner, http, option="http.callback_listen", headers={}, auto_decompress=False
+    ) as place:
         yield place

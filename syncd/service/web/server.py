@@ -40,6 +40,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
+    "Server": "syncd",
 }
 HOSTS_HINT: Final = 'If this name is yours, add it to the configuration: hosts = ["NAME"] in [http].'
 HOST_SHOWN_CHARS: Final = 100
@@ -54,7 +55,8 @@ def application(
     reader: StatusReader, allowed: Hosts, *, is_alive: Callable[[], bool] = lambda: True
 ) -> web.Application:
     """Build the application; it answers to the allowed hosts. `is_alive` says whether the daemon still works."""
-    app = web.Application(middlewares=[_guarded, _named(allowed)])
+    app = web.Application(middlewares=[listener.timed, _guarded, _named(allowed)])
+    app.on_response_prepare.append(_headed)
     routes = _Routes(reader, is_alive)
     app.router.add_get("/", routes.index)
     app.router.add_get("/streams/{source}/{stream}", routes.stream)
@@ -77,30 +79,30 @@ async def serving(
     if http is None:
         yield None
         return
-    runner = web.AppRunner(
-        application(reader, hosts.of(http), is_alive=is_alive), access_log=None, shutdown_timeout=SHUTDOWN_S
-    )
-    async with listener.listening(runner, http, option="http.listen") as place:
+    runner = web.AppRunner(application(reader, hosts.of(http), is_alive=is_alive), shutdown_timeout=SHUTDOWN_S)
+    async with listener.listening(runner, http, option="http.listen", headers=HEADERS) as place:
         yield f"http://{place}/"
+
+
+async def _headed(request: web.Request, response: web.StreamResponse) -> None:
+    """Add the headers to an answer, whoever made it."""
+    response.headers.update(HEADERS)
+    if request.path.startswith("/static/") and response.status < 400:
+        response.headers["Cache-Control"] = STATIC_CACHE
 
 
 @web.middleware
 async def _guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Add the headers to every answer, and answer 503 with an explanation while the database is down."""
+    """Answer 503 with an explanation while the database is down."""
     try:
-        response = await handler(request)
+        return await handler(request)
     except DatabaseError as error:
-        response = _unavailable(request, error)
-    except web.HTTPException as error:
-        error.headers.update(HEADERS)
+        return _unavailable(request, error)
+    except web.HTTPException:
         raise
     except Exception:  # noqa: BLE001  a bug of ours: no traceback reaches the reader
         _log.exception("page_failed", path=request.path)
-        response = web.Response(status=500, text="syncd could not make this page, because of a defect. See its log.\n")
-    response.headers.update(HEADERS)
-    if request.path.startswith("/static/") and response.status < 400:
-        response.headers["Cache-Control"] = STATIC_CACHE
-    return response
+        return web.Response(status=500, text="internal error: see the log of syncd\n")
 
 
 def _named(allowed: Hosts) -> Middleware:
