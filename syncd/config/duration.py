@@ -30,9 +30,13 @@ def format_duration(seconds: float) -> str:
 
 
 def spoken(seconds: float | None) -> str:
-    """Write a duration in the largest unit of which it has two: 4.5 s, 45 s, 12 min, 3.5 h, 8 days; None as nothing."""
+    """Write a duration in the largest unit of which it has two: 4.5 s, 45 s, 12 min, 3.5 h, 8 days; None as nothing.
+
+    A negative one is the work of a clock that was set back, and is written as 0 s.
+    """
     if seconds is None:
         return ""
+    seconds = max(0.0, seconds)
     for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f}".removesuffix(".0") + f" {unit}"

@@ -156,7 +156,7 @@ async def _close(route: Route, run: Run, result: Result, upstream: RunUpstream) 
             await route.database.unlock(runs.stream_lock(run.source, run.stream, run.kind))
         if result.outcome != "aborted" and (upstream.requests or isinstance(error, AnotherAccount)):
             route.account.health.run_ended(run.stream, error)
-        _tell(run, result, upstream, duration_s=(now - run.started_at).total_seconds())
+        _tell(run, result, upstream, duration_s=max(0.0, (now - run.started_at).total_seconds()))
 
 
 def _tell(run: Run, result: Result, upstream: RunUpstream, *, duration_s: float) -> None:

@@ -95,6 +95,36 @@ def next_at(settings: StreamConfig, after: datetime) -> datetime:
     return cron_after(settings.cron, after)
 
 
+def following(settings: StreamConfig, previous: datetime, now: datetime) -> datetime:
+    """Return when a stream whose tick was planned for `previous` is due after now: in its rhythm, however long ago.
+
+    What was missed between the two is computed and never listed, because a clock may jump by years.
+    """
+    if settings.cron is not None:
+        return cron_after(settings.cron, max(previous, now))
+    return rhythm_after(settings.every_s or 0.0, previous, now)
+
+
+def rhythm_after(every_s: float, previous: datetime, now: datetime) -> datetime:
+    """Return the first instant after now that is whole intervals after `previous`."""
+    missed = max(0.0, (now - previous).total_seconds()) // every_s
+    return previous + timedelta(seconds=(missed + 1) * every_s)
+
+
+def clock_set_back(settings: StreamConfig, at: datetime, back_s: float, now: datetime) -> datetime:
+    """Return when a stream runs that was planned for `at`, after the clock was set back to `now` by `back_s`.
+
+    Its wait stays as long as it was. A crontab names instants of the clock, so it may be due earlier.
+    """
+    same_wait = at - timedelta(seconds=back_s)
+    return same_wait if settings.cron is None else max(same_wait, min(at, cron_after(settings.cron, now)))
+
+
+def longest_at(settings: StreamConfig, now: datetime) -> datetime:
+    """Return until when a stream rests at the latest, whatever instants a wrong clock has left in its history."""
+    return now + timedelta(seconds=max(interval_s(settings, now), PROBE_S))
+
+
 def cron_after(cron: str, after: datetime) -> datetime:
     """Return the first instant of a crontab (UTC, checked by `crontab.parse_cron`) later than `after`."""
     from apscheduler.triggers.cron import CronTrigger

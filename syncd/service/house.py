@@ -7,7 +7,8 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -15,9 +16,10 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from syncd import log
 from syncd.clock import utc_now
 from syncd.config import Config
+from syncd.engine import schedule
 from syncd.errors import DatabaseError, DatabaseUnavailable
 from syncd.service.systemd import Notifier
-from syncd.service.timetable import JOB_RULES
+from syncd.service.timetable import JOB_RULES, Rhythm
 from syncd.status import StatusReader
 from syncd.storage.postgres.database import Database
 from syncd.storage.state import retention
@@ -26,8 +28,12 @@ BEAT_S: Final = 5.0
 """The scheduler proves that it lives this often (more often if the watchdog wants it)."""
 BEAT_LOST_S: Final = 60.0
 """After this without a beat /healthz says so."""
-CLOCK_STEP_S: Final = 30.0
+CLOCK_LOOK_S: Final = 1.0
+"""How often the wall clock is compared with the monotonic one."""
+CLOCK_STEP_S: Final = 2.0
 """A wall clock that moved back by more than this against the monotonic one was set back."""
+CLOCK_TRUST_S: Final = 86_400.0
+"""A wall clock that ran ahead of the monotonic one by more than this, since the start, deletes nothing."""
 STATUS_S: Final = 30.0
 PRUNE_S: Final = 3600.0
 HOUSE_JOBS: Final = ("beat", "prune", "tell")
@@ -57,6 +63,7 @@ class House:
         self._on_outage = on_outage
         self._stop = stop
         self._beat_at = time.monotonic()
+        self._began = utc_now() - timedelta(seconds=time.monotonic())
 
     def keep(self) -> None:
         """Add the jobs to the scheduler."""
@@ -64,23 +71,26 @@ class House:
         jobs = (self._beat, self._prune, self._tell)
         for name, job, every_s in zip(HOUSE_JOBS, jobs, (beat_s, PRUNE_S, STATUS_S), strict=True):
             self._scheduler.add_job(
-                job, "interval", seconds=every_s, id=name, next_run_time=utc_now() + timedelta(seconds=every_s / 20),
-                **JOB_RULES,
+                job, Rhythm(partial(schedule.rhythm_after, every_s)), id=name,
+                next_run_time=utc_now() + timedelta(seconds=every_s / 20), **JOB_RULES,
             )  # fmt: skip
 
     def is_alive(self) -> bool:
         """Say whether the scheduler has ticked lately."""
         return time.monotonic() - self._beat_at < BEAT_LOST_S
 
-    async def watch_clock(self, follow: Callable[[], None]) -> None:
-        """Bring jobs forward when the wall clock was set back, because the scheduler waits by it; until the end."""
+    async def watch_clock(self, follow: Callable[[float], None]) -> None:
+        """Bring jobs forward when the wall clock was set back, because the scheduler waits by it; until the end.
+
+        `follow` hears by how many seconds. A clock that jumps ahead needs nothing: what fell due runs once.
+        """
         ahead = time.time() - time.monotonic()
         while not self._stop.is_set():
-            await asyncio.sleep(BEAT_S)
+            await asyncio.sleep(CLOCK_LOOK_S)
             ahead, before = time.time() - time.monotonic(), ahead
             if before - ahead > CLOCK_STEP_S:
                 _log.warning("clock_set_back", seconds=round(before - ahead))
-                follow()
+                follow(before - ahead)
                 for name in HOUSE_JOBS:
                     self._scheduler.modify_job(name, next_run_time=utc_now())
 
@@ -89,9 +99,14 @@ class House:
         self._beat_at = time.monotonic()
         self._notifier.send("WATCHDOG=1")
 
+    def _trusted_now(self) -> datetime:
+        """Return the time, but none that a clock has jumped to: what is deleted by it does not come back."""
+        believed = self._began + timedelta(seconds=time.monotonic() + CLOCK_TRUST_S)
+        return min(utc_now(), believed)
+
     async def _prune(self) -> None:
         """Delete what is older than the configuration keeps, in small statements."""
-        now, kept = utc_now(), self._config().retention
+        now, kept = self._trusted_now(), self._config().retention
         ages = {"runs": kept.runs_s, "rejects": kept.rejects_s, "changes": kept.changes_s, "versions": kept.history_s}
         before = {name: now - timedelta(seconds=age_s) for name, age_s in ages.items() if age_s is not None}
         with self._telling("prune_failed"):

@@ -179,15 +179,20 @@ class Facts:
         )
 
     def _next_at(self, pair: Pair, settings: StreamConfig, now: datetime) -> datetime:
-        """Compute the next run as a daemon would that runs without pause."""
+        """Compute the next run as a daemon would that runs without pause.
+
+        A run that a wrong clock dated ahead of now counts as one of now.
+        """
         newest = self.run(pair, "newest", "live")
         if newest is None:
             return now
+        started_at = min(newest.started_at, now)
         if newest.outcome == "ok":
-            known = schedule.History(ok_at=newest.started_at, idle=0 if newest.requests else 1)
+            known = schedule.History(ok_at=started_at, idle=0 if newest.requests else 1)
         else:
-            known = schedule.History(failures=1, failed_at=newest.finished_at, error_kind=newest.error_kind)
-        return max(now, schedule.again_at(settings, known) or schedule.next_at(settings, newest.started_at))
+            failed_at = min(newest.finished_at or now, now)
+            known = schedule.History(failures=1, failed_at=failed_at, error_kind=newest.error_kind)
+        return max(now, schedule.again_at(settings, known) or schedule.next_at(settings, started_at))
 
     def backfills(
         self, rows: Mapping[Pair, Rows | None], purses: Mapping[str, StoredBudget], now: datetime

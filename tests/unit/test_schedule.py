@@ -184,3 +184,28 @@ def test_sweep_that_failed(failures: int, hours_ago: float, error_kind: str, due
 )
 def test_late(settings: StreamConfig, ok_at: datetime, late_at: datetime) -> None:
     assert schedule.late_at(settings, ok_at) == late_at
+
+
+@pytest.mark.parametrize(
+    ("settings", "previous", "expected"),
+    [
+        pytest.param(EVERY_5M, NOW, NOW + timedelta(minutes=5), id="the next one"),
+        pytest.param(EVERY_5M, ago(seconds=299), NOW + timedelta(seconds=1), id="it was late"),
+        pytest.param(EVERY_5M, ago(seconds=601), NOW + timedelta(seconds=299), id="two were missed: the rhythm holds"),
+        pytest.param(EVERY_5M, ago(days=15 * 365.25), NOW + timedelta(minutes=5), id="the clock jumped by 15 years"),
+        pytest.param(CRON, ago(days=15 * 365.25), NOW + timedelta(minutes=5), id="crontab, 15 years"),
+        pytest.param(CRON, ago(minutes=-30), NOW + timedelta(minutes=35), id="crontab, planned ahead"),
+    ],
+)
+def test_what_was_missed_is_due_once(settings: StreamConfig, previous: datetime, expected: datetime) -> None:
+    assert schedule.following(settings, previous, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "waits_s", "expected_s"),
+    [(EVERY_5M, 200, 200), (EVERY_5M, 900, 900), (CRON, 200, 300), (CRON, 900, 900)],
+)
+def test_a_clock_that_is_set_back_prolongs_no_wait(settings: StreamConfig, waits_s: float, expected_s: float) -> None:
+    planned = NOW + timedelta(days=1, seconds=waits_s)  # a day before, now was a day later
+    at = schedule.clock_set_back(settings, planned, 86_400.0, NOW)
+    assert (at - NOW).total_seconds() == expected_s

@@ -9,7 +9,7 @@ tasks      the runs under way, and their end at a page
 gate       what keeps runs from starting, and who waits for it
 """
 
-from syncd.service.timetable.jobs import JOB_RULES
+from syncd.service.timetable.jobs import JOB_RULES, Rhythm
 from syncd.service.timetable.runs import Timetable
 
-__all__ = ["JOB_RULES", "Timetable"]
+__all__ = ["JOB_RULES", "Rhythm", "Timetable"]

@@ -1,14 +1,15 @@
 """One job of APScheduler per stream that is on: when it runs next. Starts nothing itself, but for calling `tick`."""
 
 import contextlib
+import random
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
 
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.cron import CronTrigger
-from apscheduler.triggers.interval import IntervalTrigger
+from apscheduler.triggers.base import BaseTrigger
 
 from syncd.config import StreamConfig
 from syncd.engine import schedule
@@ -16,6 +17,23 @@ from syncd.status import Pair
 
 JOB_RULES: Final = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1, "replace_existing": True}
 """A late tick is made up for, once; a job of the same name takes the place of the one before."""
+
+
+class Rhythm(BaseTrigger):  # type: ignore[misc]
+    """Says when a job is due again; `following` computes it from the instant before and from now.
+
+    APScheduler's own triggers list every instant that was missed. After a jump of the clock by years that takes minutes
+    and gigabytes, and nothing else runs meanwhile.
+    """
+
+    def __init__(self, following: Callable[[datetime, datetime], datetime], *, jitter_s: float = 0.0) -> None:
+        self._following = following
+        self._jitter_s = jitter_s
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:
+        """Return the next instant, always later than now; APScheduler's name for it."""
+        late_s = random.uniform(0.0, self._jitter_s)  # noqa: S311  (spreads work, guards nothing)
+        return self._following(previous or now, now) + timedelta(seconds=late_s)
 
 
 class Jobs:
@@ -27,7 +45,8 @@ class Jobs:
 
     def add(self, pair: Pair, settings: StreamConfig, *, now: datetime, first_at: datetime) -> None:
         """Give a stream its rhythm, from `first_at` on."""
-        trigger = _trigger(settings, schedule.jitter_s(schedule.interval_s(settings, now)))
+        jitter_s = schedule.jitter_s(schedule.interval_s(settings, now))
+        trigger = Rhythm(partial(schedule.following, settings), jitter_s=jitter_s)
         self._scheduler.add_job(
             self._tick, trigger, args=[pair], id=_job_id(pair), next_run_time=first_at, **JOB_RULES
         )  # fmt: skip
@@ -46,14 +65,6 @@ class Jobs:
         """Return when each of these streams runs next."""
         jobs = {job.id: job.next_run_time for job in self._scheduler.get_jobs()}
         return {pair: at for pair in pairs if (at := jobs.get(_job_id(pair)))}
-
-
-def _trigger(settings: StreamConfig, jitter_s: float) -> Any:
-    if settings.cron is None:
-        return IntervalTrigger(seconds=settings.every_s, jitter=jitter_s, timezone=UTC)
-    trigger = CronTrigger.from_crontab(settings.cron, timezone=UTC)
-    trigger.jitter = jitter_s
-    return trigger
 
 
 def _job_id(pair: Pair) -> str:

@@ -80,14 +80,11 @@ class Timetable:
         """Return when each stream runs next."""
         return self._jobs.next_runs(self._streams)
 
-    def follow_clock(self) -> None:
-        """Bring forward what a clock that was set back would put off for longer than its interval."""
+    def follow_clock(self, back_s: float) -> None:
+        """Bring every run forward by as much as the clock was set back: each would wait that much longer."""
         now = self._syncer.clock()
         for pair, at in self.next_runs().items():
-            settings = self._streams.settings(pair)
-            longest_s = max(schedule.interval_s(settings, now), schedule.PROBE_S) + 2 * schedule.SPREAD_S
-            if settings.cron is None and at > now + timedelta(seconds=longest_s):
-                self._move_soon(pair, now)
+            self._move(pair, schedule.clock_set_back(self._streams.settings(pair), at, back_s, now))
 
     def _move(self, pair: Pair, at: datetime) -> None:
         if not self._gate.is_closed:
@@ -187,7 +184,7 @@ class Timetable:
         if pair in self._streams:
             at = probe_at or schedule.again_at(self._streams.settings(pair), self._streams.history(pair))
             if at and at > now:  # else it did not run, because another process does: its job's rhythm holds
-                self._move(pair, at)
+                self._move(pair, min(at, schedule.longest_at(self._streams.settings(pair), now)))
 
     def _is_held(self, pair: Pair) -> bool:
         return self._streams.is_held(pair, self._syncer.clock())
