@@ -116,7 +116,7 @@ build/tools/uv: Makefile
 
 # The lower ends of the ranges in pyproject.toml: the oldest version of each library that we name.
 lowest: $(READY) build/tools/uv
-	@build/tools/bin/uv pip compile --quiet --python-version 3.11 --resolution lowest-direct --extra parquet \
+	@build/tools/bin/uv pip compile --quiet --python-version 3.11 --resolution lowest-direct --extra parquet --extra encodings \
 	  --no-header --output-file build/lowest.txt pyproject.toml
 	@grep -oE '^(hatchling|hypothesis|prometheus-client|pytest|pytest-asyncio|pytest-timeout|pytest-xdist|pyyaml)==[^ ]+' \
 	  requirements.lock >build/tools.txt

@@ -11,13 +11,14 @@
     ├── AnotherAccount             the rows of a source are of another account             exit 1
     ├── Defect                     syncd itself is wrong: an error that nobody foresaw      exit 1
     └── UpstreamError              an upstream did not give what was asked for             exit 1
-        ├── Unreachable            no whole answer came: connect, TLS, reset, timeout, truncated, 5xx, 504
+        ├── Unreachable            no whole answer of the API: connect, TLS, reset, timeout, truncated, 5xx, a firewall
         ├── Throttled              the budget is spent: 429, or a window of ours that stays shut too long
         ├── BadCredentials         401 even after a new login, or a login that was refused
         ├── ScopeMissing           403: the account may not read this stream
         ├── NotFound               404
         ├── BadRequest             400 and other 4xx
-        └── BadPayload             an answer that breaks the documented form (HTML, error in a 200, a paging loop, …)
+        └── BadPayload             an answer that breaks the documented form (error in a 200, a paging loop, …)
+            └── NotSent            a request that cannot be written with what the upstream gave to send back
 
 No message ever holds a secret, a query string or a record's content.
 """
@@ -111,11 +112,24 @@ class UpstreamError(SyncdError):
 
 
 class Unreachable(UpstreamError):
-    """No whole answer came, however often it was tried within the caps; `lasting` if trying again cannot help."""
+    """No whole answer of the API came, however often it was tried within the caps.
 
-    def __init__(self, message: str, *, hint: str = "", status: int | None = None, lasting: bool = False) -> None:
+    `lasting` if trying again at once cannot help; `retry_after_s` is how long the server asks to be left alone, if it
+    says so.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        status: int | None = None,
+        lasting: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(message, hint=hint, status=status)
         self.lasting = lasting
+        self.retry_after_s = retry_after_s
 
 
 class Throttled(UpstreamError):
@@ -146,3 +160,7 @@ class BadRequest(UpstreamError):
 
 class BadPayload(UpstreamError):
     """The answer breaks the form that the vendor documents."""
+
+
+class NotSent(BadPayload):
+    """A request could not be written with what the upstream gave to send back (a cookie, a token, a link)."""

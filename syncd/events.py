@@ -50,6 +50,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "run_skipped": "Another process is running this stream, so this daemon skips its run. Logged once, however long "
     "the other process takes.",
     "runs_recovered": "Runs that a dead process left open were closed as aborted.",
+    "session_dropped": "An upstream gave a session (cookie, token) that no request can carry, see `reason`. It was "
+    "dropped, and the next request logs in anew. Logged once for each reason.",
     "source_failing": "An upstream cannot be reached or rejects the credentials. Logged once per outage. One stream at "
     "a time checks whether the outage is over, at least every quarter of an hour.",
     "source_recovered": "An outage is over after `down_s` seconds: every stream that failed gets answers again.",

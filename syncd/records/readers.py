@@ -67,11 +67,11 @@ def keys_at(name: str, records: Sequence[bytes]) -> list[str | int | None]:
 
 
 def whole_number(raw: bytes | None) -> int | None:
-    """Read a whole number of 0 or more, sent as a number or as a text of digits; None if it is none."""
+    """Read a whole number from 0 to below 10^18, sent as a number or as a text of digits; None if it is none."""
     value = scalar(raw)
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18 else None
 
 
 def shown(raw: bytes | None) -> str:

@@ -8,6 +8,7 @@ import asyncio
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 import aiohttp
@@ -16,11 +17,15 @@ from syncd import counters, log
 from syncd.clock import Clock, Sleep
 from syncd.config import SourceConfig
 from syncd.contract import Answer, Lane, Source
-from syncd.upstream import budget
+from syncd.errors import Unreachable, UpstreamError
+from syncd.upstream import budget, faults
 from syncd.upstream.health import Health
 from syncd.upstream.purse import Purse
 from syncd.upstream.session import Session
+from syncd.upstream.strangers import of_stranger
 from syncd.upstream.wire import Request, Wire
+
+_log: Final = log.get(__name__)
 
 IN_FLIGHT: Final = 4
 """Requests of one source and lane under way at once."""
@@ -63,6 +68,9 @@ class Account:
         self.health = Health(settings.name, clock)
         self.backoff = Backoff(sleep=sleep, jitter=jitter)
         self._wire = Wire(http, settings.base_url, source.headers(settings.options), clock=clock)
+        self._clock = clock
+        self._told: set[str] = set()
+        self._held: dict[str, tuple[datetime, datetime]] = {}
         self._slots: Mapping[Lane, asyncio.Semaphore] = {
             "live": asyncio.Semaphore(IN_FLIGHT), "backfill": asyncio.Semaphore(IN_FLIGHT)
         }  # fmt: skip
@@ -74,21 +82,53 @@ class Account:
         """
         return self._slots[lane]
 
-    async def send(self, request: Request, headers: Mapping[str, str], *, charged_at: float) -> Answer:
+    async def send(
+        self, request: Request, headers: Mapping[str, str], *, charged_at: float, note: Callable[[str], None]
+    ) -> Answer:
         """Send one charged request once, without judging the answer; raises what `Wire.send` raises.
 
-        Session and purse take over what the response says. `charged_at` is the charge's instant in epoch seconds.
+        Session and purse take over what the response says. `charged_at` is the charge's instant in epoch seconds;
+        `note` is told if the session was dropped.
         """
         received = await self._wire.send(request, headers)
         answer = received.answer
         counters.answered(self.name, answer.status)
-        self.session.received(received)
+        if odd := self.session.received(received):
+            note(f"the session was dropped, because it cannot be sent back: {odd}")
+            self._tell_dropped(odd)
         await self.purse.observe(
             budget.read_headers(
                 answer.headers, answer.status, sent_at=charged_at, received_at=received.at.timestamp()
             )
         )  # fmt: skip
         return answer
+
+    def _tell_dropped(self, odd: str) -> None:
+        """Tell the log once of each oddity for which the session was dropped."""
+        if odd not in self._told:
+            self._told.add(odd)
+            _log.warning("session_dropped", source=self.name, reason=odd)
+
+    def hold(self, stream: str, wait_s: float) -> None:
+        """Leave a stream's requests alone for so long, because the server asked for it (Retry-After)."""
+        now = self._clock()
+        self._held[stream] = (now, now + timedelta(seconds=wait_s))
+
+    def held_s(self, stream: str) -> float:
+        """Return for how many more seconds a stream is to be left alone; a clock that was set back ends it."""
+        now = self._clock()
+        begun_at, until = self._held.get(stream, (now, now))
+        return (until - now).total_seconds() if begun_at <= now < until else 0.0
+
+    def judge(self, what: str, answer: Answer) -> UpstreamError | None:
+        """Return the error that an answer stands for, None for a good one."""
+        reason = self.reason(answer)
+        stranger = of_stranger(answer, has_reason=bool(reason))
+        fault = faults.of_answer(what, answer, reason, stranger and log.mask(stranger))
+        if isinstance(fault, Unreachable):
+            told = budget.read_headers(answer.headers, answer.status, sent_at=0, received_at=self._clock().timestamp())
+            fault.retry_after_s = told.retry_after_s
+        return fault
 
     def reason(self, answer: Answer) -> str:
         """Return the vendor's error text, "" for none; secrets that it echoes are masked.

@@ -3,7 +3,6 @@
 The only place that retries. What a status or a transport error means is decided in `faults.py`.
 """
 
-import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,12 +10,13 @@ from typing import Any, Final
 import aiohttp
 
 from syncd import counters, log
+from syncd.config.duration import spoken
 from syncd.contract import Answer, Lane
-from syncd.errors import BadCredentials, BadRequest, ScopeMissing, Throttled, UpstreamError
+from syncd.errors import BadCredentials, BadRequest, NotSent, ScopeMissing, Throttled, Unreachable, UpstreamError
 from syncd.storage.state.runs import Spent
 from syncd.upstream import faults
 from syncd.upstream.account import Account
-from syncd.upstream.wire import Request
+from syncd.upstream.wire import CannotSend, Request
 
 TRIES: Final = 4
 """Sendings of one request, the first included, before it fails for a passing fault."""
@@ -27,7 +27,7 @@ PATIENCE_S: Final[Mapping[Lane, float]] = {"live": 90.0, "backfill": 2 * 86_400.
 NOTES_MAX: Final = 30
 """Remarks that are kept for one run's record."""
 
-TRANSPORT: Final = (aiohttp.ClientError, TimeoutError, OSError, EOFError, zlib.error)
+TRANSPORT: Final = (CannotSend, aiohttp.ClientError, TimeoutError, OSError)
 """What a request raises that got no whole answer."""
 
 _log = log.get(__name__)
@@ -94,16 +94,19 @@ class RunUpstream:
             raise BadCredentials(str(error), hint=faults.LOGIN_HINT, status=error.status) from None
 
     async def _signed(self, request: Request) -> Answer:
-        """Sign and send until the answer is good, or a fault is final; the first 401 is answered with a new login."""
+        """Sign and send until the answer is good, or a fault is final.
+
+        The first 401, and the first request that cannot be written with what the session holds, lead to a new login.
+        """
         attempt, may_renew = 0, True
         while True:
-            headers, login = await self.account.session.signed(self.send_login)
+            headers, login = await self.account.session.signed(self.send_login, self.note)
             tried = await self._try(request, headers)
             if isinstance(tried, Answer):
                 return tried
-            if isinstance(tried, BadCredentials) and may_renew:
+            if isinstance(tried, BadCredentials | NotSent) and may_renew:
                 may_renew = False
-                if await self._renewed(request.path, login):
+                if await self._renewed(tried, request.path, login):
                     continue
             await self._pause(tried, attempt)
             attempt += 1
@@ -124,21 +127,40 @@ class RunUpstream:
             counters.answered(self.account.name, None)
             return faults.of_transport(request.what, error)
         await self.turn()
-        return faults.of_answer(request.what, answer, self.account.reason(answer)) or answer
+        return self.account.judge(request.what, answer) or answer
 
     async def _charged(self, request: Request, headers: Mapping[str, str]) -> Answer:
-        """Wait for a free slot and for the budget, then send."""
+        """Wait as long as the server asked for, for a free slot and for the budget; then send."""
+        await self._wait_while_held(request.what)
         async with self.account.slot(self.lane):
             charge = await self.account.purse.charge(self.lane, patience_s=PATIENCE_S[self.lane])
             self.waited_s += charge.waited_s
             self.requests += 1
-            return await self.account.send(request, headers, charged_at=charge.at)
+            return await self.account.send(request, headers, charged_at=charge.at, note=self.note)
 
-    async def _renewed(self, path: str, login: int) -> bool:
-        """Say whether a 401 is worth a second request; log in again first, where a new login could help."""
+    async def _wait_while_held(self, what: str) -> None:
+        """Wait while the server asked not to be asked. Raises Unreachable if that is longer than a run may wait."""
+        wait_s = self.account.held_s(self.stream)
+        if wait_s > PATIENCE_S[self.lane]:
+            raise Unreachable(
+                f"{what} was not sent: the server asked to be left alone for {spoken(wait_s)} more (Retry-After)",
+                retry_after_s=wait_s,
+            )
+        if wait_s:
+            self.waited_s += wait_s
+            await self.account.backoff.sleep(wait_s)
+
+    async def _renewed(self, fault: UpstreamError, path: str, login: int) -> bool:
+        """Say whether a fault is worth a second request; log in again first, where a new login could help."""
+        if isinstance(fault, NotSent):
+            self.note(str(fault))
+            if not self.account.session.refused():
+                return False
+            await self.account.session.log_in(self.send_login, login, self.note)
+            return True
         if self.account.session.refused():
             self.note(f"401 on {path}: logged in again")
-            await self.account.session.log_in(self.send_login, login)
+            await self.account.session.log_in(self.send_login, login, self.note)
             return True
         if self.is_probe:
             return False
@@ -148,6 +170,10 @@ class RunUpstream:
     async def _pause(self, fault: UpstreamError, attempt: int) -> None:
         """Wait before the next try, or raise the fault if it is no passing one or the tries are spent."""
         self.note(str(fault))
+        if isinstance(fault, Unreachable) and fault.retry_after_s:
+            self.account.hold(self.stream, fault.retry_after_s)
+            if fault.retry_after_s > PATIENCE_S[self.lane]:
+                raise fault
         is_spent = attempt + 1 >= TRIES or self.retries >= RUN_RETRIES
         if not faults.is_passing(fault) or self.is_probe or is_spent:
             raise fault

@@ -17,11 +17,18 @@ from yarl import URL
 from syncd.clock import Clock
 from syncd.contract import Answer
 from syncd.upstream.body import read_body
+from syncd.upstream.encodings import ACCEPTED
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=180, sock_connect=15, sock_read=60)
 """GHS takes three seconds a product with route info; `total` stops a slow drip that `sock_read` lets through."""
-LINE_MAX_BYTES: Final = 16_384
-"""Longest line and header field of a response: twice aiohttp's own limit, for long cookies; our choice."""
+LINE_MAX_BYTES: Final = 65_536
+"""Longest line and header field of a response: eight times aiohttp's own limit, for long cookies; our choice."""
+PATH_CHARS: Final = "/%:@!$&'()*+,;=~"
+"""What a path may hold as it is; anything else is percent-encoded, because a link of the vendor may hold it."""
+
+
+class CannotSend(Exception):
+    """A request cannot be written: a header, the address or the body holds what HTTP has no place for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,29 +57,43 @@ class Wire:
     def __init__(self, http: aiohttp.ClientSession, base_url: str, headers: Mapping[str, str], *, clock: Clock) -> None:
         self._http = http
         self._base = base_url.rstrip("/")
-        self._headers = {"Accept": "application/json", "Accept-Encoding": "gzip", **headers}
+        self._headers = {"Accept": "application/json", "Accept-Encoding": ACCEPTED, **headers}
         self._clock = clock
 
     async def send(self, request: Request, headers: Mapping[str, str]) -> Received:
-        """Send a request once. Raises aiohttp's errors, TimeoutError, OSError, and what `read_body` raises."""
+        """Send a request once.
+
+        Raises CannotSend, aiohttp's errors, TimeoutError, OSError, and what `read_body` raises.
+        """
+        sent_at = self._clock()
+        try:
+            async with self._http.request(
+                request.method,
+                self._address(request),
+                json=request.json,
+                headers={**self._headers, **headers},
+                allow_redirects=False,
+            ) as response:
+                answer = Answer(
+                    status=response.status,
+                    headers=response.headers,
+                    body=await read_body(response),
+                    sent_at=sent_at,
+                    served_at=_served_at(response.headers),
+                )
+                return Received(answer=answer, cookies=_cookies(response), at=self._clock())
+        except aiohttp.InvalidURL:
+            raise CannotSend("its address is none that can be sent") from None
+        except aiohttp.ClientError:
+            raise
+        except (ValueError, TypeError, LookupError) as error:
+            # UnicodeError is a ValueError; the texts of these errors hold the value, which may be a secret
+            raise CannotSend(f"it cannot be written as HTTP ({type(error).__name__})") from None
+
+    def _address(self, request: Request) -> URL:
         params = urlencode(list(request.params), quote_via=quote, safe="")
         query = f"?{params}" if params else ""
-        sent_at = self._clock()
-        async with self._http.request(
-            request.method,
-            URL(f"{self._base}{request.path}{query}", encoded=True),
-            json=request.json,
-            headers={**self._headers, **headers},
-            allow_redirects=False,
-        ) as response:
-            answer = Answer(
-                status=response.status,
-                headers=response.headers,
-                body=await read_body(response),
-                sent_at=sent_at,
-                served_at=_served_at(response.headers),
-            )
-            return Received(answer=answer, cookies=_cookies(response), at=self._clock())
+        return URL(f"{self._base}{quote(request.path, safe=PATH_CHARS)}{query}", encoded=True)
 
 
 def _served_at(headers: Mapping[str, str]) -> datetime | None:
@@ -99,6 +120,7 @@ async def http_session(timeouts: aiohttp.ClientTimeout = TIMEOUT) -> AsyncIterat
         headers={"User-Agent": "syncd"},
         max_line_size=LINE_MAX_BYTES,
         max_field_size=LINE_MAX_BYTES,
+        auto_decompress=False,  # `read_body` does it: with a cap, and with words for what it cannot read
     ) as session:
         # aiohttp would send a GET a second time, uncharged, when a kept-alive connection was cut before the answer
         session._retry_connection = False  # noqa: SLF001

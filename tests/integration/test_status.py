@@ -74,7 +74,7 @@ async def test_a_stream_is_fresh_after_a_good_run_and_late_when_the_next_ones_ar
         ("scope-revoked", "paused", "ScopeMissing", "answered 403"),
         ("bad-credentials", "paused", "BadCredentials", "answered 401"),
         ("not-found-list", "failing", "NotFound", "answered 404"),
-        ("html-200", "failing", "BadPayload", "got HTML"),
+        ("html-200", "failing", "Unreachable", "an HTML page"),
     ],
 )
 async def test_a_failing_stream_says_why_until_a_run_succeeds(

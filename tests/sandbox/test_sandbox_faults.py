@@ -166,12 +166,21 @@ CASES: dict[str, Case] = {
     ),
     "no-limit-headers": Case(check=lambda bad, _: not [name for name in bad.headers if name.startswith("X-RateLimit")]),
     "bad-limit-headers": Case(check=limited("X-RateLimit-Daily-Limit", lambda text: text == "onbeperkt")),
+    "firewall-page": Case(check=lambda bad, _: bad.status == 403 and b"Just a moment" in bad.body),
+    "retry-later": Case(check=lambda bad, _: bad.status == 503 and bad.headers["Retry-After"] == "30"),
+    "odd-status": Case(check=status(304)),
+    "odd-cookie": Case(check=lambda bad, _: "ss-id=odd\x01session" in bad.headers["Set-Cookie"], **PARTS),
+    "odd-link": Case(check=lambda bad, _: "\x01" in bad.json()["links"]["next"], **CYCLIS),
+    "encoded-body": Case(
+        check=lambda bad, good: bad.headers["Content-Encoding"] == "shrunk" and len(bad.body) == len(good.body),
+        params={"encoding": "shrunk"},
+    ),
 }  # fmt: skip
 # These need more than one answer to be seen; each has a test of its own below.
 TOLD_BELOW = {
     "truncated-body", "reset", "hang", "corrupt-gzip", "login-error-200", "refresh-fails", "token-expires-early",
     "row-inserted-ahead", "row-deleted-ahead", "row-moved-ahead", "late-commit", "object-moves", "since-ignored",
-    "daily-exhausted", "gzip-required",
+    "daily-exhausted", "gzip-required", "odd-session", "unsound-http",
 }  # fmt: skip
 
 
@@ -195,6 +204,15 @@ async def test_fault_strikes_once_and_is_gone(caller: Caller, name: str) -> None
     assert again.status == 200
     if name not in {"empty-page-with-next", "unstable-ties", "shuffled-order"}:
         assert rows(again) == rows(good)
+
+
+@pytest.mark.parametrize("api", ["autengo", "ghs"])
+async def test_a_login_can_give_what_no_request_can_carry(caller: Caller, api: str) -> None:
+    caller.sandbox.faults.add("odd-session", api=api, times=1)
+    await caller.login(api)
+    assert "\x01" in caller.tokens[api]
+    await caller.login(api)
+    assert "\x01" not in caller.tokens[api]
 
 
 @pytest.mark.parametrize("name", ["truncated-body", "reset", "corrupt-gzip"])

@@ -36,12 +36,12 @@ from syncd.sources.autengo.api import (
 )
 
 FOLD: Final = timedelta(hours=1)  # local times run back by this on the autumn night without any disorder
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[ -~]{0,16}", re.ASCII)
 
 
 def _moment(value: Any) -> datetime | None:
     """Read an upstream time as the naive moment by which the list is ordered; None for what is no time."""
-    if not (isinstance(value, str) and _TIME.match(value)):
+    if not (isinstance(value, str) and _TIME.fullmatch(value)):
         return None
     try:
         return datetime.fromisoformat(value[:19])

@@ -34,6 +34,8 @@ PATHS = {
     stream: text_option(f"{stream}_path", f"path of the {stream} below base_url", default=f"/{stream}")
     for stream in ("orders", "cyclists", "dealers", "companies")
 }
+LINK_CHARS = 8_000
+"""Longest next link that is followed; servers refuse longer addresses (8,190 bytes is usual)."""
 STALE_PAGES = 50
 """Most linked pages in a row that bring nothing new: no such paging is documented, so none may go on for ever."""
 
@@ -102,6 +104,9 @@ def _next_link(fields: Mapping[str, bytes]) -> str | None:
 def _followed(walk: Walk, path: str, link: str) -> tuple[str, list[tuple[str, str]]]:
     """Return the path (below base_url) and the query of a next link; raises BadPayload if it leads elsewhere."""
     base = urlsplit(walk.base_url)
+    if len(link) > LINK_CHARS or not link.isprintable():
+        told = f"{len(link):,} characters" if len(link) > LINK_CHARS else "control characters"
+        raise BadPayload(f"`links.next` is no address that can be asked for: it holds {told}")
     try:
         target = urlsplit(urljoin(f"{walk.base_url}{path}", link))
         same = (target.scheme, target.hostname, _port(target)) == (base.scheme, base.hostname, _port(base))

@@ -77,6 +77,8 @@ class Session:
         if (fault := fault_of(answer)) or not (isinstance(session_id, str) and session_id):
             told = fault or "the answer has no `sessionId`"
             raise BadCredentials(f"the login gave no session: {told}", hint=LOGIN_HINT, status=answer.status)
+        if ";" in session_id:
+            raise BadPayload("the login gave a `sessionId` that no cookie can carry: it holds a semicolon")
         self._id, self._used_at = session_id, now
 
     def refused(self) -> bool:
