@@ -5,6 +5,7 @@ is called or its help is asked for, so that `syncd --help` stays quick. This mod
 """
 
 import gc
+import resource
 from typing import NoReturn
 
 import click
@@ -83,4 +84,11 @@ YOUNG_OBJECTS = 50_000
 def main() -> NoReturn:
     """Run the command line; every foreseen error becomes two lines on stderr and its exit code."""
     gc.set_threshold(YOUNG_OBJECTS)
+    _leave_no_core()
     raise SystemExit(exits.guarded(lambda: cli(standalone_mode=False, complete_var=COMPLETE_VARIABLE)))
+
+
+def _leave_no_core() -> None:
+    """Let neither this process nor its private server dump core: a core holds every secret, and records, in clear."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))

@@ -1,5 +1,6 @@
 """Secrets: a text that shows itself only to `Secret.reveal`, and the places it is read from. No message repeats one."""
 
+import codecs
 import os
 import stat
 from collections.abc import Mapping
@@ -10,6 +11,9 @@ from typing import Final, Literal, NoReturn, SupportsIndex, final
 from syncd.errors import ConfigError
 
 SECRET_SIZE_BYTES: Final = 65_536  # no token comes near; stops `file = "/dev/zero"`
+MARK: Final = "\ufeff"
+"""The byte order mark, which Windows' editors write at the beginning of UTF-8, too."""
+UTF16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,11 @@ class SecretRef:
 
 
 def one_line(text: str, place: str) -> str:
-    """Strip the trailing newline of a secret and check what is left; `place` says where it was found."""
-    text = text.rstrip("\r\n")
+    """Strip what an editor adds and check what is left; `place` says where the secret was found.
+
+    An editor adds a newline at the end and, at times, a byte order mark at the beginning.
+    """
+    text = text.removeprefix(MARK).rstrip("\r\n")
     if not text:
         raise ConfigError(f"{place} is empty")
     if any(ord(char) < 0x20 or ord(char) == 0x7F for char in text):
@@ -63,6 +70,8 @@ def _read_file(path: Path, *, private: bool) -> str:
         raise ConfigError(f"the file {path} may be read by others (mode {shown}): chmod 600 {path}")
     if len(content) > SECRET_SIZE_BYTES:
         raise ConfigError(f"the file {path} is larger than {SECRET_SIZE_BYTES} bytes: not a secret")
+    if content.startswith(UTF16_MARKS) or b"\0" in content[:2]:
+        raise ConfigError(f"the file {path} is UTF-16 text: save it as UTF-8 (iconv -f UTF-16 -t UTF-8)")
     text = content.decode("utf-8", "replace")  # an error of decode() would carry the secret along
     if "\ufffd" in text:
         raise ConfigError(f"the file {path} is not UTF-8 text")

@@ -72,6 +72,7 @@ def test_the_unit_and_the_daemon_agree() -> None:
     assert setting("ExecStart") == "/opt/syncd/current/bin/syncd run --config /etc/syncd/config.toml"
     assert int(setting("WatchdogSec")) > house.BEAT_LOST_S
     assert int(setting("TimeoutStopSec")) > daemon.DRAIN_S + 4
+    assert setting("LimitCORE") == "0"
     assert setting("RestartPreventExitStatus") == "2"  # ConfigError.exit_code
     assert (setting("StateDirectory"), setting("StateDirectoryMode")) == ("syncd", "0700")
     assert re.search(r"^#LoadCredential=\w+:/etc/syncd/secrets/\w+$", UNIT.read_text(), re.MULTILINE)

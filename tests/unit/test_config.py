@@ -720,6 +720,23 @@ def test_each_form_of_a_secret_gives_its_text(load_text: Load, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
+    "content", [b"hunter2", b"hunter2\n", b"hunter2\r\n", b"\xef\xbb\xbfhunter2", b"\xef\xbb\xbfhunter2\r\n"]
+)
+def test_a_secret_is_free_of_what_an_editor_adds(load_text: Load, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "secret").write_bytes(content)
+    (tmp_path / "secret").chmod(0o600)
+    for value, environ in (
+        ('{ file = "secret" }', {}),
+        ('{ env = "SECRET" }', {"SECRET": content.decode()}),
+        ('{ credential = "secret" }', {"CREDENTIALS_DIRECTORY": str(tmp_path)}),
+    ):
+        config = load_text(f"{SHOP}password = {value}", environ={**ENVIRON, **environ})
+        secret = config.sources["shop"].options["password"]
+        assert isinstance(secret, Secret)
+        assert secret.reveal() == "hunter2"
+
+
+@pytest.mark.parametrize(
     ("value", "expected"),
     [
         ('{ env = "NOWHERE" }', "the environment variable NOWHERE is not set"),
@@ -733,6 +750,10 @@ def test_each_form_of_a_secret_gives_its_text(load_text: Load, tmp_path: Path) -
         ('{ file = "empty" }', "{tmp}/empty is empty"),
         ('{ file = "large" }', "{tmp}/large is larger than"),
         ('{ file = "binary" }', "{tmp}/binary is not UTF-8 text"),
+        ('{ file = "wide" }', "{tmp}/wide is UTF-16 text: save it as UTF-8"),
+        ('{ file = "wide-be" }', "{tmp}/wide-be is UTF-16 text: save it as UTF-8"),
+        ('{ file = "wide-bare" }', "{tmp}/wide-bare is UTF-16 text: save it as UTF-8"),
+        ('{ file = "mark" }', "{tmp}/mark is empty"),
         ('{ credential = "absent" }', "$CREDENTIALS_DIRECTORY is not set; add LoadCredential=absent:/path"),
     ],
 )
@@ -745,6 +766,10 @@ def test_a_missing_secret_tells_source_key_and_place(
         ("empty", b"\n", 0o600),
         ("large", b"hunter2" * 10_000, 0o600),
         ("binary", b"hunter2\xff", 0o600),
+        ("wide", "hunter2".encode("utf-16"), 0o600),
+        ("wide-be", b"\xfe\xff" + "hunter2".encode("utf-16-be"), 0o600),
+        ("wide-bare", "hunter2".encode("utf-16-le"), 0o600),
+        ("mark", b"\xef\xbb\xbf\r\n", 0o600),
     ]:
         (tmp_path / name).write_bytes(content)
         (tmp_path / name).chmod(mode)
