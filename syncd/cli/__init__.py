@@ -29,6 +29,7 @@ COMMANDS = {
     "cursor": "Show, set or reset where a stream resumes.",
     "verify": "Compare the mirror with the upstream, field by field.",
     "forget": "Erase persons for good.",
+    "sources": "Say whose data the mirror holds, rename it, adopt it, or drop it.",
     "callbacks": "Register or clear the address that a vendor calls.",
     "sandbox": "Serve the four simulated upstreams.",
     "sql": "Run one read-only query on the mirror.",

@@ -9,6 +9,7 @@ from syncd.status.model import (
     BackfillStatus,
     BudgetStatus,
     Drift,
+    Orphan,
     Pair,
     Progress,
     Rows,
@@ -18,6 +19,7 @@ from syncd.status.model import (
     Status,
     StreamStatus,
 )
+from syncd.status.owners import Owner, orphans_of, read_owners
 from syncd.status.progress import progress_of
 from syncd.status.reader import StatusReader, collect, histories
 from syncd.status.words import cursor_words, is_sweep_refused, judge, schedule_words
@@ -28,6 +30,8 @@ __all__ = [
     "Day",
     "Drift",
     "Freshness",
+    "Orphan",
+    "Owner",
     "Pair",
     "Progress",
     "Rows",
@@ -44,6 +48,8 @@ __all__ = [
     "histories",
     "is_sweep_refused",
     "judge",
+    "orphans_of",
     "progress_of",
+    "read_owners",
     "schedule_words",
 ]

@@ -12,8 +12,13 @@ COUNT_TIMEOUT_S: Final = 5.0
 """Counting the rows of the mirror may take this long; then rows are left unknown."""
 
 
-async def count_rows(database: Database, tables: Sequence[str]) -> dict[tuple[str, str], Rows]:
-    """Count the rows of the mirror's tables by (table, source), in one statement; nothing if that takes too long."""
+async def count_rows(
+    database: Database, tables: Sequence[str], *, timeout_s: float = COUNT_TIMEOUT_S
+) -> dict[tuple[str, str], Rows]:
+    """Count the rows of the mirror's tables by (table, source), in one statement; nothing if that takes too long.
+
+    `timeout_s` 0: it may take as long as it takes.
+    """
     if not tables:
         return {}
     query = " UNION ALL ".join(
@@ -24,7 +29,7 @@ async def count_rows(database: Database, tables: Sequence[str]) -> dict[tuple[st
     async with database.connection() as conn:
         try:
             async with conn.transaction(readonly=True):
-                await conn.execute(f"SET LOCAL statement_timeout = {COUNT_TIMEOUT_S * 1000:.0f}")
+                await conn.execute(f"SET LOCAL statement_timeout = {timeout_s * 1000:.0f}")
                 found = await conn.fetch(query)
         except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError):
             return {}

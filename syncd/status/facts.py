@@ -9,12 +9,13 @@ import msgspec
 
 from syncd import log
 from syncd.config import BudgetConfig, StreamConfig
-from syncd.contract import Cursor
+from syncd.contract import Cursor, Identity
 from syncd.engine import schedule
 from syncd.status.model import BackfillStatus, BudgetStatus, Drift, Pair, Rows, RunStatus, StreamStatus
 from syncd.status.progress import progress_of
 from syncd.status.words import cursor_words, judge, schedule_words
 from syncd.storage.postgres.database import Database
+from syncd.storage.state import sources
 from syncd.storage.state.runs import stream_lock
 from syncd.upstream import budget
 
@@ -85,6 +86,12 @@ class Facts:
         self.drift: dict[Pair, tuple[int, list[Drift]]] = {}
         self.budgets: dict[str, asyncpg.Record] = {}
         self.locks: set[int] = set()
+        self.identities: dict[str, Identity] = {}
+
+    @property
+    def names(self) -> set[str]:
+        """The sources of which anything is stored that a run goes by."""
+        return {*self.identities, *(source for source, _ in self.cursors)}
 
     @classmethod
     async def read(cls, database: Database, pairs: Sequence[Pair]) -> "Facts":
@@ -104,6 +111,7 @@ class Facts:
                 _, fields = facts.drift.setdefault((row["source"], row["stream"]), (row["total"], []))
                 if len(fields) < DRIFT_SHOWN:
                     fields.append(Drift(**{name: row[name] for name in Drift.__struct_fields__}))
+            facts.identities = await sources.all_stored(conn)
             facts.budgets = {row["source"]: row for row in await conn.fetch("SELECT * FROM syncd.budgets")}
         return facts
 

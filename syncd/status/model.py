@@ -101,12 +101,31 @@ class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One source; `budget` None: nothing was requested yet."""
+    """One source; `budget` None: nothing was requested yet; `refused`: why no run of it may begin."""
 
     source: str
     type: str
     base_url: str
     budget: BudgetStatus | None
+    refused: str | None = None
+
+
+class Orphan(msgspec.Struct, frozen=True, kw_only=True):
+    """A source of which rows are stored, and that nobody configures. None: not known, of rows: not counted."""
+
+    source: str
+    type: str | None
+    address: str | None
+    account: str | None
+    rows: int | None
+    hint: str
+
+    @property
+    def words(self) -> str:
+        """What it is, in a sentence."""
+        rows = "rows" if self.rows is None else f"{self.rows:,} row{'' if self.rows == 1 else 's'}"
+        where = f" of {self.type}" if self.type else ""
+        return f"the mirror holds {rows}{where} under the name {self.source}, which the configuration does not have"
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,6 +162,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     sources: list[SourceStatus]
     streams: list[StreamStatus]
     backfills: list[BackfillStatus]
+    orphans: list[Orphan] = []
 
     def stream(self, source: str, stream: str) -> StreamStatus | None:
         """Return one stream, None if it is not configured."""

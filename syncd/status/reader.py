@@ -14,6 +14,7 @@ from syncd.status.counts import count_rows
 from syncd.status.day import Day, StreamDay, read_day, read_stream_days
 from syncd.status.facts import FIRST_OK, STREAM_RUNS, Facts, budget_status, columns, purse_of, run_of
 from syncd.status.model import Pair, Rows, RunStatus, SourceStatus, State, Status
+from syncd.status.owners import Counted, orphans_of, owners_of, tables_there
 from syncd.storage.postgres.database import Database
 
 STATUS_KEPT_S: Final = 1.0
@@ -27,9 +28,6 @@ SOURCES_AT_ONCE: Final = 25
 """Put together before others have their turn: a few milliseconds."""
 DAYS_KEPT: Final = 16
 """Sets of streams whose last 24 hours are kept: as many pages that differ may be watched at no further cost."""
-
-Counted = Mapping[tuple[str, str], Rows]
-"""Rows by table and source."""
 
 
 async def collect(
@@ -56,9 +54,12 @@ async def collect(
     }
 
     async def count() -> Counted:
-        return await count_rows(database, list(dict.fromkeys(tables.values())))
+        mine = list(tables.values())
+        others = await tables_there(database, registry) if facts.names - config.sources.keys() else []
+        return await count_rows(database, list(dict.fromkeys([*mine, *others])))
 
     counted = await (counts.get(count) if counts else count()) if counts_rows else {}
+    owners = {one.source: one for one in owners_of(config, registry, facts.names, facts.identities, counted)}
     streams, sources, purses = [], [], {}
     rows: dict[Pair, Rows | None] = {}
     for place, source in enumerate(config.sources.values(), 1):
@@ -74,6 +75,7 @@ async def collect(
                 type=source.type,
                 base_url=source.base_url,
                 budget=budget_status(purse, stored["updated_at"], now) if purse and stored else None,
+                refused=owners[source.name].why or None,
             )
         )
         for name, settings in source.streams.items():
@@ -87,7 +89,7 @@ async def collect(
         summary[stream.state] += 1
     return Status(
         at=now, version=__version__, database=database.shown, summary=summary, sources=sources, streams=streams,
-        backfills=facts.backfills(rows, purses, now),
+        backfills=facts.backfills(rows, purses, now), orphans=orphans_of(owners.values(), config),
     )  # fmt: skip
 
 

@@ -248,6 +248,7 @@ async def estimate(syncer: Syncer, job: Job) -> Estimate:
     Where the upstream does not say how many rows the range holds, as many as the mirror holds are assumed: no more than
     that can come where the mirror is complete.
     """
+    await syncer.require_same_account(job.source)
     account = syncer.account(job.source)
     upstream = RunUpstream(account, job.stream, "backfill")
     stream = syncer.source(job.source)[0].stream(job.stream)

@@ -157,6 +157,7 @@ async def _opened(path: Path | None, source: str) -> AsyncIterator[_Desk]:
         kind, settings = syncer.source(source)
         if kind.callbacks is None:
             raise UsageError(f"{source} is of type {kind.type}, which has no callbacks")
+        await syncer.require_same_account(source)
         account = syncer.account(source)
         try:
             yield _Desk(settings, kind.callbacks, RunUpstream(account, "callbacks", "live"), syncer.database)

@@ -24,6 +24,7 @@ from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseError, DatabaseUnavailable, SyncdError
 from syncd.records.privacy import place
 from syncd.sources import registry
+from syncd.status import orphans_of, read_owners
 from syncd.storage.mirror import withheld
 from syncd.storage.postgres import database, migrations
 from syncd.storage.postgres.database import Database
@@ -108,11 +109,10 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
             found = await _tables(opened)
             for finding in found:
                 yield finding
-            if not missing and not any(finding.state == "failed" for finding in found):
-                for finding in (*await _withheld(settings, opened), *await _queries(settings, opened)):
-                    yield finding
-            if any(finding.state == "failed" for finding in found):
-                opened = None
+            is_usable = not any(finding.state == "failed" for finding in found)
+            for finding in await _stored(settings, opened, is_whole=not missing) if is_usable else []:
+                yield finding
+            opened = opened if is_usable else None
         except DatabaseError as error:
             yield _failed("database", error, DATABASE)
             opened = None
@@ -126,6 +126,18 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
         for task in asked:
             for finding in await task:
                 yield finding
+
+
+async def _stored(settings: Config, opened: Database, *, is_whole: bool) -> list[Finding]:
+    """Return what is found in the database; queries and hashes are looked at only if no secret is missing."""
+    orphans = orphans_of(await read_owners(opened, settings, registry()), settings)
+    found = [
+        Finding(what=f"source {orphan.source}", state="warning", detail=orphan.words, hint=orphan.hint)
+        for orphan in orphans
+    ]
+    if is_whole:
+        found += [*await _withheld(settings, opened), *await _queries(settings, opened)]
+    return found
 
 
 def _exposed(settings: Config) -> list[Finding]:
@@ -311,6 +323,8 @@ async def _source(syncer: Syncer, name: str, *, charged: bool) -> list[Finding]:
     heard: list[Answer] = []
     upstream.hears = heard.append
     try:
+        if charged:
+            await syncer.require_same_account(name)
         walk = await syncer.walk(name, stream.name, Order(), upstream, None)
         walking = stream.walk(walk)
         try:

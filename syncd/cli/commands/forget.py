@@ -1,5 +1,6 @@
 """`syncd forget`: erases persons from all that is stored, or fields that are excluded or hashed since."""
 
+import dataclasses
 import sys
 import uuid
 from collections.abc import Sequence
@@ -11,12 +12,15 @@ import click
 from syncd.cli import console, proposals
 from syncd.cli.options import command, config_option, json_option
 from syncd.cli.session import execute, load_config, opened_database
+from syncd.config import BudgetConfig, Config, SourceConfig, StreamConfig
 from syncd.contract import Kind, Stream
 from syncd.engine.syncer import Syncer
 from syncd.errors import SyncdError, UsageError
 from syncd.sources import registry
+from syncd.status import orphans_of, read_owners
 from syncd.storage.mirror import erasure, withheld
 from syncd.storage.mirror.erasure import ByTable
+from syncd.storage.postgres.database import Database
 from syncd.storage.state import forgotten
 
 
@@ -78,11 +82,10 @@ async def erase(
     """Do what was asked for, after it was confirmed; 1 if it was not."""
     settings = load_config(path, resolve_secrets=False)
     async with opened_database(settings) as database:
-        syncer = Syncer(settings, registry(), database, None)
         source, _, stream = place.partition(".")
         if source not in settings.sources:
-            hint = f"The sources are: {', '.join(settings.sources)}."
-            raise UsageError(f"there is no source {source}", hint=hint)
+            settings = await _with_orphan(settings, database, source)
+        syncer = Syncer(settings, registry(), database, None)
         if excluded:
             if keys or undo:
                 raise UsageError(
@@ -107,6 +110,25 @@ async def erase(
         for note in task.notes:
             console.print_note(note)
     return 0
+
+
+async def _with_orphan(settings: Config, database: Database, name: str) -> Config:
+    """Add a source that only the database knows to the configuration; raises UsageError if it knows none either."""
+    orphans = orphans_of(await read_owners(database, settings, registry()), settings)
+    known = {orphan.source: orphan for orphan in orphans if orphan.type in registry()}
+    if name not in known:
+        raise UsageError(
+            f"there is no source {name}", hint=f"The sources are: {', '.join((*settings.sources, *known))}."
+        )
+    kind = registry()[known[name].type or ""]
+    async with database.connection() as conn:
+        rows = await conn.fetch("SELECT DISTINCT stream FROM syncd.changes WHERE source = $1", name)
+    told = {row["stream"] for row in rows}
+    source = SourceConfig(
+        name=name, type=kind.type, base_url=known[name].address or "", options={}, budget=BudgetConfig(),
+        streams={stream: StreamConfig(name=stream, changes=stream in told) for stream in kind.names},
+    )  # fmt: skip
+    return dataclasses.replace(settings, sources={**settings.sources, name: source})
 
 
 def _print(counts: ByTable, title: str) -> None:

@@ -1,5 +1,6 @@
 """`syncd rejects`: lists, shows and replays the records that became no row."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from syncd.cli import console
 from syncd.cli.options import config_option, group, json_option, selectors_argument
 from syncd.cli.session import IN_STREAMS, execute, load_config, opened_database, selected_streams
 from syncd.engine.syncer import Syncer
-from syncd.errors import UsageError
+from syncd.errors import ConfigError, UsageError
 from syncd.sources import registry
 from syncd.storage.mirror import writer
 from syncd.storage.mirror.table_locks import lock_tables
@@ -133,6 +134,9 @@ async def replay_rejects(path: Path | None, selectors: Sequence[str], *, as_json
                 f"SELECT reject_id, source, stream FROM syncd.rejects WHERE {IN_STREAMS} ORDER BY reject_id",
                 *selected_streams(settings, selectors),
             )
+        for source in dict.fromkeys(row["source"] for row in ids):
+            with contextlib.suppress(ConfigError):  # a secret is missing that would tell the account
+                await syncer.require_same_account(source)
         for row in ids:
             if await _replay(database, syncer, row):
                 mended += 1

@@ -63,6 +63,11 @@ def print_status(status: Status) -> None:
     for stream in status.streams:
         if stream.why:
             console.say(f"{stream.source}.{stream.stream} is {stream.state}: {stream.why}")
+    for source in status.sources:
+        if source.refused:
+            console.say(source.refused)
+    for orphan in status.orphans:
+        console.say(f"{orphan.words}. {orphan.hint}")
 
 
 def _stream(stream: StreamStatus, now: datetime) -> tuple[object, ...]:

@@ -155,6 +155,7 @@ class _Comparison:
             self.shown.end(self.shows)
 
     async def _walk(self, pages: int) -> None:
+        await self.syncer.require_same_account(self.source)
         upstream = RunUpstream(self.syncer.account(self.source), self.verdict.stream, "backfill")
         stream = self.syncer.source(self.source)[0].stream(self.verdict.stream)
         walk = await self.syncer.walk(self.source, self.verdict.stream, Order(kind="sweep"), upstream, None)

@@ -15,7 +15,8 @@ from syncd.errors import AnotherAccount
 
 _STORED: Final = "SELECT type, address, account FROM syncd.sources WHERE source = $1"
 _CLAIM: Final = """
-INSERT INTO syncd.sources (source, type, address, account, known_since) VALUES ($1, $2, $3, $4::jsonb, $5)
+INSERT INTO syncd.sources (source, type, address, account, known_since)
+SELECT $1, $2, $3, $4::jsonb, $5 WHERE {condition}
 ON CONFLICT (source) DO {on_conflict}
 """
 _TAKE_OVER: Final = (
@@ -52,13 +53,24 @@ async def claim(conn: asyncpg.Connection, source: str, identity: Identity, *, no
     Of two processes that do this at once the second waits for the first to commit. Raises AnotherAccount if the
     identity that is stored then is another one: the caller's transaction must roll back.
     """
-    await conn.execute(_CLAIM.format(on_conflict="NOTHING"), *_values(source, identity, now))
+    await conn.execute(_CLAIM.format(condition="true", on_conflict="NOTHING"), *_values(source, identity, now))
     require_same(source, await stored(conn, source), identity)
 
 
-async def take_over(conn: asyncpg.Connection, source: str, identity: Identity, *, now: datetime) -> None:
-    """Store an identity in place of the one before; inside the caller's transaction."""
-    await conn.execute(_CLAIM.format(on_conflict=_TAKE_OVER), *_values(source, identity, now))
+async def claim_rows(conn: asyncpg.Connection, source: str, identity: Identity, *, now: datetime) -> None:
+    """Store whose data the rows of a source are, if a version without this table wrote any."""
+    has_rows = "EXISTS (SELECT FROM syncd.cursors WHERE source = $1)"
+    await conn.execute(_CLAIM.format(condition=has_rows, on_conflict="NOTHING"), *_values(source, identity, now))
+
+
+async def adopt(conn: asyncpg.Connection, source: str, identity: Identity, *, now: datetime) -> None:
+    """Store an identity in place of the one before, and forget where the source's streams resume.
+
+    Inside the caller's transaction, while the streams are at rest: a cursor of one account means nothing to another.
+    """
+    await conn.execute(_CLAIM.format(condition="true", on_conflict=_TAKE_OVER), *_values(source, identity, now))
+    await conn.execute("DELETE FROM syncd.cursors WHERE source = $1", source)
+    await conn.execute("DELETE FROM syncd.seen WHERE source = $1", source)
 
 
 def _values(source: str, identity: Identity, now: datetime) -> tuple[object, ...]:
