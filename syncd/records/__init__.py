@@ -7,6 +7,7 @@ strict    reads what is exactly as documented, a whole page at once
 lenient   reads one record field by field, whatever it holds
 recipe    what of a table decides how its records become rows; part of every fingerprint
 split     an answer into its members, an array into its elements
+shallow   the same for JSON that is nested too deeply for a decoder
 rows      what comes out: Row, Columns, Reject, Note
 values    single values
 privacy   what is left out or hashed, and who was forgotten

@@ -50,7 +50,7 @@ class LenientReader:
         """Read field by field; whatever finds no column ends in `extra`."""
         try:
             fields = decoded(OBJECT, record)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             return self.reject(f"expected an object, got {kind_of(record)}", record)
         reading = _Reading(values=[None] * len(self._table.columns))
         arrays = {place: bytes(fields.pop(name)) for name, place in self._child_fields.items() if name in fields}
@@ -58,8 +58,9 @@ class LenientReader:
         for part, index in zip(inherited, self._key_at, strict=False):
             self._inherit(index, part, reading)
         key = tuple(reading.values[index] for index in self._key_at)
-        if any(_bad_key(part) for part in key):
-            return self.reject(self._key_fault(key), record)
+        if bad := self._bad_names(key, reading.extra, len(inherited)):
+            reason = f"no usable key: {', '.join(bad)} is missing, null, empty, too long or of another type"
+            return self.reject(reason, record)
         children = self._read_children(arrays, key, reading)
         absent = reading.absent.difference(self._table.key)
         extra = _object_text(reading.extra) if reading.extra else None
@@ -93,7 +94,7 @@ class LenientReader:
     def _rows_of(self, raw: bytes, inherited: Key) -> tuple[list[Row], bytes | None]:
         """Return the child rows of an array, and as sent whatever of it became no row (null if the array is null)."""
         try:
-            found = ARRAY.decode(raw)
+            found = decoded(ARRAY, raw)
         except msgspec.MsgspecError:
             return [], raw
         rows: dict[Key, tuple[Row, bytes]] = {}
@@ -144,8 +145,8 @@ class LenientReader:
         if 0 in node:
             return self._read_places(node, raw, reading)
         try:
-            fields = OBJECT.decode(raw)
-        except (msgspec.MsgspecError, RecursionError):
+            fields = decoded(OBJECT, raw)
+        except msgspec.MsgspecError:
             self._read_bare(node, raw, reading)
             return False
         if not fields:
@@ -164,7 +165,7 @@ class LenientReader:
 
     def _read_places(self, node: _Node, raw: bytes, reading: _Reading) -> bool:
         try:
-            places = ARRAY.decode(raw)
+            places = decoded(ARRAY, raw)
         except msgspec.MsgspecError:
             return False
         if len(places) != len(node):
@@ -184,9 +185,18 @@ class LenientReader:
         if kept:
             reading.notes.append(Note(name, "vanished"))
 
-    def _key_fault(self, key: Key) -> str:
-        bad = [name for name, part in zip(self._table.key, key, strict=True) if _bad_key(part)]
-        return f"no usable key: {', '.join(bad)} is missing, null, empty, too long or of another type"
+    def _bad_names(self, key: Key, extra: Mapping[str, bytes], inherited: int) -> list[str]:
+        """Return the names of the parts of a key by which no row can be known.
+
+        Two keys would become one if what PostgreSQL cannot hold of them were replaced.
+        """
+        bad = []
+        for at, part in enumerate(key):
+            column = self._table.columns[self._key_at[at]]
+            was_replaced = at >= inherited and str(column.path[0]) in extra and "\ufffd" in str(part)
+            if was_replaced or _bad_key(part):
+                bad.append(column.name)
+        return bad
 
     def reject(self, reason: str, record: bytes) -> Reject:
         """Make a reject of a record as sent, but with secrets digested: all of it where it is no object."""
@@ -195,7 +205,7 @@ class LenientReader:
             return Reject(reason, record.decode("utf-8", "backslashreplace"))
         try:
             fields = decoded(OBJECT, record)
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             return Reject(reason, _digest(record).decode())
         return Reject(
             reason,
@@ -222,7 +232,7 @@ def _leaves(node: _Node) -> list[int]:
 
 def _bad_key(part: Any) -> bool:
     if isinstance(part, str):
-        return not part or len(part) > KEY_CHARS or "\0" in part or "\ufffd" in part
+        return not part or len(part) > KEY_CHARS
     if isinstance(part, int):
         return part not in INT64
     return part is None

@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from syncd.contract import Answer
 from syncd.errors import BadPayload
+from syncd.records.shallow import shallow_array, shallow_object
 from syncd.records.values import mended
 
 OBJECT = msgspec.json.Decoder(dict[str, Raw])
@@ -59,15 +60,20 @@ def elements(raw: bytes | None, name: str) -> Elements:
 def sound(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> tuple[Any, bytes]:
     """Decode one level of JSON; text that is unsound (NaN, lone surrogates, bad UTF-8) is mended first.
 
-    Also return the text that was decoded.
+    Also return the text that was decoded. Text that is nested too deeply for a decoder is split by its brackets: each
+    part is then judged alone.
     """
     try:
         if not body.isascii():
             body.decode()
         return decoder.decode(body), body
-    except (UnicodeDecodeError, msgspec.MsgspecError):
+    except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
+        pass
+    try:
         body = mended(body)
         return decoder.decode(body), body
+    except RecursionError:
+        return (shallow_object(body) if decoder is OBJECT else shallow_array(body)), body
 
 
 def decoded(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
@@ -79,7 +85,7 @@ def scalar(raw: bytes | None) -> Any:
     """Read a small value of an envelope (a number, a text, null); None if it is missing or unreadable."""
     try:
         return msgspec.json.decode(raw or b"null")
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

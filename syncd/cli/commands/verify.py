@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -309,8 +310,12 @@ def _same(target: Target, name: str, sent: Any, kept: Any) -> bool:
     return bool(sent == kept)
 
 
+_EXACT = msgspec.json.Decoder(float_hook=Decimal)
+"""PostgreSQL writes the number 1e23 as digits: only exact numbers compare equal."""
+
+
 def _tree(text: str | None) -> Any:
-    return msgspec.json.decode(text) if text else None
+    return _EXACT.decode(text) if text else None
 
 
 def _print(verdicts: Sequence[Verdict]) -> None:

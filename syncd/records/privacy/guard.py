@@ -16,7 +16,7 @@ import msgspec
 from syncd.contract import Column, Table
 from syncd.records.privacy.fields import Place, place
 from syncd.records.privacy.markers import Forgotten, Markers
-from syncd.records.privacy.sieve import OBJECT, Deed, Sieve, decoded
+from syncd.records.privacy.sieve import Deed, Sieve, fields_of
 from syncd.records.rows import Key
 from syncd.records.values import read
 
@@ -101,7 +101,7 @@ class Guard:
         if self.sieve is None:
             return record
         left = self.sieve.stored(record) if stored else self.sieve.record(record)
-        return left or _withheld("no object, and fields are excluded or hashed")
+        return left or _withheld("no object, or nested too deeply, and fields are excluded or hashed")
 
     def enter(
         self,
@@ -136,7 +136,9 @@ class Guard:
             if stream and stream in markers.digests:
                 key = _at(record, column)
                 if key is not None and markers.hold(stream, key) and self._scrub:
-                    return self._scrub.record(record) or record
+                    return self._scrub.record(record) or _withheld(
+                        "nested too deeply, and of a person who was forgotten"
+                    )
         return record
 
 
@@ -168,7 +170,7 @@ def _at(record: bytes, column: Column) -> Any:
     """Return the typed value of a column in a record; None if there is none."""
     raw = record
     for step in column.path:
-        fields = decoded(OBJECT, raw)
+        fields = fields_of(raw)
         if not fields or step not in fields:
             return None
         raw = bytes(fields[step])

@@ -11,10 +11,8 @@ import msgspec
 from msgspec import Raw
 
 from syncd.contract import Kind, Table
-from syncd.records.values import mended
-
-OBJECT = msgspec.json.Decoder(dict[str, Raw])
-ARRAY = msgspec.json.Decoder(list[Raw])
+from syncd.records.split import ARRAY, OBJECT, decoded
+from syncd.records.values import JSON_DEPTH, depth
 
 
 class Deed(StrEnum):
@@ -75,8 +73,8 @@ class Sieve:
         node[path[-1]] = deed
 
     def record(self, raw: bytes) -> bytes | None:
-        """Return what is left of a record; None if it is no object, of which nothing can be told."""
-        return self._object(raw, self._root, fill=True)
+        """Return what is left of a record; None if nothing can be told of it: it is no object, or nested too deeply."""
+        return None if depth(raw) > JSON_DEPTH else self._object(raw, self._root, fill=True)
 
     def stored(self, raw: bytes, array: str | None = None) -> bytes:
         """Return what is left of a stored `_extra` (of a child row, from `array`), empty if that is nothing."""
@@ -84,7 +82,7 @@ class Sieve:
         return b"" if left is None or left == b"{}" else left
 
     def _object(self, raw: bytes, node: _Node, *, fill: bool) -> bytes | None:
-        fields = decoded(OBJECT, raw)
+        fields = fields_of(raw)
         if fields is None:
             return None
         kept, missing = self._known(node)
@@ -137,7 +135,7 @@ class Sieve:
         """Return what is left of an object or array with columns; null where it is neither, and some are left out."""
         if raw[:1] == b"{" and (left := self._object(raw, node, fill=fill)) is not None:
             return left
-        if raw[:1] == b"[" and (places := decoded(ARRAY, raw)) is not None:
+        if raw[:1] == b"[" and (places := places_of(raw)) is not None:
             if any(isinstance(step, int) for step in node):
                 kept = [self._value(bytes(each), node.get(at, Deed.KEEP)) for at, each in enumerate(places)]
             else:
@@ -156,18 +154,24 @@ class Sieve:
         if raw[:1] == b"{":
             return self._object(raw, _NOWHERE, fill=False) or b"null"
         if raw[:1] == b"[":
-            places = decoded(ARRAY, raw)
+            places = places_of(raw)
             return b"null" if places is None else b"[" + b",".join(self._looked_into(bytes(p)) for p in places) + b"]"
         return raw
 
 
-def decoded(decoder: "msgspec.json.Decoder[Any]", raw: bytes) -> Any:
-    """Decode one level of JSON, leniently; None if it is something else."""
-    for attempt in (bytes, mended):
-        text = attempt(raw)
-        try:
-            text.decode()
-            return decoder.decode(text)
-        except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
-            continue
-    return None
+def fields_of(raw: bytes) -> dict[str, Raw] | None:
+    """Return the members of an object, read leniently; None if it is something else."""
+    try:
+        found: dict[str, Raw] = decoded(OBJECT, raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return found
+
+
+def places_of(raw: bytes) -> list[Raw] | None:
+    """Return the elements of an array, read leniently; None if it is something else."""
+    try:
+        found: list[Raw] = decoded(ARRAY, raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return found

@@ -17,8 +17,8 @@ from syncd.records.values.times import read_date, read_timestamp
 
 INT64 = range(-(2**63), 2**63)
 
-_INTEGER = re.compile(r"-?(0|[1-9]\d{0,18})")
-_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?")
+_INTEGER = re.compile(r"-?(0|[1-9]\d{0,18})", re.ASCII)
+_NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?", re.ASCII)
 _WORDS = {"yes": True, "no": False, "true": True, "false": False, "y": True, "n": False, "1": True, "0": False}
 
 
@@ -56,7 +56,7 @@ def _read_numeric(value: Any, raw: bytes) -> tuple[Any, bool]:
         return None, False
     if not number.is_finite() or len(text) > 100 or abs(number.adjusted()) > 300:
         return None, False
-    return number, not isinstance(value, str)
+    return number or Decimal(0), not isinstance(value, str)  # PostgreSQL knows no negative zero
 
 
 def _read_boolean(value: Any, raw: bytes) -> tuple[Any, bool]:

@@ -17,13 +17,15 @@ JSON_DEPTH = 200
 
 _BIG_NUMBER = re.compile(rb"[0-9.]{300}|[eE][+-]?[0-9]{3}")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_BRACKET = re.compile(rb"[\[\]{}]")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 def mended(body: bytes) -> bytes:
     """Read JSON leniently (NaN, lone surrogates, control characters, bad UTF-8) and write it soundly.
 
-    Text that even a lenient reader refuses is returned as it is, for the strict decoder to name.
+    Text that even a lenient reader refuses is returned as it is, for the strict decoder to name. Raises RecursionError
+    for text that is nested too deeply.
     """
     try:
         tree = json.loads(
@@ -34,7 +36,7 @@ def mended(body: bytes) -> bytes:
             parse_constant=lambda text: {"$json": text},
         )
         return msgspec.json.encode(_wrapped(tree))
-    except (ValueError, RecursionError):
+    except ValueError:
         return body
 
 
@@ -103,7 +105,7 @@ def jsonb(raw: bytes) -> bytes:
     if (
         (b"\\u0000" in raw and _NUL.search(raw))
         or (_BIG_NUMBER.search(raw) and _has_big_number(_STRING.sub(b"", raw)))
-        or _depth(raw) > JSON_DEPTH
+        or depth(raw) > JSON_DEPTH
     ):
         return b'{"$json":' + msgspec.json.encode(raw.decode("utf-8", "replace")) + b"}"
     return raw
@@ -116,11 +118,12 @@ def _has_big_number(raw: bytes) -> bool:
     )
 
 
-def _depth(raw: bytes) -> int:
+def depth(raw: bytes) -> int:
+    """Return how deeply a JSON text is nested; 0 where it has too few brackets to be nested deeper than JSON_DEPTH."""
     if raw.count(b"[") + raw.count(b"{") <= JSON_DEPTH:
         return 0
-    depth = deepest = 0
-    for sign in _STRING.sub(b"", raw):
-        depth += (sign in b"[{") - (sign in b"]}")
-        deepest = max(deepest, depth)
+    level = deepest = 0
+    for sign in _BRACKET.findall(_STRING.sub(b"", raw)):
+        level += 1 if sign in b"[{" else -1
+        deepest = max(deepest, level)
     return deepest

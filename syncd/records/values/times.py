@@ -7,9 +7,14 @@ from zoneinfo import ZoneInfo
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-_DOTNET_DATE = re.compile(r"/Date\((-?\d{1,17})(?:[+-]\d{4})?\)/")
-_LOCAL_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:?\d\d)?")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+EARLIEST = datetime(1, 1, 2, tzinfo=UTC)
+LATEST = datetime(9999, 12, 30, 23, 59, 59, 999_999, tzinfo=UTC)
+"""The instants that are stored: in every time zone they lie in the years 1 to 9999, which is what drivers can read."""
+
+_DOTNET_DATE = re.compile(r"/Date\((-?\d{1,17})(?:[+-]\d{4})?\)/", re.ASCII)
+_CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+_LOCAL_TIME = re.compile(rf"(\d{{4}}-\d\d-\d\d)[ T]({_CLOCK})(?:\.(\d{{1,9}}))?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 def instant(text: str, zone: ZoneInfo) -> tuple[datetime | None, bool]:
@@ -17,27 +22,37 @@ def instant(text: str, zone: ZoneInfo) -> tuple[datetime | None, bool]:
 
     Returns the instant (None if unreadable) and whether it alone gives the text back. A local time that comes twice is
     the first of the two; one that never comes (the spring gap) is read with the offset before the gap, and does not
-    give its text back. `/Date(ms±zzzz)/` counts UTC milliseconds whatever its suffix (FACTS, GHS).
+    give its text back. `/Date(ms±zzzz)/` counts UTC milliseconds whatever its suffix (FACTS, GHS). An instant before
+    EARLIEST or after LATEST counts as unreadable.
     """
+    moment, fits = _anywhen(text, zone)
+    return (moment, fits) if moment is not None and EARLIEST <= moment <= LATEST else (None, False)
+
+
+def _anywhen(text: str, zone: ZoneInfo) -> tuple[datetime | None, bool]:
+    """Read a time as `instant` does, in whatever year it lies."""
     if dotnet := _DOTNET_DATE.fullmatch(text):
         try:
-            moment = EPOCH + timedelta(milliseconds=int(dotnet[1]))
+            return EPOCH + timedelta(milliseconds=int(dotnet[1])), True
         except OverflowError:
             return None, False
-        return (None, False) if moment.year == 1 else (moment, True)
     if not (parts := _LOCAL_TIME.fullmatch(text)):
         return None, False
     day, clock, fraction, offset = parts.groups()
     try:
         naive = datetime.fromisoformat(f"{day}T{clock}.{(fraction or '0')[:6]:0<6}")
         if offset:
-            return datetime.fromisoformat(f"{naive.isoformat()}{offset.replace('Z', '+00:00')}"), len(
-                fraction or ""
-            ) < 7
+            moment = datetime.fromisoformat(f"{naive.isoformat()}{offset.replace('Z', '+00:00')}")
+            return moment, len(fraction or "") < 7
         moment = naive.replace(tzinfo=zone).astimezone(UTC)
     except (ValueError, OverflowError):
         return None, False
     return moment, moment.astimezone(zone).replace(tzinfo=None) == naive and len(fraction or "") < 7
+
+
+def is_day(text: str) -> bool:
+    """Say whether a text looks like a day, as in 2026-11-28."""
+    return _DATE.fullmatch(text) is not None
 
 
 def earliest_reading(moment: datetime, zone: ZoneInfo) -> datetime:
@@ -67,10 +82,11 @@ def read_date(value: Any, zone: ZoneInfo) -> tuple[Any, bool]:
             return date.fromisoformat(value), True
         except ValueError:
             return None, False
+    if _DATE.match(value):
+        moment, _ = _anywhen(value, zone)
+        return (None if moment is None else date.fromisoformat(value[:10])), False
     moment, _ = instant(value, zone)
-    if moment is None:
-        return None, False
-    return (date.fromisoformat(value[:10]) if _DATE.match(value) else moment.astimezone(zone).date()), False
+    return (None if moment is None else moment.astimezone(zone).date()), False
 
 
 def read_timestamp(value: Any, zone: ZoneInfo) -> tuple[Any, bool]:

@@ -7,7 +7,7 @@ from typing import Final
 
 import asyncpg
 
-from syncd.records.values import pg_instant
+from syncd.records.values import pg_day, pg_instant
 
 CONNECT_TIMEOUT_S: Final = 10.0
 LOCK_TIMEOUT: Final = "60s"
@@ -64,6 +64,9 @@ async def open_session(url: str) -> asyncpg.Connection:
         await conn.execute(_SET.format(values=", ".join(f"('{name}', '{value}')" for name, value in SETTINGS.items())))
         await conn.set_type_codec(
             "timestamptz", schema="pg_catalog", encoder=pg_instant.written, decoder=pg_instant.read, format="tuple"
+        )
+        await conn.set_type_codec(
+            "date", schema="pg_catalog", encoder=pg_day.written, decoder=pg_day.read, format="tuple"
         )
     except BaseException:
         conn.terminate()
