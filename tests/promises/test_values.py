@@ -222,11 +222,11 @@ async def test_verify_finds_every_value_equal_and_export_writes_it(make_bench: M
     bench = await make_bench(time=WallClock(), **SIZES)
     (api, stream), table = STREAMS[selector].split("."), TABLES[STREAMS[selector]]
     template = bench.sandbox.truth(api, stream)[0]
-    (key,) = (column.path[-1] for column in table.columns if column.name in table.key)
+    (key,) = (str(column.path[-1]) for column in table.columns if column.name in table.key)
     places = template.get("attributes", template)
     put = 0
     for column in one_of_each_kind(table):
-        name = column.path[-1]
+        name = str(column.path[-1])
         for text in EDGES if name in places and name != key else ():
             put += 1
             record = copy.deepcopy(template) | {
