@@ -5,26 +5,27 @@ texts registered with `protect`, the values under telling keys, and what looks l
 decides what is worth logging.
 """
 
-import base64
 import contextlib
-import json
 import logging
 import os
 import re
 import sys
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Final, Literal, TextIO, cast
-from urllib.parse import quote, quote_plus
 
 import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from syncd.spellings import HEAD_CHARS, Spelt, spellings
+
 MASK: Final = "***"
 LOUD_LIBRARIES: Final = ("aiohttp", "alembic", "apscheduler", "asyncio", "asyncpg", "sqlalchemy")
-SHORT_CHARS: Final = 6  # a protected text below this is masked as a whole word only, or it would garble every line
+SHORT_CHARS: Final = (
+    HEAD_CHARS  # a protected text below this is masked as a whole word only, or it would garble every line
+)
 SHORT_LIVED_KEPT: Final = 64  # a session's token is long dead when this many newer ones were seen
 DEPTH: Final = 6  # of nested values in one line; deeper ones are cut, which also ends a cycle
 
@@ -44,27 +45,21 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a terminal wou
 
 
 class _Protected:
-    """The texts that must not appear, found in a time that does not grow with their number: there may be thousands.
-
-    A text is looked for by its first SHORT_CHARS characters; those that are shorter have one pattern.
-    """
+    """The texts that must not appear; those shorter than SHORT_CHARS have one pattern."""
 
     def __init__(self) -> None:
         self.lasting: set[str] = set()
         self.short_lived: deque[str] = deque(maxlen=SHORT_LIVED_KEPT)
         self.is_compiled = False
-        self._by_head: dict[str, list[str]] = {}
+        self._spelt = Spelt(())
         self._short: re.Pattern[str] | None = None
 
     def compile(self) -> None:
-        """Prepare for finding; longer forms first, so that no tail of one is left when it begins with another."""
-        forms = {form for text in (*self.lasting, *self.short_lived) for form in _forms(text)}
-        self._by_head, short = {}, []
-        for form in sorted(forms, key=len, reverse=True):
-            if len(form) < SHORT_CHARS:
-                short.append(rf"(?<!\w){re.escape(form)}(?!\w)")
-            else:
-                self._by_head.setdefault(form[:SHORT_CHARS], []).append(form)
+        """Prepare for finding."""
+        texts = {*self.lasting, *self.short_lived}
+        self._spelt = Spelt(texts)
+        forms = {form for text in texts if len(text) < SHORT_CHARS for form in spellings(text)}
+        short = [rf"(?<!\w){re.escape(form)}(?!\w)" for form in sorted(forms, key=len, reverse=True)]
         self._short = re.compile("|".join(short)) if short else None
         self.is_compiled = True
 
@@ -72,17 +67,7 @@ class _Protected:
         """Return the text with each of its protected parts replaced by ***."""
         if not self.is_compiled:
             self.compile()
-        heads, kept, at = self._by_head, [], 0
-        if heads:
-            places = [i for i in range(len(text) - SHORT_CHARS + 1) if text[i : i + SHORT_CHARS] in heads]
-            for place in places:
-                forms = heads[text[place : place + SHORT_CHARS]] if place >= at else []
-                form = next((form for form in forms if text.startswith(form, place)), None)
-                if form is not None:
-                    kept += [text[at:place], MASK]
-                    at = place + len(form)
-        if at:
-            text = "".join((*kept, text[at:]))
+        text = self._spelt.mask(text, MASK)
         return self._short.sub(MASK, text) if self._short else text
 
 
@@ -90,7 +75,7 @@ _protected: Final = _Protected()
 
 
 def protect(secret_text: str, *, short_lived: bool = False) -> None:
-    """Mask this text from now on, also where it is percent-encoded, escaped or in base64.
+    """Mask this text from now on, however it is spelt: see `spellings`.
 
     `short_lived` is for what an upstream hands out (sessions, tokens): only the newest of them are remembered. The
     base64 of a Basic header joins two texts and is a third: protect it too. An empty text is ignored; idempotent.
@@ -102,21 +87,6 @@ def protect(secret_text: str, *, short_lived: bool = False) -> None:
     else:
         _protected.lasting.add(secret_text)
     _protected.is_compiled = False
-
-
-def _forms(text: str) -> Iterable[str]:
-    encoded = text.encode("utf-8", "surrogatepass")
-    return {
-        text,
-        _encodable(text),
-        quote(encoded, safe=""),
-        quote(encoded),
-        quote_plus(encoded),
-        json.dumps(text)[1:-1],
-        json.dumps(text)[1:-1].replace("/", "\\/"),  # as PHP writes it
-        repr(text)[1:-1],
-        base64.b64encode(encoded).decode().rstrip("="),
-    }
 
 
 def mask(text: str) -> str:
