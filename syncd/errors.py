@@ -5,6 +5,7 @@
     ├── ConfigError                wrong configuration                                     exit 2
     ├── DatabaseError              the database refused or is in a wrong state             exit 3
     │   ├── DatabaseBusy           a lock, or time for a statement, could not be had       exit 3
+    │   ├── DatabaseChanged        somebody changed or withholds an object that we need    exit 3
     │   └── DatabaseUnavailable    the database cannot be reached                          exit 3
     ├── LockHeld                   another run of the stream is under way                  exit 1
     ├── RunFenced                  another process took the stream over from this run      exit 1
@@ -68,6 +69,13 @@ class DatabaseError(SyncdError):
 
 class DatabaseBusy(DatabaseError):
     """A lock could not be taken in time, or a statement took too long. Only the run that asked for it fails."""
+
+
+class DatabaseChanged(DatabaseError):
+    """An object of the database was dropped, renamed, changed or withheld by somebody. Only the run that met it fails.
+
+    The message holds PostgreSQL's own, which names the object.
+    """
 
 
 class DatabaseUnavailable(DatabaseError):

@@ -48,6 +48,13 @@ def foreseen(error: BaseException) -> SyncdError:
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         return UsageError(error.format_message(), hint=f"{context.command_path if context else 'syncd'} --help")
+    if type(error).__module__.startswith("asyncpg"):
+        import asyncpg
+
+        from syncd.storage.postgres import driver
+
+        if isinstance(error, asyncpg.PostgresError):
+            return driver.refused(error, "of this configuration")
     return Defect(error)
 
 

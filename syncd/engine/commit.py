@@ -16,8 +16,9 @@ from syncd.engine.deletions import bury_missing_of_page
 from syncd.engine.plan import Ending, Listing, PagePlan
 from syncd.engine.route import Pass
 from syncd.engine.seen import SeenKeys
+from syncd.errors import DatabaseChanged
 from syncd.records.page import Read
-from syncd.storage.mirror import listing, writer
+from syncd.storage.mirror import catalog, listing, writer
 from syncd.storage.mirror.table_locks import lock_tables
 from syncd.storage.mirror.target import Target
 from syncd.storage.mirror.writer import Written
@@ -84,7 +85,11 @@ async def commit_page(work: Pass, page: Page, read: Read, seen: SeenKeys, plan: 
             except writer.ROW_FAULTS:
                 if writing is ROW_BY_ROW:
                     raise
+                await _require_unchanged(work)
                 writing = ROW_BY_ROW
+            except TypeError:  # how the driver refuses a value for a column of another type
+                await _require_unchanged(work)
+                raise
     result = work.result
     result.counts.add(committed.counts)
     result.pages += 1
@@ -92,6 +97,16 @@ async def commit_page(work: Pass, page: Page, read: Read, seen: SeenKeys, plan: 
     result.spent = work.upstream.spent
     if committed.closes:
         result.outcome = "ok"
+
+
+async def _require_unchanged(work: Pass) -> None:
+    """Raise DatabaseChanged if the tables are not as declared: else a changed column would make every row a reject."""
+    target = work.route.target
+    tables = [catalog.declared(each.layout) for each in (target, *target.children)]
+    async with work.route.database.connection() as conn:
+        for difference in await catalog.differences(conn, tables):
+            if difference.is_grave:
+                raise DatabaseChanged(difference.told, hint=difference.hint)
 
 
 async def commit_once(

@@ -13,6 +13,8 @@ import asyncio
 import contextlib
 from typing import Final
 
+import asyncpg
+
 from syncd import log
 from syncd.contract import Scope
 from syncd.engine.commit import commit_page
@@ -25,6 +27,7 @@ from syncd.engine.seen import seen_keys
 from syncd.errors import (
     AnotherAccount,
     DatabaseBusy,
+    DatabaseChanged,
     DatabaseError,
     Defect,
     RunFenced,
@@ -34,6 +37,7 @@ from syncd.errors import (
 )
 from syncd.storage.mirror import listing
 from syncd.storage.mirror.turns import Turns
+from syncd.storage.postgres import driver
 from syncd.storage.postgres.locks import to_the_end
 from syncd.storage.state import runs, sources
 from syncd.storage.state.runs import Run
@@ -49,17 +53,21 @@ async def run_stream(route: Route, order: Order) -> Result:
     Raises LockHeld if the stream is under way elsewhere, and DatabaseError if the database is the problem.
     """
     source, stream = route.source, route.stream.name
-    run = await runs.open_run(
-        route.database, source, stream,
-        kind=order.kind, lane=order.lane, cursor_kind=order.cursor_kind, now=route.clock(),
-    )  # fmt: skip
     result = Result(source, stream, order.kind)
+    try:
+        run = await runs.open_run(
+            route.database, source, stream,
+            kind=order.kind, lane=order.lane, cursor_kind=order.cursor_kind, now=route.clock(),
+        )  # fmt: skip
+    except DatabaseChanged as error:
+        result.outcome, result.error = "failed", error.at(result.name)
+        return result
     upstream = RunUpstream(route.account, stream, order.lane)
     try:
         await run_pass(await _begin_pass(route, run, order, upstream, result))
     except Throttled as error:
         result.outcome, result.error = "throttled", error.at(result.name)
-    except DatabaseBusy as error:
+    except (DatabaseBusy, DatabaseChanged) as error:
         result.outcome, result.error = "failed", error.at(result.name)
     except (DatabaseError, RunFenced) as error:
         result.outcome, result.error = "aborted", error
@@ -70,6 +78,9 @@ async def run_stream(route: Route, order: Order) -> Result:
         raise
     except SyncdError as error:
         result.outcome, result.error = "failed", error.at(result.name)
+    except asyncpg.PostgresError as error:
+        result.outcome = "failed"
+        result.error = driver.refused(error, route.database.shown).at(result.name)
     except Exception as error:  # noqa: BLE001  a bug of ours must end this run only, and be told
         _log.exception("run_crashed", source=source, stream=stream)
         result.outcome = "failed"

@@ -11,6 +11,7 @@ from syncd.errors import DatabaseError
 from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from tests.support.bench import MakeBench, database_url
+from tests.support.command import syncd
 
 NO_IDENTITY = """
 SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -152,3 +153,147 @@ async def test_hostile_settings_change_nothing(make_bench: MakeBench, db: Databa
     async with db.connection() as conn:
         assert await conn.fetchval("SHOW default_transaction_isolation") == "read committed"
         assert await conn.fetchval("SHOW search_path") == "public"
+
+
+# --- What others demand of our rows -----------------------------------------------------------------------------------
+
+CUSTOMERS = "cyclesoftware.customers"
+RAISING = """
+CREATE FUNCTION public.guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF NEW.customer_id = {key} THEN {does}; END IF; RETURN NEW;
+END $$;
+CREATE {constraint} TRIGGER guard {when} INSERT ON cyclesoftware.customers {deferred} FOR EACH ROW
+EXECUTE FUNCTION public.guard();
+"""
+REFUSALS = {
+    "check": ("ALTER TABLE cyclesoftware.customers ADD CONSTRAINT house_rule CHECK (customer_id <> {key})", "house_rule"),
+    "not valid": (
+        "ALTER TABLE cyclesoftware.customers ADD CONSTRAINT house_rule CHECK (customer_id <> {key}) NOT VALID",
+        "house_rule",
+    ),
+    "domain": (
+        "DROP SCHEMA reporting CASCADE; CREATE DOMAIN public.ids AS bigint CONSTRAINT not_that CHECK (value <> {key});"
+        "ALTER TABLE cyclesoftware.customers ALTER customer_id TYPE public.ids",
+        "not_that",
+    ),
+    "foreign key": (
+        "CREATE TABLE public.allowed (id bigint PRIMARY KEY); INSERT INTO public.allowed VALUES {others};"
+        "ALTER TABLE cyclesoftware.customers ADD CONSTRAINT known FOREIGN KEY (customer_id) REFERENCES public.allowed",
+        "known",
+    ),
+    "deferred foreign key": (
+        "CREATE TABLE public.allowed (id bigint PRIMARY KEY); INSERT INTO public.allowed VALUES {others};"
+        "ALTER TABLE cyclesoftware.customers ADD CONSTRAINT known FOREIGN KEY (customer_id) REFERENCES public.allowed"
+        " DEFERRABLE INITIALLY DEFERRED",
+        "known",
+    ),
+    "generated and unique": (
+        "ALTER TABLE cyclesoftware.customers ADD COLUMN mine bigint GENERATED ALWAYS AS"
+        " (CASE WHEN customer_id IN ({key}, {first}) THEN 1 ELSE -customer_id END) STORED;"
+        "CREATE UNIQUE INDEX once ON cyclesoftware.customers (mine)",
+        "once",
+    ),
+    "exclusion": (
+        "ALTER TABLE cyclesoftware.customers ADD CONSTRAINT apart EXCLUDE USING btree"
+        " ((CASE WHEN customer_id IN ({key}, {first}) THEN 1 ELSE -customer_id END) WITH =)",
+        "apart",
+    ),
+    "trigger that raises": (
+        RAISING.replace("{constraint}", "").replace("{when}", "BEFORE").replace("{deferred}", "")
+        .replace("{does}", "RAISE 'not this one'"),
+        "not this one",
+    ),
+    "trigger with a code of its own": (
+        RAISING.replace("{constraint}", "").replace("{when}", "AFTER").replace("{deferred}", "")
+        .replace("{does}", "RAISE 'not this one' USING ERRCODE = 'U0001'"),
+        "not this one",
+    ),
+    "trigger that leaves out": (
+        RAISING.replace("{constraint}", "").replace("{when}", "BEFORE").replace("{deferred}", "")
+        .replace("{does}", "RETURN NULL"),
+        "a trigger on its table",
+    ),
+    "deferred trigger": (
+        RAISING.replace("{constraint}", "CONSTRAINT").replace("{when}", "AFTER")
+        .replace("{deferred}", "DEFERRABLE INITIALLY DEFERRED").replace("{does}", "RAISE 'not this one'"),
+        "not this one",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
+async def test_a_constraint_of_others_costs_the_guilty_row_only(make_bench: MakeBench, db_url: str, kind: str) -> None:
+    bench = await make_bench(page_size=20)
+    keys = [record["customer_id"] for record in bench.sandbox.truth("cyclesoftware", "customers")]
+    key, ddl = keys[5], REFUSALS[kind][0]
+    others = ", ".join(f"({other})" for other in keys if other != key)
+    for name, value in {"key": key, "first": keys[0], "others": others}.items():
+        ddl = ddl.replace(f"{{{name}}}", str(value))
+    await execute(db_url, ddl)
+    for run in ("live", "sweep"):
+        result = await bench.sync("shop.customers", run)
+        assert result.outcome == "ok", result.error
+    stored = {row["customer_id"] for row in await bench.rows(CUSTOMERS)}
+    assert set(keys) - stored in ({key}, {keys[0]})
+    [reject] = await bench.fetch("SELECT reason FROM syncd.rejects")
+    assert REFUSALS[kind][1] in reject["reason"]
+    assert reject["reason"].startswith("PostgreSQL ")
+
+
+async def test_a_column_that_must_not_be_null_costs_the_rows_without_it(make_bench: MakeBench, db_url: str) -> None:
+    bench = await make_bench(page_size=20)
+    await execute(db_url, "ALTER TABLE cyclesoftware.customers ALTER company_name SET NOT NULL")
+    result = await bench.sync("shop.customers")
+    assert result.outcome == "ok", result.error
+    rejects = await bench.fetch("SELECT reason FROM syncd.rejects")
+    rows = await bench.rows(CUSTOMERS)
+    assert len(rejects) > 0
+    assert len(rows) + len(rejects) == len(bench.sandbox.truth("cyclesoftware", "customers"))
+    assert all('column "company_name" of relation "customers"' in row["reason"] for row in rejects)
+
+
+# --- What others changed on our tables --------------------------------------------------------------------------------
+
+CHANGES = {
+    "ALTER TABLE cyclesoftware.customers DROP COLUMN email CASCADE": "email",
+    "ALTER TABLE cyclesoftware.customers RENAME COLUMN email TO mail": "email",
+    "ALTER TABLE cyclesoftware.customers ALTER discount_percentage TYPE text": "discount_percentage",
+    "ALTER TABLE cyclesoftware.customers ALTER vat_number TYPE bigint USING NULL": "vat_number",
+    "DROP TABLE cyclesoftware.customers CASCADE": "cyclesoftware.customers",
+    "ALTER TABLE cyclesoftware.customers RENAME TO clients": "cyclesoftware.customers",
+    "ALTER TABLE cyclesoftware.customer_phone_numbers SET SCHEMA public": "customer_phone_numbers",
+    "ALTER TABLE cyclesoftware.customers ENABLE ROW LEVEL SECURITY;"
+    "ALTER TABLE cyclesoftware.customers FORCE ROW LEVEL SECURITY": "customers",
+    "REVOKE INSERT ON cyclesoftware.customers FROM syncd": "customers",
+    "ALTER TABLE cyclesoftware.customers OWNER TO postgres": "customers",
+    "CREATE FUNCTION public.f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM gone(); RETURN NEW; END $$;"
+    "CREATE TRIGGER t BEFORE INSERT ON cyclesoftware.customers FOR EACH ROW EXECUTE FUNCTION public.f()": "gone()",
+    "ALTER TABLE cyclesoftware.customers REPLICA IDENTITY NOTHING; CREATE PUBLICATION p FOR ALL TABLES": "customers",
+    "ALTER SCHEMA cyclesoftware RENAME TO cs": "cyclesoftware",
+}
+
+
+@pytest.mark.parametrize("ddl", CHANGES)
+async def test_a_change_of_others_is_told_with_the_object_and_costs_only_its_stream(
+    make_bench: MakeBench, db_url: str, ddl: str
+) -> None:
+    bench = await make_bench(page_size=20)
+    if "ALTER COLUMN" in ddl or " TYPE " in ddl or "VIEW" in ddl:
+        await execute(db_url, "DROP SCHEMA reporting CASCADE")  # its views hold the column
+    if "IDENTITY" in ddl:
+        assert (await bench.sync("shop.customers")).outcome == "ok"
+    await execute(db_url, ddl, role="postgres")
+    if "IDENTITY" in ddl:
+        record = bench.sandbox.truth("cyclesoftware", "customers")[0]
+        bench.sandbox.put("cyclesoftware", "customers", {**record, "city": "Ede"})
+    result = await bench.sync("shop.customers", "sweep")
+    assert result.outcome == "failed"
+    assert result.error is not None
+    assert CHANGES[ddl] in str(result.error)
+    assert "defect" not in str(result.error)
+    assert result.error.hint
+    assert (await bench.sync("lease.dealers")).outcome == "ok"
+    ended = await syncd("check", "--config", bench.config_file())
+    assert CHANGES[ddl].rpartition(".")[2].removesuffix("()") in ended.out or "trigger t" in ended.out
+    assert ended.code == (0 if "trigger t" in ended.out else 3), ended.out
+    assert "defect" not in ended.out + ended.err

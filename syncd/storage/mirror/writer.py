@@ -21,10 +21,28 @@ from syncd.storage.mirror.statements import BOOKKEEPING
 from syncd.storage.mirror.table_locks import lock_feed
 from syncd.storage.mirror.target import Target
 from syncd.storage.mirror.turns import Turns
+from syncd.storage.postgres import driver
 from syncd.storage.state.runs import Counts
 
-ROW_FAULTS = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, ValueError, OverflowError)
-"""What PostgreSQL or the driver raise when one value of one row is to blame."""
+
+class RowKeptOut(Exception):
+    """PostgreSQL took fewer rows than it was given, and said nothing: a trigger of somebody leaves rows out."""
+
+
+ROW_FAULTS = (
+    asyncpg.DataError,
+    asyncpg.ProgramLimitExceededError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.WithCheckOptionViolationError,
+    asyncpg.TriggeredActionError,
+    asyncpg.TriggeredDataChangeViolationError,
+    asyncpg.PLPGSQLError,
+    asyncpg.UnknownPostgresError,  # a code that a trigger made up
+    RowKeptOut,
+    ValueError,
+    OverflowError,
+)
+"""What PostgreSQL or the driver raise when one row is to blame: a value, or what a constraint or trigger demands."""
 
 
 @dataclass(slots=True)
@@ -102,6 +120,7 @@ async def write_row_by_row(
     """
     settled = read.settled
     written = Written(Counts(seen=read.seen, rejected=len(read.rejects)), list(settled), list(read.rejects))
+    await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")  # a deferred one would refuse the whole page at its commit
     new, old = await _differing(conn, target, source, read.fingerprints, not_after, Turns())
     if new or old:
         await lock_feed(conn, target, source)
@@ -110,13 +129,25 @@ async def write_row_by_row(
             async with conn.transaction():
                 inserted, updated = await _write_rows(conn, target, source, [(row, fingerprint)], old, now=now)
         except ROW_FAULTS as fault:
-            reason = f"PostgreSQL refuses a value: {type(fault).__name__}"
+            reason = _reason(fault)
             written.rejects.append((target.intake.parser.reject(reason, settled[row.key]), fingerprint))
             written.counts.rejected += 1
             continue
         written.counts.inserted += inserted
         written.counts.updated += len(updated)
     return written
+
+
+def _reason(fault: BaseException) -> str:
+    if isinstance(fault, RowKeptOut):
+        return "PostgreSQL leaves the row out: a trigger on its table, which is not of syncd, returns no row"
+    return driver.row_reason(fault)
+
+
+def _require_all(status: str, count: int) -> None:
+    """Raise RowKeptOut unless a COPY stored as many rows as it was given."""
+    if int(status.rpartition(" ")[2]) != count:
+        raise RowKeptOut
 
 
 def _parsed(
@@ -211,13 +242,14 @@ async def _copy_columns(
         kept["_deleted_at"] = [at if flag else None for flag in columns.values[target.layout.flag_at]]
     if columns.extras:
         kept["_extra"] = columns.extras
-    await conn.copy_records_to_table(
+    status = await conn.copy_records_to_table(
         target.table.name,
         schema_name=target.table.schema,
         columns=["source", *target.layout.columns, *kept],
         records=chain(zip(repeat(source), *columns.values, *kept.values()), _calling(turns.sent)),
     )
     turns.back()
+    _require_all(status, len(fingerprints))
     if target.kept.changes:
         await _feed_new(conn, target, source, columns.values, now=now)
     for child, (rows, counts) in zip(target.children, columns.children, strict=True):
@@ -249,7 +281,7 @@ async def _write_rows(
         touched |= await _write_family(conn, child, source, place, rows, now=now)
     if new:
         gone = target.layout.gone
-        await conn.copy_records_to_table(
+        status = await conn.copy_records_to_table(
             target.table.name,
             schema_name=target.table.schema,
             columns=["source", *target.layout.columns, *BOOKKEEPING],
@@ -258,6 +290,7 @@ async def _write_rows(
                 for row, fingerprint in new
             ],
         )
+        _require_all(status, len(new))
         if target.kept.changes:
             await _feed_new(conn, target, source, list(zip(*(row.values for row, _ in new), strict=True)), now=now)
     updated: list[Key] = []

@@ -4,6 +4,7 @@ An error about the content of a statement is not translated.
 """
 
 import contextlib
+import re
 import ssl
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Final
 
 import asyncpg
 
-from syncd.errors import DatabaseBusy, DatabaseError, DatabaseUnavailable
+from syncd.errors import DatabaseBusy, DatabaseChanged, DatabaseError, DatabaseUnavailable
 
 LOST: Final = (
     asyncpg.PostgresConnectionError,
@@ -54,7 +55,7 @@ def _sqlalchemy_errors() -> tuple[type[Exception], ...]:
 
 def meaning(error: BaseException, shown: str) -> DatabaseError | None:
     """Return our error for one of the driver's, None for one that is about a statement; `shown` names the database."""
-    return _refusal(error, shown) or _shortage(error, shown) or _outage(error, shown)
+    return _refusal(error, shown) or _shortage(error, shown) or _change(error, shown) or _outage(error, shown)
 
 
 def _refusal(error: BaseException, shown: str) -> DatabaseError | None:
@@ -68,10 +69,6 @@ def _refusal(error: BaseException, shown: str) -> DatabaseError | None:
             return DatabaseError(f"database.url cannot be used: {error}", hint=hint)
         case asyncpg.InvalidCatalogNameError():
             return DatabaseError(f"{error}", hint="Create it (createdb), or mend database.url.")
-        case asyncpg.UndefinedTableError() | asyncpg.UndefinedFunctionError():
-            return DatabaseError(f"the database {shown} is not migrated: {error}", hint="Run: syncd migrate")
-        case asyncpg.InsufficientPrivilegeError():
-            return DatabaseError(f"the role of database.url lacks a right: {error}", hint="See deploy/roles.sql.")
         case asyncpg.DuplicatePreparedStatementError() | asyncpg.InvalidSQLStatementNameError():
             return no_session(shown)
         case asyncpg.PostgresConnectionError() if "statement pooling" in str(error):  # allows not even a transaction
@@ -94,6 +91,76 @@ def _shortage(error: BaseException, shown: str) -> DatabaseError | None:
         case asyncpg.ReadOnlySQLTransactionError():
             return read_only(shown)
     return None
+
+
+def _change(error: BaseException, shown: str) -> DatabaseChanged | None:
+    """Return the error for an object that is not as it was made: dropped, renamed, changed, or withheld from us."""
+    match error:
+        case asyncpg.UndefinedTableError() | asyncpg.UndefinedFunctionError() | asyncpg.InvalidSchemaNameError() if (
+            "syncd" in str(error)
+        ):
+            hint = "Run: syncd migrate. If it has nothing to do, restore what was dropped from a dump."
+            return DatabaseChanged(
+                f"the database {shown} is not migrated, or somebody dropped what is missing: {_told(error)}", hint=hint
+            )
+        case asyncpg.InsufficientPrivilegeError() if "row-level security" in str(error):
+            hint = "ALTER TABLE … NO FORCE ROW LEVEL SECURITY, or give the role of database.url BYPASSRLS."
+            return DatabaseChanged(f"a policy may hide rows from syncd: {_told(error)}", hint=hint)
+        case asyncpg.InsufficientPrivilegeError():
+            told = f"the role of database.url lacks a right: {_told(error)}"
+            return DatabaseChanged(told, hint="See deploy/roles.sql.")
+        case (
+            asyncpg.SyntaxOrAccessError()
+            | asyncpg.InvalidSchemaNameError()
+            | asyncpg.ObjectNotInPrerequisiteStateError()
+            | asyncpg.FeatureNotSupportedError()
+            | asyncpg.InternalServerError()
+        ):
+            return refused(error, shown)
+    return None
+
+
+CHECK_NAMES_IT: Final = "Somebody changed the database: syncd check names what differs. Put it back as it was."
+
+
+def refused(error: asyncpg.PostgresError, shown: str) -> DatabaseChanged:
+    """Return the error for a statement of ours that PostgreSQL refuses because of what others made in the database."""
+    hints = [str(error.hint)] if getattr(error, "hint", None) else []
+    return DatabaseChanged(
+        f"the database {shown} refuses a statement of syncd: {_told(error)}", hint=" ".join([*hints, CHECK_NAMES_IT])
+    )
+
+
+TOLD_CHARS: Final = 300
+"""Longest message of PostgreSQL that is passed on: a trigger may raise one of any length."""
+
+
+def _told(error: asyncpg.PostgresError) -> str:
+    """Return PostgreSQL's message with the objects that it names; never its detail, which holds values of the row."""
+    text = type(error).__name__ if isinstance(error, asyncpg.DataError) else str(error.args[0] if error.args else "")
+    text = text or type(error).__name__
+    named = {
+        "table": ".".join(filter(None, (error.schema_name, error.table_name))),
+        "column": error.column_name,
+        "type": error.data_type_name,
+        "constraint": error.constraint_name,
+        "in": _function_of(error.context),
+    }
+    told = ", ".join(f"{what} {name}" for what, name in named.items() if name and f'"{name}"' not in text)
+    return f"{text[:TOLD_CHARS]} ({told})" if told else text[:TOLD_CHARS]
+
+
+def _function_of(context: str | None) -> str:
+    """Return the function in which an error arose, as that of a trigger; nothing if it was a statement of ours."""
+    found = re.search(r"(?:PL/\w+|SQL) function \S+", context or "")
+    return found[0] if found else ""
+
+
+def row_reason(fault: BaseException) -> str:
+    """Return why PostgreSQL, or the driver, refuses a row: words for a reject."""
+    if isinstance(fault, asyncpg.PostgresError) and not isinstance(fault, asyncpg.DataError):
+        return f"PostgreSQL refuses the row: {_told(fault)}"
+    return f"PostgreSQL refuses a value: {type(fault).__name__}"
 
 
 def _outage(error: BaseException, shown: str) -> DatabaseUnavailable | None:

@@ -91,6 +91,7 @@ async def _read_only(conn: asyncpg.Connection, reader: str, timeout_s: float) ->
     await transaction.start()
     try:
         await conn.execute(f"SET LOCAL statement_timeout = '{timeout_s * 1000:.0f}ms'")
+        await conn.execute("SET LOCAL search_path TO DEFAULT")  # what was set for the role or the database
         await conn.execute(_KEEP_PATH)
         if reader == READER:
             await conn.execute(f"SET LOCAL ROLE {READER}")
