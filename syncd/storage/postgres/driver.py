@@ -99,10 +99,8 @@ def _change(error: BaseException, shown: str) -> DatabaseChanged | None:
         case asyncpg.UndefinedTableError() | asyncpg.UndefinedFunctionError() | asyncpg.InvalidSchemaNameError() if (
             "syncd" in str(error)
         ):
-            hint = "Run: syncd migrate. If it has nothing to do, restore what was dropped from a dump."
-            return DatabaseChanged(
-                f"the database {shown} is not migrated, or somebody dropped what is missing: {_told(error)}", hint=hint
-            )
+            told = f"the database {shown} is not migrated, or somebody dropped what is missing: {_told(error)}"
+            return DatabaseChanged(told, hint="Run: syncd migrate")
         case asyncpg.InsufficientPrivilegeError() if "row-level security" in str(error):
             hint = "ALTER TABLE … NO FORCE ROW LEVEL SECURITY, or give the role of database.url BYPASSRLS."
             return DatabaseChanged(f"a policy may hide rows from syncd: {_told(error)}", hint=hint)
