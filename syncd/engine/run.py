@@ -61,6 +61,7 @@ async def run_stream(route: Route, order: Order) -> Result:
         )  # fmt: skip
     except DatabaseChanged as error:
         result.outcome, result.error = "failed", error.at(result.name)
+        _log.warning("run_refused", source=source, stream=stream, kind=order.kind, error=str(error), hint=error.hint)
         return result
     upstream = RunUpstream(route.account, stream, order.lane)
     try:
