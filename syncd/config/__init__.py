@@ -37,12 +37,13 @@ from syncd.config.option import (
     whole_option,
     zone_option,
 )
+from syncd.config.proxy import Proxy, variable_of
 from syncd.config.secret import Secret
 
 __all__ = [
     "REQUIRED", "SOURCE_NAME", "SOURCE_NAME_RULE", "BudgetConfig", "Config", "DatabaseConfig", "Http", "Log",
-    "Option", "OptionSpec", "Privacy", "Retention", "Secret", "SourceConfig", "SourceSpec", "StreamConfig",
+    "Option", "OptionSpec", "Privacy", "Proxy", "Retention", "Secret", "SourceConfig", "SourceSpec", "StreamConfig",
     "StreamSpec", "by_name", "duration_option", "find", "flag_option", "host_of", "is_loopback", "is_off", "load",
     "missing_secrets", "normal_form", "optional_text", "optional_url", "secret_option", "secrets", "select",
-    "text_option", "variable", "whole_option", "zone_option",
+    "text_option", "variable", "variable_of", "whole_option", "zone_option",
 ]  # fmt: skip

@@ -32,6 +32,7 @@ from syncd.config.model import (
     Withholding,
 )
 from syncd.config.option import REQUIRED, OptionKind, OptionSpec
+from syncd.config.proxy import Proxy, ProxySetting, of_environment, parse_proxy
 from syncd.config.secret import Secret
 from syncd.config.toml import (
     Reading,
@@ -104,8 +105,8 @@ def load(
     reading = Reading(folder=path.absolute().parent, environ=environ, resolve_secrets=resolve_secrets)
     root = TomlTable(reading, (), read_toml(path))
     database = _database(root.table("database"))
-    http, callback_listen = _http(root.table("http"))
-    sources = _sources(root.table("sources"), registry)
+    http, callback_listen, proxy = _http(root.table("http"))
+    sources = _sources(root.table("sources"), registry, proxy)
     config = Config(
         path=path,
         database=database,
@@ -150,7 +151,8 @@ def _default_data_dir(reading: Reading) -> Path:
     return (xdg if xdg.is_absolute() else reading.home() / ".local" / "state") / "syncd"
 
 
-def _http(table: TomlTable) -> tuple[Http | None, Http | None]:
+def _http(table: TomlTable) -> tuple[Http | None, Http | None, ProxySetting]:
+    """Return where is listened for the status page and for callbacks, and the proxy of sources that name none."""
     status_page: Http | None = Http()
     callbacks: Http | None = CALLBACK_LISTEN
     status_page = table.take("listen", _listen, status_page)
@@ -158,8 +160,23 @@ def _http(table: TomlTable) -> tuple[Http | None, Http | None]:
     hosts = table.take("hosts", list_of(lambda value: parse_host(text(value))), Http.hosts)
     if status_page is not None:
         status_page = replace(status_page, hosts=hosts)
+    proxy = table.take("proxy", _proxy(table.reading), None)
     table.close()
-    return status_page, callbacks
+    return status_page, callbacks, proxy
+
+
+def _proxy(reading: Reading) -> Callable[[object], ProxySetting]:
+    """Return the parser of `proxy`: an address as a secret, "environment", or "off"."""
+
+    def parse(value: object) -> ProxySetting:
+        if value == "off":
+            return None
+        if value == "environment":
+            return "environment"
+        secret = reading.secret(value)
+        return Secret(parse_proxy(secret.reveal()), ref=secret.ref) if secret.is_resolved else secret
+
+    return parse
 
 
 def _listen(value: object) -> Http | None:
@@ -212,12 +229,12 @@ def _privacy(table: TomlTable, sources: Mapping[str, SourceConfig]) -> Privacy:
     return Privacy(hash_key=hash_key)
 
 
-def _sources(table: TomlTable, registry: Mapping[str, SourceSpec]) -> dict[str, SourceConfig]:
+def _sources(table: TomlTable, registry: Mapping[str, SourceSpec], proxy: ProxySetting) -> dict[str, SourceConfig]:
     sources = {}
     for name in table.raw:
         if not re.fullmatch(SOURCE_NAME, name):
             table.note((name,), SOURCE_NAME_RULE)
-        source = _source(table.table(name), name, registry)
+        source = _source(table.table(name), name, registry, proxy)
         if source:
             sources[name] = source
     if not table.raw and table.is_table:
@@ -226,7 +243,9 @@ def _sources(table: TomlTable, registry: Mapping[str, SourceSpec]) -> dict[str, 
     return sources
 
 
-def _source(table: TomlTable, name: str, registry: Mapping[str, SourceSpec]) -> SourceConfig | None:
+def _source(
+    table: TomlTable, name: str, registry: Mapping[str, SourceSpec], general: ProxySetting
+) -> SourceConfig | None:
     """Read one source; None where its type is not known, since then nothing else can be judged."""
     if not table.is_table:
         return None
@@ -239,6 +258,7 @@ def _source(table: TomlTable, name: str, registry: Mapping[str, SourceSpec]) -> 
         base_url = table.require("base_url", lambda value: parse_base_url(text(value)), "", advice)
     else:
         base_url = table.take("base_url", lambda value: parse_base_url(text(value)), spec.base_url)
+    proxy = _proxy_of(table, base_url, general)
     options = _options(table, spec.options)
     streams = table.table("streams")
     read = {stream.name: _stream(streams.table(stream.name), stream) for stream in spec.streams.values()}
@@ -247,7 +267,19 @@ def _source(table: TomlTable, name: str, registry: Mapping[str, SourceSpec]) -> 
     for stream in spec.streams:
         table.refuse(stream, f"unknown key; did you mean [sources.{name}.streams.{stream}]?")
     table.close()
-    return SourceConfig(name=name, type=source_type, base_url=base_url, options=options, streams=read, budget=budget)
+    return SourceConfig(
+        name=name, type=source_type, base_url=base_url, options=options, streams=read, budget=budget, proxy=proxy
+    )
+
+
+def _proxy_of(table: TomlTable, base_url: str, general: ProxySetting) -> Proxy | None:
+    """Return the proxy of a source: its own, or the one of `[http]`."""
+    setting = table.take("proxy", _proxy(table.reading), general)
+    if setting == "environment":
+        return table.attempt("proxy", lambda: of_environment(base_url, table.reading.environ), None)
+    if setting is None:
+        return None
+    return Proxy(url=setting, origin=".".join((*table.where, "proxy")) if "proxy" in table.raw else "http.proxy")
 
 
 def _stream(table: TomlTable, spec: StreamSpec) -> StreamConfig:

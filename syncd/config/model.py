@@ -14,6 +14,7 @@ from typing import Final, Literal, cast
 
 from syncd.config import address
 from syncd.config.option import OptionSpec
+from syncd.config.proxy import Proxy
 from syncd.config.secret import Secret
 from syncd.errors import ConfigError, UsageError
 
@@ -170,6 +171,7 @@ class SourceConfig:
     options: Mapping[str, object]
     streams: Mapping[str, StreamConfig]
     budget: BudgetConfig
+    proxy: Proxy | None = None
 
     def secret(self, option: str) -> str:
         """Reveal the secret option of that name."""
@@ -198,6 +200,9 @@ def secrets(config: Config) -> Iterator[tuple[str, Secret]]:
             yield "database.url (password)", config.database.password
     if config.privacy.hash_key:
         yield "privacy.hash_key", config.privacy.hash_key
+    for proxy in {source.proxy.origin: source.proxy for source in config.sources.values() if source.proxy}.values():
+        for secret in proxy.secrets:
+            yield proxy.origin, secret
     for source in config.sources.values():
         places = {f"sources.{source.name}": source.options}
         places |= {f"sources.{source.name}.streams.{stream.name}": stream.options for stream in source.streams.values()}

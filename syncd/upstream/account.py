@@ -67,7 +67,8 @@ class Account:
         self.session = Session(source.auth(settings.options), clock)
         self.health = Health(settings.name, clock)
         self.backoff = Backoff(sleep=sleep, jitter=jitter)
-        self._wire = Wire(http, settings.base_url, source.headers(settings.options), clock=clock)
+        self.proxy = settings.proxy
+        self._wire = Wire(http, settings.base_url, source.headers(settings.options), clock=clock, proxy=settings.proxy)
         self._clock = clock
         self._told: set[str] = set()
         self._held: dict[str, tuple[datetime, datetime]] = {}

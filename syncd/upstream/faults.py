@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from syncd.config import Proxy
 from syncd.contract import Answer
 from syncd.contract.toolkit import fault_text
 from syncd.errors import (
@@ -19,6 +20,7 @@ from syncd.errors import (
     Unreachable,
     UpstreamError,
 )
+from syncd.upstream import detour
 from syncd.upstream.body import BodyError, DamagedBodyError
 from syncd.upstream.wire import CannotSend
 
@@ -52,7 +54,6 @@ _TRUST_HINT = (
     "Is base_url right, and this machine's clock? Else make this machine trust the issuer (update-ca-certificates)."
 )
 _TLS_HINT = "Is base_url right? What answers there speaks no TLS that this machine knows."
-_CONNECT_HINT = "Is base_url right, and does a firewall let this machine out?"
 
 
 def of_answer(what: str, answer: Answer, reason: str, stranger: str | None = None) -> UpstreamError | None:
@@ -90,14 +91,18 @@ def _refusal(said: str, status: int) -> UpstreamError:
             return ScopeMissing(said, hint=_SCOPE_HINT, status=403)
         case 404:
             return NotFound(said, status=404)
+        case 407:
+            return detour.wants_login(f"{said} in the name of a proxy", is_given=False)
         case 429:
             return Throttled(said, status=429)
         case _:
             return BadRequest(said, status=status)
 
 
-def of_transport(what: str, error: BaseException) -> UpstreamError:
-    """Return the error that a request without a whole answer stands for."""
+def of_transport(what: str, error: BaseException, proxy: Proxy | None = None) -> UpstreamError:
+    """Return the error that a request without a whole answer stands for; `proxy` is the one that it went through."""
+    if proxy and (of_detour := detour.of_proxy(what, error, proxy)):
+        return of_detour
     match error:
         case aiohttp.ClientConnectorCertificateError():
             reason = getattr(error.certificate_error, "verify_message", "") or type(error.certificate_error).__name__
@@ -119,7 +124,7 @@ def of_transport(what: str, error: BaseException) -> UpstreamError:
             return Unreachable(told, hint=_HTTP_HINT, lasting=True)
         case aiohttp.ClientConnectorError():
             reason = error.os_error.strerror or type(error).__name__
-            return Unreachable(f"{what}: cannot connect ({reason})", hint=_CONNECT_HINT)
+            return Unreachable(f"{what}: cannot connect ({reason})", hint=detour.connect_hint(proxy))
         case _:
             return Unreachable(f"{what}: no whole answer ({type(error).__name__})")
 

@@ -125,7 +125,7 @@ class RunUpstream:
             answer = await self._charged(request, headers)
         except TRANSPORT as error:
             counters.answered(self.account.name, None)
-            return faults.of_transport(request.what, error)
+            return faults.of_transport(request.what, error, self.account.proxy)
         await self.turn()
         return self.account.judge(request.what, answer) or answer
 

@@ -15,6 +15,7 @@ import aiohttp
 from yarl import URL
 
 from syncd.clock import Clock
+from syncd.config import Proxy
 from syncd.contract import Answer
 from syncd.upstream.body import read_body
 from syncd.upstream.encodings import ACCEPTED
@@ -52,13 +53,28 @@ class Received:
 
 
 class Wire:
-    """The way to one upstream: its base URL and the headers that every request carries."""
+    """The way to one upstream: its base URL, the headers that every request carries, and the proxy, if there is one."""
 
-    def __init__(self, http: aiohttp.ClientSession, base_url: str, headers: Mapping[str, str], *, clock: Clock) -> None:
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        base_url: str,
+        headers: Mapping[str, str],
+        *,
+        clock: Clock,
+        proxy: Proxy | None = None,
+    ) -> None:
         self._http = http
         self._base = base_url.rstrip("/")
         self._headers = {"Accept": "application/json", "Accept-Encoding": ACCEPTED, **headers}
         self._clock = clock
+        self._through: dict[str, Any] = {"proxy": proxy.address} if proxy else {}
+        if proxy and proxy.credentials:
+            login = {"Proxy-Authorization": f"Basic {proxy.credentials}"}
+            if base_url.startswith("https:"):  # through a tunnel, for which the proxy is asked apart
+                self._through["proxy_headers"] = login
+            else:
+                self._headers |= login
 
     async def send(self, request: Request, headers: Mapping[str, str]) -> Received:
         """Send a request once.
@@ -73,6 +89,7 @@ class Wire:
                 json=request.json,
                 headers={**self._headers, **headers},
                 allow_redirects=False,
+                **self._through,
             ) as response:
                 answer = Answer(
                     status=response.status,

@@ -104,6 +104,9 @@ The private server has the role, and `deploy/roles.sql` makes it.
 def _source(spec: SourceSpec) -> Iterator[str]:
     address = f"`{spec.base_url}`" if spec.base_url else "required"
     rows = [("base_url", "url", address, "Address of the API; `http://` works for loopback only")]
+    rows.append(
+        ("proxy", "secret", "that of `[http]`", "Proxy for its requests, as `proxy` in `[http]`; `off` for none")
+    )
     options = _table(("key", "type", "default", "says"), [*rows, *_options(spec.options.items())])
     yield f'## type = "{spec.type}"\n\n{options}'
     streams = [

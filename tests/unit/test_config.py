@@ -194,7 +194,7 @@ def test_the_example_shows_every_option_of_every_source() -> None:
     assert {source["type"] for source in shown["sources"].values()} == set(specs)
     for source in shown["sources"].values():
         spec = specs[source["type"]]
-        assert {"type", "base_url", "streams", *spec.options} == set(source) - {"budget"}
+        assert {"type", "base_url", "streams", *spec.options} == set(source) - {"budget", "proxy"}
         assert set(source["streams"]) == set(spec.streams)
         for name, stream in spec.streams.items():
             expected = {"every", *stream.options} | ({"sweep"} if stream.sweep_s else set())

@@ -19,7 +19,7 @@ from syncd.cli import console
 from syncd.cli.options import command, config_option, json_option
 from syncd.cli.session import execute, load_config
 from syncd.clock import utc_now
-from syncd.config import Config, StreamConfig
+from syncd.config import Config, SourceConfig, StreamConfig
 from syncd.contract import Answer, Table
 from syncd.engine.lookups import keys_of, run_query
 from syncd.engine.order import Order
@@ -397,9 +397,14 @@ async def _source(syncer: Syncer, name: str, *, charged: bool) -> list[Finding]:
     except SyncdError as error:
         found = [_failed(f"source {name}", error, UPSTREAM)]
     else:
-        detail = f"{settings.base_url} answers, {stream.name} gave {len(page.records)} records"
+        detail = f"{settings.base_url} answers, {stream.name} gave {len(page.records)} records{_through(settings)}"
         found = [Finding(what=f"source {name}", state="ok", detail=detail)]
     return found + _clock_off(name, heard)
+
+
+def _through(settings: SourceConfig) -> str:
+    """Name the proxy that a source uses."""
+    return f", through the proxy {settings.proxy.address} ({settings.proxy.origin})" if settings.proxy else ""
 
 
 def _clock_off(name: str, heard: list[Answer]) -> list[Finding]:
