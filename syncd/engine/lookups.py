@@ -3,7 +3,11 @@
 Only reads.
 """
 
+import math
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 from syncd.config import StreamConfig
 from syncd.errors import SyncdError
@@ -16,6 +20,12 @@ LOOKUP_TIMEOUT_S: Final = 60.0
 KEYS_MAX: Final = 1_000_000
 """Most keys of one query: more are a query that went wrong, and would be asked for during weeks; our choice."""
 
+_NO_KEYS: Final = frozenset(
+    {"json", "jsonb", "xml", "jsonpath", "bytea", "bool", "date", "time", "timetz", "timestamp", "timestamptz",
+     "interval", "money", "bit", "varbit", "inet", "cidr", "macaddr", "point", "tsvector", "record"}
+)  # fmt: skip
+"""Types whose values are no keys, though some of them are written as text."""
+
 
 async def lookup_keys(database: Database, settings: StreamConfig) -> dict[str, list[str]]:
     """Return the keys of a lookup stream by option name, each once: those configured, then those its queries give.
@@ -24,7 +34,7 @@ async def lookup_keys(database: Database, settings: StreamConfig) -> dict[str, l
     """
     keys = {name: list(values) for name, values in settings.lookup.items()}
     for name, sql in settings.queries.items():
-        keys.setdefault(name, []).extend(keys_of(await run_query(database, name, sql)))
+        keys.setdefault(name, []).extend(keys_of(name, await run_query(database, name, sql)))
     return {name: list(dict.fromkeys(values)) for name, values in keys.items()}
 
 
@@ -37,9 +47,46 @@ async def run_query(database: Database, name: str, sql: str) -> reading.Found:
         raise SyncdError(f"{name}_query failed: {fault}", hint=hint) from None
 
 
-def keys_of(found: reading.Found) -> list[str]:
-    """Return the keys that a query gave, as texts."""
-    return [str(value) for value in found.values if value is not None]
+def keys_of(name: str, found: reading.Found) -> list[str]:
+    """Return the keys that the query of the option `<name>_query` gave, as texts; null and empty texts are none.
+
+    The elements of an array are keys, too. Raises SyncdError for values that are no keys.
+    """
+    kind = found.type.removesuffix("[]")
+    if kind in _NO_KEYS:
+        raise _no_key(name, f"values of type {found.type}")
+    texts = (_text(name, value) for value in _flat(found.values))
+    return [key for text in texts if (key := text.rstrip(" ") if kind == "bpchar" else text)]  # padding of char(n)
+
+
+def _flat(values: Iterable[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, list):
+            yield from _flat(value)
+        elif value is not None:
+            yield value
+
+
+def _text(name: str, value: Any) -> str:
+    """Return one key as the upstreams write it: a number without a fraction as its digits."""
+    match value:
+        case str() | UUID():
+            return str(value)
+        case int() if not isinstance(value, bool):
+            return str(value)
+        case Decimal() | float() if math.isfinite(value) and value == int(value):
+            return str(int(value))
+        case Decimal() | float():
+            raise _no_key(name, f"the number {value}")
+        case _:
+            raise _no_key(name, f"a value of type {type(value).__name__}")
+
+
+def _no_key(name: str, got: str) -> SyncdError:
+    return SyncdError(
+        f"{name}_query gives {got}, and keys are texts, whole numbers or UUIDs, or arrays of them",
+        hint="Mend the query in the configuration: name the column of the keys first, or cast it, e.g. ean::text.",
+    )
 
 
 async def mirrored(database: Database, target: Target, source: str, column: str) -> list[Any]:

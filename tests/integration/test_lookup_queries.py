@@ -1,6 +1,7 @@
 """Queries of the configuration that give keys: whatever they say, they only read; faults are told in words."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ async def faults(db: Database) -> dict[str, str]:
             await run_query(db, "barcodes", query)
         told[query] = refused.value.whole
         assert type(refused.value) is SyncdError, (query, refused.value)  # no outage, not "not migrated"
-        assert keys_of(await run_query(db, "barcodes", "SELECT 'good'")) == ["good"], query
+        assert keys_of("barcodes", await run_query(db, "barcodes", "SELECT 'good'")) == ["good"], query
     return told
 
 
@@ -124,10 +125,13 @@ async def test_a_good_query_reads_as_a_role_that_may_only_read(db: Database) -> 
         await conn.execute("CREATE TABLE public.wanted (ean text); INSERT INTO wanted VALUES ('1'), (NULL), ('2')")
     found = await run_query(db, "barcodes", "SELECT current_user::text, pg_try_advisory_lock(4711);")
     assert found.values == [embedded.READER]
-    assert keys_of(await run_query(db, "barcodes", "SELECT ean FROM wanted ORDER BY 1 DESC -- mine")) == ["2", "1"]
-    assert keys_of(await run_query(db, "barcodes", "TABLE wanted")) == ["1", "2"]
-    assert keys_of(await run_query(db, "barcodes", "SELECT count(*) FROM runs")) == ["0"]  # by "$user"
-    assert keys_of(await run_query(db, "barcodes", "WITH w AS (SELECT 5) SELECT * FROM w")) == ["5"]
+    assert keys_of("barcodes", await run_query(db, "barcodes", "SELECT ean FROM wanted ORDER BY 1 DESC -- mine")) == [
+        "2",
+        "1",
+    ]
+    assert keys_of("barcodes", await run_query(db, "barcodes", "TABLE wanted")) == ["1", "2"]
+    assert keys_of("barcodes", await run_query(db, "barcodes", "SELECT count(*) FROM runs")) == ["0"]  # by "$user"
+    assert keys_of("barcodes", await run_query(db, "barcodes", "WITH w AS (SELECT 5) SELECT * FROM w")) == ["5"]
     async with db.connection() as conn:
         assert await conn.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711") == 0
 
@@ -150,3 +154,51 @@ async def test_the_run_and_the_check_name_the_stream_and_the_option(make_bench: 
     assert found.ended.code == 0
     assert "barcodes_query gives 1 key," in found.warned("shop.stock")
     assert "of its 2 columns only the first counts" in found.warned("shop.stock")
+
+
+@pytest.mark.parametrize(
+    ("query", "keys"),
+    [
+        ("SELECT ARRAY['1', NULL, '2']", ["1", "2"]),
+        ("SELECT ARRAY[ARRAY[1, 2], ARRAY[3, 2]]", ["1", "2", "3", "2"]),
+        ("SELECT array_agg(n::numeric) FROM generate_series(1, 2) n", ["1", "2"]),
+        ("SELECT '{}'::text[]", []),
+        ("SELECT 8.0", ["8"]),
+        ("SELECT 8.00::numeric(20, 2) UNION ALL SELECT 1e15", ["8", "1000000000000000"]),
+        ("SELECT 8717231204726::double precision", ["8717231204726"]),
+        ("SELECT 100::numeric / 10", ["10"]),
+        ("SELECT 'A1'::char(10)", ["A1"]),
+        ("SELECT 'A1 '::varchar UNION ALL SELECT 'A1'", ["A1 ", "A1"]),
+        ("SELECT ''::text UNION ALL SELECT NULL", []),
+        ("SELECT '00000000-0000-4000-8000-00000000000F'::uuid", ["00000000-0000-4000-8000-00000000000f"]),
+        ("SELECT 'x'::name", ["x"]),
+        ("SELECT 7::smallint", ["7"]),
+    ],
+)
+async def test_every_way_to_write_a_key_gives_the_key(db: Database, query: str, keys: list[str]) -> None:
+    found = keys_of("barcodes", await run_query(db, "barcodes", query))
+    assert sorted(found) == sorted(keys)
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("SELECT 8.5", "the number 8.5"),
+        ("SELECT 'NaN'::numeric", "the number NaN"),
+        ("SELECT 'Infinity'::float8", "the number inf"),
+        ("SELECT ARRAY[1, 2.5]", "the number 2.5"),
+        ("SELECT '\\x41'::bytea", "values of type bytea"),
+        ("SELECT '[1]'::json", "values of type json"),
+        ("SELECT jsonb_agg(n) FROM generate_series(1, 2) n", "values of type jsonb"),
+        ("SELECT ARRAY['1'::jsonb]", "values of type jsonb"),
+        ("SELECT current_date", "values of type date"),
+        ("SELECT now()", "values of type timestamptz"),
+        ("SELECT true", "values of type bool"),
+        ("SELECT true WHERE false", "values of type bool"),
+        ("SELECT ROW(1, 2)", "type record"),
+        ("SELECT int4range(1, 2)", "a value of type Range"),
+    ],
+)
+async def test_what_is_no_key_is_told_with_the_query_and_its_type(db: Database, query: str, told: str) -> None:
+    with pytest.raises(SyncdError, match=rf"^barcodes_query .*{re.escape(told)}"):
+        keys_of("barcodes", await run_query(db, "barcodes", query))

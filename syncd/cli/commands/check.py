@@ -294,12 +294,12 @@ async def _queries(settings: Config, opened: Database) -> list[Finding]:
             what = f"{source}.{name}"
             try:
                 result = await run_query(opened, key, sql)
+                count = len(keys_of(key, result))
             except DatabaseError:
                 raise
             except SyncdError as error:
                 found.append(_failed(what, error, CONFIGURATION))
                 continue
-            count = len(keys_of(result))
             detail = (
                 f"{key}_query gives {count:,} key{'' if count == 1 else 's'}, run as {result.role} and only to read"
             )

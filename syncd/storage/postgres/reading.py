@@ -49,9 +49,10 @@ class QueryFault(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """The values of a query's first column, how many columns it has, and the role that it ran as."""
+    """The values of a query's first column and their type, how many columns it has, and the role that it ran as."""
 
     values: list[Any]
+    type: str
     columns: int
     role: str
 
@@ -65,14 +66,14 @@ async def first_column(database: Database, query: str, *, timeout_s: float, most
         reader = await _reader(conn)
         try:
             async with _read_only(conn, reader, timeout_s):
-                columns = await _described(conn, query)
+                type_name, columns = await _described(conn, query)
                 values = await _fetched(conn, query, most)
         except (*driver.LOST, asyncpg.QueryCanceledError, asyncpg.PostgresError, ValueError, OverflowError) as error:
             raise _meaning(error, conn, timeout_s) from None
         finally:
             if not conn.is_closed():
                 await conn.execute("SELECT pg_advisory_unlock_all()")
-    return Found(values=values, columns=columns, role=reader)
+    return Found(values=values, type=type_name, columns=columns, role=reader)
 
 
 async def _reader(conn: asyncpg.Connection) -> str:
@@ -101,17 +102,17 @@ async def _read_only(conn: asyncpg.Connection, reader: str, timeout_s: float) ->
             await transaction.rollback()
 
 
-async def _described(conn: asyncpg.Connection, query: str) -> int:
-    """Return how many columns the query has, without running it."""
+async def _described(conn: asyncpg.Connection, query: str) -> tuple[str, int]:
+    """Return the type of the query's first column and how many columns it has, without running it."""
     if any(word in query.lower() for word in _LEAVES_ROLE):
         raise QueryFault("it may call neither set_config nor use names in Unicode escapes")
     statement = await conn.prepare(query)
     if statement.get_parameters():
         raise QueryFault("it holds a parameter such as $1, and nobody gives it a value")
-    columns = len(statement.get_attributes())
+    columns = statement.get_attributes()
     if not columns:
         raise QueryFault("it must be one SELECT with at least one column, and it gives none")
-    return columns
+    return columns[0].type.name, len(columns)
 
 
 async def _fetched(conn: asyncpg.Connection, query: str, most: int) -> list[Any]:
