@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from syncd import __version__
-from syncd.cli import exits
+from syncd.cli import exits, output
 from syncd.cli.options import COMPLETE_VARIABLE, LazyGroup, group_config_option
 
 __all__ = ["COMMANDS", "cli", "main"]
@@ -67,6 +67,7 @@ COMMANDS = {
                 ("1", "a run failed or was throttled, or something differs"),
                 ("2", "wrong usage or configuration"),
                 ("3", "the database cannot be reached, or is not migrated"),
+                ("130, 141", "ended by Ctrl-C, or by a reader of the output that went away"),
             ],
         ),
     ],
@@ -84,6 +85,7 @@ YOUNG_OBJECTS = 50_000
 
 def main() -> NoReturn:
     """Run the command line; every foreseen error becomes two lines on stderr and its exit code."""
+    output.prepare()
     gc.set_threshold(YOUNG_OBJECTS)
     _leave_no_core()
     raise SystemExit(exits.guarded(lambda: cli(standalone_mode=False, complete_var=COMPLETE_VARIABLE)))

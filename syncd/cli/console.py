@@ -1,5 +1,6 @@
 """What commands print for people: progress, tables, notes. No decisions, no database."""
 
+import json
 import shlex
 import shutil
 import sys
@@ -60,8 +61,13 @@ def program() -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as indented JSON on stdout."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    """Print a value as indented JSON on stdout; what stdout cannot encode is escaped as JSON has it."""
+    try:
+        text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # signs beyond the terminal's encoding, or bytes of a path that are no UTF-8
+        text = json.dumps(msgspec.to_builtins(value, str_keys=True), indent=2)
+    sys.stdout.write(text + "\n")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -1,5 +1,6 @@
 """How a command ends: its exit code, and every error as two lines in words."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ from typing import Any
 
 import click
 
+from syncd.cli import output
 from syncd.errors import Defect, SyncdError, UsageError
 
 STOPPED = 130
@@ -17,15 +19,22 @@ STOPPED = 130
 def guarded(work: Callable[[], Any]) -> int:
     """Do the work and return its exit code; every foreseen error becomes two lines on stderr."""
     try:
+        return _coded(work)
+    finally:
+        output.finish()
+
+
+def _coded(work: Callable[[], Any]) -> int:
+    try:
         code = work()
         sys.stdout.flush()
     except (KeyboardInterrupt, click.Abort):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a third one must not cut the farewell short
         click.echo("stopped; what was committed stays, the next run goes on from there", err=True)
         return STOPPED
-    except BrokenPipeError:  # whoever read us has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except output.ReaderGone:
+        output.give_up_stdout()
+        return output.READER_GONE
     except Exception as error:  # noqa: BLE001  every error ends here, in words
         if os.environ.get("SYNCD_DEBUG"):
             _show_traceback()
@@ -33,8 +42,12 @@ def guarded(work: Callable[[], Any]) -> int:
             error.show()
             return error.exit_code
         known = foreseen(error)
-        _tell(known)
-        return known.exit_code
+        if isinstance(known, output.ReaderGone):  # it came in a group of errors
+            output.give_up_stdout()
+            return output.READER_GONE
+        if isinstance(known, output.OutputFailed):
+            output.give_up_stdout()
+        return _told(known)
     return code if isinstance(code, int) else 0
 
 
@@ -66,8 +79,11 @@ def _show_traceback() -> None:
     click.echo(log.mask(traceback.format_exc()), err=True)
 
 
-def _tell(error: SyncdError) -> None:
-    """Print an error and its hint on stderr, and as JSON on stdout where the command was asked for JSON."""
+def _told(error: SyncdError) -> int:
+    """Print an error and its hint on stderr, and as JSON on stdout where the command was asked for JSON.
+
+    Returns its exit code, also where that JSON cannot be written.
+    """
     from syncd import log
 
     text, hint = log.mask(str(error)), log.mask(error.hint)
@@ -77,4 +93,6 @@ def _tell(error: SyncdError) -> None:
     if "--json" in sys.argv[1:]:
         import json
 
-        click.echo(json.dumps({"error": text, "hint": hint, "exit_code": error.exit_code}, indent=2))
+        with contextlib.suppress(output.OutputFailed):
+            click.echo(json.dumps({"error": text, "hint": hint, "exit_code": error.exit_code}, indent=2))
+    return error.exit_code

@@ -1,15 +1,17 @@
 """Files that a command writes from rows: their formats, and that a file is there whole or not at all."""
 
 import contextlib
+import io
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import asyncpg
 
+from syncd.cli.output import Output, OutputFailed
 from syncd.errors import SyncdError, UsageError
 
 Format = Literal["csv", "jsonl", "parquet"]
@@ -22,8 +24,8 @@ BATCH_ROWS = 10_000
 def written(path: Path | None, *, binary: bool = False) -> Iterator[BinaryIO]:
     """Give a file to write, which takes its name once the block ends well; stdout if there is no path.
 
-    Readable by its owner only, for it may hold personal data. Raises UsageError if it cannot be written, or if bytes
-    would go to a terminal.
+    Readable by its owner only, for it may hold personal data. Raises UsageError if it cannot be made, or if bytes would
+    go to a terminal, and OutputFailed if it cannot be written.
     """
     if path is None:
         if binary and sys.stdout.isatty():
@@ -33,31 +35,64 @@ def written(path: Path | None, *, binary: bool = False) -> Iterator[BinaryIO]:
         return
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except BrokenPipeError:
-        raise
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}", hint="Name another file.") from None
+    raw = Output(descriptor, str(path), closefd=True)
+    file = io.BufferedWriter(raw)
+    try:
+        yield file
+        file.flush()
+        with _failing(path):
+            os.fsync(descriptor)
+            Path(name).replace(path)
+    except BaseException:
+        raw.give_up()
+        Path(name).unlink(missing_ok=True)
+        raise
+    finally:
+        file.close()
+
+
+@contextlib.contextmanager
+def _failing(path: Path) -> Iterator[None]:
+    """Turn an error of the file system into ours."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputFailed(f"{path} cannot be written: {error.strerror}") from None
 
 
 async def write(conn: asyncpg.Connection, query: str, values: Sequence[object], form: Format, file: BinaryIO) -> int:
-    """Write the rows of a query; return how many. The caller opened a transaction."""
+    """Write the rows of a query; return how many. The caller opened a transaction.
+
+    Raises OutputFailed if they cannot be written; the connection is closed then.
+    """
     if form == "parquet":
         return await _write_parquet(conn, query, values, file)
+
+    async def sink(data: bytes) -> None:
+        file.write(data)
+
+    try:
+        return await _copied(conn, query, values, form, sink)
+    except OutputFailed:
+        conn.terminate()  # the server would wait for ever for somebody to take the rest
+        raise
+
+
+async def _copied(
+    conn: asyncpg.Connection,
+    query: str,
+    values: Sequence[object],
+    form: Format,
+    sink: Callable[[bytes], Awaitable[None]],
+) -> int:
     if form == "csv":
-        status = await conn.copy_from_query(query, *values, output=file, format="csv", header=True)
+        status = await conn.copy_from_query(query, *values, output=sink, format="csv", header=True)
     else:
         # JSON holds no control characters, so that with these nothing is quoted and each line is an object as it is
         status = await conn.copy_from_query(
-            f"SELECT row_to_json(line) FROM ({query}) AS line", *values, output=file, format="csv",
+            f"SELECT row_to_json(line) FROM ({query}) AS line", *values, output=sink, format="csv",
             delimiter="\x02", quote="\x01",
         )  # fmt: skip
     return int(status.split()[-1])

@@ -50,9 +50,31 @@ async def opened_database(settings: Config, *, migrated: bool = True) -> AsyncIt
         await opened.close()
 
 
+@contextlib.asynccontextmanager
+async def reading(conn: asyncpg.Connection, *, timeout_s: float) -> AsyncIterator[None]:
+    """Read within one transaction, as of one instant; it ends also where the block fails. `timeout_s` 0 is no limit.
+
+    A connection that the block closed, because it could not be used any more, is left alone.
+    """
+    transaction = conn.transaction(isolation="repeatable_read", readonly=True)
+    await transaction.start()
+    try:
+        await conn.execute(f"SET LOCAL statement_timeout = '{timeout_s:.0f}s'")
+        yield
+    finally:
+        if not conn.is_closed():
+            await transaction.rollback()
+
+
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[asyncio.Event]:
-    """Let the first Ctrl-C or SIGTERM set the event; a second one ends the command at once."""
+    """Let the first Ctrl-C or SIGTERM set the event, or the end of the terminal; a second one ends the command at once.
+
+    A SIGHUP that the parent ignores stays ignored: that is what nohup is for.
+    """
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
@@ -64,12 +86,12 @@ def stopped_by_signals() -> Iterator[asyncio.Event]:
         stop.set()
         console.print_note("stopping at the next page … (again: at once)")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in numbers:
         loop.add_signal_handler(number, ask)
     try:
         yield stop
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in numbers:
             loop.remove_signal_handler(number)
 
 

@@ -12,7 +12,7 @@ from syncd import config as configuration
 from syncd.cli import console, proposals
 from syncd.cli.files import Format, write, written
 from syncd.cli.options import command, config_option
-from syncd.cli.session import execute, load_config, opened_database
+from syncd.cli.session import execute, load_config, opened_database, reading
 from syncd.config import Config
 from syncd.contract import Table
 from syncd.errors import UsageError
@@ -53,8 +53,7 @@ async def export_stream(
     settings = load_config(path, resolve_secrets=False)
     source, table = _table(settings, selector)
     async with opened_database(settings) as database, database.connection() as conn:
-        async with conn.transaction(isolation="repeatable_read", readonly=True):
-            await conn.execute("SET LOCAL statement_timeout = 0")
+        async with reading(conn, timeout_s=0):
             query = await _query(conn, table, with_deleted=with_deleted)
             with written(output, binary=form == "parquet") as file:
                 rows = await write(conn, query, [source], form, file)

@@ -16,7 +16,7 @@ from syncd import cookbook
 from syncd.cli import console, proposals
 from syncd.cli.files import write, written
 from syncd.cli.options import command, config_option
-from syncd.cli.session import execute, fetch_rows, load_config, opened_database
+from syncd.cli.session import execute, fetch_rows, load_config, opened_database, reading
 from syncd.errors import UsageError
 
 Form = Literal["table", "csv", "json", "parquet"]
@@ -43,8 +43,7 @@ async def answer_question(path: Path | None, name: str | None, *, form: Form, ou
         raise UsageError("a table is for the terminal", hint="With --output take --format csv, json or parquet.")
     settings = load_config(path, resolve_secrets=False)
     async with opened_database(settings) as database, database.connection() as conn:
-        async with conn.transaction(readonly=True):
-            await conn.execute(f"SET LOCAL statement_timeout = '{TIMEOUT_S:.0f}s'")
+        async with reading(conn, timeout_s=TIMEOUT_S):
             await _answer(conn, known[name], form, output)
     return 0
 

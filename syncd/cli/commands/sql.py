@@ -1,5 +1,6 @@
 """`syncd sql`: runs one query of the user on the mirror, which it cannot change."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ def sql(query: str, config_path: Path | None, as_json: bool) -> int:
 
     Handy with the private server, where there is no psql.
     """
-    return execute(run_query(config_path, query, as_json=as_json))
+    text = os.fsencode(query).decode(errors="replace")  # a C locale takes UTF-8 for bytes of no meaning
+    return execute(run_query(config_path, text, as_json=as_json))
 
 
 QUERY_TIMEOUT_S = 300.0
