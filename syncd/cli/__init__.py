@@ -67,7 +67,6 @@ COMMANDS = {
                 ("1", "a run failed or was throttled, or something differs"),
                 ("2", "wrong usage or configuration"),
                 ("3", "the database cannot be reached, or is not migrated"),
-                ("130, 141", "ended by Ctrl-C, or by a reader of the output that went away"),
             ],
         ),
     ],
