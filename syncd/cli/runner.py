@@ -165,19 +165,18 @@ async def _foresee(syncer: Syncer, jobs: Sequence[Job], shown: RunsShown) -> Non
                 shown.foresee(job.name, takes_s=together.takes_s, quota_days=alone.quota_days)
 
 
-def report(results: Sequence[Result], *, as_json: bool) -> int:
-    """Print how runs ended and return the exit code."""
+def report(results: Sequence[Result], *, as_json: bool) -> None:
+    """Print how runs ended."""
     if as_json:
         console.print_json([result_json(result) for result in results])
     else:
         _print_results(results)
-    return 0 if all(result.outcome == "ok" for result in results) else 1
 
 
 def _print_results(results: Sequence[Result]) -> None:
     """Print how runs ended, one line each, and below what failed and what to do, each reason once."""
     columns: dict[str, Callable[[Result], object]] = {
-        "stream": lambda r: r.name, "kind": lambda r: r.kind, "outcome": lambda r: r.outcome,
+        "stream": lambda r: r.name, "kind": lambda r: r.kind, "outcome": _outcome_word,
         "seen": lambda r: r.counts.seen, "new": lambda r: r.counts.inserted, "changed": lambda r: r.counts.updated,
         "same": lambda r: r.counts.unchanged, "gone": lambda r: r.counts.deleted,
         "rejected": lambda r: r.counts.rejected, "requests": lambda r: r.spent.requests,
@@ -194,12 +193,16 @@ def _print_results(results: Sequence[Result]) -> None:
     for result in results:
         if result.error and str(result.error) not in told:
             told.add(str(result.error))
-            if result.outcome == "aborted":
+            if result.outcome == "aborted" or result.is_paused:
                 console.print_note(" ".join(filter(None, (f"{result.error}.", result.error.hint))))
             else:
                 console.print_error(result.error)
     if any(result.counts.rejected for result in results):
         console.print_note("records that could not become rows: syncd rejects list")
+
+
+def _outcome_word(result: Result) -> str:
+    return "paused" if result.is_paused else result.outcome
 
 
 def result_json(result: Result) -> Mapping[str, object]:
@@ -208,7 +211,7 @@ def result_json(result: Result) -> Mapping[str, object]:
     return {
         "source": result.source, "stream": result.stream, "kind": result.kind, "outcome": result.outcome,
         "error": log.mask(str(result.error)) if result.error else None,
-        "hint": result.error.hint or None if result.error else None,
+        "hint": result.error.hint or None if result.error else None, "paused": result.is_paused,
         "requests": result.spent.requests, "pages": result.pages, "rows_seen": counts.seen,
         "rows_inserted": counts.inserted, "rows_updated": counts.updated, "rows_unchanged": counts.unchanged,
         "rows_deleted": counts.deleted, "rows_rejected": counts.rejected,

@@ -101,6 +101,8 @@ def _stream(table: str, stream: StreamSpec) -> Iterator[str]:
     if stream.lookup:
         yield "# Off until it has keys: a list, or a query on the mirror whose first column is the key."
     yield f"# [{table}.streams.{stream.name}]"
+    if not stream.is_on:
+        yield _line("# enabled", "false", "true: read it too")
     if stream.every_s is not None:
         yield _line("# every", quoted(format_duration(stream.every_s)), "")
     if stream.sweep_s is not None:

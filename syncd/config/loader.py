@@ -283,7 +283,8 @@ def _proxy_of(table: TomlTable, base_url: str, general: ProxySetting) -> Proxy |
 
 
 def _stream(table: TomlTable, spec: StreamSpec) -> StreamConfig:
-    enabled = table.take("enabled", boolean, default=True)
+    is_named_off = "enabled" in table.raw or spec.is_on
+    enabled = table.take("enabled", boolean, default=spec.is_on)
     history = table.take("history", boolean, default=False)
     changes = table.take("changes", boolean, default=False)
     every_s = table.take("every", duration, None)
@@ -305,6 +306,7 @@ def _stream(table: TomlTable, spec: StreamSpec) -> StreamConfig:
     return StreamConfig(
         name=spec.name,
         enabled=enabled,
+        is_named_off=is_named_off,
         history=history,
         changes=changes,
         every_s=spec.every_s if every_s is None and cron is None else every_s,

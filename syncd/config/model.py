@@ -28,13 +28,15 @@ class StreamSpec:
     """One stream: its default schedule and what may be said about it.
 
     `every_s` None: no schedule of its own unless the file gives one. `sweep_s` None: it has no sweep, and `sweep` is
-    refused. Each name in `lookup` is accepted as a list of keys and, with `_query` added, as SQL that yields keys.
-    `may_withhold` raises ValueError for a field that may not stand in `exclude`, or in `hash`.
+    refused. `is_on` False: off, unless the file says `enabled = true`. Each name in `lookup` is accepted as a list of
+    keys and, with `_query` added, as SQL that yields keys. `may_withhold` raises ValueError for a field that may not
+    stand in `exclude`, or in `hash`.
     """
 
     name: str
     every_s: float | None = None
     sweep_s: float | None = None
+    is_on: bool = True
     lookup: tuple[str, ...] = ()
     options: Mapping[str, OptionSpec] = field(default_factory=dict)
     may_withhold: Callable[[str, Withholding], None] = lambda _name, _how: None
@@ -149,6 +151,7 @@ class StreamConfig:
 
     name: str
     enabled: bool = True
+    is_named_off: bool = True  # counts where it is not enabled: the file says so, not only the stream's default
     history: bool = False
     changes: bool = False
     every_s: float | None = None
@@ -231,7 +234,7 @@ def missing_secrets(config: Config, environ: Mapping[str, str] = os.environ) -> 
 def is_off(stream: StreamConfig) -> str | None:
     """Tell why the stream does nothing, or None if it is on."""
     if not stream.enabled:
-        return "disabled (enabled = false)"
+        return "disabled (enabled = false)" if stream.is_named_off else "off by default (enabled = true turns it on)"
     if stream.lookup and not any(stream.lookup.values()) and not stream.queries:
         accepted = " or ".join(f"{name} / {name}_query" for name in stream.lookup)
         return f"has no keys to look up; give it {accepted}"

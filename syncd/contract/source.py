@@ -20,6 +20,7 @@ class Stream:
     every_s     default time between two live runs; sweep_s between two sweeps (None: a live pass is a full listing,
                 or nothing can be swept)
     lookup      names of the stream options that hold the keys to ask for; empty for listings
+    is_on       False for a stream that runs only where the configuration says `enabled = true`
     backfills   True if the stream can be walked over a range of time
     reads       streams of the source whose mirrored rows the walk reads: a command runs them first
     confirm     asks for one record by its key: the record as sent, or raises NotFound; None where no such request
@@ -33,6 +34,7 @@ class Stream:
     sweep_s: float | None = None
     lookup: tuple[str, ...] = ()
     options: tuple[Option[Any], ...] = ()
+    is_on: bool = True
     backfills: bool = False
     reads: tuple[str, ...] = ()
     confirm: Callable[[Walk, tuple[Any, ...]], Awaitable[bytes]] | None = None

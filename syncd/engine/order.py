@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from syncd.contract import Lane, RunKind
-from syncd.errors import SyncdError
+from syncd.errors import ScopeMissing, SyncdError
 from syncd.records.rows import Key
 from syncd.storage.state.runs import Counts, Spent
 
@@ -32,6 +32,11 @@ class Result:
     def name(self) -> str:
         """The selector of the stream."""
         return f"{self.source}.{self.stream}"
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the account lacks the scope of the stream, which is then paused; nothing failed."""
+        return isinstance(self.error, ScopeMissing)
 
 
 Progress = Callable[[Result], None]

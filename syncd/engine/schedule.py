@@ -28,6 +28,8 @@ IDLE_RETRY_S: Final = 60.0
 """First wait after a good run that had nothing to ask for: it costs no request to look again; doubled each time."""
 GRACE_S: Final = 60.0
 """A stream is late after two intervals and this."""
+PAUSE_MAX_S: Final = 3_300.0
+"""Longest rest of a stream that lacks its scope, so that a scope given back is noticed within an hour (STREAMS 10)."""
 PAUSING: Final = frozenset({"AnotherAccount", "BadCredentials", "ScopeMissing"})
 """Kinds of error that only a person can mend (errors.py): the stream is paused and only probed."""
 
@@ -147,9 +149,12 @@ def wait_s(every_s: float, failures: int, error_kind: str | None = None) -> floa
     """Return how long a stream rests after its n-th failure in a row before it is tried again.
 
     A frequent stream doubles its interval up to PROBE_S. A rare one is tried after PROBE_S, which is doubled up to its
-    interval: an hour's outage must not cost a day. A paused one never rests for less than PROBE_S.
+    interval: an hour's outage must not cost a day. A paused one never rests for less than PROBE_S; one that lacks its
+    scope rests for PAUSE_MAX_S at most.
     """
     step = min(max(failures, 1), 20)
+    if error_kind == "ScopeMissing":
+        every_s = min(every_s, PAUSE_MAX_S)
     if every_s <= PROBE_S:
         return PROBE_S if error_kind in PAUSING else min(PROBE_S, every_s * 2.0**step)
     return min(every_s, PROBE_S * 2.0 ** (step - 1))

@@ -33,6 +33,7 @@ def specs() -> dict[str, SourceSpec]:
                     name=stream.name,
                     every_s=stream.every_s,
                     sweep_s=stream.sweep_s,
+                    is_on=stream.is_on,
                     lookup=stream.lookup,
                     options=by_name(stream.options),
                     may_withhold=partial(may_withhold, stream.table),

@@ -29,6 +29,26 @@ async def test_full_sweeps_and_the_breaker_asks_for_accept_deletions(shop: Bench
     assert accepted.json[0]["rows_deleted"] == 100
 
 
+async def test_a_missing_scope_pauses_its_stream_is_told_and_costs_no_exit_code(shop: Bench) -> None:
+    path = shop.config_file()
+    shop.sandbox.faults.add("scope-revoked", api="cyclesoftware", stream="enums")
+    first = await syncd("sync", "shop", "--config", path)
+    assert first.code == 0, first
+    assert first.row("shop.enums")[1] == "paused"
+    assert first.row("shop.employees")[1] == "ok"
+    assert "answered 403" in first.err
+    assert "Ask the vendor for the scope" in first.err
+    assert await shop.rows("cyclesoftware.enums") == []
+    told = await syncd("sync", "shop.enums", "--json", "--config", path)
+    assert (told.code, told.json[0]["outcome"], told.json[0]["paused"]) == (0, "failed", True)
+    shop.sandbox.faults.add("error-500", api="cyclesoftware", stream="employees")
+    assert (await syncd("sync", "shop.employees", "shop.enums", "--config", path)).code == 1
+    shop.sandbox.faults.clear()
+    given_back = await syncd("sync", "shop.enums", "--full", "--json", "--config", path)
+    assert (given_back.code, given_back.json[0]["paused"]) == (0, False)
+    assert given_back.json[0]["rows_inserted"] > 0
+
+
 async def test_ctrl_c_stops_at_a_page_and_loses_nothing(shop: Bench) -> None:
     shop.sandbox.latency_s = 0.2
     path = shop.config_file()

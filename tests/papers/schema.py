@@ -48,7 +48,10 @@ LEADS_TO = {
     "cyclesoftware.customer_phone_numbers": {"customer_id": "customers"},
     "cyclesoftware.leads": {"customer_id": "customers", "store_id": "stores"},
     "cyclesoftware.platform_keys": {"store_id": "stores"},
-    "cyclesoftware.sales_orders": {"customer_id": "customers"},
+    "cyclesoftware.rental_objects": {"stock_object_id": "stock_items"},
+    "cyclesoftware.sales_orders": {
+        "customer_id": "customers", "sales_employee_id": "employees", "last_update_employee_id": "employees",
+    },
     "cyclesoftware.stock": {"store_id": "stores"},
     "cyclesoftware.stock_items": {"store_id": "stores", "sales_order_id": "sales_orders"},
     "cyclis.cyclists": {"company_id": "companies"},

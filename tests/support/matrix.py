@@ -14,6 +14,20 @@ EITHER = OK | FAILED
 MAYBE_THROTTLED = OK | THROTTLED
 LISTS = ("shop.customers", "shop.sales_orders", "lease.orders", "cars.vehicles", "parts.orders")
 """One list of every way of paging: next_offset, windows, links, by value, newest first."""
+LISTED = (
+    "shop.enums",
+    "shop.employees",
+    "shop.suppliers",
+    "shop.repair_codes",
+    "shop.code_list_entries",
+    "shop.article_properties",
+    "shop.rental_objects",
+)
+"""Lists that come whole in forms of their own: maps, a bare array, several lists for one stream."""
+FLAT = ("shop.employees", "shop.repair_codes", "shop.rental_objects")
+"""Of these, the lists of which each answer is all there is, and each record a row as sent."""
+ONCE = tuple(each for each in LISTED if each != "shop.suppliers")
+"""Those of which each record is sent once: a brand stands in two lists, and the better one is believed."""
 WHOLE = ("shop.stores", "shop.platform_keys", "lease.dealers", "lease.cyclists", "cars.models", "parts.account")
 LOOKUPS = ("shop.stock", "shop.leads", "cars.contacts", "parts.products")
 SESSIONS = ("cars.vehicles", "cars.models", "parts.orders", "parts.products")
@@ -117,6 +131,9 @@ MATRIX: tuple[Fault, ...] = (
     _passing("reset", "no whole answer", params={"at": "start"}),
     _passing("truncated-body", "no whole answer"),
     _passing("corrupt-gzip", "no whole answer"),
+    Fault(name="error-500", streams=LISTED, says="500"),
+    Fault(name="reset", streams=LISTED, says="no whole answer"),
+    Fault(name="truncated-body", streams=LISTED, says="no whole answer"),
     Fault(name="hang", streams=("shop.customers", "lease.orders", "cars.vehicles", "parts.orders"), once=EITHER,
           says="Timeout", sweeps=False),
     Fault(name="slow-drip", streams=("shop.customers", "lease.orders", "cars.vehicles", "parts.orders"), once=EITHER,
@@ -130,6 +147,12 @@ MATRIX: tuple[Fault, ...] = (
     _lying("error-in-200", "error inside|expected"),
     _lying("html-200", "HTML"),
     _lying("empty-200", "empty body"),
+    _lying("error-in-200", "error inside|expected", streams=LISTED),
+    _lying("html-200", "HTML", streams=LISTED),
+    _lying("empty-200", "empty body", streams=LISTED),
+    _lying("not-found-list", "404", streams=tuple(each for each in LISTED if each != "shop.code_list_entries")),
+    _lying("null-list", "expected an array", streams=("shop.enums", "shop.employees", "shop.suppliers",
+                                                     "shop.code_list_entries"), re_asked=True),
     _lying("nested-error", "error inside|expected", streams=(*LISTS, "shop.stores", "cars.models"), re_asked=True),
     _lying("wrong-content-length", "broken|expected"),
     _lying("not-found-list", "404", streams=(*LISTS, "shop.stores", "lease.dealers", "shop.platform_keys")),
@@ -153,6 +176,7 @@ MATRIX: tuple[Fault, ...] = (
           params={"status": 401}),
     _passing("bad-credentials", "401"),
     _lying("scope-revoked", "403"),
+    _lying("scope-revoked", "403", streams=LISTED),
     Fault(name="login-error-200", streams=SESSIONS, once=EITHER, says="login", target="auth"),
     Fault(name="refresh-fails", streams=("cars.vehicles",), lasting=OK, target="auth",
           wait={"hours": 22.5}),
@@ -187,6 +211,8 @@ MATRIX: tuple[Fault, ...] = (
     _harmless("reset-in-past", streams=LIMITED, sweeps=False),
     _harmless("no-limit-headers", streams=LIMITED, sweeps=False),
     _harmless("bad-limit-headers", streams=LIMITED, sweeps=False),
+    Fault(name="rate-limited", streams=LISTED, once=MAYBE_THROTTLED, lasting=THROTTLED, says="429|budget",
+          sweeps=False),
     # Paging
     _harmless("row-inserted-ahead", streams=("shop.customers", "shop.sales_orders", "cars.vehicles", "parts.orders")),
     Fault(name="row-deleted-ahead", streams=("shop.customers", "shop.sales_orders", "cars.vehicles", "parts.orders"),
@@ -221,7 +247,17 @@ MATRIX: tuple[Fault, ...] = (
     _harmless("next-link-other-host", streams=("shop.customers", "cars.vehicles", "parts.orders")),
     _harmless("duplicate-key-on-page", streams=(*LISTS, "shop.stock_items", "shop.stores", "shop.stock", "cars.makes")),
     _harmless("duplicate-key-on-page", streams=(*LISTS, "shop.stores", "shop.stock"), params={"stale": False}),
+    _harmless("duplicate-key-on-page", streams=FLAT),
     # Data
+    _odd("unknown-field", leaves="drift", streams=ONCE),
+    _odd("wrong-type", leaves="drift", streams=ONCE),
+    _odd("nul-in-text", leaves="drift", streams=ONCE),
+    _odd("missing-field", streams=LISTED),
+    _odd("null-field", streams=LISTED),
+    Fault(name="null-key", streams=("shop.enums", *FLAT, "shop.code_list_entries"), once=EITHER, lasting=EITHER,
+          leaves="rejects", rest=AT_ONCE),
+    _odd("row-vanishes", streams=FLAT, buries=True, sweeps=True),
+    Fault(name="empty-list", streams=FLAT, once=FAILED, says="would bury"),
     _odd("nul-in-text", leaves="drift"),
     _odd("lone-surrogate", leaves="drift"),
     _odd("invalid-utf8", leaves="drift", streams=(*ROWS, "parts.urgent_messages")),

@@ -78,7 +78,7 @@ async def _differences_of_table(bench: Bench, source: str, table: Table) -> list
             if asked.expects(key, record):
                 told.append(f"{place} {key}: {'is not buried' if is_flagged else 'is buried, but it is there'}")
         elif asked.compares(key, record):
-            told += _differing(f"{place} {key}", _rebuilt(row, table), _plain(record), ZoneInfo(ZONES[api]))
+            told += _differing(f"{place} {key}", _rebuilt(row, table), _plain(record, table), ZoneInfo(ZONES[api]))
     for key, row in rows.items():
         if row["_deleted_at"] is None and key not in truth and asked.buries(key, row):
             told.append(f"{place} {key}: is alive, but it is gone upstream")
@@ -259,12 +259,13 @@ def _unwrapped(value: Any) -> Any:
 # --- Comparing --------------------------------------------------------------------------------------------------------
 
 
-def _plain(record: Record) -> Record:
-    """Return a record of the truth without the marks that the sandbox adds, its secret digested, numbers exact."""
+def _plain(record: Record, table: Table) -> Record:
+    """Return a record of the truth without the marks that the sandbox adds, its secrets digested, numbers exact."""
     exact: Record = json.loads(json.dumps(record), parse_float=Decimal)
     plain = {name: value for name, value in exact.items() if not name.startswith("_")}
-    if "key" in plain and "is_active" in plain:
-        plain["key"] = _sha256(plain["key"])
+    for column in table.columns:
+        if column.kind is Kind.SHA256 and plain.get(str(column.path[-1])) is not None:
+            plain[str(column.path[-1])] = _sha256(plain[str(column.path[-1])])
     plain.pop("phone_numbers", None)  # compared as rows of their own
     return plain
 

@@ -126,10 +126,11 @@ async def run_backfills(
                 _say_how_to_go_on()
                 raise
     by_name = done | {result.name: result for result in results}
-    code = report([by_name[job.name] for job in jobs], as_json=as_json)
+    ended = [by_name[job.name] for job in jobs]
+    report(ended, as_json=as_json)
     if any(result.outcome in ("aborted", "throttled") for result in results):
         _say_how_to_go_on()
-    return code
+    return 0 if all(result.outcome == "ok" for result in ended) else 1
 
 
 def _say_how_to_go_on() -> None:

@@ -40,7 +40,8 @@ def sync(
     """Run each matching stream once, now, in parallel.
 
     Ctrl-C stops every run at its next page; the next run goes on from there. A stream that another process is running
-    is not run twice: the result says who holds it.
+    is not run twice: the result says who holds it. A stream for which the account has no scope is paused: the result
+    says so, and the exit code stays 0.
     """
     return execute(
         run_streams(
@@ -58,7 +59,7 @@ async def run_streams(
     as_json: bool,
     verbose: bool,
 ) -> int:
-    """Run every matching stream once; 1 if any run was not ok."""
+    """Run every matching stream once; 1 if any run was not ok. A stream without its scope is told, and costs no 1."""
     async with opened(path, selectors, verbose=verbose) as syncer:
         pairs = configuration.select(syncer.config, selectors)
         if not pairs:
@@ -69,7 +70,8 @@ async def run_streams(
                 for source, stream in pairs
             ]
             results = await run_jobs(syncer, jobs, quiet=as_json or verbose)
-    return report(results, as_json=as_json)
+    report(results, as_json=as_json)
+    return 0 if all(result.outcome == "ok" or result.is_paused for result in results) else 1
 
 
 def _order(syncer: Syncer, source: str, stream: str, full: bool, accept_deletions: bool, stop: asyncio.Event) -> Order:

@@ -1,15 +1,19 @@
-"""CycleSoftware: customers, stores, stock, platform keys, leads and sales orders of one bike dealer's account.
+"""CycleSoftware: customers, stores, stock, sales, and what their numbers stand for, of one bike dealer's account.
 
 Owns every fact about this API; `docs/sources/cyclesoftware.md` says which page each rests on. Only ever reads.
 """
 
 from syncd.contract import Source
 from syncd.sources.cyclesoftware.api import OPTIONS, SCHEMA, USERNAME, basic_auth, fault_of
+from syncd.sources.cyclesoftware.article_terms import ARTICLE_PROPERTIES_STREAM, CODE_LIST_ENTRIES_STREAM
+from syncd.sources.cyclesoftware.common import EMPLOYEES_STREAM, ENUMS_STREAM, SUPPLIERS_STREAM
 from syncd.sources.cyclesoftware.customers import CUSTOMERS_STREAM
 from syncd.sources.cyclesoftware.leads import LEADS_STREAM
+from syncd.sources.cyclesoftware.rental import RENTAL_OBJECTS_STREAM
 from syncd.sources.cyclesoftware.sales import SALES_ORDERS_STREAM
 from syncd.sources.cyclesoftware.stock import STOCK_ITEMS_STREAM, STOCK_STREAM
 from syncd.sources.cyclesoftware.stores import PLATFORM_KEYS_STREAM, STORES_STREAM
+from syncd.sources.cyclesoftware.workshop import REPAIR_CODES_STREAM
 
 SOURCE = Source(
     type=SCHEMA,
@@ -29,5 +33,12 @@ SOURCE = Source(
         PLATFORM_KEYS_STREAM,
         LEADS_STREAM,
         SALES_ORDERS_STREAM,
+        ENUMS_STREAM,
+        EMPLOYEES_STREAM,
+        SUPPLIERS_STREAM,
+        REPAIR_CODES_STREAM,
+        RENTAL_OBJECTS_STREAM,
+        CODE_LIST_ENTRIES_STREAM,
+        ARTICLE_PROPERTIES_STREAM,
     ),
 )

@@ -98,14 +98,20 @@ def _xml_fault(text: str) -> str | None:
 
 KeysOf = Callable[[Sequence[bytes]], Sequence[Hashable | None]]
 """Reads the key of each record of a list, None for a record without one."""
+RecordsOf = Callable[[Answer], Sequence[bytes]]
+"""Reads the records of a list out of an answer. Raises BadPayload."""
 
 
-def _slice(answer: Answer, rows_at: str, keys_of: KeysOf, *, paged: bool) -> Slice:
+def records_at(rows_at: str) -> RecordsOf:
+    """Return what reads the array that stands at this member of an answer, and takes nothing else for it."""
+    return lambda answer: elements(envelope(answer).get(rows_at), rows_at)
+
+
+def _slice(answer: Answer, rows_at: str, records_of: RecordsOf, keys_of: KeysOf, *, paged: bool) -> Slice:
     """Read one response of a list; `paged` says whether the vendor documents paging for it."""
-    fields = envelope(answer)
-    records = elements(fields.get(rows_at), rows_at)
+    records = records_of(answer)
     keys = keys_of(records)
-    raw = fields.get("pagination")
+    raw = None if answer.body.lstrip()[:1] == b"[" else envelope(answer).get("pagination")
     if not paged and raw in (None, b"null"):
         return Slice(records=records, keys=keys, next_offset=None, answer=answer)
     if raw is None or raw[:1] != b"{":
@@ -143,26 +149,40 @@ def _count_doubt(raw: bytes | None, rows_at: str, received: int) -> str | None:
 
 
 def fetch_slices(
-    walk: Walk, path: str, rows_at: str, keys_of: KeysOf, params: Sequence[tuple[str, str]] = (), *, paged: bool = True
+    walk: Walk,
+    path: str,
+    rows_at: str,
+    keys_of: KeysOf,
+    params: Sequence[tuple[str, str]] = (),
+    *,
+    paged: bool = True,
+    records_of: RecordsOf | None = None,
 ) -> Callable[[int], Awaitable[Slice]]:
-    """Return what asks for one slice of the list that stands at `rows_at` of the answer."""
+    """Return what asks for one slice of the list that stands at `rows_at` of the answer.
+
+    `records_of` reads the list where it may have other forms than an array.
+    """
+    read = records_of or records_at(rows_at)
 
     async def fetch(offset: int) -> Slice:
         place = [("offset", str(offset))] if offset else []
         answer = await walk.upstream.request("GET", path, params=[*params, *place])
-        return _slice(answer, rows_at, keys_of, paged=paged)
+        return _slice(answer, rows_at, read, keys_of, paged=paged)
 
     return fetch
 
 
-def listing(table: Table, path: str, rows_at: str) -> Callable[[Walk], AsyncIterator[Page]]:
+def listing(
+    table: Table, path: str, rows_at: str, *, records_of: RecordsOf | None = None
+) -> Callable[[Walk], AsyncIterator[Page]]:
     """Return the walk of a list that comes whole, in one response as far as the vendor documents it."""
     keys_of = Keys(table).of_all
 
     async def pages(walk: Walk) -> AsyncIterator[Page]:
         as_of: datetime | None = None
         doubt: str | None = None
-        async for piece, resume in walk_offsets(fetch_slices(walk, path, rows_at, keys_of, paged=False)):
+        fetch = fetch_slices(walk, path, rows_at, keys_of, paged=False, records_of=records_of)
+        async for piece, resume in walk_offsets(fetch):
             as_of, doubt = as_of or piece.answer.safe_at, doubt or piece.doubt
             yield Page(
                 records=piece.records,

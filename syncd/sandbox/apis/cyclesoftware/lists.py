@@ -3,7 +3,7 @@
 import msgspec
 
 from syncd.sandbox.answer import Answer, Ask
-from syncd.sandbox.world import Collection, Key, World
+from syncd.sandbox.world import Collection, Key, Record, World
 
 API = "cyclesoftware"
 V1, V2 = "/api/v1", "/api/v2"
@@ -28,6 +28,11 @@ class Lists:
         """Return every row of a stream."""
         collection = self.world[API, stream]
         return [collection.raw(key) for key in collection.keys()]  # noqa: SIM118 (a method of ours)
+
+    @staticmethod
+    def encoded(records: list[Record]) -> list[msgspec.Raw]:
+        """Return records as rows of an answer."""
+        return [msgspec.Raw(msgspec.json.encode(record)) for record in records]
 
     def page(self, ask: Ask, collection: Collection, keys: list[Key], rows_at: str) -> Answer:
         """Return the page of `keys` that begins at the request's `offset`."""
