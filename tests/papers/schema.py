@@ -50,7 +50,9 @@ LEADS_TO = {
     "cyclesoftware.platform_keys": {"store_id": "stores"},
     "cyclesoftware.rental_objects": {"stock_object_id": "stock_items"},
     "cyclesoftware.sales_orders": {
-        "customer_id": "customers", "sales_employee_id": "employees", "last_update_employee_id": "employees",
+        "customer_id": "customers",
+        "sales_employee_id": "employees",
+        "last_update_employee_id": "employees",
     },
     "cyclesoftware.stock": {"store_id": "stores"},
     "cyclesoftware.stock_items": {"store_id": "stores", "sales_order_id": "sales_orders"},

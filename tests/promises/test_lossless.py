@@ -58,7 +58,8 @@ def _name(name: str) -> str:
 @given(data=st.data())
 async def test_every_record_can_be_given_back(db: Database, name: str, data: st.DataObject) -> None:
     table = TABLES[name]
-    some = data.draw(st.lists(st.sampled_from(table.columns), max_size=8, unique=True))
+    told = [column for column in table.columns if column.kind is not Kind.SHA256]  # a secret is not given back
+    some = data.draw(st.lists(st.sampled_from(told), max_size=8, unique=True))
     record = keyed(table, data.draw(values_of(tuple(some), 0)))
     target = make_target(table, Parser(table, ZONE))
     async with db.transaction() as conn:

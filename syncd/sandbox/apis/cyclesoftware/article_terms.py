@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from syncd.sandbox.answer import Answer, Ask, Route
-from syncd.sandbox.apis.cyclesoftware.lists import API, Lists
+from syncd.sandbox.apis.cyclesoftware.lists import API, SELDOM, Lists
 from syncd.sandbox.world import Dice, Family, Record, Sizes, World
 
 V4 = "/api/v4"
@@ -99,7 +99,7 @@ def _changed(_stream: str, record: Record, dice: Dice) -> Record:
 FAMILY = Family(
     api=API,
     keys={"code_list_entries": ("codelist", "code"), "article_properties": ("property_name",)},
-    pace={},
+    pace={"code_list_entries": SELDOM, "article_properties": SELDOM},
     seed=_seed,
     fresh=_fresh,
     changed=_changed,

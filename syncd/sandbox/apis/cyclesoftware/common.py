@@ -3,7 +3,7 @@
 from functools import partial
 
 from syncd.sandbox.answer import Answer, Ask, Route
-from syncd.sandbox.apis.cyclesoftware.lists import API, NO_ERROR, V1, Lists
+from syncd.sandbox.apis.cyclesoftware.lists import API, NO_ERROR, SELDOM, V1, Lists
 from syncd.sandbox.world import Dice, Family, Record, Sizes, World, names
 
 # Subject → number → Dutch and English. The last subject stands on no page of the vendor: shops add their own.
@@ -123,7 +123,7 @@ def _changed(stream: str, record: Record, dice: Dice) -> Record:
 FAMILY = Family(
     api=API,
     keys={"enums": ("subject", "id"), "employees": ("employee_id",), "suppliers": ("supplier_id",)},
-    pace={},
+    pace={"enums": SELDOM, "employees": SELDOM, "suppliers": SELDOM},
     seed=_seed,
     fresh=_fresh,
     changed=_changed,

@@ -3,12 +3,13 @@
 import msgspec
 
 from syncd.sandbox.answer import Answer, Ask
-from syncd.sandbox.world import Collection, Key, Record, World
+from syncd.sandbox.world import Collection, Key, Pace, Record, World
 
 API = "cyclesoftware"
 V1, V2 = "/api/v1", "/api/v2"
 NO_ERROR = {"error": False, "error_message": None}
 STORES_ENVELOPE = {"error_message": None, "error": False}  # the order of the documented samples
+SELDOM = Pace(changed=1, added=0, deletion_percent=0)  # what a shop sets up once, and mends now and then
 FIRST_NEW_ID = 5_000_000  # of customers and orders that were not seeded: a number is never given out twice
 
 

@@ -3,7 +3,7 @@
 from functools import partial
 
 from syncd.sandbox.answer import Answer, Ask, Route
-from syncd.sandbox.apis.cyclesoftware.lists import API, V1, Lists
+from syncd.sandbox.apis.cyclesoftware.lists import API, SELDOM, V1, Lists
 from syncd.sandbox.world import Dice, Family, Record, Sizes, World, names
 
 OBJECTS = 16
@@ -75,7 +75,7 @@ def _changed(_stream: str, record: Record, _dice: Dice) -> Record:
 FAMILY = Family(
     api=API,
     keys={"rental_objects": ("code",)},
-    pace={},
+    pace={"rental_objects": SELDOM},
     seed=_seed,
     fresh=_fresh,
     changed=_changed,

@@ -3,7 +3,7 @@
 from functools import partial
 
 from syncd.sandbox.answer import Answer, Ask, Route
-from syncd.sandbox.apis.cyclesoftware.lists import API, V1, Lists
+from syncd.sandbox.apis.cyclesoftware.lists import API, SELDOM, V1, Lists
 from syncd.sandbox.world import Dice, Family, Record, Sizes, World
 
 REPAIRS = (
@@ -55,7 +55,7 @@ def _changed(_stream: str, record: Record, dice: Dice) -> Record:
 FAMILY = Family(
     api=API,
     keys={"repair_codes": ("code_id", "code")},
-    pace={},
+    pace={"repair_codes": SELDOM},
     seed=_seed,
     fresh=_fresh,
     changed=_changed,
