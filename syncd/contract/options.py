@@ -16,9 +16,9 @@ from syncd.config import (
 )
 
 __all__ = [
-    "CALLBACK_OPTIONS", "CALLBACK_URL", "DAY_S", "HOUR_S", "LISTENS", "MINUTE_S", "OVERLAP", "Option", "Secret",
-    "duration_option", "flag_option", "optional_text", "optional_url", "secret_option", "text_option", "whole_option",
-    "zone_option",
+    "CALLBACK_OPTIONS", "CALLBACK_SECRET_IN", "CALLBACK_URL", "DAY_S", "HOUR_S", "LISTENS", "MINUTE_S", "OVERLAP",
+    "Option", "Secret", "duration_option", "flag_option", "optional_text", "optional_url", "secret_option",
+    "text_option", "whole_option", "zone_option",
 ]  # fmt: skip
 
 MINUTE_S: Final = 60.0
@@ -36,5 +36,11 @@ OVERLAP: Final = duration_option(
 
 LISTENS: Final = flag_option("callbacks", "listen for callbacks, too (docs/callbacks.md)", default=False)
 CALLBACK_URL: Final = optional_url("callback_url", "public address under which the vendor reaches http.callback_listen")
-CALLBACK_OPTIONS: Final = (LISTENS, CALLBACK_URL)
+CALLBACK_SECRET_IN: Final = text_option(
+    "callback_secret_in",
+    "where the secret of the address stands: its path, or its password, which logs of proxies do not hold",
+    default="path",
+    choices=("path", "password"),
+)
+CALLBACK_OPTIONS: Final = (LISTENS, CALLBACK_URL, CALLBACK_SECRET_IN)
 """Of a source that has callbacks."""

@@ -35,6 +35,7 @@ from tests.support.bench import Bench, MakeBench
 from tests.support.command import Ended, WallClock, syncd
 from tests.support.daemon import Process, serving, spawned, until
 from tests.support.ports import free_port
+from tests.support.wire import exchange, status_of
 
 ORDERS = 'every = "1h"\nsweep = "7d"'
 ORDERS_PAIR = ("lease", "orders")
@@ -357,7 +358,7 @@ async def test_only_the_registered_address_is_answered_and_the_rest_is_told_noth
     wrong = [
         line.base + "/", line.base + "/metrics", line.base + "/callbacks/lease/", url[:-1], url + "/", url.upper(),
         url.replace("/lease/", "/other/"), url.replace("/callbacks/", "/callback/"), url + "%00",
-        registration.address(line.base, "lease", registration.new_secret()),
+        registration.address(line.base, "lease", registration.new_secret(), "path"),
     ]  # fmt: skip
     async with daemon_of(line), aiohttp.ClientSession() as http:
         assert (await http.post(url, data=body, headers=JSON)).status == 204
@@ -525,6 +526,57 @@ async def test_no_secret_stands_in_log_metrics_or_database(line: Line) -> None:
     kept = "".join(map(repr, await line.bench.fetch("SELECT to_jsonb(c) FROM syncd.callbacks c")))
     assert registration.digest_of(secret).hex() in kept
     assert secret[:20] not in shown + log + kept
+
+
+async def test_a_secret_can_stand_in_the_password_and_the_address_before_goes_on_to_work(line: Line) -> None:
+    before = await line.register()
+    extra = f'callbacks = true\ncallback_url = "{line.base}"\ncallback_secret_in = "password"'
+    path = line.write(extra, name="password.toml")
+    body = body_of(line.bench.sandbox.truth("cyclis", "orders")[3]["id"])
+    async with daemon_of(line, path) as process, aiohttp.ClientSession() as http:
+        assert (await http.post(before, data=body, headers=JSON)).status == 204
+        ended = await line.command("register", "lease", path=path)
+        assert (ended.code, f"registered http://***@127.0.0.1:{line.port}/callbacks/lease" in ended.out) == (0, True), (
+            ended
+        )
+        url = str(line.upstream.url)
+        secret = registration.secret_of(url)
+        assert url == f"http://syncd:{secret}@127.0.0.1:{line.port}/callbacks/lease"
+        key = line.change()
+        await until(_equal(line.state_of, key, "quote_called"))
+        assert await line.answered("change") == [204]
+        plain = f"{line.base}/callbacks/lease"
+        wrong = ("", "Basic", "Basic !", "Bearer x", "Basic c3luY2Q6", "Basic /w==", f"Basic {secret}")
+        for header in wrong:
+            given = {**JSON, "Authorization": header}
+            assert (await http.post(plain, data=body, headers=given)).status == 404, header
+        assert (await http.post(f"{plain}/{secret}", data=body, headers=JSON)).status == 204
+        # the other form of an address that is registered is accepted too, so that a change of the option loses no call
+        told = await line.command("status", "lease", path=path)
+        log = process.log.read_text()
+    assert told.code == 0
+    assert (await line.command("register", "lease", path=path)).out.strip().endswith("nothing was changed")
+    assert secret not in log + ended.out + ended.err + told.out + told.err
+    assert registration.secret_of(before) not in log
+
+
+async def test_malformed_calls_leave_no_secret_in_the_log(line: Line) -> None:
+    secret = registration.secret_of(await line.register())
+    sent = [
+        f"POST /callbacks/lease/{secret} HTTP/1.1\r\nHost: x\r\nBad Header: {secret}\r\n\r\n",
+        f"POST /callbacks/lease/{secret} HTTP/1.1\r\n{secret}\r\n\r\n",
+        f"POST /callbacks/lease/{secret}{'x' * 9000} HTTP/1.1\r\n\r\n",
+        f"POST /callbacks/lease/{secret} HTTP/1.1\r\nContent-Length: {secret}\r\n\r\n",
+        f"/callbacks/lease/{secret}\r\n\r\n",
+    ]
+    async with daemon_of(line) as process:
+        for request in sent:
+            assert status_of(await exchange(line.base, request.encode())) == 400, request
+        told = process.events("request_malformed")
+        log = process.log.read_text()
+    assert [(line_["listener"], line_["count"]) for line_ in told] == [("http.callback_listen", 1)]
+    assert secret[:16] not in log
+    assert "Traceback" not in log
 
 
 # --- The command ------------------------------------------------------------------------------------------------------

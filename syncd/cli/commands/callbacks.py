@@ -19,6 +19,7 @@ from syncd.cli.session import execute
 from syncd.clock import utc_now
 from syncd.config import SourceConfig
 from syncd.contract import Callbacks, CannotTell
+from syncd.contract.options import CALLBACK_SECRET_IN, CALLBACK_URL
 from syncd.errors import NotFound, SyncdError, UsageError
 from syncd.service.callbacks import registration
 from syncd.service.callbacks.registration import Registration
@@ -121,6 +122,12 @@ class _Desk:
         self.settings, self.callbacks = settings, callbacks
         self.upstream, self.database = upstream, database
 
+    def address(self, secret: str) -> str:
+        """Return the address with this secret that the configuration asks for."""
+        options = self.settings.options
+        place = CALLBACK_SECRET_IN.of(options)
+        return registration.address(str(CALLBACK_URL.of(options)), self.settings.name, secret, place)
+
     async def known(self) -> list[Registration]:
         return await registration.read(self.database, self.settings.name)
 
@@ -179,8 +186,8 @@ async def register_address(path: Path | None, source: str, *, replace: bool) -> 
                 f"{source} has no public address",
                 hint=f"Write callback_url in [sources.{source}]: where the vendor reaches this machine. See {PAGE}.",
             )
-        base, found = str(options["callback_url"]), await desk.found()
-        wanted = found.url and registration.address(base, source, registration.secret_of(found.url))
+        found = await desk.found()
+        wanted = found.url and desk.address(registration.secret_of(found.url))
         if found.is_ours and found.url == wanted:
             await desk.settle(found.digest)
             console.say(f"{source}: our address is registered already; nothing was changed")
@@ -193,16 +200,16 @@ async def register_address(path: Path | None, source: str, *, replace: bool) -> 
                 hint="There can be one only: whoever listens there would hear no more. Once you know that nobody does:"
                 f" syncd callbacks register {source} --replace",
             )
-        await _put(desk, base, clears=bool(found.url) or found.is_ours is None)
-    console.say(f"{source}: registered {registration.address(base, source, registration.MASK)}")
+        await _put(desk, clears=bool(found.url) or found.is_ours is None)
+    console.say(f"{source}: registered {registration.masked(desk.address(registration.MASK))}")
     return 0
 
 
-async def _put(desk: _Desk, base: str, *, clears: bool) -> None:
+async def _put(desk: _Desk, *, clears: bool) -> None:
     """Make up an address, accept it, and hand it to the upstream, which wants the one before it cleared first."""
     source, secret = desk.settings.name, registration.new_secret()
     log.protect(secret)
-    digest, url = registration.digest_of(secret), registration.address(base, source, secret)
+    digest, url = registration.digest_of(secret), desk.address(secret)
     # known here before there: a callback may come at once, and one that is known for nothing does no harm
     await registration.add(desk.database, source, digest, now=utc_now())
     if clears:

@@ -88,7 +88,7 @@ class Receiver:
         return response
 
     async def _answered(self, request: web.Request) -> web.Response:
-        source, digest = await self._known(request.path)
+        source, digest = await self._known(request.path, request.headers.get("Authorization", ""))
         if digest is None:
             counters.callbacks["", "unknown address"] += 1
             return web.Response(
@@ -112,12 +112,14 @@ class Receiver:
 
     # --- Who is let in
 
-    async def _known(self, path: str) -> tuple[str, bytes | None]:
+    async def _known(self, path: str, authorization: str) -> tuple[str, bytes | None]:
         """Return the source of an address and its digest; None for an unknown address.
 
+        The secret is the end of the path, or a password where the path has none.
         A wrong one costs as much as a right one, and at most one look into the database every LOOK_S.
         """
         source, _, secret = path.removeprefix(registration.PREFIX).partition("/")
+        secret = secret or registration.secret_in(authorization)
         for rest_s in (FRESH_S, LOOK_S):
             await self._look(rest_s)
             is_on = path.startswith(registration.PREFIX) and source in sources(self._config())

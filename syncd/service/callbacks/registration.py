@@ -1,9 +1,10 @@
 """The addresses at which callbacks are accepted. They are generated here; only a digest is stored (syncd.callbacks).
 
-An address ends with 256 random bits that stand nowhere but in it. So whoever reads the database or a backup of it
-cannot call, and syncd itself can never show it.
+An address holds 256 random bits that stand nowhere but in it: at the end of its path, or as its password. So whoever
+reads the database or a backup of it cannot call, and syncd itself can never show it.
 """
 
+import base64
 import hashlib
 import hmac
 import secrets
@@ -11,12 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from syncd.storage.postgres.database import Database
 
 PREFIX: Final = "/callbacks/"
 """Start of the path of every address; the source's name and the secret follow."""
+USER: Final = "syncd"
+"""User of an address whose secret is the password."""
 SECRET_BYTES: Final = 32
 MASK: Final = "***"
 
@@ -50,21 +53,43 @@ def matches(secret: str, digests: Sequence[bytes]) -> bytes | None:
     return found
 
 
-def address(base: str, source: str, secret: str) -> str:
-    """Return the address that the upstream is given."""
-    return f"{base.rstrip('/')}{PREFIX}{source}/{secret}"
+def address(base: str, source: str, secret: str, place: str) -> str:
+    """Return the address that the upstream is given; `place` of the secret is "path" or "password".
+
+    Who calls an address with user and password sends them as `Authorization: Basic`.
+    """
+    parts = urlsplit(base)
+    path = f"{parts.path.rstrip('/')}{PREFIX}{source}"
+    if place == "password":
+        return urlunsplit((parts.scheme, f"{USER}:{secret}@{parts.netloc}", path, "", ""))
+    return urlunsplit((parts.scheme, parts.netloc, f"{path}/{secret}", "", ""))
 
 
 def secret_of(url: str) -> str:
-    """Return the last part of an address's path: the secret, if the address is ours."""
-    return urlsplit(url).path.rpartition("/")[2]
+    """Return the password of an address, else the last part of its path: the secret, if the address is ours."""
+    parts = urlsplit(url)
+    return unquote(parts.password or "") or parts.path.rpartition("/")[2]
+
+
+def secret_in(authorization: str) -> str:
+    """Return the password of a header `Authorization: Basic`, "" for any other."""
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(encoded.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def masked(url: str) -> str:
     """Return any address without the parts that may be secret."""
     parts = urlsplit(url)
-    path = parts.path.rpartition("/")[0] + f"/{MASK}" if parts.path.strip("/") else parts.path
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], path, MASK if parts.query else "", ""))
+    login, at, host = parts.netloc.rpartition("@")
+    is_ours = bool(parts.password) and parts.username == USER  # then the path holds no secret
+    path = parts.path if is_ours or not parts.path.strip("/") else parts.path.rpartition("/")[0] + f"/{MASK}"
+    netloc = f"{MASK}@{host}" if login and at else host
+    return urlunsplit((parts.scheme, netloc, path, MASK if parts.query else "", ""))
 
 
 async def read(database: Database, source: str) -> list[Registration]:
