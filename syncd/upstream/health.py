@@ -48,7 +48,7 @@ class Health:
     def _note_refusal(self, error: AnotherAccount) -> None:
         if not self._is_refused:
             self._is_refused = True
-            _log.error("account_refused", source=self._source, error=str(error), hint=error.hint)
+            _log.warning("account_refused", source=self._source, error=str(error), hint=error.hint)
 
     def _note_outage(self, stream: str, error: Unreachable | BadCredentials) -> None:
         self._failing.add(stream)

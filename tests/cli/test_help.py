@@ -39,7 +39,7 @@ def test_help_lists_the_commands_in_the_order_of_their_use_and_the_exit_codes() 
     listed = re.findall(r"^  (\w+) {2,}\S", text.partition("Commands:")[2].partition("Examples:")[0], re.MULTILINE)
     assert listed == [
         "demo", "init", "check", "migrate", "run", "sync", "backfill", "status", "rejects", "cursor", "verify",
-        "forget", "callbacks", "sandbox", "sql", "report", "export", "completion",
+        "forget", "sources", "callbacks", "sandbox", "sql", "report", "export", "completion",
     ]  # fmt: skip
     assert "..." not in text.partition("Commands:")[2]  # no summary is cut
     assert re.search(r"3  the database cannot be reached", text)

@@ -2,9 +2,13 @@
 
 import asyncio
 import dataclasses
+import html
+import os
+import signal
 from collections.abc import Mapping
 from typing import Any
 
+import aiohttp
 import pytest
 
 from syncd.config import Secret
@@ -15,7 +19,8 @@ from syncd.errors import AnotherAccount
 from syncd.sources import registry
 from syncd.storage.mirror.table_locks import lock_tables
 from tests.support.bench import Bench, MakeBench
-from tests.support.command import requests_reach
+from tests.support.command import requests_reach, syncd
+from tests.support.daemon import Events, Now, count, more, serving, until, was_told, write
 
 
 def of(bench: Bench, source: str, *, base_url: str | None = None, **options: Any) -> Syncer:
@@ -58,15 +63,15 @@ async def test_a_run_for_another_account_is_refused_before_a_request(make_bench:
     before = await bench.fetch("SELECT * FROM syncd.cursors ORDER BY 1, 2, 3")
     bench.sandbox.requests.clear()
     other = of(bench, source, **options)
-    kinds: tuple[RunKind, ...] = ("live", "sweep")
+    kinds: tuple[RunKind, ...] = ("live", "sweep", "backfill", "callback")
     for kind in kinds:
-        result = await other.run(source, stream, Order(kind=kind))
+        result = await other.run(source, stream, Order(kind=kind, since=bench.time.at))
         assert (result.outcome, type(result.error)) == ("failed", AnotherAccount), result
         assert "another account" in str(result.error)
     assert not bench.sandbox.requests
     assert await bench.fetch("SELECT * FROM syncd.cursors ORDER BY 1, 2, 3") == before
     told = await bench.fetch("SELECT error, error_kind, requests FROM syncd.runs WHERE outcome = 'failed'")
-    assert [(row["error_kind"], row["requests"]) for row in told] == [("AnotherAccount", 0)] * 2
+    assert [(row["error_kind"], row["requests"]) for row in told] == [("AnotherAccount", 0)] * 4
     assert f"syncd sources adopt {source}" in told[0]["error"]
     assert (await bench.sync(f"{source}.{stream}")).outcome == "ok"
 
@@ -130,3 +135,79 @@ async def test_rows_of_an_older_version_take_the_first_account_that_runs(make_be
     assert [name for name, *_ in await stored(bench)] == ["shop"]
     refused = await of(bench, "shop", username="x").run("shop", "customers", Order())
     assert type(refused.error) is AnotherAccount
+
+
+LIVE = {"shop.stores": 'every = "1s"', "lease.companies": 'every = "1s"'}
+
+
+async def test_a_daemon_tells_once_of_another_account_and_goes_on_with_other_sources(
+    make_bench: MakeBench, events: Events
+) -> None:
+    """The account changes with a reload; nothing is asked of the new one, and the page says why."""
+    bench = await make_bench(time=Now(), customers=20)
+    path = write(bench, LIVE | {"shop.leads": 'every = "1s"'})
+    async with serving(path) as url:
+        await until(lambda: count(bench, "cyclesoftware.stores"))
+        there = bench.address.base_url("cyclesoftware")
+        path.write_text(path.read_text().replace(there, there.replace("127.0.0.1", "localhost")))
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: was_told(events, "config_reloaded"))
+        bench.sandbox.requests.clear()
+        await until(lambda: was_told(events, "account_refused"))
+        ran = await count(bench, "syncd.runs WHERE source = 'lease'")
+        await until(lambda: more(bench, "syncd.runs WHERE source = 'lease'", ran + 2))
+        async with aiohttp.ClientSession() as http, http.get(url) as answer:
+            page = html.unescape(await answer.text())
+    (told,) = [event for event in events if event["event"] == "account_refused"]
+    assert (told["source"], "another account" in told["error"], "adopt shop" in told["hint"]) == ("shop", True, True)
+    assert "shop: another account: its rows are of cyclesoftware at http://127.0.0.1" in page
+    assert {entry.api for entry in bench.sandbox.requests} == {"cyclis"}
+
+
+async def test_the_page_names_an_orphan(make_bench: MakeBench) -> None:
+    bench = await make_bench(time=Now(), customers=20)
+    await bench.sync("parts.account")
+    async with serving(write(bench, LIVE)) as url, aiohttp.ClientSession() as http, http.get(url) as answer:
+        page = html.unescape(await answer.text())
+    assert "The mirror holds 3 rows of ghs under the name parts" in page
+    assert "syncd sources drop parts" in page
+
+
+async def test_a_callback_address_is_not_registered_with_another_account(make_bench: MakeBench) -> None:
+    bench = await make_bench(time=Now(), customers=20)
+    await bench.sync("lease.companies")
+    bench.sandbox.requests.clear()
+    path = bench.config_file()
+    path.write_text(path.read_text().replace(bench.config.sources["lease"].secret("api_token"), "another-token"))
+    ended = await syncd("callbacks", "status", "lease", "--config", path)
+    assert (ended.code, "another account" in ended.err) == (1, True), ended
+    assert not bench.sandbox.requests
+
+
+async def test_rejects_are_not_replayed_for_another_account(make_bench: MakeBench) -> None:
+    bench = await make_bench(time=Now(), customers=20)
+    bench.sandbox.faults.add("missing-key", api="cyclis", stream="companies")
+    assert (await bench.sync("lease.companies")).counts.rejected > 0
+    path = bench.config_file()
+    path.write_text(path.read_text().replace(bench.config.sources["lease"].secret("api_token"), "another-token"))
+    ended = await syncd("rejects", "replay", "--config", path)
+    assert (ended.code, "another account" in ended.err) == (1, True), ended
+
+
+async def test_a_database_of_version_0_1_0_is_upgraded_and_takes_the_first_account(
+    make_bench: MakeBench,
+) -> None:
+    """Its rows and cursors are there before the table of the identities is."""
+    bench = await make_bench(time=Now(), customers=20)
+    assert (await bench.sync("shop.customers")).outcome == "ok"
+    await bench.fetch("DROP TABLE syncd.sources")  # what migration 0012 and those after it made
+    await bench.fetch("DROP FUNCTION syncd.identity_of(text, bigint)")
+    await bench.fetch("UPDATE syncd.migrations SET version_num = '0011'")
+    path = bench.config_file()
+    assert (await syncd("sync", "shop.customers", "--config", path)).code == 3
+    migrated = await syncd("migrate", "--config", path)
+    assert (migrated.code, "applied: 0012" in migrated.out) == (0, True), migrated
+    assert [name for name, *_ in await stored(bench)] == ["shop"]
+    path.write_text(path.read_text().replace("sandbox-shop", "someone-else"))
+    refused = await syncd("sync", "shop.customers", "--config", path)
+    assert (refused.code, "another account" in refused.err) == (1, True), refused

@@ -17,7 +17,7 @@ from syncd.errors import UsageError
 from syncd.sources import registry
 from syncd.status import Owner, read_owners
 from syncd.storage.mirror import holdings
-from syncd.storage.mirror.holdings import ByTable, Told
+from syncd.storage.mirror.holdings import ByTable, Place, Told
 from syncd.storage.postgres.database import Database
 from syncd.storage.state import sources as state
 from syncd.storage.state.rest import at_rest, end_runs
@@ -183,7 +183,7 @@ async def drop_source(path: Path | None, name: str, *, dry_run: bool, yes: bool,
     async with opened_database(settings) as database:
         owner, owners = await _held(database, settings, name)
         async with database.connection() as conn:
-            where = await holdings.places(conn, _schemas(owners))
+            where = [place for place in await holdings.places(conn, _schemas(owners)) if not _is_kept(owner, place)]
             counts = await holdings.count(conn, name, where)
         counts.pop(holdings.FEED, None)
         if dry_run or not (yes or _is_confirmed(name, counts)):
@@ -201,6 +201,11 @@ async def drop_source(path: Path | None, name: str, *, dry_run: bool, yes: bool,
     if name in settings.sources:
         console.print_note(f"the configuration names {name} still: its next run lists everything anew")
     return 0
+
+
+def _is_kept(owner: Owner, place: Place) -> bool:
+    """Say whether a table outlives the drop: an account that goes on being used has spent what it has spent."""
+    return owner.state == "ours" and place.plain == "syncd.budgets"
 
 
 async def _held(database: Database, settings: Config, name: str) -> tuple[Owner, list[Owner]]:
