@@ -31,7 +31,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "Please report the bug.",
     "database_lost": "The database cannot be reached. No runs start until it is back. Logged once per outage.",
     "database_recovered": "The database answers again after `down_s` seconds. Missed runs start now.",
-    "history_pruned": "Runs, rejects, changes and row versions older than `[retention]` allows were deleted.",
+    "history_pruned": "Runs, rejects, drift, changes and row versions older than `[retention]` allows were deleted.",
     "host_refused": "The status page was asked for under a name that it does not answer to. Logged at most once a "
     "minute; `count` is the number of such requests since the last line.",
     "listener_full": "All places of a listener are taken, or all those of one address. The connection that waited "

@@ -38,6 +38,7 @@ listen = "127.0.0.1:8787"            # status page, /metrics, /healthz, /readyz;
 [retention]
 # runs = "90d"                       # how long finished runs stay in syncd.runs
 # rejects = "365d"                   # how long rejects stay in syncd.rejects
+# drift = "90d"                      # how long a field stays in syncd.drift after it was last met
 
 [privacy]
 # hash_key = { env = "SYNCD_HASH_KEY" }   # needed where a stream has `hash`; for a new one: openssl rand -hex 32

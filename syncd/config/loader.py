@@ -199,6 +199,7 @@ def _retention(table: TomlTable) -> Retention:
     kept = Retention(
         runs_s=table.take("runs", duration, Retention.runs_s),
         rejects_s=table.take("rejects", duration, Retention.rejects_s),
+        drift_s=table.take("drift", duration, Retention.drift_s),
         history_s=table.take("history", _duration_or_forever, Retention.history_s),
         changes_s=table.take("changes", duration, Retention.changes_s),
     )

@@ -117,10 +117,11 @@ class Log:
 
 @dataclass(frozen=True, kw_only=True)
 class Retention:
-    """How long finished runs, settled rejects, old versions of rows (None: for ever) and told changes are kept."""
+    """How long finished runs, rejects, drifted fields, old versions of rows (None: for ever) and changes are kept."""
 
     runs_s: float = 90 * 86_400.0
     rejects_s: float = 365 * 86_400.0
+    drift_s: float = 90 * 86_400.0
     history_s: float | None = None
     changes_s: float = 30 * 86_400.0
 

@@ -22,7 +22,7 @@ from syncd.storage.mirror import catalog, listing, writer
 from syncd.storage.mirror.table_locks import lock_tables
 from syncd.storage.mirror.target import Target
 from syncd.storage.mirror.writer import Written
-from syncd.storage.state import rejects, runs, sources
+from syncd.storage.state import drift, rejects, runs, sources
 from syncd.storage.state.forgotten import MarkersChanged
 from syncd.storage.state.runs import Counts, PageRecord
 
@@ -182,7 +182,7 @@ async def _write_riders(
 
 async def _save_oddities(conn: asyncpg.Connection, work: Pass, stream: str, written: Written, *, now: datetime) -> None:
     await rejects.save_rejects(conn, work.run, stream, written.rejects, now=now)
-    await rejects.save_drift(conn, work.route.source, stream, written.notes, now=now)
+    await drift.save_drift(conn, work.route.source, stream, written.notes, now=now)
 
 
 async def _closes(conn: asyncpg.Connection, page: Page, seen: SeenKeys, plan: PagePlan) -> bool:

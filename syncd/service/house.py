@@ -107,14 +107,17 @@ class House:
     async def _prune(self) -> None:
         """Delete what is older than the configuration keeps, in small statements."""
         now, kept = self._trusted_now(), self._config().retention
-        ages = {"runs": kept.runs_s, "rejects": kept.rejects_s, "changes": kept.changes_s, "versions": kept.history_s}
+        ages = {
+            "runs": kept.runs_s, "rejects": kept.rejects_s, "drift": kept.drift_s, "changes": kept.changes_s,
+            "versions": kept.history_s,
+        }  # fmt: skip
         before = {name: now - timedelta(seconds=age_s) for name, age_s in ages.items() if age_s is not None}
         with self._telling("prune_failed"):
             pruned = await retention.prune(self._database(), before)
             if any(pruned.values()):
                 _log.info(
-                    "history_pruned", runs=pruned["runs"], rejects=pruned["rejects"], changes=pruned["changes"],
-                    versions=pruned.get("versions", 0),
+                    "history_pruned", runs=pruned["runs"], rejects=pruned["rejects"], drift=pruned["drift"],
+                    changes=pruned["changes"], versions=pruned.get("versions", 0),
                 )  # fmt: skip
 
     async def _tell(self) -> None:

@@ -259,3 +259,17 @@ async def test_check_of_a_database_that_is_not_migrated_still_asks_the_upstreams
     assert "failed  migrations:" in ended.out
     assert "→ Run: syncd migrate" in ended.out
     assert "ok      source parts: " in ended.out
+
+
+async def test_check_warns_of_history_without_an_end(shop: Bench) -> None:
+    plain = shop.config_file()
+    assert "history" not in (await check(plain)).by_name
+    text = plain.read_text().replace(
+        'type = "cyclesoftware"\n', 'type = "cyclesoftware"\nstreams.customers.history = true\n', 1
+    )
+    plain.write_text(text)
+    told = (await check(plain)).warned("history")
+    assert "kept for ever of shop.customers" in told
+    assert 'history = "730d"' in told
+    plain.write_text(text + '\n[retention]\nhistory = "730d"\n')
+    assert "history" not in (await check(plain)).by_name

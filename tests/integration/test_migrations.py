@@ -4,6 +4,7 @@ import ast
 import asyncio
 import itertools
 import os
+import runpy
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -178,3 +179,42 @@ def test_migrations_are_frozen_they_import_nothing_of_syncd() -> None:
                 assert node.level == 0, file
                 names = [node.module or ""]
             assert all(name.split(".")[0] != "syncd" for name in names), f"{file.name} imports {names}"
+
+
+async def test_values_that_nobody_could_read_are_mended(db: Database) -> None:
+    """What was stored by a program before revision 0014."""
+    statements = runpy.run_path(str(migrations.migrations_dir() / "versions" / "0014_values.py"))["STATEMENTS"]
+    async with db.connection() as conn:
+        await conn.execute(
+            "INSERT INTO ghs.urgent_messages (source, id, start_date, title, _extra, _hash, _first_seen_at,"
+            " _changed_at)"
+            " VALUES ('p', 1, '0044-03-15 12:00:00+00 BC', 'bc', NULL, 'x', now(), now()),"
+            " ('p', 2, '10000-01-01 04:59:59+00', 'late', '{\"new\": 1}', 'x', now(), now()),"
+            " ('p', 3, '2026-01-01', 'good', NULL, 'x', now(), now())"
+        )
+        await conn.execute(
+            "INSERT INTO cyclesoftware.stock_items (source, account_id, object_id, stocked_at, _first_seen_at,"
+            " _changed_at) VALUES ('s', 1, 1, 'infinity', now(), now()), ('s', 1, 2, '-infinity', now(), now()),"
+            " ('s', 1, 3, '2026-01-01', now(), now())"
+        )
+        await conn.execute(
+            "INSERT INTO syncd.drift (source, stream, field, change, first_seen_at, last_seen_at, occurrences, sample)"
+            " SELECT 's', 'customers', 'field_' || chr(97 + n / 26) || chr(97 + n % 26), 'appeared', now(), now(), 2,"
+            " '9' FROM generate_series(0, 549) n"
+            " UNION ALL SELECT 's', 'customers', unnest(ARRAY['jan@x.nl', '+31612345678', 'k123456789']), 'vanished',"
+            " now(), now(), 3, '9'"
+        )
+        for statement in statements:
+            await conn.execute(statement)
+    messages = await fetch(db, "SELECT start_date IS NULL AS gone, _extra, _hash FROM ghs.urgent_messages ORDER BY id")
+    assert [(row["gone"], row["_hash"]) for row in messages] == [(True, None), (True, None), (False, b"x")]
+    assert [row["_extra"] for row in messages] == [
+        '{"start_date": "0044-03-15 12:00:00+00 BC"}', '{"new": 1, "start_date": "10000-01-01 04:59:59+00"}', None,
+    ]  # fmt: skip
+    days = await fetch(db, "SELECT stocked_at::text AS day FROM cyclesoftware.stock_items ORDER BY object_id")
+    assert [row["day"] for row in days] == ["9999-12-31", "0001-01-01", "2026-01-01"]
+    others = await fetch(db, "SELECT change, occurrences FROM syncd.drift WHERE field = '(other fields)' ORDER BY 1")
+    assert others == [{"change": "appeared", "occurrences": 100}, {"change": "vanished", "occurrences": 9}]
+    assert (await fetch(db, "SELECT count(*) AS n, sum(occurrences) AS met FROM syncd.drift"))[0] == {
+        "n": 502, "met": 550 * 2 + 9,
+    }  # fmt: skip

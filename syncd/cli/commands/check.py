@@ -101,7 +101,7 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
     missing = configuration.missing_secrets(settings, os.environ)
     for text in missing:
         yield Finding(what="secret", state="failed", detail=text, exit_code=CONFIGURATION)
-    for finding in (*_exposed(settings), *_lookups(settings)):
+    for finding in (*_exposed(settings), *_lookups(settings), *_endless(settings)):
         yield finding
     async with contextlib.AsyncExitStack() as stack:
         opened: Database | None = None
@@ -167,6 +167,21 @@ def _lookups(settings: Config) -> list[Finding]:
         for stream in source.streams.values()
         if stream.enabled and (reason := configuration.is_off(stream))
     ]
+
+
+def _endless(settings: Config) -> list[Finding]:
+    """Return a warning if old versions of rows are kept for ever: these tables grow without an end."""
+    keeping = [
+        f"{source.name}.{stream.name}"
+        for source in settings.sources.values()
+        for stream in source.streams.values()
+        if stream.enabled and stream.history
+    ]
+    if not keeping or settings.retention.history_s is not None:
+        return []
+    detail = f"kept for ever of {', '.join(keeping)}: the tables of schema history only grow"
+    hint = 'Set how long in [retention], e.g. history = "730d"; where all of it must stay, watch the size of the disk.'
+    return [Finding(what="history", state="warning", detail=detail, hint=hint)]
 
 
 _LACKING = """

@@ -20,7 +20,7 @@ from syncd.storage.mirror.history import NUMBER, versions_of
 from syncd.storage.mirror.layout import quoted
 from syncd.storage.mirror.table_locks import lock_feed, lock_tables
 from syncd.storage.mirror.target import Target
-from syncd.storage.state import forgotten
+from syncd.storage.state import drift, forgotten
 
 LIKENESS = 4
 """A reject without a usable key is a person's if it holds this many of the values stored of them, or their e-mail."""
@@ -81,6 +81,7 @@ async def erase(
         await _scrub(conn, persons, other, counts)
     await forgotten.mark(conn, source, stream, keys, now=now)
     await _clear_rejects(conn, persons, values, counts)
+    await _clear_drift(conn, persons, values, counts)
     await _clear_feed(conn, persons, counts)
     await _clear_state(conn, persons, counts)
     return {name: count for name, count in counts.items() if count}
@@ -202,6 +203,14 @@ def _texts(record: str) -> list[str]:
             case value:
                 texts.append(str(value))
     return texts
+
+
+async def _clear_drift(
+    conn: asyncpg.Connection, persons: _Persons, values: Mapping[str, set[str]], counts: ByTable
+) -> None:
+    """Delete drifted fields that an upstream named after one of these persons: by key, e-mail address or the like."""
+    texts = {text for stored in values.values() for text in stored} | set(values)
+    _count(counts, "syncd.drift", await drift.forget_names(conn, persons.source, sorted(texts)))
 
 
 async def _clear_feed(conn: asyncpg.Connection, persons: _Persons, counts: ByTable) -> None:

@@ -1,19 +1,15 @@
-"""The tables `syncd.rejects` and `syncd.drift`: records that could not become a row, and fields that changed.
+"""The table `syncd.rejects`: records that could not become a row.
 
 Every function works inside the caller's transaction, mostly that of the page which brought the records.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import asyncpg
 
-from syncd.records.rows import Note, Reject
+from syncd.records.rows import Reject
 from syncd.storage.state.runs import Run
-
-FIELD_CHARS = 200
-"""Longest name of a drifted field that is stored: names come from the upstream and may be of any length."""
 
 _SAVE_REJECTS = """
 INSERT INTO syncd.rejects
@@ -23,14 +19,6 @@ FROM unnest($5::text[], $6::text[], $7::bytea[]) AS r(reason, record, fingerprin
 ON CONFLICT (source, stream, fingerprint) DO UPDATE
 SET last_seen_at = excluded.last_seen_at, run_id = excluded.run_id, occurrences = rejects.occurrences + 1,
     reason = excluded.reason
-"""
-
-_SAVE_DRIFT = """
-INSERT INTO syncd.drift (source, stream, field, change, first_seen_at, last_seen_at, occurrences, sample)
-SELECT $1, $2, d.field, d.change, $3, $3, d.occurrences, d.sample
-FROM unnest($4::text[], $5::text[], $6::bigint[], $7::text[]) AS d(field, change, occurrences, sample)
-ON CONFLICT (source, stream, field, change) DO UPDATE
-SET last_seen_at = excluded.last_seen_at, occurrences = drift.occurrences + excluded.occurrences
 """
 
 
@@ -55,22 +43,6 @@ async def count_unnamed(conn: asyncpg.Connection, source: str, stream: str, *, s
         source, stream, since,
     )  # fmt: skip
     return count
-
-
-async def save_drift(
-    conn: asyncpg.Connection, source: str, stream: str, notes: Sequence[Note], *, now: datetime
-) -> None:
-    """Count fields that appeared, vanished or changed type."""
-    counted: dict[tuple[str, str], list[Any]] = {}
-    for note in notes:
-        entry = counted.setdefault((_text(note.field)[:FIELD_CHARS], note.change), [0, _text(note.sample)])
-        entry[0] += 1
-    if counted:
-        fields, changes = zip(*sorted(counted), strict=True)
-        entries = [counted[pair] for pair in sorted(counted)]
-        await conn.execute(
-            _SAVE_DRIFT, source, stream, now, fields, changes, [e[0] for e in entries], [e[1] for e in entries]
-        )
 
 
 def _text(text: str) -> str:

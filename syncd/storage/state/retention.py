@@ -1,4 +1,4 @@
-"""What is deleted because it is old: finished runs, rejects, entries of the change feed, old versions of rows."""
+"""What is deleted because it is old: finished runs, rejects, drift, the change feed, old versions of rows."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -38,7 +38,11 @@ DELETE FROM syncd.changes WHERE id IN (
 ) AND id < (SELECT max(id) FROM syncd.changes)
 """
 
-_STATEMENTS = {"runs": _RUNS, "rejects": _REJECTS, "changes": _CHANGES}
+_DRIFT = """
+DELETE FROM syncd.drift WHERE ctid = ANY (ARRAY(SELECT ctid FROM syncd.drift WHERE last_seen_at < $1 LIMIT $2))
+"""
+
+_STATEMENTS = {"runs": _RUNS, "rejects": _REJECTS, "drift": _DRIFT, "changes": _CHANGES}
 
 _HISTORY_TABLES = """
 SELECT format('%I.%I', 'history', relname) AS name FROM pg_class
@@ -53,7 +57,7 @@ DELETE FROM {0} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {0} WHERE valid_to < $1
 async def prune(database: Database, before: Mapping[str, datetime]) -> dict[str, int]:
     """Delete what is older than these instants, in many small statements; return how many of each.
 
-    The names are `runs`, `rejects`, `changes` and `versions` (old versions of rows, by when they ended).
+    The names are `runs`, `rejects`, `drift`, `changes` and `versions` (old versions of rows, by when they ended).
     """
     statements = [(name, statement) for name, statement in _STATEMENTS.items() if name in before]
     if "versions" in before:
