@@ -37,6 +37,9 @@ EVENTS: Final[Mapping[str, str]] = {
     "listener_full": "All places of a listener are taken, or all those of one address. The connection that waited "
     "longest was closed, or the new one turned away with 503. Logged at most once a minute, with a `count`.",
     "notify_failed": "A message to the service manager was lost. This is harmless unless it keeps happening.",
+    "page_served": "The port of the status page is free now, and the page is served at `url`.",
+    "port_taken": "Another program listens on the port of the status page or of the callbacks. The daemon goes on and "
+    "tries the port again every 2 s. Logged once.",
     "page_failed": "A page of the web server failed because of a bug in syncd. The visitor saw an error page. Please "
     "report the bug.",
     "prune_failed": "Deleting what is older than `[retention]` allows failed. It is tried again within an hour.",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from pathlib import Path
@@ -93,6 +94,16 @@ def stopped_by_signals() -> Iterator[asyncio.Event]:
     finally:
         for number in numbers:
             loop.remove_signal_handler(number)
+
+
+def hangup_ends(*, on_terminal: bool) -> bool:
+    """Say whether SIGHUP means that the terminal was closed: not if the parent ignores it, which is what nohup does.
+
+    `on_terminal`: only if there is a terminal; else whoever sends it may mean something else.
+    """
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return False
+    return not on_terminal or any(os.isatty(descriptor) for descriptor in (0, 1, 2))
 
 
 async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

@@ -10,7 +10,8 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from datetime import UTC
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, Literal
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -19,7 +20,7 @@ from syncd import config as configuration
 from syncd.clock import utc_now
 from syncd.config import Config
 from syncd.engine.syncer import Syncer
-from syncd.errors import DatabaseUnavailable, SyncdError
+from syncd.errors import DatabaseUnavailable, Defect, SyncdError
 from syncd.records.rows import Key
 from syncd.service import listener, web
 from syncd.service.background import Background
@@ -27,6 +28,8 @@ from syncd.service.callbacks import receiver
 from syncd.service.callbacks.receiver import Receiver
 from syncd.service.connection import Connection
 from syncd.service.house import House
+from syncd.service.listener import PortTaken, when_free
+from syncd.service.notices import Notices
 from syncd.service.systemd import Notifier
 from syncd.service.timetable import Timetable
 from syncd.sources import registry
@@ -34,6 +37,9 @@ from syncd.upstream.wire import http_session
 
 DRAIN_S: Final = 6.0
 """Runs have this long to reach a page boundary; with tasks.CANCEL_S and closing, the end stays within 10 s."""
+
+Hangup = Literal["reloads", "ends"]
+"""What SIGHUP does: systemd sends it for a reload, a terminal when it is closed."""
 
 _log = log.get(__name__)
 
@@ -45,13 +51,15 @@ async def serve(
     stop: asyncio.Event | None = None,
     logs: bool = True,
     on_started: Callable[[str | None], None] = lambda _url: None,
+    hangup: Hangup = "reloads",
 ) -> int:
     """Serve until SIGTERM, SIGINT or `stop`: then end every run at its page boundary, within 10 s, and return 0.
 
     `load` reads the configuration, now and at each SIGHUP; the log follows it, unless `logs` leaves the log to the
-    caller. `on_started` hears the address of the status page once all is under way. Raises ConfigError for a wrong
-    configuration or address to listen on, and DatabaseError for a database that refuses or is not migrated; one that
-    cannot be reached is waited for.
+    caller. `hangup` says what SIGHUP does. `on_started` hears the address of the status page once all is under way,
+    None if it is off or its port is taken. Raises ConfigError for a wrong configuration or address to listen on, and
+    DatabaseError for a database that refuses or is not migrated. One that cannot be reached is waited for, and so is a
+    port that is taken.
     """
     config = load()
     listener.raise_descriptors()
@@ -59,18 +67,21 @@ async def serve(
     if logs:
         log.configure(config.log.format, config.log.level)
     daemon = _Daemon(config, load, Notifier(environ), stop or asyncio.Event(), logs=logs)
-    with _signals(daemon):
+    with _signals(daemon, hangup):
         await daemon.serve(on_started)
     return 0
 
 
 @contextlib.contextmanager
-def _signals(daemon: "_Daemon") -> Iterator[None]:
+def _signals(daemon: "_Daemon", hangup: Hangup) -> Iterator[None]:
     """Answer signals while the daemon serves."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.end, number.name)
-    loop.add_signal_handler(signal.SIGHUP, daemon.reload_soon)
+    if hangup == "ends":
+        loop.add_signal_handler(signal.SIGHUP, daemon.end, signal.SIGHUP.name)
+    else:
+        loop.add_signal_handler(signal.SIGHUP, daemon.reload_soon)
     try:
         yield
     finally:
@@ -91,6 +102,7 @@ class _Daemon:
         self._connection = Connection(config, notifier)
         self._background = Background()
         self._reload_again = False
+        self._notices = Notices()
         self._receiver = Receiver(
             registry(), config=lambda: self._config, database=self._connection.get, hear=self._hear, clock=utc_now
         )
@@ -101,6 +113,7 @@ class _Daemon:
             database=self._connection.get,
             clock=utc_now,
             next_runs=lambda: self._timetable.next_runs() if self._timetable else {},
+            notices=self._notices.all,
         )
         self._house = House(
             self._scheduler, notifier, self.reader, config=lambda: self._config, database=self._connection.get,
@@ -110,7 +123,7 @@ class _Daemon:
     async def serve(self, on_started: Callable[[str | None], None]) -> None:
         """Open everything from the inside out, serve, and close it in reverse."""
         async with contextlib.AsyncExitStack() as stack:
-            url = await stack.enter_async_context(web.serving(self.reader, self._config.http, is_alive=self.is_alive))
+            url = await stack.enter_async_context(self._page())
             if not await self._unless_ending(self._connection.open(stack)):
                 return
             http = await stack.enter_async_context(http_session())
@@ -146,10 +159,36 @@ class _Daemon:
     async def _listening(self) -> AsyncIterator[None]:
         """Listen for callbacks, if any source has them."""
         where = self._config.callback_listen if self._listens else None
-        async with receiver.listening(self._receiver, where) as address:
+
+        def opened(address: str | None) -> None:
+            self._notices.settle("callbacks_port_taken")
+            _log.info("callbacks_listening", address=address, sources=receiver.sources(self._config))
+
+        def taken(error: PortTaken) -> None:
+            self._notices.put("callbacks_port_taken", error)
+            _log.warning("port_taken", error=str(error), hint=error.hint)
+
+        make = partial(receiver.listening, self._receiver, where)
+        async with when_free(make, taken=taken, opened=opened) as address:
             if address:
-                _log.info("callbacks_listening", address=address, sources=receiver.sources(self._config))
+                opened(address)
             yield
+
+    @contextlib.asynccontextmanager
+    async def _page(self) -> AsyncIterator[str | None]:
+        """Serve the status page; streams are synced also while another program has its port."""
+
+        def opened(url: str | None) -> None:
+            self._notices.settle("port_taken")
+            _log.info("page_served", url=url)
+
+        def taken(error: PortTaken) -> None:
+            self._notices.put("port_taken", error)
+            _log.warning("port_taken", error=str(error), hint=error.hint)
+
+        make = partial(web.serving, self.reader, self._config.http, is_alive=self.is_alive)
+        async with when_free(make, taken=taken, opened=opened) as url:
+            yield url
 
     def _hear(self, pair: status.Pair, key: Key) -> str:
         return self._timetable.hear(pair, key) if self._timetable else "left to poll"
@@ -201,11 +240,21 @@ class _Daemon:
             try:
                 config = self._load()
             except SyncdError as error:
-                _log.error("config_refused", error=str(error), hint=error.hint, kept="the configuration before")
-                self._notifier.send("READY=1", "STATUS=the configuration was refused, the one before is kept")
+                self._refuse(error)
+                continue
+            except Exception as error:  # noqa: BLE001  a bug of ours must not leave the reload under way for ever
+                self._refuse(Defect(error))
                 continue
             await self._take(config, self._timetable)
+            self._notices.settle("config_refused")
             self._notifier.send("READY=1", "STATUS=configuration reloaded")
+
+    def _refuse(self, error: SyncdError) -> None:
+        """Keep the configuration before, and say so until a good one is taken."""
+        self._notices.put("config_refused", SyncdError(f"the configuration was refused: {error}", hint=error.hint))
+        self.reader.clear()
+        _log.error("config_refused", error=str(error), hint=error.hint, kept="the configuration before")
+        self._notifier.send("READY=1", f"STATUS=the configuration was refused, the one before is kept: {error}")
 
     async def _take(self, config: Config, timetable: Timetable) -> None:
         old, new = self._config, config

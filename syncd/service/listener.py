@@ -6,9 +6,11 @@ talk nonsense. What a request is answered belongs to the applications. No byte o
 
 import asyncio
 import contextlib
+import errno
 import resource
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 from aiohttp import web
@@ -177,6 +179,53 @@ class _Listener:
             _log.error("answer_failed", listener=self._name, error=type(error).__name__, count=count)
 
 
+PORT_LOOK_S: Final = 2.0
+"""How often a port that is taken is tried again."""
+
+
+class PortTaken(ConfigError):
+    """The port is another program's, or the address is not there yet, at the moment."""
+
+
+@contextlib.asynccontextmanager
+async def when_free(
+    listen: Callable[[], AbstractAsyncContextManager[str | None]],
+    *,
+    taken: Callable[[PortTaken], None],
+    opened: Callable[[str | None], None],
+) -> AsyncIterator[str | None]:
+    """Listen now or, while another program has the port, as soon as it is free; yield the address if it is open now.
+
+    `taken` and `opened` hear of a port that was taken at first.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            address = await stack.enter_async_context(listen())
+        except PortTaken as error:
+            taken(error)
+        else:
+            yield address
+            return
+        waiting = asyncio.create_task(_listen_later(stack, listen, opened))
+        try:
+            yield None
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def _listen_later(
+    stack: contextlib.AsyncExitStack,
+    listen: Callable[[], AbstractAsyncContextManager[str | None]],
+    opened: Callable[[str | None], None],
+) -> None:
+    while True:
+        await asyncio.sleep(PORT_LOOK_S)
+        with contextlib.suppress(PortTaken):
+            opened(await stack.enter_async_context(listen()))
+            return
+
+
 @contextlib.asynccontextmanager
 async def listening(
     runner: web.AppRunner, http: Http, *, option: str, headers: Mapping[str, str], **options: Any
@@ -193,7 +242,8 @@ async def listening(
         try:
             sockets += await _bound(http)
         except OSError as error:
-            raise ConfigError(
+            kind = PortTaken if error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL) else ConfigError
+            raise kind(
                 f"{option}: cannot listen on {host}:{http.port}: {error.strerror or error}",
                 hint=f'Is another syncd running? Choose another port, or {option} = "off".',
             ) from None

@@ -152,6 +152,15 @@ class BackfillStatus(msgspec.Struct, frozen=True, kw_only=True):
     progress: Progress | None = None
 
 
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """Something about the service itself that lasts until somebody mends it; `what` is the event that told of it."""
+
+    at: datetime
+    what: str
+    text: str
+    hint: str
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Everything; encode it with `msgspec.json`."""
 
@@ -163,6 +172,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     streams: list[StreamStatus]
     backfills: list[BackfillStatus]
     orphans: list[Orphan] = []
+    notices: list[Notice] = []
 
     def stream(self, source: str, stream: str) -> StreamStatus | None:
         """Return one stream, None if it is not configured."""
@@ -170,8 +180,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def line(self) -> str:
-        """The streams that are on, in one line: "12 streams: 11 fresh, 1 late"."""
+        """The streams that are on, in one line: "12 streams: 11 fresh, 1 late"; and what is wrong with the service."""
         on = {state: count for state, count in self.summary.items() if count and state not in ("off", "disabled")}
         total = sum(on.values())
         told = ", ".join(f"{count} {state}" for state, count in on.items())
-        return f"{total} stream{'' if total == 1 else 's'}: {told or 'none is on'}"
+        streams = f"{total} stream{'' if total == 1 else 's'}: {told or 'none is on'}"
+        return "; ".join([streams, *(notice.text for notice in self.notices)])

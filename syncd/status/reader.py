@@ -13,7 +13,7 @@ from syncd.status.cache import Cache
 from syncd.status.counts import count_rows
 from syncd.status.day import Day, StreamDay, read_day, read_stream_days
 from syncd.status.facts import FIRST_OK, STREAM_RUNS, Facts, budget_status, columns, purse_of, run_of
-from syncd.status.model import Pair, Rows, RunStatus, SourceStatus, State, Status
+from syncd.status.model import Notice, Pair, Rows, RunStatus, SourceStatus, State, Status
 from syncd.status.owners import Counted, orphans_of, owners_of, tables_there
 from syncd.storage.postgres.database import Database
 
@@ -39,6 +39,7 @@ async def collect(
     counts: Cache[Counted] | None = None,
     next_runs: Mapping[Pair, datetime] | None = None,
     counts_rows: bool = True,
+    notices: Sequence[Notice] = (),
 ) -> Status:
     """Collect the status of every configured stream; secrets may be unresolved.
 
@@ -90,6 +91,7 @@ async def collect(
     return Status(
         at=now, version=__version__, database=database.shown, summary=summary, sources=sources, streams=streams,
         backfills=facts.backfills(rows, purses, now), orphans=orphans_of(owners.values(), config),
+        notices=list(notices),
     )  # fmt: skip
 
 
@@ -129,12 +131,14 @@ class StatusReader:
         database: Callable[[], Database],
         clock: Callable[[], datetime],
         next_runs: Callable[[], Mapping[Pair, datetime]] = dict,
+        notices: Callable[[], Sequence[Notice]] = list,
     ) -> None:
         self.database = database
         self.config = config
         self.clock = clock
         self._registry = registry
         self._next_runs = next_runs
+        self._notices = notices
         self.clear()
 
     def clear(self) -> None:
@@ -150,14 +154,16 @@ class StatusReader:
         async def make() -> Status:
             return await collect(
                 self.database(), self.config(), self._registry, now=self.clock(), counts=self._counts,
-                next_runs=self._next_runs(),
+                next_runs=self._next_runs(), notices=self._notices(),
             )  # fmt: skip
 
         return await self._status.get(make)
 
     async def line(self) -> str:
         """Return the status in one line; counts no rows for it. Raises DatabaseError."""
-        found = await collect(self.database(), self.config(), self._registry, now=self.clock(), counts_rows=False)
+        found = await collect(
+            self.database(), self.config(), self._registry, now=self.clock(), counts_rows=False, notices=self._notices()
+        )
         return found.line
 
     async def runs(self, source: str, stream: str, limit: int = 50) -> list[RunStatus]:

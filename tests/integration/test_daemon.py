@@ -297,12 +297,75 @@ async def test_what_needs_a_restart_is_said(live: Bench, events: Events) -> None
             assert answer.status == 200
 
 
-async def test_an_address_in_use_is_an_error_of_the_configuration(live: Bench) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        path = write(live, {"shop.stores": 'every = "1s"'}, listen=f"127.0.0.1:{port}")
-        with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{port}"):
-            await daemon.serve(lambda: load(path), logs=False, environ={})
+async def test_a_port_in_use_keeps_nothing_from_being_synced_and_is_taken_when_it_is_free(
+    live: Bench, events: Events
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as page, socket.create_server(("127.0.0.1", 0)) as callbacks:
+        port, other = page.getsockname()[1], callbacks.getsockname()[1]
+        path = write(live, {"lease.dealers": 'every = "1s"'}, listen=f"127.0.0.1:{port}")
+        listens = f'[http]\ncallback_listen = "127.0.0.1:{other}"'
+        text = (
+            path.read_text().replace("[http]", listens).replace("[sources.lease]", "[sources.lease]\ncallbacks = true")
+        )
+        path.write_text(text)
+        async with serving(path) as url:
+            assert url is None
+            await until(lambda: more(live, "syncd.runs WHERE outcome = 'ok'", 1))
+            told = [event["error"] for event in events if event["event"] == "port_taken"]
+            assert told == [
+                f"http.listen: cannot listen on 127.0.0.1:{port}: Address already in use",
+                f"http.callback_listen: cannot listen on 127.0.0.1:{other}: Address already in use",
+            ]
+            page.close()
+            await until(lambda: was_told(events, "page_served"))
+            async with aiohttp.ClientSession() as http:
+                async with http.get(f"http://127.0.0.1:{port}/api/status") as answer:
+                    notices = (await answer.json())["notices"]
+                assert [notice["what"] for notice in notices] == ["callbacks_port_taken"]
+                async with http.get(f"http://127.0.0.1:{port}/") as answer:
+                    assert f"cannot listen on 127.0.0.1:{other}" in await answer.text()
+            callbacks.close()
+            await until(lambda: was_told(events, "callbacks_listening"))
+
+
+async def test_an_address_that_nobody_has_is_an_error_of_the_configuration(live: Bench) -> None:
+    path = write(live, {"shop.stores": 'every = "1s"'}, listen="no-such-host.invalid:1")
+    with pytest.raises(ConfigError, match=r"cannot listen on no-such-host\.invalid:1"):
+        await daemon.serve(lambda: load(path), logs=False, environ={})
+
+
+async def test_a_refused_configuration_stays_visible_until_a_good_one_is_taken(
+    live: Bench, events: Events, tmp_path: Path
+) -> None:
+    path = write(live, {"shop.stores": 'every = "1s"'})
+    good = path.read_text()
+    async with serving(path) as url, aiohttp.ClientSession() as http:
+
+        async def text(place: str) -> str:
+            async with http.get(f"{url}{place}") as answer:
+                return await answer.text()
+
+        assert "syncd_config_reload_success 1.0\n" in await text("metrics")
+        path.write_text(good + "\n[nonsense]\n")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: was_told(events, "config_refused"))
+        for _ in range(2):  # also after the status was made anew
+            status = json.loads(await text("api/status"))
+            assert [notice["what"] for notice in status["notices"]] == ["config_refused"]
+            assert "nonsense" in status["notices"][0]["text"]
+            assert "the configuration was refused" in await text("")
+            assert "syncd_config_reload_success 0.0\n" in await text("metrics")
+            before = await count(live, "syncd.runs")
+            await until(lambda: more(live, "syncd.runs", before + 2))  # noqa: B023  (awaited at once)
+        path.write_text(good)
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: was_told(events, "config_reloaded"))
+
+        async def is_settled() -> bool:
+            return not json.loads(await text("api/status"))["notices"]
+
+        await until(is_settled)
+        assert "syncd_config_reload_success 1.0\n" in await text("metrics")
 
 
 # --- Database ---------------------------------------------------------------------------------------------------------

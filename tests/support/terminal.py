@@ -30,6 +30,7 @@ class Terminal:
         self.raw = ""
         self._master = master
         self._more = asyncio.Event()
+        self._is_closed = False
         os.set_blocking(master, False)
         asyncio.get_running_loop().add_reader(master, self._read)
 
@@ -62,8 +63,11 @@ class Terminal:
         return code
 
     def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._master)
-        os.close(self._master)
+        """Close the terminal; harmless the second time."""
+        if not self._is_closed:
+            self._is_closed = True
+            asyncio.get_running_loop().remove_reader(self._master)
+            os.close(self._master)
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from syncd.cli import console
 from syncd.cli.commands.sandbox import changing, write_config
 from syncd.cli.options import command, config_option_with, verbose_option
 from syncd.cli.runner import Job, run_jobs
-from syncd.cli.session import execute, fetch_rows, load_config, stopped_by_signals
+from syncd.cli.session import execute, fetch_rows, hangup_ends, load_config, stopped_by_signals
 from syncd.clock import utc_now
 from syncd.config import Config
 from syncd.engine.order import Order, Result
@@ -254,7 +254,8 @@ async def _go_on(settings: Config, opened: Database, world: Sandbox, stop: async
         asyncio.create_task(_tell_changes(opened)),
     ]
     try:
-        await daemon.serve(lambda: load_config(settings.path), stop=stop, logs=False, on_started=started)
+        hangup: daemon.Hangup = "ends" if hangup_ends(on_terminal=False) else "reloads"
+        await daemon.serve(lambda: load_config(settings.path), stop=stop, logs=False, on_started=started, hangup=hangup)
     finally:
         for task in beside:
             task.cancel()

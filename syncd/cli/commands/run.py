@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from syncd.cli.options import command, config_option
-from syncd.cli.session import execute, load_config
+from syncd.cli.session import execute, hangup_ends, load_config
 from syncd.service import daemon
 
 
@@ -19,11 +19,13 @@ def run(config_path: Path | None) -> int:
     """Run the daemon: every stream on its schedule.
 
     SIGTERM ends it at a page boundary, within 10 s. SIGHUP re-reads the configuration; a bad one is refused and the
-    old one stays. The log goes to stderr, the status page listens where http.listen says.
+    old one stays. On a terminal SIGHUP ends it, for a terminal sends that when it is closed. The log goes to stderr,
+    the status page listens where http.listen says.
     """
     return execute(run_daemon(config_path))
 
 
 async def run_daemon(path: Path | None) -> int:
     """Run the daemon until it is told to stop."""
-    return await daemon.serve(lambda: load_config(path))
+    hangup: daemon.Hangup = "ends" if hangup_ends(on_terminal=True) else "reloads"
+    return await daemon.serve(lambda: load_config(path), hangup=hangup)

@@ -118,6 +118,11 @@ def _families(status: Status | None, totals: Totals) -> Iterator[_Family]:
     if status is not None:
         version = [(status.version, 1.0)]
         yield _Family("gauge", "syncd_build_info", "Version of syncd; always 1", ("version",), version)
+        is_refused = any(notice.what == "config_refused" for notice in status.notices)
+        yield _Family(
+            "gauge", "syncd_config_reload_success", "0 while the configuration of the last reload is refused", (),
+            [(float(not is_refused),)],
+        )  # fmt: skip
         yield from _stream_gauges(status.streams)
         yield from _budget_gauges(status.sources)
     yield from _counters(status.streams if status else [], totals)
