@@ -34,7 +34,7 @@ class Identity:
     @property
     def account_words(self) -> str:
         """The account as a message tells it; of a digest only the beginning."""
-        return ", ".join(f"{name} {_shown(value)}" for name, value in self.account.items())
+        return ", ".join(f"{name} {_shown(value)}" for name, value in sorted(self.account.items()))
 
 
 def identity_of(type_: str, base_url: str, named_by: tuple[Option[Any], ...], options: Mapping[str, Any]) -> Identity:

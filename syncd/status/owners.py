@@ -1,6 +1,6 @@
 """Whose data the mirror holds: every source that is configured or stored, and which of them nobody configures."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -69,9 +69,9 @@ def owners_of(
     return [_owner(name, config, registry, stored.get(name), counted) for name in everybody]
 
 
-def orphans_of(owners: Iterable[Owner], config: Config) -> list[Orphan]:
+def orphans_of(owners: Collection[Owner]) -> list[Orphan]:
     """Return the sources that nobody configures, with what to do about them."""
-    return [_orphan(owner, config) for owner in owners if owner.state == "orphan"]
+    return [_orphan(owner, owners) for owner in owners if owner.state == "orphan"]
 
 
 def refusal(source: SourceConfig, registry: Mapping[str, Source], stored: Identity | None) -> AnotherAccount | None:
@@ -114,8 +114,9 @@ def _type_of(mine: Mapping[str, int]) -> str | None:
     return next((table.partition(".")[0] for table, rows in mine.items() if rows), None)
 
 
-def _orphan(owner: Owner, config: Config) -> Orphan:
-    fitting = [source.name for source in config.sources.values() if source.type == owner.type]
+def _orphan(owner: Owner, owners: Collection[Owner]) -> Orphan:
+    """Return an orphan; if one configured source of its type has no rows yet, that may be its new name."""
+    fitting = [other.source for other in owners if other.state == "empty" and other.type == owner.type]
     name = fitting[0] if len(fitting) == 1 else "NEW"
     return Orphan(
         source=owner.source, type=owner.type, address=owner.address, account=owner.account, rows=owner.rows,

@@ -90,7 +90,7 @@ async def collect(
         summary[stream.state] += 1
     return Status(
         at=now, version=__version__, database=database.shown, summary=summary, sources=sources, streams=streams,
-        backfills=facts.backfills(rows, purses, now), orphans=orphans_of(owners.values(), config),
+        backfills=facts.backfills(rows, purses, now), orphans=orphans_of(owners.values()),
         notices=list(notices),
     )  # fmt: skip
 

@@ -134,7 +134,7 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
 
 async def _stored(settings: Config, opened: Database, *, is_whole: bool) -> list[Finding]:
     """Return what is found in the database; queries and hashes are looked at only if no secret is missing."""
-    orphans = orphans_of(await read_owners(opened, settings, registry()), settings)
+    orphans = orphans_of(await read_owners(opened, settings, registry()))
     found = [
         Finding(what=f"source {orphan.source}", state="warning", detail=orphan.words, hint=orphan.hint)
         for orphan in orphans

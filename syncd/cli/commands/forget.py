@@ -114,7 +114,7 @@ async def erase(
 
 async def _with_orphan(settings: Config, database: Database, name: str) -> Config:
     """Add a source that only the database knows to the configuration; raises UsageError if it knows none either."""
-    orphans = orphans_of(await read_owners(database, settings, registry()), settings)
+    orphans = orphans_of(await read_owners(database, settings, registry()))
     known = {orphan.source: orphan for orphan in orphans if orphan.type in registry()}
     if name not in known:
         raise UsageError(

@@ -141,7 +141,7 @@ async def rename_source(path: Path | None, old: str, new: str) -> int:
             await end_runs(conn, new)
             moved = await holdings.move(conn, old, new, where)
     _print(moved, f"{old} is {new} now")
-    if old in settings.sources:
+    if owner.state == "ours":
         hint = f"Write [sources.{new}] in place of [sources.{old}] in {settings.path} before the next run."
         console.print_note(f"the configuration names {old} still. {hint}")
     if "syncd.callbacks" in moved:

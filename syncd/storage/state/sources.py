@@ -84,6 +84,6 @@ def require_same(source: str, found: Identity | None, configured: Identity) -> N
         return
     raise AnotherAccount(
         f"{source}: another account: its rows are of {found.words}, and the configuration says {configured.words}",
-        hint=f"If these are the same data: syncd sources adopt {source}. If not, give the new account another name in"
-        f" the configuration; syncd sources rename {source} NAME, or drop {source}, says what becomes of the rows.",
+        hint=f"If it is the same data: syncd sources adopt {source}. If not, give the new account another name in the"
+        f" configuration, or clear this one: syncd sources rename {source} NAME, or syncd sources drop {source}.",
     )
