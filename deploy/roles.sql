@@ -30,6 +30,12 @@ REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
 GRANT CONNECT ON DATABASE :"database" TO syncd_reader;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;  -- as PostgreSQL itself has it from 15 on
 
+-- what PUBLIC may do everywhere, and what would let a reader write, or stop the daemon by taking locks
+SELECT format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', oid::regprocedure) FROM pg_proc
+WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^(lo_|lowrite|loread|pg_advisory_|pg_try_advisory_)' \gexec
+SELECT format('GRANT EXECUTE ON FUNCTION %s TO syncd', oid::regprocedure) FROM pg_proc
+WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^(pg_advisory_|pg_try_advisory_)' \gexec
+
 -- what `syncd migrate` makes from now on
 ALTER DEFAULT PRIVILEGES FOR ROLE syncd GRANT USAGE ON SCHEMAS TO syncd_reader;
 ALTER DEFAULT PRIVILEGES FOR ROLE syncd GRANT SELECT ON TABLES TO syncd_reader;
@@ -38,3 +44,6 @@ ALTER DEFAULT PRIVILEGES FOR ROLE syncd GRANT SELECT ON TABLES TO syncd_reader;
 SELECT format('GRANT USAGE ON SCHEMA %1$I TO syncd_reader; '
               'GRANT SELECT ON ALL TABLES IN SCHEMA %1$I TO syncd_reader', nspname)
 FROM pg_namespace WHERE nspowner = 'syncd'::regrole \gexec
+
+-- but for the secret that the numbers of locks are made with
+SELECT 'REVOKE ALL ON syncd.lock_salt FROM syncd_reader' WHERE to_regclass('syncd.lock_salt') IS NOT NULL \gexec

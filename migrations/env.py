@@ -15,6 +15,14 @@ KEEP_OLDEST = text(
 )
 
 
+WATCH = text("""
+    SELECT syncd.watch(n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND to_regclass(format('history.%I', n.nspname || '_' || c.relname)) IS NOT NULL
+      AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'syncd_deleted')
+""")
+"""Watches the tables of the mirror, which are those that have a history, also those of plugins."""
+
+
 def keep_oldest(*, step: Any, **_more: Any) -> None:
     """Store which programs the database admits after a migration, in the migration's own transaction."""
     if connection.scalar(text("SELECT to_regclass('syncd.compatibility')")) is None:
@@ -35,3 +43,5 @@ context.configure(
 )
 with context.begin_transaction():
     context.run_migrations()
+    if connection.scalar(text("SELECT to_regproc('syncd.watch')")) is not None:
+        connection.execute(WATCH)

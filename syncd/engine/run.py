@@ -11,6 +11,7 @@ Owns how a run begins and ends, and what it tells. Never touches a row of the mi
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Final
 
 import asyncpg
@@ -35,11 +36,11 @@ from syncd.errors import (
     SyncdError,
     Throttled,
 )
-from syncd.storage.mirror import listing
+from syncd.storage.mirror import listing, writer
 from syncd.storage.mirror.turns import Turns
 from syncd.storage.postgres import driver
 from syncd.storage.postgres.locks import to_the_end
-from syncd.storage.state import runs, sources
+from syncd.storage.state import losses, runs, sources
 from syncd.storage.state.runs import Run
 from syncd.upstream.faults import OUTAGES
 from syncd.upstream.request import RunUpstream
@@ -65,7 +66,9 @@ async def run_stream(route: Route, order: Order) -> Result:
         return result
     upstream = RunUpstream(route.account, stream, order.lane)
     try:
+        restored = await _begin_restoring(route, run)
         await run_pass(await _begin_pass(route, run, order, upstream, result))
+        await _end_restoring(route, result, restored)
     except Throttled as error:
         result.outcome, result.error = "throttled", error.at(result.name)
     except (DatabaseBusy, DatabaseChanged) as error:
@@ -110,6 +113,30 @@ async def _begin_pass(route: Route, run: Run, order: Order, upstream: RunUpstrea
         turns=turns,
         reader=PageReader(route.target, turns, expects_new=plan.listing is Listing.FIRST_LOAD),
     )
+
+
+async def _begin_restoring(route: Route, run: Run) -> Sequence[int]:
+    """Return the losses of the stream's rows that a run which asks for everything will bring back, if it ends well.
+
+    Where child rows are gone, the fingerprints of their records no longer say that these are stored.
+    """
+    stream, target = route.stream, route.target
+    resumes = run.kind == "live" and bool((run.cursor or {}).get("pass"))
+    lists_all = stream.sweep_s is None and not stream.backfills
+    if not run.lost or resumes or not (run.kind in ("sweep", "backfill") or lists_all or stream.lookup):
+        return ()
+    async with route.database.transaction() as conn:
+        names = [each.layout.plain_name for each in (target, *target.children)]
+        found = await losses.find(conn, route.source, names)
+        if any(table != names[0] for table in found.values()):
+            await writer.drop_all_hashes(conn, target, route.source)
+    return list(found)
+
+
+async def _end_restoring(route: Route, result: Result, restored: Sequence[int]) -> None:
+    if restored and result.outcome == "ok":
+        async with route.database.connection() as conn:
+            await losses.forget(conn, restored)
 
 
 async def _plan(route: Route, run: Run) -> Plan:

@@ -1,6 +1,7 @@
 """What the tables of schema syncd say of streams, read in one transaction, and how a stream stands by it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -63,9 +64,11 @@ CROSS JOIN LATERAL (
 """
 
 _HELD_LOCKS: Final = """
-SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
-WHERE locktype = 'advisory' AND objsubid = 1 AND granted
-  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+SELECT number FROM unnest($1::bigint[]) AS asked (number) WHERE syncd.lock_key(number) IN (
+  SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
+  WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+)
 """
 
 _DRIFT: Final = """
@@ -74,6 +77,22 @@ SELECT source, stream, count(*) OVER (PARTITION BY source, stream) AS total,
        field, change, first_seen_at, last_seen_at, occurrences, sample
 FROM syncd.drift ORDER BY source, stream, place
 """
+
+
+_LOSSES: Final = """
+SELECT source, table_name, sum(rows_lost)::bigint AS rows_lost, min(lost_at) AS since,
+       string_agg(DISTINCT by_role, ', ') AS by
+FROM syncd.losses GROUP BY 1, 2
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """How many rows of a table somebody else deleted, since when, and the roles that did."""
+
+    rows: int
+    since: datetime
+    by: str
 
 
 class Facts:
@@ -86,6 +105,7 @@ class Facts:
         self.drift: dict[Pair, tuple[int, list[Drift]]] = {}
         self.budgets: dict[str, asyncpg.Record] = {}
         self.locks: set[int] = set()
+        self.losses: dict[str, dict[str, Loss]] = {}
         self.identities: dict[str, Identity] = {}
 
     @property
@@ -100,8 +120,12 @@ class Facts:
         async with database.connection() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
             await conn.execute(f"SET LOCAL statement_timeout = {QUERY_TIMEOUT_S * 1000:.0f}")
             # locks first: a run that ends meanwhile is then seen as running, not as dead
-            facts.locks = {row[0] for row in await conn.fetch(_HELD_LOCKS)}
+            numbers = [stream_lock(*pair, kind) for pair in pairs for kind in ("live", "backfill")]
+            facts.locks = {row[0] for row in await conn.fetch(_HELD_LOCKS, numbers)}
             await facts._read_runs(conn, pairs)
+            for row in await conn.fetch(_LOSSES):
+                loss = Loss(rows=row["rows_lost"], since=row["since"], by=row["by"])
+                facts.losses.setdefault(row["source"], {})[row["table_name"]] = loss
             for row in await conn.fetch("SELECT source, stream, kind, cursor, updated_at FROM syncd.cursors"):
                 cursor = msgspec.json.decode(row["cursor"]), row["updated_at"]
                 facts.cursors.setdefault((row["source"], row["stream"]), {})[row["kind"]] = cursor
@@ -151,16 +175,24 @@ class Facts:
         self,
         pair: Pair,
         settings: StreamConfig,
-        table: str,
+        tables: Sequence[str],
         rows: Rows | None,
         planned: datetime | None,
         zone: str,
         now: datetime,
+        *,
+        by_listing: bool,
     ) -> StreamStatus:
-        """Put together how one stream stands."""
+        """Put together how one stream stands.
+
+        `tables` are its table and the child tables; `by_listing` says that a sweep asks for all of its rows.
+        """
         running, dead = self.open_run(pair, "live", "sweep")
         live, sweep, ok = self.run(pair, "judged", "live"), self.judged_sweep(pair), self.run(pair, "ok", "live")
         state, why = judge(settings, running=None if dead else running, dead=dead, live=live, ok=ok, now=now)
+        lost = [(name, loss) for name, loss in self.losses.get(pair[0], {}).items() if name in tables]
+        if lost and state in ("fresh", "late", "running", "never"):
+            state, why = "failing", lost_words(lost, f"{pair[0]}.{pair[1]}", by_listing=by_listing)
         if not why and sweep and sweep.outcome != "ok":
             why = f"the last sweep {sweep.outcome}: {sweep.error or sweep.error_kind or 'no reason was told'}"
         cursor = self.cursors.get(pair, {}).get("live")
@@ -171,7 +203,7 @@ class Facts:
             state=state,
             why=log.mask(why) if why else "",
             schedule=schedule_words(settings),
-            table=table,
+            table=tables[0],
             cursor=cursor[0] if cursor else None,
             cursor_words=cursor_words(cursor[0] if cursor else None, zone),
             rows=rows,
@@ -221,6 +253,16 @@ class Facts:
                 )  # fmt: skip
                 found.append(BackfillStatus(source=pair[0], stream=pair[1], range=walked, run=run, progress=progress))
         return found
+
+
+def lost_words(lost: Sequence[tuple[str, Loss]], name: str, *, by_listing: bool) -> str:
+    """Say which rows somebody else deleted, and what brings them back."""
+    told = ", ".join(
+        f"{loss.rows} rows of {table}, deleted by role {loss.by} since {loss.since:%Y-%m-%d %H:%M} UTC"
+        for table, loss in lost
+    )
+    way = f"syncd sync {name} --full" if by_listing else f"syncd backfill {name} --since DATE"
+    return f"rows are missing: {told}; to bring them back: {way}"
 
 
 def columns(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from syncd import __version__
 from syncd.config import Config
-from syncd.contract import Source
+from syncd.contract import Source, Stream
 from syncd.engine import schedule
 from syncd.status.cache import Cache
 from syncd.status.counts import count_rows
@@ -80,9 +80,12 @@ async def collect(
             )
         )
         for name, settings in source.streams.items():
-            table, pair = tables[source.type, name], (source.name, name)
+            table, pair, stream_of = tables[source.type, name], (source.name, name), kind.stream(name)
             rows[pair] = counted.get((table, source.name), counted.get((table, "")))
-            streams.append(facts.stream(pair, settings, table, rows[pair], (next_runs or {}).get(pair), zone, now))
+            names = [table, *(f"{child.table.schema}.{child.table.name}" for child in stream_of.table.children)]
+            planned = (next_runs or {}).get(pair)
+            told = facts.stream(pair, settings, names, rows[pair], planned, zone, now, by_listing=is_listed(stream_of))
+            streams.append(told)
         if place % SOURCES_AT_ONCE == 0:
             await asyncio.sleep(0)
     summary: dict[str, int] = dict.fromkeys(State.__args__, 0)  # type: ignore[attr-defined]  # a Literal's own
@@ -93,6 +96,11 @@ async def collect(
         backfills=facts.backfills(rows, purses, now), orphans=orphans_of(owners.values()),
         notices=list(notices),
     )  # fmt: skip
+
+
+def is_listed(stream: Stream) -> bool:
+    """Say whether a run with --full asks for all that a stream holds; else only a backfill does."""
+    return stream.sweep_s is not None or not stream.backfills or bool(stream.lookup)
 
 
 def _table(registry: Mapping[str, Source], source_type: str, stream: str) -> str:

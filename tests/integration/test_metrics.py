@@ -87,7 +87,7 @@ async def test_waiting_for_another_writer_of_a_table_is_counted(bench: Bench, si
     before = value(await site.samples(), "syncd_lock_wait_seconds_total", source="shop")
     async with bench.db.transaction() as other:
         number = lock_number("table", "shop", bench.syncer.target("shop", "stores").name)
-        await other.execute("SELECT pg_advisory_xact_lock($1)", number)
+        await other.execute("SELECT pg_advisory_xact_lock(syncd.lock_key($1))", number)
         stuck = asyncio.create_task(bench.sync("shop.stores"))
 
         async def waits() -> bool:

@@ -56,8 +56,8 @@ async def crashed(bench: Bench, point: str, times: int, *words: str) -> int:
         assert b"Traceback" not in errors, errors.decode()
     async with bench.db.connection() as conn:  # the dead process's lock goes when its connection does
         number = stream_lock("shop", "customers", "live")
-        await conn.execute("SELECT pg_advisory_lock($1)", number)
-        await conn.execute("SELECT pg_advisory_unlock($1)", number)
+        await conn.execute("SELECT pg_advisory_lock(syncd.lock_key($1))", number)
+        await conn.execute("SELECT pg_advisory_unlock(syncd.lock_key($1))", number)
     return process.returncode
 
 

@@ -158,7 +158,7 @@ async def test_a_list_in_which_nothing_changed_waits_for_no_writer(shop: Bench) 
     await shop.sync("shop.stores")
     async with shop.db.transaction() as other:
         number = lock_number("table", "shop", shop.syncer.target("shop", "stores").name)
-        await other.execute("SELECT pg_advisory_xact_lock($1)", number)
+        await other.execute("SELECT pg_advisory_xact_lock(syncd.lock_key($1))", number)
         async with asyncio.timeout(20):
             result = await shop.sync("shop.stores")
     assert (result.outcome, result.counts.unchanged) == ("ok", stores)

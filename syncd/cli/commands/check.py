@@ -4,18 +4,14 @@ import asyncio
 import contextlib
 import difflib
 import os
-import re
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import asyncpg
-from sqlalchemy.dialects import postgresql
 
 from syncd import config as configuration
-from syncd import cookbook
-from syncd.cli import console
+from syncd.cli import console, foreign
+from syncd.cli.finding import CONFIGURATION, DATABASE, UPSTREAM, Finding
 from syncd.cli.options import command, config_option, json_option
 from syncd.cli.session import execute, load_config
 from syncd.clock import utc_now
@@ -28,8 +24,7 @@ from syncd.errors import DatabaseError, DatabaseUnavailable, SyncdError
 from syncd.records.privacy import place
 from syncd.sources import registry
 from syncd.status import orphans_of, read_owners
-from syncd.storage.mirror import catalog, withheld
-from syncd.storage.mirror.tables import metadata
+from syncd.storage.mirror import withheld
 from syncd.storage.postgres import database, migrations
 from syncd.storage.postgres.database import Database
 from syncd.upstream.purse import Charge
@@ -50,20 +45,6 @@ def check(config_path: Path | None, as_json: bool) -> int:
 
 CLOCK_OFF_S = 60.0
 """A clock that differs by more from a server's makes cursors lag; it is worth a word."""
-
-UPSTREAM, CONFIGURATION, DATABASE = 1, 2, 3
-"""Exit codes of what can fail (DESIGN section 7); the gravest counts."""
-
-
-@dataclass(kw_only=True)
-class Finding:
-    """One thing that was looked at; `hint` is the mending step, `exit_code` what its failure means."""
-
-    what: str
-    state: Literal["ok", "warning", "failed"]
-    detail: str = ""
-    hint: str = ""
-    exit_code: int = 0
 
 
 def _failed(what: str, error: SyncdError, exit_code: int) -> Finding:
@@ -140,7 +121,11 @@ async def _stored(settings: Config, opened: Database, *, is_whole: bool) -> list
         for orphan in orphans
     ]
     if is_whole:
-        found += [*await _withheld(settings, opened), *await _queries(settings, opened)]
+        found += [
+            *await _withheld(settings, opened),
+            *await _queries(settings, opened),
+            *await foreign.strangers(settings, opened),
+        ]
     return found
 
 
@@ -231,7 +216,7 @@ async def _tables(opened: Database) -> list[Finding]:
         detail = f"the table {absent[0]}{others} of a source type is not there, and no migration makes it"
         hint = "Add the migration that belongs to the source type, then run syncd migrate."
         return [Finding(what="migrations", state="failed", detail=detail, hint=hint, exit_code=DATABASE)]
-    changed = await _changed(opened)
+    changed = await foreign.changed(opened)
     if any(finding.state == "failed" for finding in changed):
         return changed
     standing = await migrations.find_standing(opened)
@@ -240,60 +225,6 @@ async def _tables(opened: Database) -> list[Finding]:
         Finding(what="rights", state="ok"),
         Finding(what="migrations", state="ok", detail=f"at revision {standing.revision}{newer}"),
         *changed,
-    ]
-
-
-_DROPPED = """
-SELECT name FROM unnest($1::text[], $2::text[]) AS w(schema, own), format('%s.%s', schema, own) AS name
-WHERE to_regclass(name) IS NULL AND NOT EXISTS (
-  SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = schema AND p.proname = own)
-ORDER BY 1
-"""
-
-
-def _asked_for() -> tuple[list[str], list[str]]:
-    """Return schemas and names of the functions that runs call, and of the views that reports ask."""
-    asked = {("syncd", "open_run")} | {
-        ("reporting", name)
-        for question in cookbook.questions().values()
-        for name in re.findall(r"\breporting\.(\w+)", question.query)
-    }
-    return [schema for schema, _ in sorted(asked)], [name for _, name in sorted(asked)]
-
-
-async def _changed(opened: Database) -> list[Finding]:
-    """Return what others changed on our tables, and what they made that may refuse our rows."""
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    tables = [
-        catalog.Declared(
-            name=f"{table.schema}.{table.name}",
-            types={column.name: str(column.type.compile(dialect)).lower() for column in table.columns},
-            required=frozenset(column.name for column in table.columns if not column.nullable),
-            own=frozenset(str(constraint.name) for constraint in table.constraints if constraint.name),
-        )
-        for table in metadata(registry().values()).tables.values()
-    ]
-    async with opened.connection() as conn:
-        found = await catalog.differences(conn, tables)
-        dropped = await conn.fetch(_DROPPED, *_asked_for())
-    return [
-        Finding(
-            what=row["name"],
-            state="failed",
-            detail=f"{row['name']} is not there: somebody dropped or renamed it",
-            hint="Rename it back, or restore it from a dump.",
-            exit_code=DATABASE,
-        )
-        for row in dropped
-    ] + [
-        Finding(
-            what=each.table,
-            state="failed" if each.is_grave else "warning",
-            detail=each.told,
-            hint=each.hint,
-            exit_code=DATABASE if each.is_grave else 0,
-        )
-        for each in found
     ]
 
 

@@ -44,6 +44,7 @@ FROM pg_index WHERE indrelid IN (SELECT oid FROM ours) AND indisunique
 UNION ALL
 SELECT tgrelid::regclass::text, 'trigger', tgname, tgfoid::regproc::text
 FROM pg_trigger WHERE tgrelid IN (SELECT oid FROM ours) AND NOT tgisinternal AND tgenabled <> 'D'
+  AND tgfoid <> coalesce(to_regproc('syncd.note_loss'), 0)
 UNION ALL
 SELECT ev_class::regclass::text, 'rule', rulename, pg_get_ruledef(oid)
 FROM pg_rewrite WHERE ev_class IN (SELECT oid FROM ours) AND rulename <> '_RETURN'

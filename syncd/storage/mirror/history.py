@@ -20,7 +20,7 @@ RUN = "syncd.run"
 # Under the lock nobody else adds a change, so the numbers have no gap and stand in the order of the commits. A sequence
 # would give numbers in the order in which they are asked for: a reader that remembers the last number would miss a
 # change with a lower number that commits later.
-LOCK_FEED = f"SELECT pg_advisory_xact_lock($1), pg_notify('{CHANNEL}', $2)"
+LOCK_FEED = f"SELECT pg_advisory_xact_lock(syncd.lock_key($1)), pg_notify('{CHANNEL}', $2)"
 NUMBER = "(SELECT coalesce(max(id), 0) FROM syncd.changes) + row_number() OVER ()"
 _COLUMNS = "id, source, stream, table_name, key, operation, changed, changed_at, run_id"
 _RUN_ID = f"nullif(current_setting('{RUN}', true), '')::bigint"

@@ -14,6 +14,7 @@ import asyncpg
 from syncd.storage.mirror import history
 from syncd.storage.mirror.layout import literal, quoted
 from syncd.storage.postgres.locks import lock_number
+from syncd.storage.state import losses
 
 STATE: Final = "syncd"
 FEED: Final = "syncd.changes"
@@ -80,6 +81,7 @@ async def count(conn: asyncpg.Connection, source: str, where: Sequence[Place]) -
 async def move(conn: asyncpg.Connection, old: str, new: str, where: Sequence[Place]) -> ByTable:
     """Move everything to another name, under which no data lies; return how many rows by table."""
     await _lock(conn, (old, new), where)
+    await conn.execute(f"SELECT {losses.ERASING}")
     moved: ByTable = {}
     for one in where:
         if one.plain in _ONE_ROW_EACH:
@@ -98,6 +100,7 @@ async def drop(
     from before stay until they are too old: readers of the feed rely on numbers without a gap.
     """
     await _lock(conn, (source,), where)
+    await conn.execute(f"SELECT {losses.ERASING}")
     before = await conn.fetch("SELECT DISTINCT stream, table_name FROM syncd.changes WHERE source = $1", source)
     feeds = {*told, *(Told(stream=row["stream"], table=row["table_name"]) for row in before)}
     for each in sorted(feeds, key=lambda each: each.table):
@@ -120,7 +123,7 @@ async def _lock(conn: asyncpg.Connection, names: Collection[str], where: Sequenc
     """Keep every other writer of these tables waiting: what forgets, repairs or replays takes the same locks."""
     numbers = [lock_number("table", source, one.name) for one in where for source in sorted(names)]
     await conn.execute("SET LOCAL statement_timeout = 0")
-    await conn.execute("SELECT pg_advisory_xact_lock(number) FROM unnest($1::bigint[]) number", numbers)
+    await conn.execute("SELECT pg_advisory_xact_lock(syncd.lock_key(number)) FROM unnest($1::bigint[]) number", numbers)
 
 
 async def _tell_gone(conn: asyncpg.Connection, source: str, stream: str, place: Place, now: datetime) -> None:

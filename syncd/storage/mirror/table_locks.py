@@ -10,11 +10,12 @@ import asyncpg
 from syncd import counters
 from syncd.storage.mirror import history
 from syncd.storage.mirror.target import Target
-from syncd.storage.postgres.locks import lock_number
+from syncd.storage.postgres.locks import KEY, lock_number
+from syncd.storage.state import losses
 
 WAYS = ("hashjoin", "material", "memoize", "mergejoin", "seqscan")
 """PostgreSQL's ways to find rows otherwise than by their key."""
-_BY_KEY = ", ".join(f"set_config('enable_{way}', 'off', true)" for way in WAYS)
+_BY_KEY = ", ".join([*(f"set_config('enable_{way}', 'off', true)" for way in WAYS), losses.ERASING])
 
 
 async def lock_tables(
@@ -31,7 +32,8 @@ async def lock_tables(
     settings = f"{_BY_KEY}, set_config('{history.RUN}', '{run_id}', true)" if tells else _BY_KEY
     with counters.waiting_for_lock(source):
         await conn.execute(
-            f"SELECT pg_advisory_xact_lock(number), {settings} FROM unnest($1::bigint[]) number", numbers
+            f"SELECT pg_advisory_xact_lock({KEY.format('number')}), {settings} FROM unnest($1::bigint[]) number",
+            numbers,
         )
 
 

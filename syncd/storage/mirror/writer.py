@@ -377,3 +377,8 @@ async def bury(
 async def drop_hashes(conn: asyncpg.Connection, target: Target, source: str, keys: Sequence[Key]) -> None:
     """Drop the fingerprints of rows, so that their next record is compared value by value."""
     await conn.execute(target.statements.drop_hashes, source, *map(list, zip(*keys, strict=True)))
+
+
+async def drop_all_hashes(conn: asyncpg.Connection, target: Target, source: str) -> None:
+    """Drop the fingerprints of all rows of a source, so that each next record is compared, child rows included."""
+    await conn.execute(f"UPDATE {target.name} SET _hash = NULL WHERE source = $1 AND _hash IS NOT NULL", source)

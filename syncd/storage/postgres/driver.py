@@ -101,6 +101,11 @@ def _change(error: BaseException, shown: str) -> DatabaseChanged | None:
         ):
             told = f"the database {shown} is not migrated, or somebody dropped what is missing: {_told(error)}"
             return DatabaseChanged(told, hint="Run: syncd migrate")
+        case asyncpg.DependentObjectsStillExistError() | asyncpg.FeatureNotSupportedError() if error.detail:
+            told = f"objects that others made in the database {shown} stand in the way: {_told(error)}"
+            told += f" ({'; '.join(str(error.detail).splitlines())})"
+            hint = "Keep their definitions (pg_dump --schema-only), drop them, try again, and make them anew."
+            return DatabaseChanged(told, hint=hint)
         case asyncpg.InsufficientPrivilegeError() if "row-level security" in str(error):
             hint = "ALTER TABLE … NO FORCE ROW LEVEL SECURITY, or give the role of database.url BYPASSRLS."
             return DatabaseChanged(f"a policy may hide rows from syncd: {_told(error)}", hint=hint)

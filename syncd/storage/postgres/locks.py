@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
@@ -15,14 +16,53 @@ import asyncpg
 from syncd.storage.postgres import driver
 
 _SEPARATOR = "\x1f"
-TRY_LOCK = "SELECT pg_try_advisory_lock($1) AS taken"
-_UNLOCK = "SELECT pg_advisory_unlock($1)"
+KEY = "syncd.lock_key({})"
+"""The number under which a lock is taken: made with a secret of the database, so that only its owner can name it."""
+TRY_LOCK = f"SELECT pg_try_advisory_lock({KEY.format('$1')}) AS taken"
+_UNLOCK = f"SELECT pg_advisory_unlock({KEY.format('$1')})"
 
 
 def lock_number(*words: str) -> int:
     """Return the number of the advisory lock for these words: the same in every process and every version."""
     digest = hashlib.blake2b(_SEPARATOR.join(words).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
+
+
+_HOLDER = """
+SELECT a.pid, a.usename AS role, a.application_name AS program, a.usename IS DISTINCT FROM current_user AS is_stranger
+FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.database = a.datid
+  AND a.datname = current_database()
+  AND ((l.classid::bigint << 32) | l.objid::bigint) = {}
+LIMIT 1
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """A session of PostgreSQL that holds an advisory lock; `is_stranger` says that its role is not ours."""
+
+    pid: int
+    role: str
+    program: str
+    is_stranger: bool
+
+    @property
+    def words(self) -> str:
+        """Who it is."""
+        program = f", {self.program}" if self.program else ""
+        return f"role {self.role} (session {self.pid} of PostgreSQL{program})"
+
+    @property
+    def hint(self) -> str:
+        """How to make it let go."""
+        return f"If it is none of yours: SELECT pg_terminate_backend({self.pid}); and see deploy/roles.sql."
+
+
+async def holder(conn: asyncpg.Connection, number: int, *, is_plain: bool = False) -> Holder | None:
+    """Return who holds an advisory lock, None if nobody does; a plain number is not made with the secret."""
+    row = await conn.fetchrow(_HOLDER.format("$1::bigint" if is_plain else KEY.format("$1")), number)
+    return Holder(**row) if row else None
 
 
 async def to_the_end(work: Coroutine[Any, Any, None]) -> None:

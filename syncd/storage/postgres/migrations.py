@@ -10,12 +10,13 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from syncd.errors import DatabaseError
+from syncd.errors import DatabaseBusy, DatabaseError
+from syncd.storage.postgres import locks
 from syncd.storage.postgres.database import Database
 from syncd.storage.postgres.driver import translated
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 NEWEST = "head"
 """Alembic's name for the newest revision."""
@@ -56,7 +57,7 @@ async def migrate(database: Database) -> list[str]:
             async with conn.begin():
                 await conn.exec_driver_sql("SET LOCAL lock_timeout = 0")
                 await conn.exec_driver_sql("SET LOCAL statement_timeout = 0")
-                await conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+                await _lock(database, conn)
                 standing = await find_standing(database)
                 if standing.is_newer:
                     standing.require_admitted(database.shown)
@@ -64,6 +65,22 @@ async def migrate(database: Database) -> list[str]:
                 before = await conn.run_sync(partial(_upgrade, settings))
     script = ScriptDirectory.from_config(settings)
     return [step.revision for step in reversed(list(script.iterate_revisions(NEWEST, before or "base")))]
+
+
+async def _lock(database: Database, conn: "AsyncConnection") -> None:
+    """Wait for another migration to end. Raises DatabaseBusy if a role that is not ours holds the lock instead.
+
+    The number of this lock is known to everybody, because it is needed before the database holds a secret.
+    """
+    from sqlalchemy import text
+
+    if await conn.scalar(text(f"SELECT pg_try_advisory_xact_lock({LOCK})")):
+        return
+    async with database.connection() as plain:
+        holder = await locks.holder(plain, LOCK, is_plain=True)
+    if holder and holder.is_stranger:
+        raise DatabaseBusy(f"the lock of migrations is held by {holder.words}", hint=holder.hint)
+    await conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
 
 
 def _upgrade(settings: Any, conn: Any) -> str | None:

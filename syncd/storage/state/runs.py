@@ -18,13 +18,14 @@ import msgspec
 from syncd import log
 from syncd.contract import Cursor, Identity, Lane
 from syncd.errors import LockHeld, RunFenced
+from syncd.storage.postgres import locks
 from syncd.storage.postgres.database import Database
 from syncd.storage.postgres.locks import lock_number
-from syncd.storage.state import forgotten, sources
+from syncd.storage.state import forgotten, losses, sources
 
 # The identity is read after the lock was taken: the function sees what was committed until then.
-_OPEN_RUN = """
-SELECT taken, run_id, cursor, dead, syncd.identity_of($2, run_id) AS identity
+_OPEN_RUN = f"""
+SELECT taken, run_id, cursor, dead, syncd.identity_of($2, run_id) AS identity, {losses.FOUND} AS lost
 FROM syncd.open_run($1, $2, $3, $4, $5, $6, $7, $8, $9)
 """
 
@@ -99,6 +100,7 @@ class Counts:
 class Run:
     """An open run: its row in syncd.runs, the cursor it started from, and whose data its source holds.
 
+    `lost` says that somebody else deleted rows of the source (`syncd.losses`).
     `identity` None: nothing of the source is stored yet, so that the run's first page says whose data it is.
     """
 
@@ -112,6 +114,7 @@ class Run:
     identity: Identity | None
     started_at: datetime
     took_over: bool
+    lost: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,12 +160,16 @@ async def open_run(
         number, _OPEN_RUN, source, stream, kind, lane, cursor_kind, now, socket.gethostname(), os.getpid()
     )
     if row is None:
+        async with database.connection() as conn:
+            found = await locks.holder(conn, number)
+        if found and found.is_stranger:
+            raise LockHeld(f"{source}.{stream}: its lock is held by {found.words}", hint=found.hint)
         raise LockHeld(await _holder(database, source, stream, lane, now), hint="Wait for it, or end that process.")
     cursor = msgspec.json.decode(row["cursor"]) if row["cursor"] else None
     return Run(
         run_id=row["run_id"], source=source, stream=stream, kind=kind, lane=lane, cursor_kind=cursor_kind,
         cursor=cursor, identity=sources.decoded(row["identity"]) if row["identity"] else None, started_at=now,
-        took_over=row["dead"] > 0,
+        took_over=row["dead"] > 0, lost=row["lost"],
     )  # fmt: skip
 
 

@@ -24,6 +24,8 @@ def add_state_tables(meta: sa.MetaData) -> None:
     _forgotten(meta)
     _seen(meta)
     _compatibility(meta)
+    _losses(meta)
+    _lock_salt(meta)
 
 
 def _counter(name: str, comment: str) -> sa.Column[int]:
@@ -258,4 +260,30 @@ def _compatibility(meta: sa.MetaData) -> None:
         ),
         schema="syncd",
         comment="For each migration applied, the oldest program that may work on the database as it is then",
+    )
+
+
+def _losses(meta: sa.MetaData) -> None:
+    sa.Table(
+        "losses",
+        meta,
+        sa.Column("loss_id", _NUMBER, sa.Identity(always=True), primary_key=True, comment="Number of the entry"),
+        sa.Column("source", _TEXT, nullable=False, comment="Configured name of the source whose rows they were"),
+        sa.Column("table_name", _TEXT, nullable=False, comment="Table of the mirror, with its schema"),
+        sa.Column("rows_lost", _NUMBER, nullable=False, comment="Rows deleted, tombstones included"),
+        sa.Column("lost_at", _TIME, nullable=False, comment="When they were deleted"),
+        sa.Column("by_role", _TEXT, nullable=False, comment="Role of the session that deleted them"),
+        schema="syncd",
+        comment="Rows of the mirror that somebody else deleted; kept until a run has brought them back",
+    )
+
+
+def _lock_salt(meta: sa.MetaData) -> None:
+    sa.Table(
+        "lock_salt",
+        meta,
+        sa.Column("number", _NUMBER, primary_key=True, autoincrement=False, comment="Always 1"),
+        sa.Column("salt", sa.LargeBinary(), nullable=False, comment="Random"),
+        schema="syncd",
+        comment="Secret of this database that the numbers of its advisory locks are made with; only for its owner",
     )

@@ -1,0 +1,132 @@
+"""What others did to our database: changed tables, deleted rows, locks that they hold, rights that readers have.
+
+Only reads, for `syncd check`.
+"""
+
+import re
+
+from sqlalchemy.dialects import postgresql
+
+from syncd import cookbook
+from syncd.cli.finding import DATABASE, Finding
+from syncd.config import Config
+from syncd.engine.syncer import Syncer
+from syncd.sources import registry
+from syncd.status.facts import Facts, lost_words
+from syncd.status.reader import is_listed
+from syncd.storage.mirror import catalog, history
+from syncd.storage.mirror.tables import metadata
+from syncd.storage.postgres import locks, migrations
+from syncd.storage.postgres.database import Database
+from syncd.storage.postgres.locks import lock_number
+from syncd.storage.state.runs import stream_lock
+
+_DROPPED = """
+SELECT name FROM unnest($1::text[], $2::text[]) AS w(schema, own), format('%s.%s', schema, own) AS name
+WHERE to_regclass(name) IS NULL AND NOT EXISTS (
+  SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = schema AND p.proname = own)
+ORDER BY 1
+"""
+
+
+def _asked_for() -> tuple[list[str], list[str]]:
+    """Return schemas and names of the functions that runs call, and of the views that reports ask."""
+    asked = {("syncd", "open_run")} | {
+        ("reporting", name)
+        for question in cookbook.questions().values()
+        for name in re.findall(r"\breporting\.(\w+)", question.query)
+    }
+    return [schema for schema, _ in sorted(asked)], [name for _, name in sorted(asked)]
+
+
+async def changed(opened: Database) -> list[Finding]:
+    """Return what others changed on our tables, and what they made that may refuse our rows."""
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    tables = [
+        catalog.Declared(
+            name=f"{table.schema}.{table.name}",
+            types={column.name: str(column.type.compile(dialect)).lower() for column in table.columns},
+            required=frozenset(column.name for column in table.columns if not column.nullable),
+            own=frozenset(str(constraint.name) for constraint in table.constraints if constraint.name),
+        )
+        for table in metadata(registry().values()).tables.values()
+    ]
+    async with opened.connection() as conn:
+        found = await catalog.differences(conn, tables)
+        dropped = await conn.fetch(_DROPPED, *_asked_for())
+    return [
+        Finding(
+            what=row["name"],
+            state="failed",
+            detail=f"{row['name']} is not there: somebody dropped or renamed it",
+            hint="Rename it back, or restore it from a dump.",
+            exit_code=DATABASE,
+        )
+        for row in dropped
+    ] + [
+        Finding(
+            what=each.table,
+            state="failed" if each.is_grave else "warning",
+            detail=each.told,
+            hint=each.hint,
+            exit_code=DATABASE if each.is_grave else 0,
+        )
+        for each in found
+    ]
+
+
+async def strangers(settings: Config, opened: Database) -> list[Finding]:
+    """Return warnings of rows that others deleted, of our locks that others hold, and of what readers may do."""
+    return [*await _losses(settings, opened), *await _locks(settings, opened), *await _rights(opened)]
+
+
+async def _losses(settings: Config, opened: Database) -> list[Finding]:
+    syncer, found = Syncer(settings, registry(), opened, None), []
+    facts = await Facts.read(opened, [])
+    for source in settings.sources.values():
+        for name in source.streams:
+            stream, target = syncer.source(source.name)[0].stream(name), syncer.target(source.name, name)
+            tables = [each.layout.plain_name for each in (target, *target.children)]
+            lost = [(table, loss) for table, loss in facts.losses.get(source.name, {}).items() if table in tables]
+            if lost:
+                told = lost_words(lost, f"{source.name}.{name}", by_listing=is_listed(stream))
+                found.append(Finding(what=f"{source.name}.{name}", state="warning", detail=told))
+    return found
+
+
+async def _locks(settings: Config, opened: Database) -> list[Finding]:
+    syncer, found = Syncer(settings, registry(), opened, None), []
+    numbers = {lock_number(history.FEED): "the change feed", migrations.LOCK: "migrations"}
+    for source in settings.sources.values():
+        for name in source.streams:
+            numbers[lock_number("table", source.name, syncer.target(source.name, name).name)] = f"{source.name}.{name}"
+            for kind in ("live", "backfill"):
+                numbers[stream_lock(source.name, name, kind)] = f"{source.name}.{name}"
+    async with opened.connection() as conn:
+        for number, what in numbers.items():
+            holder = await locks.holder(conn, number, is_plain=number == migrations.LOCK)
+            if holder and holder.is_stranger:
+                told = f"the lock of {what} is held by {holder.words}"
+                found.append(Finding(what="locks", state="warning", detail=told, hint=holder.hint))
+    return found
+
+
+_READER_MAY = """
+SELECT nullif(concat_ws(' and ',
+  CASE WHEN has_function_privilege(oid, 'pg_catalog.lo_create(oid)', 'EXECUTE') THEN 'write large objects' END,
+  CASE WHEN has_function_privilege(oid, 'pg_catalog.pg_advisory_lock(bigint)', 'EXECUTE')
+       THEN 'take advisory locks' END,
+  CASE WHEN has_table_privilege(oid, 'syncd.lock_salt', 'SELECT') THEN 'read the secret of our locks' END), '')
+FROM pg_roles WHERE rolname = 'syncd_reader' AND EXISTS (  -- nobody else may become it on the private server
+  SELECT FROM pg_auth_members m JOIN pg_roles person ON person.oid = m.member
+  WHERE m.roleid = pg_roles.oid AND NOT person.rolsuper AND person.rolname <> current_user)
+"""
+
+
+async def _rights(opened: Database) -> list[Finding]:
+    async with opened.connection() as conn:
+        may = await conn.fetchval(_READER_MAY)
+    if not may:
+        return []
+    hint = "Run deploy/roles.sql again, as a superuser; -v database=NAME for another than mirror."
+    return [Finding(what="rights", state="warning", detail=f"the role syncd_reader may {may}", hint=hint)]
