@@ -2,9 +2,9 @@
 
 from alembic import op
 
-revision = "0014"
-down_revision = "0013"
-oldest_program = "0014"
+revision = "0015"
+down_revision = "0014"
+oldest_program = "0015"
 
 LOSSES = (
     """
