@@ -52,7 +52,8 @@ async def test_a_tunnel_with_tls_from_end_to_end(bench: Bench) -> None:
         assert "api-token" not in proxy.heads[0].lower()  # what signs a request is for the server only
         untrusted = await check(path, {"PROXY": url})
     assert untrusted.code == 1
-    assert "the server's certificate is not trusted (self-signed certificate)" in untrusted.out
+    told = untrusted.out.replace("\n", " ")
+    assert "the server's certificate is not trusted (self-signed certificate), through the proxy http" in told
 
 
 async def test_a_proxy_that_speaks_tls_itself(bench: Bench) -> None:
@@ -120,6 +121,18 @@ async def test_a_proxy_that_lets_nobody_through_and_one_that_is_not_there(bench:
         assert f"the proxy {nobody} (sources.lease.proxy) cannot be reached (Connect" in ended.out
         ended = await check(configured(bench, front, 'proxy = "http://no-such-proxy.invalid:3128"'), TRUSTED)
         assert "the proxy http://no-such-proxy.invalid:3128 (sources.lease.proxy) cannot be reached (" in ended.out
+
+
+async def test_an_address_that_is_no_proxy_is_refused_in_words(bench: Bench) -> None:
+    wrong = configured(bench, plain(bench), f'proxy = "socks5://{LOGIN}@127.0.0.1:1080"')
+    ended = await check(wrong)
+    assert (ended.code, "sources.lease.proxy: syncd does not speak to socks5 proxies" in ended.err) == (2, True)
+    ended = await check(
+        configured(bench, plain(bench), general='proxy = "environment"'), {"ALL_PROXY": f"socks5h://{LOGIN}@h"}
+    )
+    assert (ended.code, "the environment variable ALL_PROXY: syncd does not speak to socks5h" in ended.err) == (2, True)
+    missing = await check(configured(bench, plain(bench), general='proxy = { env = "NO_SUCH_PROXY" }'))
+    assert (missing.code, "http.proxy: the environment variable NO_SUCH_PROXY is not set" in missing.out) == (2, True)
 
 
 async def test_a_server_that_cannot_be_reached_hints_at_proxies(bench: Bench) -> None:

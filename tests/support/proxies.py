@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -74,7 +75,7 @@ async def running(program: str, lines: str, folder: Path, backend: int) -> Async
     command, output_path = files(program, lines, folder, port, backend)
     with output_path.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *command, stdout=output, stderr=output, env={"PATH": "/usr/sbin:/usr/bin:/bin", "HOME": str(folder)}
+            *command, stdout=output, stderr=output, env={"PATH": os.environ["PATH"], "HOME": str(folder)}
         )
 
     async def listens() -> bool:

@@ -341,7 +341,10 @@ async def _source(syncer: Syncer, name: str, *, charged: bool) -> list[Finding]:
             await walking.aclose()  # type: ignore[attr-defined]
             await account.purse.flush()
     except SyncdError as error:
-        found = [_failed(f"source {name}", error, UPSTREAM)]
+        failed = _failed(f"source {name}", error, UPSTREAM)
+        if settings.proxy and settings.proxy.address not in failed.detail:
+            failed.detail += _through(settings)
+        found = [failed]
     else:
         detail = f"{settings.base_url} answers, {stream.name} gave {len(page.records)} records{_through(settings)}"
         found = [Finding(what=f"source {name}", state="ok", detail=detail)]
