@@ -257,7 +257,7 @@ TABLES = (
     "history.cyclesoftware_customer_phone_numbers", "history.cyclis_orders", "history.autengo_vehicles",
     "history.ghs_orders", "history.ghs_urgent_messages", "syncd.changes", "syncd.cursors",
     "syncd.runs", "syncd.rejects", "syncd.drift", "syncd.budgets",
-    "syncd.seen", "syncd.forgotten",
+    "syncd.seen", "syncd.forgotten", "syncd.sources",
 )  # fmt: skip
 
 
