@@ -243,6 +243,19 @@ def test_every_alert_fires_when_it_should_and_not_before() -> None:
         assert re.search(rf'exp_samples:\n.*alertname="{rule["alert"]}"', told), rule["alert"]
 
 
+def test_every_number_in_the_text_of_an_alert_is_whole_and_tested() -> None:
+    """Prometheus extrapolates: one new record is 1.0434782608695652 new records to it."""
+    told = Path(__file__).with_name("alerts.yaml").read_text()
+    numbered = 0
+    for rule in rules():
+        for text in rule["annotations"].values():
+            used = text.count("$value")
+            numbered += used
+            assert used == len(re.findall(r'\{\{ printf "%\.0f" \$value \}\}', text)), rule["alert"]
+            assert not used or f"- alertname: {rule['alert']}\n" in told
+    assert numbered >= 4
+
+
 # --- The dashboard ----------------------------------------------------------------------------------------------------
 
 
