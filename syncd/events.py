@@ -29,8 +29,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "daemon_stopping": "A signal or the service manager asked the daemon to stop. Each run ends at its next page.",
     "daemon_task_failed": "A background task of the daemon failed because of a bug in syncd. The daemon goes on. "
     "Please report the bug.",
-    "database_lost": "The database cannot be reached. No runs start until it is back. Logged once per outage.",
-    "database_recovered": "The database answers again after `down_s` seconds. Missed runs start now.",
+    "database_lost": "The database cannot be reached or written to. No runs until it is back. Told once per outage.",
+    "database_recovered": "The database takes writes again after `down_s` seconds. Missed runs start now.",
     "history_pruned": "Runs, rejects, drift, changes and row versions older than `[retention]` allows were deleted.",
     "host_refused": "The status page was asked for under a name that it does not answer to. Logged at most once a "
     "minute; `count` is the number of such requests since the last line.",

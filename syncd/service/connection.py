@@ -21,6 +21,9 @@ from syncd.storage.state import runs
 BACKOFF_S: Final = (0.5, 30.0)
 """Waits between two looks for a database that is away: first, doubled up to the last."""
 
+SETTLED_S: Final = 60.0
+"""A database that is lost again sooner is looked for in longer waits, so that the log is not filled; our choice."""
+
 _log = log.get(__name__)
 
 
@@ -31,6 +34,8 @@ class Connection:
         self._settings = config.database
         self._notifier = notifier
         self._database: Database | None = None
+        self._returned_at = -SETTLED_S
+        self._waited_s = 0.0
 
     def get(self) -> Database:
         """Return the database. Raises DatabaseUnavailable while it has not been reached yet."""
@@ -73,30 +78,40 @@ class Connection:
         return opened
 
     async def await_return(self) -> None:
-        """Look for the lost database, by a connection of its own, until it answers; starts an embedded server again."""
+        """Look for the lost database, by a connection of its own, until a write succeeds.
+
+        Starts an embedded server again. An answer is not enough: with a full disk it answers, and every run fails.
+        """
         lost_at = time.monotonic()
-        async for _ in _looks():
+        has_relapsed = lost_at - self._returned_at < SETTLED_S
+        self._waited_s = _next_wait(self._waited_s) if has_relapsed else 0.0
+        async for waited_s in _looks(after_s=self._waited_s):
             try:
                 looking = await database.connect(self._settings, pool_size=1)
                 try:
-                    await database.require_writable(looking)
+                    await database.require_writes(looking)
                 finally:
                     await looking.close()
                 self.get().drop_idle()  # what is left of the old connections is dead
                 await _recover(self.get())
             except DatabaseError:
                 continue
-            _log.info("database_recovered", down_s=round(time.monotonic() - lost_at, 1))
+            self._returned_at, self._waited_s = time.monotonic(), waited_s
+            _log.info("database_recovered", down_s=round(self._returned_at - lost_at, 1))
             return
 
 
-async def _looks() -> AsyncIterator[None]:
-    """Yield at once and then after growing waits, for ever."""
-    wait_s = BACKOFF_S[0]
+async def _looks(*, after_s: float = 0.0) -> AsyncIterator[float]:
+    """Yield after a first wait and then after growing ones, for ever: the wait of each look."""
+    wait_s = after_s
     while True:
-        yield
         await asyncio.sleep(wait_s)
-        wait_s = min(2 * wait_s, BACKOFF_S[1])
+        yield wait_s
+        wait_s = _next_wait(wait_s)
+
+
+def _next_wait(wait_s: float) -> float:
+    return min(max(2 * wait_s, BACKOFF_S[0]), BACKOFF_S[1])
 
 
 async def _recover(opened: Database) -> None:

@@ -26,6 +26,7 @@ from syncd.storage.state.runs import stream_lock
 from tests.support.bench import Bench, MakeBench, Time, open_bench
 from tests.support.crashes import CRASHES, Crash
 from tests.support.crashing import POINTS
+from tests.support.daemon import Events, Now, count, serving, until, was_told, write
 from tests.support.forgetting import CANARIES, KEY, canary, leaks
 from tests.support.truth import NAMES, differences, told
 from tests.support.watch import Watch
@@ -261,7 +262,7 @@ async def own_bench(own_server: OwnServer, tmp_path: Path) -> AsyncIterator[Benc
             await conn.execute(
                 "TRUNCATE cyclesoftware.customers, cyclesoftware.customer_phone_numbers,"
                 " history.cyclesoftware_customers, history.cyclesoftware_customer_phone_numbers,"
-                " syncd.changes, syncd.runs, syncd.cursors, syncd.sources"
+                " syncd.changes, syncd.runs, syncd.cursors, syncd.sources, syncd.budgets"
             )
         yield await open_bench(stack, own_server.db, "embedded", tmp_path, customers=1500, page_size=200, keeps=True)
 
@@ -346,3 +347,43 @@ async def test_a_full_disk_ends_the_run_and_harms_nothing(own_server: OwnServer,
     assert (await bench.sync(STREAM)).outcome == "ok"
     found = await differences(bench, STREAM)
     assert not found, told(found)
+
+
+async def test_a_full_disk_is_one_outage_that_ends_when_a_write_succeeds(
+    own_server: OwnServer, own_bench: Bench, tmp_path: Path, events: Events
+) -> None:
+    """The server answers all the while: every two seconds the outage was told to be over, and began again."""
+    if not own_server.is_small_disk:
+        pytest.skip("to fill a disk takes one of its own: mounting a tmpfs needs root")
+    server = await embedded.ensure(own_server.settings.data_dir)
+    own_bench.time = Now()
+    path = write(own_bench, {"shop.customers": 'every = "1s"', "shop.stores": 'every = "1s"'}, url=server.url)
+    ballast = own_server.folder / "ballast"
+    looking = await asyncpg.connect(**server.connect_arguments)
+
+    async def lost() -> bool:
+        """Fill what the server frees by itself, too, and say whether the daemon has noticed."""
+        with ballast.open("ab") as file:
+            file.write(bytes(max(0, shutil.disk_usage(own_server.folder).free - 50_000)))
+        return await was_told(events, "database_lost")
+
+    try:
+        async with serving(path):
+            await until(lost, 30)
+            seen: set[int] = set()
+
+            async def looked() -> bool:
+                """Whether the daemon has looked for it several times since, each time over a new connection."""
+                seen.add(await looking.fetchval("SELECT sum(sessions) FROM pg_stat_database"))
+                return len(seen) > 4
+
+            await until(looked, 30)
+            assert [event["event"] for event in events if event["event"].startswith("database_")] == ["database_lost"]
+            ballast.unlink()
+            await until(lambda: was_told(events, "database_recovered"), 60)
+            await until(lambda: count(own_bench, "cyclesoftware.customers"), 30)
+    finally:
+        ballast.unlink(missing_ok=True)
+        await looking.close()
+    told_of = [event["event"] for event in events if event["event"].startswith("database_")]
+    assert told_of == ["database_lost", "database_recovered"]

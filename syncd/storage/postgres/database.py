@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 
@@ -176,3 +176,24 @@ async def require_writable(database: Database) -> None:
     async with database.connection() as conn:
         if await conn.fetchval("SHOW transaction_read_only") == "on":
             raise driver.read_only(database.shown)
+
+
+PROBE_BYTES: Final = 4 * 2**20
+"""What a probe writes: more than a page of rows takes."""
+_PROBE: Final = f"""
+CREATE TEMPORARY TABLE syncd_probe ON COMMIT DROP AS
+SELECT repeat('x', 1024) AS filler FROM generate_series(1, {PROBE_BYTES // 1024})
+"""
+
+
+async def require_writes(database: Database) -> None:
+    """Write something, commit it and drop it. Raises DatabaseUnavailable if the server cannot, as with a full disk.
+
+    A role that may make no temporary tables proves nothing by it, and passes.
+    """
+    await require_writable(database)
+    async with database.connection() as conn:
+        with contextlib.suppress(asyncpg.InsufficientPrivilegeError):
+            async with conn.transaction():
+                await conn.execute("SET LOCAL synchronous_commit = on")
+                await conn.execute(_PROBE)
