@@ -34,6 +34,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "history_pruned": "Runs, rejects, drift, changes and row versions older than `[retention]` allows were deleted.",
     "host_refused": "The status page was asked for under a name that it does not answer to. Logged at most once a "
     "minute; `count` is the number of such requests since the last line.",
+    "list_outgrown": "A run has seen `times` times as many rows as any good run of the stream before, and goes on. "
+    "`max_records` of the stream stops it.",
     "listener_full": "All places of a listener are taken, or all those of one address. The connection that waited "
     "longest was closed, or the new one turned away with 503. Logged at most once a minute, with a `count`.",
     "notify_failed": "A message to the service manager was lost. This is harmless unless it keeps happening.",

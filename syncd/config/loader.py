@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from syncd.config.address import parse_base_url, parse_database_url, parse_host, parse_listen
+from syncd.config.address import EMBEDDED, parse_base_url, parse_database_url, parse_host, parse_listen
 from syncd.config.crontab import parse_cron
 from syncd.config.duration import format_duration
 from syncd.config.model import (
@@ -54,6 +54,8 @@ from syncd.config.toml import (
 from syncd.errors import ConfigError
 
 SYSTEM_PATH: Final = Path("/etc/syncd/config.toml")  # DESIGN section 7
+SYSTEM_DATA_DIR: Final = Path("/var/lib/syncd")
+"""Named, and not used, where the user has no home and the database is a server of its own."""
 SOURCE_NAME: Final = r"[A-Za-z][A-Za-z0-9_-]{0,62}"
 SOURCE_NAME_RULE: Final = "a source's name starts with a letter and holds at most 63 letters, digits, _ and -"
 
@@ -138,17 +140,25 @@ def _database(table: TomlTable) -> DatabaseConfig:
     data_dir = table.take("data_dir", reading.path, None)
     table.close()
     if data_dir is None:
-        data_dir = table.attempt("data_dir", lambda: _default_data_dir(reading), Path())
+        is_needed = url.reveal() == EMBEDDED
+        data_dir = table.attempt("data_dir", lambda: _default_data_dir(reading, is_needed=is_needed), Path())
     return DatabaseConfig(url=url, data_dir=data_dir)
 
 
-def _default_data_dir(reading: Reading) -> Path:
+def _default_data_dir(reading: Reading, *, is_needed: bool) -> Path:
     """Return $STATE_DIRECTORY (systemd; its first entry), else syncd in $XDG_STATE_HOME, else ~/.local/state/syncd."""
     state = reading.environ.get("STATE_DIRECTORY", "").split(":")[0]
     if state:
         return Path(state)
     xdg = Path(reading.environ.get("XDG_STATE_HOME", ""))
-    return (xdg if xdg.is_absolute() else reading.home() / ".local" / "state") / "syncd"
+    if xdg.is_absolute():
+        return xdg / "syncd"
+    try:
+        return reading.home() / ".local" / "state" / "syncd"
+    except ValueError:  # an account of a container has no home, and needs none for a server of its own
+        if is_needed:
+            raise
+        return SYSTEM_DATA_DIR
 
 
 def _http(table: TomlTable) -> tuple[Http | None, Http | None, ProxySetting]:
@@ -288,6 +298,7 @@ def _stream(table: TomlTable, spec: StreamSpec) -> StreamConfig:
     enabled = table.take("enabled", boolean, default=spec.is_on)
     history = table.take("history", boolean, default=False)
     changes = table.take("changes", boolean, default=False)
+    max_records = table.take("max_records", count, None)
     every_s = table.take("every", duration, None)
     cron = table.take("cron", lambda value: parse_cron(text(value)), None)
     if "every" in table.raw and "cron" in table.raw:
@@ -310,6 +321,7 @@ def _stream(table: TomlTable, spec: StreamSpec) -> StreamConfig:
         is_named_off=is_named_off,
         history=history,
         changes=changes,
+        max_records=max_records,
         every_s=spec.every_s if every_s is None and cron is None else every_s,
         cron=cron,
         sweep_s=sweep_s,

@@ -146,8 +146,8 @@ class StreamConfig:
     At most one of `every_s` and `cron` is set; `cron` is in UTC, its weekdays written as names. `lookup` holds every
     lookup name of the stream (empty for other streams) with its keys as texts, without duplicates, in the file's order;
     `queries` holds the SQL of those that were given as `<name>_query`, under `<name>`. `history` keeps old versions of
-    rows, `changes` tells of every change in `syncd.changes`. `exclude`
-    and `hash` name the fields that are never written, or only as keyed hashes.
+    rows, `changes` tells of every change in `syncd.changes`. `max_records` stops a run whose list does not end.
+    `exclude` and `hash` name the fields that are never written, or only as keyed hashes.
     """
 
     name: str
@@ -155,6 +155,7 @@ class StreamConfig:
     is_named_off: bool = True  # counts where it is not enabled: the file says so, not only the stream's default
     history: bool = False
     changes: bool = False
+    max_records: int | None = None
     every_s: float | None = None
     cron: str | None = None
     sweep_s: float | None = None

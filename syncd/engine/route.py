@@ -26,6 +26,7 @@ class Route:
     identity          the account as the configuration names it
     target            where the rows of the stream go; `target_of` says it for another stream of the source
     learn_forgotten   reads anew who of the source was forgotten, for all records that are read from then on
+    max_records       where a run is stopped whose list does not end; None: see `growth`
     begin_walk        makes what a walk may know, from the order, the run's upstream and the cursor to start from
     """
 
@@ -39,6 +40,7 @@ class Route:
     clock: Clock
     learn_forgotten: Callable[[], Awaitable[object]]
     begin_walk: Callable[[Order, RunUpstream, Cursor | None], Awaitable[Walk]]
+    max_records: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

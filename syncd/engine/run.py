@@ -20,6 +20,7 @@ from syncd import log
 from syncd.contract import Scope
 from syncd.engine.commit import commit_page
 from syncd.engine.deletions import end_listing
+from syncd.engine.growth import Growth
 from syncd.engine.order import Order, Result
 from syncd.engine.plan import Ending, Listing, Plan, may_be_first_load, plan_pass
 from syncd.engine.prefetch import PageReader, fetch_ahead
@@ -150,7 +151,7 @@ async def _plan(route: Route, run: Run) -> Plan:
 
 async def run_pass(work: Pass) -> None:
     """Commit page after page; at the end of a full listing bury what is gone; close the run with the last page."""
-    stream, seen = work.route.stream, None
+    stream, seen, growth = work.route.stream, None, Growth(work.route.max_records)
     async with fetch_ahead(stream.walk(work.walk), work.reader.read, work.order.stop) as pages:
         async for fetched in pages:
             page = fetched.page
@@ -163,6 +164,8 @@ async def run_pass(work: Pass) -> None:
             if plan.ending is Ending.CLOSES_IF_COMPLETE and work.result.outcome != "ok":
                 await end_listing(work, page, page.scope or Scope(), seen)
             work.order.progress(work.result)
+            if work.result.outcome != "ok":
+                await growth.look(work)
     if work.result.outcome != "ok":
         await _complete_or_stop(work)
 

@@ -137,6 +137,7 @@ class Syncer:
             clock=self.clock,
             learn_forgotten=partial(self.learn_forgotten, source),
             begin_walk=partial(self.walk, source, stream),
+            max_records=self.config.sources[source].streams[stream].max_records,
         )
 
     async def walk(self, source: str, stream: str, order: Order, upstream: RunUpstream, cursor: Cursor | None) -> Walk:

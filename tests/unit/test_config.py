@@ -182,7 +182,7 @@ def test_the_example_loads_with_all_four_sources() -> None:
     assert config.database.is_embedded
 
 
-ANY_STREAM = {"enabled", "history", "changes", "exclude", "hash"}
+ANY_STREAM = {"enabled", "history", "changes", "max_records", "exclude", "hash"}
 """What the example shows at one stream for all."""
 
 
@@ -1053,3 +1053,23 @@ def test_a_hash_key_that_is_missing_is_told_and_read_only_when_it_is_needed(tmp_
     assert config.privacy.key({"SYNCD_HASH_KEY": "of the environment"}) == b"of the environment"
     with pytest.raises(ConfigError):
         config.privacy.key({})
+
+
+@pytest.mark.parametrize(
+    ("database", "needs"),
+    [('url = "postgresql://u@h/d"', False), ('data_dir = "/srv/syncd"', False), ('url = "embedded"', True), ("", True)],
+)
+def test_an_account_without_a_home_needs_one_for_a_private_server_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str, needs: bool
+) -> None:
+    for name in ("HOME", "XDG_STATE_HOME", "STATE_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54_321)  # of no line in passwd
+    path = tmp_path / "config.toml"
+    path.write_text(f"[database]\n{database}\n")
+    path.chmod(0o600)
+    if needs:
+        with pytest.raises(ConfigError, match=r"the user has no home directory; set database\.data_dir"):
+            configuration.load(path, sources.specs())
+    else:
+        assert configuration.load(path, sources.specs()).database.data_dir.is_absolute()

@@ -150,11 +150,17 @@ def _free_place(listen: str | None) -> str:
     return wanted
 
 
+def _state() -> Path:
+    try:
+        return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    except RuntimeError:
+        raise UsageError("the user has no home directory", hint="Give --data-dir.") from None
+
+
 @contextlib.contextmanager
 def _own_folder(data_dir: Path | None) -> Iterator[Path]:
     """Make the demo's folder, and keep a second demo out of it: each one empties the database there."""
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    folder = (data_dir or state / "syncd-demo").absolute()
+    folder = (data_dir or _state() / "syncd-demo").absolute()
     with contextlib.ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -289,3 +289,15 @@ async def recover(database: Database, *, now: datetime) -> int:
             await database.unlock(number)
         recovered += int(status.rpartition(" ")[2])
     return recovered
+
+
+async def most_seen(database: Database, source: str, stream: str) -> int:
+    """Return the most rows that a good run of a stream ever saw, as far as runs are kept; 0 if there is none."""
+    async with database.connection() as conn:
+        return int(
+            await conn.fetchval(
+                "SELECT coalesce(max(rows_seen), 0) FROM syncd.runs WHERE source = $1 AND stream = $2"
+                " AND outcome = 'ok'",
+                source, stream,
+            )
+        )  # fmt: skip
