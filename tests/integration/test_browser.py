@@ -168,11 +168,11 @@ async def test_a_failure_is_shown_and_told_and_goes_again(chrome: Browser, live:
         page = found.page
         live.sandbox.faults.add("html-200", api="cyclesoftware", stream="customers")
         await live.sync("shop.customers")
-        await shows(page, "h1", "1 of 25 streams needs a look")
+        await shows(page, "h1", "1 of 27 streams needs a look")
         await shows(page, ".problems", "got HTML")
         told = page.locator("#say[role=status]")
         assert "shop.customers is failing" in await told.inner_text()
-        assert await page.title() == "1 of 25 streams needs a look – syncd"
+        assert await page.title() == "1 of 27 streams needs a look – syncd"
         live.sandbox.faults.clear()
         await live.sync("shop.customers")
         await page.locator(".problems").wait_for(state="detached")

@@ -48,6 +48,8 @@ LEADS_TO = {
     "cyclesoftware.customer_phone_numbers": {"customer_id": "customers"},
     "cyclesoftware.leads": {"customer_id": "customers", "store_id": "stores"},
     "cyclesoftware.platform_keys": {"store_id": "stores"},
+    "cyclesoftware.proforma_invoices": {"customer_id": "customers", "sales_order_id": "sales_orders"},
+    "cyclesoftware.repair_objects": {"customer_id": "customers"},
     "cyclesoftware.rental_objects": {"stock_object_id": "stock_items"},
     "cyclesoftware.sales_orders": {
         "customer_id": "customers",

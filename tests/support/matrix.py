@@ -28,6 +28,8 @@ FLAT = ("shop.employees", "shop.repair_codes", "shop.rental_objects")
 """Of these, the lists of which each answer is all there is, and each record a row as sent."""
 ONCE = tuple(each for each in LISTED if each != "shop.suppliers")
 """Those of which each record is sent once: a brand stands in two lists, and the better one is believed."""
+PAGED = ("shop.proforma_invoices", "shop.repair_objects")
+"""Lists that are read whole, page by page, in every run: where they go on tells a number, or a link."""
 WHOLE = ("shop.stores", "shop.platform_keys", "lease.dealers", "lease.cyclists", "cars.models", "parts.account")
 LOOKUPS = ("shop.stock", "shop.leads", "cars.contacts", "parts.products")
 SESSIONS = ("cars.vehicles", "cars.models", "parts.orders", "parts.products")
@@ -248,11 +250,22 @@ MATRIX: tuple[Fault, ...] = (
     _harmless("duplicate-key-on-page", streams=(*LISTS, "shop.stock_items", "shop.stores", "shop.stock", "cars.makes")),
     _harmless("duplicate-key-on-page", streams=(*LISTS, "shop.stores", "shop.stock"), params={"stale": False}),
     _harmless("duplicate-key-on-page", streams=FLAT),
+    Fault(name="error-500", streams=PAGED, says="503", params={"status": 503}, after=1),
+    _lying("empty-200", "empty body", streams=PAGED),
+    _lying("scope-revoked", "403", streams=PAGED),
+    _harmless("row-inserted-ahead", streams=PAGED),
+    Fault(name="row-deleted-ahead", streams=PAGED, lasting=EITHER, deletes=True),
+    _harmless("clamped-limit", streams=PAGED, params={"rows": 2}),
+    _harmless("duplicate-key-on-page", streams=PAGED),
+    Fault(name="next-offset-repeats", streams=("shop.proforma_invoices",), once=FAILED, says="loop"),
+    Fault(name="next-offset-absent", streams=("shop.proforma_invoices",), once=FAILED, says="pagination"),
+    _harmless("next-offset-string", streams=("shop.proforma_invoices",)),
     # Data
     _odd("unknown-field", leaves="drift", streams=ONCE),
     _odd("wrong-type", leaves="drift", streams=ONCE),
     _odd("nul-in-text", leaves="drift", streams=ONCE),
-    _odd("missing-field", streams=LISTED),
+    _odd("unknown-field", leaves="drift", streams=PAGED),
+    _odd("missing-field", streams=(*LISTED, *PAGED)),
     _odd("null-field", streams=LISTED),
     Fault(name="null-key", streams=("shop.enums", *FLAT, "shop.code_list_entries"), once=EITHER, lasting=EITHER,
           leaves="rejects", rest=AT_ONCE),

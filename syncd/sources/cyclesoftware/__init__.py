@@ -9,11 +9,12 @@ from syncd.sources.cyclesoftware.article_terms import ARTICLE_PROPERTIES_STREAM,
 from syncd.sources.cyclesoftware.common import EMPLOYEES_STREAM, ENUMS_STREAM, SUPPLIERS_STREAM
 from syncd.sources.cyclesoftware.customers import CUSTOMERS_STREAM
 from syncd.sources.cyclesoftware.leads import LEADS_STREAM
+from syncd.sources.cyclesoftware.proforma import PROFORMA_INVOICES_STREAM
 from syncd.sources.cyclesoftware.rental import RENTAL_OBJECTS_STREAM
 from syncd.sources.cyclesoftware.sales import SALES_ORDERS_STREAM
 from syncd.sources.cyclesoftware.stock import STOCK_ITEMS_STREAM, STOCK_STREAM
 from syncd.sources.cyclesoftware.stores import PLATFORM_KEYS_STREAM, STORES_STREAM
-from syncd.sources.cyclesoftware.workshop import REPAIR_CODES_STREAM
+from syncd.sources.cyclesoftware.workshop import REPAIR_CODES_STREAM, REPAIR_OBJECTS_STREAM
 
 SOURCE = Source(
     type=SCHEMA,
@@ -40,5 +41,7 @@ SOURCE = Source(
         RENTAL_OBJECTS_STREAM,
         CODE_LIST_ENTRIES_STREAM,
         ARTICLE_PROPERTIES_STREAM,
+        PROFORMA_INVOICES_STREAM,
+        REPAIR_OBJECTS_STREAM,
     ),
 )

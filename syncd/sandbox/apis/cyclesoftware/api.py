@@ -8,11 +8,21 @@ import binascii
 from typing import Any
 
 from syncd.sandbox.answer import Answer, Ask, Route
-from syncd.sandbox.apis.cyclesoftware import article_terms, common, customers, rental, sales, shops, stock, workshop
+from syncd.sandbox.apis.cyclesoftware import (
+    article_terms,
+    common,
+    customers,
+    proforma,
+    rental,
+    sales,
+    shops,
+    stock,
+    workshop,
+)
 from syncd.sandbox.apis.cyclesoftware.lists import API, Lists
 from syncd.sandbox.world import World
 
-PARTS = (customers, shops, stock, sales, common, workshop, rental, article_terms)
+PARTS = (customers, shops, stock, sales, common, workshop, rental, article_terms, proforma)
 FAMILIES = tuple(part.FAMILY for part in PARTS)
 PREFIX = "/cyclesoftware"
 # Made up, under the names of syncd's configuration.

@@ -10,6 +10,7 @@ V1, V2 = "/api/v1", "/api/v2"
 NO_ERROR = {"error": False, "error_message": None}
 STORES_ENVELOPE = {"error_message": None, "error": False}  # the order of the documented samples
 SELDOM = Pace(changed=1, added=0, deletion_percent=0)  # what a shop sets up once, and mends now and then
+DEFAULT_LIMIT, MAX_LIMIT = 150, 1000  # rows of a page of repair objects
 FIRST_NEW_ID = 5_000_000  # of customers and orders that were not seeded: a number is never given out twice
 
 
@@ -34,6 +35,24 @@ class Lists:
     def encoded(records: list[Record]) -> list[msgspec.Raw]:
         """Return records as rows of an answer."""
         return [msgspec.Raw(msgspec.json.encode(record)) for record in records]
+
+    def linked_page(self, ask: Ask, collection: Collection, keys: list[Key], rows_at: str) -> Answer:
+        """Return the page at `offset`, of at most `limit` rows (150 by default), with a link to the next one.
+
+        As in the vendor's samples the link leads to another host and version, and names another limit than was asked.
+        """
+        try:
+            limit = min(ask.number("limit", DEFAULT_LIMIT), MAX_LIMIT)
+        except ValueError:
+            return self.error(400, "Invalid value for limit")
+        ask.page_limit = min(limit, ask.page_limit or limit)
+        answer = self.page(ask, collection, keys, rows_at)
+        if answer.status == 200:
+            offset = answer.body["pagination"]["next_offset"]
+            link = f"https://s01.cyclesoftware.nl{V2}/{ask.stream}.json?offset={offset}&limit={DEFAULT_LIMIT}"
+            answer.body["pagination"] = {"next_url": link if offset is not None else None}
+            answer.paging = ""
+        return answer
 
     def page(self, ask: Ask, collection: Collection, keys: list[Key], rows_at: str) -> Answer:
         """Return the page of `keys` that begins at the request's `offset`."""
