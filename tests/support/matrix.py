@@ -254,7 +254,7 @@ MATRIX: tuple[Fault, ...] = (
     _lying("empty-200", "empty body", streams=PAGED),
     _lying("scope-revoked", "403", streams=PAGED),
     _harmless("row-inserted-ahead", streams=PAGED),
-    Fault(name="row-deleted-ahead", streams=PAGED, lasting=EITHER, deletes=True),
+    Fault(name="row-deleted-ahead", streams=PAGED, lasting=None, deletes=True),
     _harmless("clamped-limit", streams=PAGED, params={"rows": 2}),
     _harmless("duplicate-key-on-page", streams=PAGED),
     Fault(name="next-offset-repeats", streams=("shop.proforma_invoices",), once=FAILED, says="loop"),

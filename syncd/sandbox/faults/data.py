@@ -273,7 +273,7 @@ def _list_of(moment: Moment) -> Answer | None:
 
 
 def _recount(answer: Answer, by: int) -> None:
-    if answer.paging == "next_offset":
+    if answer.paging == "next_offset" and "count" in answer.body["pagination"]:
         answer.body["pagination"]["count"] += by
     for name in ("total", "totalResults"):
         if isinstance(answer.body, dict) and name in answer.body:

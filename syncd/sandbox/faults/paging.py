@@ -245,6 +245,8 @@ def _count_disagrees(moment: Moment, _armed: Armed) -> bool:
     if not moment.answered.paging:
         return False
     if moment.answered.paging == "next_offset":
+        if "count" not in body["pagination"]:
+            return False
         body["pagination"]["count"] += 1
     else:
         body["total" if moment.answered.paging == "total" else "totalResults"] += 1
@@ -289,7 +291,7 @@ def _duplicate_key_on_page(moment: Moment, armed: Armed) -> bool:
     if armed.params.get("stale", True):
         _age(record, {*KEYS[moment.ask.api][moment.ask.stream]})
     answer.rows = [spoiled(record), *answer.rows]
-    if answer.paging == "next_offset":
+    if answer.paging == "next_offset" and "count" in answer.body["pagination"]:
         answer.body["pagination"]["count"] += 1
     return True
 

@@ -2,9 +2,9 @@
 
 from alembic import op
 
-revision = "0014"
-down_revision = "0013"
-oldest_program = "0011"
+revision = "0016"
+down_revision = "0015"
+oldest_program = "0015"
 
 
 STATEMENTS = (
