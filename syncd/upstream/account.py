@@ -77,7 +77,7 @@ class Account:
         }  # fmt: skip
 
     def slot(self, lane: Lane) -> asyncio.Semaphore:
-        """Return what to hold while a request is charged and under way.
+        """Return what to hold while a request is charged and under way, but not while it waits for the budget.
 
         A request is charged only when it can be sent at once, because the budget's windows count from the charge.
         """
@@ -99,7 +99,8 @@ class Account:
             self._tell_dropped(odd)
         await self.purse.observe(
             budget.read_headers(
-                answer.headers, answer.status, sent_at=charged_at, received_at=received.at.timestamp()
+                answer.headers, answer.status, sent_at=charged_at, received_at=received.at.timestamp(),
+                endpoint=request.endpoint,
             )
         )  # fmt: skip
         return answer

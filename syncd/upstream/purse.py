@@ -5,9 +5,9 @@ if its version is still the one that was read.
 """
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from weakref import WeakValueDictionary
 
 from syncd.clock import Clock, Sleep
 from syncd.config import BudgetConfig
@@ -37,8 +37,8 @@ class Purse:
     """One source's budget as this process sees it; Postgres holds the truth that all processes share.
 
     A request is charged by one UPDATE that succeeds only if no other process wrote meanwhile. What responses say is
-    merged into the state and stored with the next charge; a 429 is stored at once. The requests of a lane wait in
-    line: only the first one asks the budget.
+    merged into the state and stored with the next charge; a 429 is stored at once. The requests of a lane for one
+    endpoint wait in line: only the first one asks the budget. So a closed endpoint holds up no other.
     """
 
     def __init__(
@@ -58,20 +58,24 @@ class Purse:
         self._state: budget.State | None = None
         self._version = 0
         self._gate = asyncio.Lock()
-        self._lines: Mapping[Lane, asyncio.Lock] = {"live": asyncio.Lock(), "backfill": asyncio.Lock()}
+        self._lines: WeakValueDictionary[tuple[Lane, str], asyncio.Lock] = WeakValueDictionary()
         self._unsaved: list[budget.Observation] = []
         self.opens_at: float | None = None
         """When the budget opens that a request is waiting for (epoch seconds); None while none waits."""
 
-    async def charge(self, lane: Lane, *, patience_s: float) -> Charge:
-        """Charge one request, waiting until the budget allows it.
+    async def charge(
+        self, lane: Lane, *, patience_s: float, endpoint: str = "", slot: asyncio.Semaphore | None = None
+    ) -> Charge:
+        """Charge one request to an endpoint, waiting until the budget allows it.
 
+        A `slot` is taken before the budget is asked, given back while the request waits, and held on return.
         Raises Throttled if it would have to wait for longer than `patience_s` in one go.
         """
         asked_at = self._clock()
-        async with self._lines[lane]:
+        line = self._lines.setdefault((lane, endpoint), asyncio.Lock())
+        async with line:
             while True:
-                wait, charged_at = await self._try_charge(lane)
+                wait, charged_at = await self._try_charge_in(slot, lane, endpoint)
                 if wait is None:
                     return Charge(max(0.0, (self._clock() - asked_at).total_seconds()), charged_at)
                 delay = max(0.01, wait.until - self._clock().timestamp())
@@ -87,13 +91,29 @@ class Purse:
                 finally:
                     self.opens_at = None
 
-    async def _try_charge(self, lane: Lane) -> tuple[budget.Wait | None, float]:
+    async def _try_charge_in(
+        self, slot: asyncio.Semaphore | None, lane: Lane, endpoint: str
+    ) -> tuple[budget.Wait | None, float]:
+        """Charge as `_try_charge` does, in a slot that is kept only if the request was charged."""
+        if slot is None:
+            return await self._try_charge(lane, endpoint)
+        await slot.acquire()
+        is_charged = False
+        try:
+            wait, charged_at = await self._try_charge(lane, endpoint)
+            is_charged = wait is None
+            return wait, charged_at
+        finally:
+            if not is_charged:
+                slot.release()
+
+    async def _try_charge(self, lane: Lane, endpoint: str) -> tuple[budget.Wait | None, float]:
         """Charge by what this process knows; before it is told to wait, the stored state is read again."""
         async with self._gate:
             known = self._state
             while True:
                 state, heeded, now = await self._heeded()
-                state, wait = budget.acquire(state, self.policy, now, lane)
+                state, wait = budget.acquire(state, self.policy, now, lane, endpoint)
                 if wait is not None and known is not None:
                     self._state = known = None  # another process may have opened it
                 elif await self._save(state, heeded, now):
@@ -102,7 +122,7 @@ class Purse:
     async def observe(self, observation: budget.Observation) -> None:
         """Take in what a response says of the budget; other processes learn of a closed or opened window at once."""
         self._unsaved.append(observation)
-        if observation.status == 429 or (self._state and self._state.closing.strikes):
+        if observation.status == 429 or (self._state and budget.is_struck(self._state)):
             await self.flush(always=True)
 
     async def flush(self, *, always: bool = False) -> None:

@@ -132,11 +132,16 @@ class RunUpstream:
     async def _charged(self, request: Request, headers: Mapping[str, str]) -> Answer:
         """Wait as long as the server asked for, for a free slot and for the budget; then send."""
         await self._wait_while_held(request.what)
-        async with self.account.slot(self.lane):
-            charge = await self.account.purse.charge(self.lane, patience_s=PATIENCE_S[self.lane])
+        slot = self.account.slot(self.lane)
+        charge = await self.account.purse.charge(
+            self.lane, patience_s=PATIENCE_S[self.lane], endpoint=request.endpoint, slot=slot
+        )
+        try:
             self.waited_s += charge.waited_s
             self.requests += 1
             return await self.account.send(request, headers, charged_at=charge.at, note=self.note)
+        finally:
+            slot.release()
 
     async def _wait_while_held(self, what: str) -> None:
         """Wait while the server asked not to be asked. Raises Unreachable if that is longer than a run may wait."""

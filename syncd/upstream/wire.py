@@ -18,6 +18,7 @@ from syncd.clock import Clock
 from syncd.config import Proxy
 from syncd.contract import Answer
 from syncd.upstream.body import read_body
+from syncd.upstream.budget import endpoint_of
 from syncd.upstream.encodings import ACCEPTED
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=180, sock_connect=15, sock_read=60)
@@ -41,6 +42,11 @@ class Request:
     path: str
     params: Sequence[tuple[str, str]] = ()
     json: Any = None
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint that the request is counted for."""
+        return endpoint_of(self.method, self.path)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -432,7 +432,6 @@ def test_the_last_fifth_of_a_live_day_is_spread_over_what_is_left_of_it() -> Non
 @pytest.mark.parametrize(
     ("said", "closed_s"),
     [
-        ({}, (60, 60)),
         ({"retry_after_s": 7.0}, (7, 7)),
         ({"retry_after_s": 7.0, "day_remaining": 0, "day_reset_at": NOON + 900}, (7, 7)),
         ({"day_remaining": 0, "day_reset_at": NOON + 900}, (900, 906)),
@@ -449,38 +448,42 @@ def test_a_429_closes_until_it_must_be_open_again(said: dict[str, float], closed
     assert summary(state, Policy(), NOON + 1).closed_until == wait.until
 
 
-def test_a_429_waits_only_for_our_oldest_requests_to_leave() -> None:
+def test_a_429_that_says_the_minute_is_spent_waits_only_for_our_oldest_requests_to_leave() -> None:
     state, _ = acquire(EMPTY, Policy(), NOON, "live")
     state, _ = acquire(state, Policy(), NOON + 40, "live")
-    state = observe(state, Policy(), seen(NOON + 40, status=429), NOON + 40)
+    state = observe(state, Policy(), seen(NOON + 40, status=429, minute_remaining=0), NOON + 40)
     assert refusal(state, Policy(), NOON + 40).until == NOON + 61.5
 
 
-def test_429s_of_one_flight_are_one_event_and_those_of_probes_double() -> None:
+def test_429s_of_one_flight_are_one_event_and_the_next_ones_close_for_longer_windows() -> None:
     policy, state, now = Policy(), EMPTY, NOON
     for i in range(8):
         state, _ = acquire(state, policy, NOON + i * 0.01, "live")
     for i in range(8):
-        state = observe(state, policy, seen(NOON + i * 0.01, status=429), NOON + 0.3 + i * 0.01)
+        now = NOON + 0.3 + i * 0.01
+        state = observe(state, policy, seen(NOON + i * 0.01, status=429), now)
     state = observe(state, policy, seen(NOON + 0.05), NOON + 0.5)  # sent before it closed: proves nothing
-    closed = []
-    for _ in range(7):
-        until = refusal(state, policy, now + 1).until
-        closed.append(round(until - now))
+    now, closed = NOON + 0.3, []
+    for strike in range(14):
+        until = refusal(state, policy, now + 0.1).until
+        closed.append(round(until - now, 2))
         now = until
         state, wait = acquire(state, policy, now, "backfill")
         assert wait is None
-        assert refusal(state, policy, now + 0.1).until == now + 0.1 + budget.PROBE_POLL_S  # one probe at a time
+        probing = refusal(state, policy, now + 0.01)  # one probe at a time
+        assert probing.reason == "closed by 429"
+        assert probing.until - now - 0.01 == pytest.approx(min(budget.PROBE_POLL_S, 0.05 * 2**strike), rel=1e-4)
         state = observe(state, policy, seen(now, status=429), now)
-    assert closed == [60, 120, 240, 480, 900, 900, 900]
-    state, _ = acquire(state, policy, now + 900, "live")
-    state = observe(state, policy, seen(now + 900, status=503), now + 901)
-    state, wait = acquire(state, policy, now + 901, "live")
+    assert closed == [0.25, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]
+    now += 900
+    state, _ = acquire(state, policy, now, "live")
+    state = observe(state, policy, seen(now, status=503), now + 1)
+    state, wait = acquire(state, policy, now + 1, "live")
     assert wait is None  # a fault is no answer: the next probe
-    assert acquire(state, policy, now + 901, "live")[1] is not None
-    assert acquire(state, policy, now + 902 + budget.PROBE_S, "live")[1] is None  # the probe was lost
-    state = observe(state, policy, seen(now + 901), now + 902)
-    assert drain(state, policy, now + 902, most=5)[1] == 5
+    assert acquire(state, policy, now + 1, "live")[1] is not None
+    assert acquire(state, policy, now + 2 + budget.PROBE_S, "live")[1] is None  # the probe was lost
+    state = observe(state, policy, seen(now + 1), now + 2)
+    assert drain(state, policy, now + 2, most=5)[1] == 5
 
 
 # The clock
@@ -511,7 +514,8 @@ def test_a_jumping_clock_neither_stops_us_nor_lets_us_run(jumps: list[tuple[floa
 @pytest.mark.parametrize(
     ("said", "closed_s"),
     [
-        ({"status": 429}, 62),
+        ({"status": 429}, 1),
+        ({"status": 429, "minute_remaining": 0}, 62),
         ({"status": 429, "retry_after_s": 600.0}, 600),
         ({"day_remaining": 0, "day_reset_at": NOON + 20 * 3600}, 26 * 3600),
     ],

@@ -11,17 +11,31 @@ than RECHECK_S before asking again, because clocks and other processes move.
 
     charges   what was sent, per slot of time           sights   what responses said, per few seconds
     day       the day's window                          minute   the moving minute's window, and the pace of a lane
-    closing   what a 429 does                           decisions   acquire and observe: all windows together
+    closing   what a 429 does, and to which scope       ladder   what one scope learns from refusals
+    endpoints   what passed at each of them             decisions   acquire and observe: all windows together
     headers   a response's headers → Observation        stored   State ↔ the JSON in syncd.budgets
     outlook   summary and forecast, for people
 """
 
-from syncd.upstream.budget.closing import PROBE_POLL_S, PROBE_S
+from syncd.upstream.budget.closing import PROBE_POLL_S, PROBE_S, is_struck
 from syncd.upstream.budget.day import DAY_GUARD_S, RESET_SLACK_S
 from syncd.upstream.budget.decisions import RECHECK_S, acquire, observe
+from syncd.upstream.budget.endpoints import endpoint_of
 from syncd.upstream.budget.headers import RETRY_AFTER_S, read_headers
 from syncd.upstream.budget.outlook import Forecast, Summary, forecast, summary
-from syncd.upstream.budget.state import EMPTY, Closing, Day, Limits, Observation, Pace, Policy, Reason, State, Wait
+from syncd.upstream.budget.state import (
+    EMPTY,
+    Closing,
+    Day,
+    Endpoint,
+    Limits,
+    Observation,
+    Pace,
+    Policy,
+    Reason,
+    State,
+    Wait,
+)
 from syncd.upstream.budget.stored import decode, encode
 
 __all__ = [
@@ -34,6 +48,7 @@ __all__ = [
     "RETRY_AFTER_S",
     "Closing",
     "Day",
+    "Endpoint",
     "Forecast",
     "Limits",
     "Observation",
@@ -46,7 +61,9 @@ __all__ = [
     "acquire",
     "decode",
     "encode",
+    "endpoint_of",
     "forecast",
+    "is_struck",
     "observe",
     "read_headers",
     "summary",

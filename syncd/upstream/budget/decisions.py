@@ -29,15 +29,19 @@ SHORTEST_WAIT_S: Final = 0.01
 """Rounding must not make a busy loop."""
 
 
-def acquire(state: State, policy: Policy, now: float, lane: Lane) -> tuple[State, Wait | None]:
+def acquire(
+    state: State, policy: Policy, now: float, lane: Lane, endpoint: str = ""
+) -> tuple[State, Wait | None]:  # fmt: skip
     """Charge one request to the lane, or tell until when to wait and why.
+
+    `endpoint` is what will be asked (see `endpoint_of`), "" if that is not known.
 
     Store the state in either case, unless it is the object that was passed in.
     """
     state = settled(state, policy, now)
     minute = minute_of(state, policy, now)
     wait = (
-        closing.wait_while_closed(state.closing, now)
+        closing.wait_while_closed(state, now, lane, endpoint)
         or wait_for_day(state, policy, now, lane)
         or wait_for_minute(state, minute, now, lane)
     )
@@ -49,10 +53,9 @@ def acquire(state: State, policy: Policy, now: float, lane: Lane) -> tuple[State
         last_at=at,
         charges=added(_kept(state, now), slot_of(at), lane),
         day=day.charged(state.day, at, now, lane),
-        closing=closing.charged(state.closing, now),
         pace=paced(state, minute, now, lane),
     )
-    return state, None
+    return closing.charged(state, now, endpoint), None
 
 
 def observe(state: State, policy: Policy, observation: Observation, now: float) -> State:
@@ -63,7 +66,7 @@ def observe(state: State, policy: Policy, observation: Observation, now: float) 
         state = reset_believed(replace(state, limits=_stated(state.limits, seen)), seen, now)
     if now - seen.sent_at < MINUTE_SLOTS * SLOT_S:  # an older Remaining says nothing of this minute
         state = _remaining_believed(state, seen, now)
-    state = replace(state, closing=closing.answered(state, seen, now))
+    state = closing.answered(state, seen, now)
     return replace(state, last_at=max(state.last_at, now), charges=_kept(state, now))
 
 
@@ -71,12 +74,13 @@ def settled(state: State, policy: Policy, now: float) -> State:
     """Bring the state to `now`: follow a clock that was set back, begin a new day when it is due."""
     if now < state.last_at - SKEW_S:
         state = _set_back(state, now)
-    return day.settled(state, policy, now)
+    return day.settled(closing.settled(state, now), policy, now)
 
 
 def _set_back(state: State, now: float) -> State:
     """Take all that lies in the future as of now: over-counted for a minute, never forgotten."""
     slot = slot_of(now)
+    state = closing.set_back(state, now)
     return replace(
         state,
         last_at=now,
@@ -84,7 +88,6 @@ def _set_back(state: State, now: float) -> State:
         sights=merged(replace(sight, slot=min(sight.slot, slot)) for sight in state.sights),
         limits=replace(state.limits, at=min(state.limits.at, now)),
         day=day.set_back(state.day, now),
-        closing=closing.set_back(state.closing, now),
         pace=Pace(),
     )
 

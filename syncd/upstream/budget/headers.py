@@ -13,8 +13,10 @@ RETRY_AFTER_S: Final = 3600.0
 """A larger Retry-After is looked into every hour."""
 
 
-def read_headers(headers: Mapping[str, str], status: int, *, sent_at: float, received_at: float) -> Observation:
-    """Read what a response says about the budget.
+def read_headers(
+    headers: Mapping[str, str], status: int, *, sent_at: float, received_at: float, endpoint: str = ""
+) -> Observation:
+    """Read what a response of an endpoint says about the budget.
 
     Instants count from the response's own Date where it has one, so the server's clock may be wrong.
     """
@@ -33,6 +35,7 @@ def read_headers(headers: Mapping[str, str], status: int, *, sent_at: float, rec
         day_remaining=_count(lower, "daily-remaining", 0),
         day_reset_at=received_at + reset_s if 0 < reset_s <= LONGEST_DAY_S else None,
         retry_after_s=min(retry_s, RETRY_AFTER_S) if retry_s > 0 else None,
+        endpoint=endpoint,
     )
 
 

@@ -19,7 +19,7 @@ from syncd.upstream.budget.charges import (
     slot_of,
     spent,
 )
-from syncd.upstream.budget.closing import ceiling
+from syncd.upstream.budget.ladder import ceiling
 from syncd.upstream.budget.sights import SIGHT_SLOTS, fresh
 from syncd.upstream.budget.state import Observation, Pace, Policy, Sight, State, Wait, least
 

@@ -59,7 +59,7 @@ def summary(state: State, policy: Policy, now: float) -> Summary:
         day_used_live=day.live,
         day_used_backfill=day.backfill,
         day_reset_at=day_ends_at(day) - DAY_GUARD_S,
-        closed_until=closing.until if closing.strikes and closing.until > now else None,
+        closed_until=closing.until if closing.until > now else None,
         live_reserve=day_reserve(state, policy, now),
     )
 
@@ -72,7 +72,7 @@ def forecast(state: State, policy: Policy, now: float, requests: int, lane: Lane
     free = minute.free(lane)
     at_once = math.inf if free is None else NEAR * free  # what is paced from then on evens out
     quota, left = _quota_and_left(state, policy, now, lane)
-    opens_at = max(now, state.closing.until) if state.closing.strikes else now
+    opens_at = max(now, state.closing.until)
     ends_at = day_ends_at(state.day)
     today = min(left, max(at_once, per_s * (ends_at - opens_at)))
     if requests <= today:

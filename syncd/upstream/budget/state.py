@@ -12,6 +12,8 @@ from syncd.upstream.budget.charges import Charges
 
 NEVER: Final = 0.0
 """An instant that has not come yet; one object for all fields, because msgspec knows defaults by identity."""
+HELD: Final = 1.0
+"""The factor of a limit that is held."""
 Reason = Literal["minute window", "day window", "closed by 429", "live reserve", "pacing", "backfill share"]
 
 
@@ -71,13 +73,20 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
     parts: tuple[Charges, ...] = ()
 
 
-class Closing(msgspec.Struct, frozen=True, kw_only=True):
-    """What 429s have done to the source.
+class Closing(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What 429s have done to one scope: an endpoint, or the whole source.
 
     at, until                closed since and until when
-    strikes                  closures in a row; until a success there is one probe at a time
+    strikes                  refusals in a row; until a success there is one probe at a time
     probe_at                 when the probe was charged that is under way
-    ceiling, ceiling_until   what the minute was lowered to by a 429 that no header explains, and until when
+    ceiling, ceiling_until   how many requests of a minute are believed to pass, and until when that is believed
+    passed                   good answers since the refusal at `at`
+    peak_per_s               the pace at that refusal, halved and rising again; 0: the pace was none
+    limit_per_s              the pace that is believed to pass; 0: no limit is believed
+    raised, raised_at        by what factor ceiling and limit are tried beyond, since when; 1: they are held
+    proven                   how often a trial beyond was refused
+    lifted                   how often the server's headers made an end of a ceiling or limit
+    next_at                  when the pace allows the next request
     """
 
     at: float = NEVER
@@ -86,6 +95,23 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True):
     probe_at: float | None = None
     ceiling: int | None = None
     ceiling_until: float = NEVER
+    passed: int = 0
+    peak_per_s: float = NEVER
+    limit_per_s: float = NEVER
+    raised: float = HELD
+    raised_at: float = NEVER
+    proven: int = 0
+    lifted: int = 0
+    next_at: float = NEVER
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One endpoint: what passed in each second until `second`, the newest last, and what 429s have done to it."""
+
+    name: str
+    second: int = 0
+    counts: tuple[int, ...] = ()
+    closing: Closing = Closing()
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,9 +124,11 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 class State(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known of one source's budget; read it through `summary`.
 
-    last_at  the latest instant that any process has told of
-    charges  what was charged in the last minute, per slot
-    sights   what responses of the last minute said
+    last_at    the latest instant that any process has told of
+    charges    what was charged in the last minute, per slot
+    sights     what responses of the last minute said
+    closing    what 429s have done to the whole source
+    endpoints  those of the last minute and those that 429s have done something to; used most recently last
     """
 
     last_at: float = NEVER
@@ -110,6 +138,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     day: Day = Day()
     closing: Closing = Closing()
     pace: Pace = Pace()
+    endpoints: tuple[Endpoint, ...] = ()
 
 
 EMPTY: Final = State()
@@ -128,6 +157,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     sent_at       the `now` with which the request was charged
     status        0 if no response came
     day_reset_at  by our clock
+    endpoint      what was asked, see `endpoint_of`; "": not known, so a refusal is the source's
     """
 
     sent_at: float
@@ -139,6 +169,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     day_remaining: int | None = None
     day_reset_at: float | None = None
     retry_after_s: float | None = None
+    endpoint: str = ""
 
 
 def least(*values: int | None) -> int | None:

@@ -1,13 +1,13 @@
-"""The form in which PostgreSQL holds a state (`syncd.budgets.state`): one flat JSON object of at most 4 kB.
+"""The form in which PostgreSQL holds a state (`syncd.budgets.state`): one flat JSON object of some kB.
 
-The form is that of version 0.1.0, so that an upgrade and a downgrade both find what was spent. A field that is at its
-default is left out. An unknown field is ignored.
+The form is that of version 0.1.0 with fields added, so that an upgrade and a downgrade both find what was spent. A
+field that is at its default is left out. An unknown field is ignored.
 """
 
 import msgspec
 
 from syncd.upstream.budget.charges import Charges
-from syncd.upstream.budget.state import NEVER, Closing, Day, Limits, Pace, Sight, State
+from syncd.upstream.budget.state import HELD, NEVER, Closing, Day, Endpoint, Limits, Pace, Sight, State
 
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -34,6 +34,15 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     probe_at: float | None = None
     live_next_at: float | None = None
     backfill_next_at: float | None = None
+    passed: int = 0
+    peak_per_s: float = NEVER
+    limit_per_s: float = NEVER
+    raised: float = HELD
+    raised_at: float = NEVER
+    proven: int = 0
+    lifted: int = 0
+    next_at: float = NEVER
+    endpoints: tuple[Endpoint, ...] = ()
 
 
 def encode(state: State) -> str:
@@ -61,6 +70,15 @@ def encode(state: State) -> str:
         probe_at=closing.probe_at,
         live_next_at=pace.live,
         backfill_next_at=pace.backfill,
+        passed=closing.passed,
+        peak_per_s=closing.peak_per_s,
+        limit_per_s=closing.limit_per_s,
+        raised=closing.raised,
+        raised_at=closing.raised_at,
+        proven=closing.proven,
+        lifted=closing.lifted,
+        next_at=closing.next_at,
+        endpoints=state.endpoints,
     )
     return msgspec.json.encode(stored).decode()
 
@@ -89,6 +107,15 @@ def decode(text: str | bytes) -> State:
             probe_at=stored.probe_at,
             ceiling=stored.ceiling,
             ceiling_until=stored.ceiling_until,
+            passed=stored.passed,
+            peak_per_s=stored.peak_per_s,
+            limit_per_s=stored.limit_per_s,
+            raised=stored.raised,
+            raised_at=stored.raised_at,
+            proven=stored.proven,
+            lifted=stored.lifted,
+            next_at=stored.next_at,
         ),
         pace=Pace(live=stored.live_next_at, backfill=stored.backfill_next_at),
+        endpoints=stored.endpoints,
     )
