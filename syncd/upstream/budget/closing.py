@@ -148,18 +148,16 @@ def answered(state: State, seen: Observation, now: float) -> State:
         if known.counts:
             state = replace(state, endpoints=stored(state.endpoints, known))
         return _refused(state, seen, now)
-    source = _answered(state, state.closing, state.endpoints, seen, now, is_source=True)
+    source = _answered(state.closing, state.endpoints, seen, now)
     known = found(state.endpoints, seen.endpoint)
-    closing = _answered(state, known.closing, (known,), seen, now, is_source=False)
+    closing = _answered(known.closing, (known,), seen, now)
     if closing is not known.closing:
         endpoints = tuple(replace(one, closing=closing) if one is known else one for one in state.endpoints)
         state = replace(state, endpoints=endpoints)
     return state if source is state.closing else replace(state, closing=source)
 
 
-def _answered(
-    state: State, closing: Closing, endpoints: tuple[Endpoint, ...], seen: Observation, now: float, *, is_source: bool
-) -> Closing:
+def _answered(closing: Closing, endpoints: tuple[Endpoint, ...], seen: Observation, now: float) -> Closing:
     """Return what an answer other than 429 makes of one scope."""
     if not closing.at or seen.sent_at < closing.until:
         return closing
@@ -168,7 +166,7 @@ def _answered(
     closing = ladder.passed(closing)
     if not ladder.has_limit(closing):
         return closing
-    says_left = is_source and (seen.minute_remaining or 0) > 0 and seen.day_remaining != 0
+    says_left = (seen.minute_remaining or 0) > 0 and seen.day_remaining != 0
     is_lone = closing.lifted == 0 and now >= closing.raised_at + ladder.LONE_S
     if is_lone or (says_left and closing.lifted < ladder.LIFTS):
         return ladder.let_go(closing, now)
