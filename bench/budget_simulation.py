@@ -3,7 +3,9 @@
 Processes with a purse each (the real one, on PostgreSQL) share one account at a Gatekeeper. The clock is virtual; 20 to
 400 ms pass on the wire each way. Live ticks go on beside every backfill.
 
-    python -m bench budget
+    python -m bench budgets
+
+`refusals.py` adds what happens after a 429.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bench import refusals
 from bench.gatekeeper import DayKind, Gatekeeper, MinuteKind, Says
 from bench.stage import Stage
 from bench.table import Row
@@ -257,4 +260,4 @@ async def measure(stage: Stage) -> list[Row]:
             Row(ITEM, scenario.name, "refusals (429)", len(world.server.refused), ""),
             Row(ITEM, scenario.name, "live lag p99", world.lag_p99(), "s", f"wire included; {world.skipped} skipped"),
         ]
-    return rows
+    return rows + refusals.measure()
