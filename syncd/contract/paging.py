@@ -4,22 +4,31 @@ Every page after the first is asked for one row early: it must hold a key of the
 removed ahead of it and others slid past unseen; the walk then steps back until the pages meet. Rows that it sees twice
 are harmless, because rows are idempotent by key.
 
+No vendor promises to take an offset that it did not hand out. Where one refuses, the walk goes on by the server's own
+offsets: it then cannot notice that rows slid past, and proves of no row that it is gone.
+
 Knows nothing of any API: a source gives `fetch`, which asks for one slice of its list.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from typing import Any
 
-from syncd.contract.errors import BadPayload
-from syncd.contract.walk import Answer
+from syncd.contract.errors import BadPayload, UpstreamError
+from syncd.contract.second_ways import REFUSALS, take
+from syncd.contract.walk import Answer, Walk
 
+OFFSET_REFUSALS = REFUSALS | {404}
+"""Statuses with which servers refuse an offset that they do not know."""
 STEP_BACKS = 32
 """Most steps back in one walk: a list that keeps shifting faster than it can be walked fails the pass."""
 EMPTY_PAGES = 50
 """Most empty pages in a row that still promise a next one."""
 SAME_PAGES = 2
 """Pages in a row that held nothing but keys of the page before; one may be a page's worth of rows inserted ahead."""
+OWN_OFFSETS = "the server takes only offsets that it handed out; pages are asked for without overlap"
+"""The second way of paging."""
 TAIL_KEYS = 5
 """Keys of the last page that a resume point remembers."""
 
@@ -32,6 +41,7 @@ class Slice:
     next_offset   where the upstream says the list goes on, None at its end
     total         length of the whole list, if the upstream says so
     doubt         why this slice may be incomplete (nothing may then be buried), None if it is sound
+    unproven      why the walk so far proves of no row that it is gone, None if it does
     """
 
     records: Sequence[bytes]
@@ -40,6 +50,7 @@ class Slice:
     answer: Answer
     total: int | None = None
     doubt: str | None = None
+    unproven: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,22 +73,33 @@ class Resume:
         return Resume(offset=int(value["offset"]), tail=tail)
 
 
+Fetch = Callable[[int], Awaitable[Slice]]
+"""Asks for the slice at an offset."""
+
+
 async def walk_offsets(
-    fetch: Callable[[int], Awaitable[Slice]], *, resume: Resume | None = None
+    fetch: Callable[[int], Awaitable[Slice]], *, walk: Walk | None = None, resume: Resume | None = None
 ) -> AsyncGenerator[tuple[Slice, Resume | None], None]:
     """Yield each slice with the place to resume after it, None with the last one.
+
+    With `walk`, an offset of our own that is refused leads to the server's own offsets; without it, to the error.
 
     Raises BadPayload on a paging loop: a next offset that repeats or falls, the same page again, or empty pages
     without end.
     """
+    ways = walk.ways if walk else frozenset[str]()
+    fetch = _told_unproven(fetch, ways)
     offset = resume.offset if resume else 0
     before: frozenset[Hashable] = frozenset(resume.tail) if resume else frozenset()
     overlaps = bool(before) and offset > 0
     step_backs = empty = repeats = 0
     last_next = -1
     while True:
+        overlaps = overlaps and OWN_OFFSETS not in ways
         ask = offset - 1 if overlaps else offset
-        piece = await fetch(ask)
+        piece = await _asked_early(fetch, walk, offset) if overlaps else await fetch(ask)
+        if overlaps and OWN_OFFSETS in ways:
+            ask, overlaps = offset, False
         step = 1
         while overlaps and ask > 0 and not _meet(piece, before):
             step_backs += 1
@@ -106,6 +128,33 @@ async def walk_offsets(
         overlaps = bool(keys) and piece.next_offset - ask == len(piece.records) > 1
         before = frozenset(keys) if keys else before
         offset = last_next = piece.next_offset
+
+
+def _told_unproven(
+    fetch: Callable[[int], Awaitable[Slice]], ways: AbstractSet[str]
+) -> Callable[[int], Awaitable[Slice]]:
+    """Let each slice say whether the stream is walked by the server's own offsets."""
+
+    async def fetched(offset: int) -> Slice:
+        piece = await fetch(offset)
+        return replace(piece, unproven=OWN_OFFSETS) if OWN_OFFSETS in ways else piece
+
+    return fetched
+
+
+async def _asked_early(fetch: Fetch, walk: Walk | None, offset: int) -> Slice:
+    """Ask one row early; if that is refused, and the offset itself is taken, take the second way from here on."""
+    try:
+        return await fetch(offset - 1)
+    except UpstreamError as error:
+        if walk is None or error.status not in OFFSET_REFUSALS:
+            raise
+        try:
+            piece = await fetch(offset)
+        except UpstreamError:
+            raise error from None
+        take(walk, OWN_OFFSETS)
+        return replace(piece, unproven=OWN_OFFSETS)
 
 
 def _meet(piece: Slice, before: frozenset[Hashable]) -> bool:

@@ -54,6 +54,8 @@ class Page:
     starts_over   True on the first page of a walk that found a resume point in its cursor and could not use it
     doubt         why nothing may be buried on the strength of this walk, although it succeeded; None if nothing speaks
                   against it
+    unproven      why a row that this walk lacks may still be there: only what asking by key confirms is buried; None if
+                  the walk proves by itself what is gone
     keys          the key of each record, where the walk has read it anyway (None for a record without one)
     riders        records for other streams of the source that came along, by name of the stream; only ever upserted
     total         how many records the whole walk will have, if the upstream says so (for progress only)
@@ -66,6 +68,7 @@ class Page:
     whole_walk: bool = False
     starts_over: bool = False
     doubt: str | None = None
+    unproven: str | None = None
     keys: Sequence[tuple[Any, ...] | None] | None = None
     riders: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     total: int | None = None
@@ -106,6 +109,10 @@ class Upstream(Protocol):
         ...
 
 
+def _unheard(_remark: str) -> None:
+    pass
+
+
 @dataclass(frozen=True, kw_only=True)
 class Walk:
     """All that a walk may know: the account, its options, where to resume, which keys to ask for.
@@ -119,6 +126,8 @@ class Walk:
     since      where a backfill begins, None for the first record there is; `until` where it ends, None for now
     base_url   the source's address, to judge a link by: one that leads to another host is never followed
     named      keys of the records that a callback told of
+    note       keeps a remark for the run's record
+    ways       second ways that the stream's server needs, as far as this process knows; see `second_ways`
     """
 
     upstream: Upstream
@@ -133,3 +142,5 @@ class Walk:
     until: datetime | None = None
     base_url: str = ""
     named: Sequence[tuple[Any, ...]] = ()
+    note: Callable[[str], None] = _unheard
+    ways: set[str] = field(default_factory=set)

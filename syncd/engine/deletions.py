@@ -78,8 +78,11 @@ async def end_listing(work: Pass, page: Page, scope: Scope, seen: SeenKeys) -> N
     All that is one transaction. Raises SweepRefused, having buried nothing, if the listing is not believed.
     """
     try:
-        gone = await _believed(work, page, scope, seen)
-        confirmed = await _confirm(work, gone)
+        if page.unproven and work.route.stream.confirm is None:
+            work.upstream.note(f"nothing buried: {page.unproven}")
+            confirmed = _Confirmed(gone=(), returned=())
+        else:
+            confirmed = await _confirm(work, await _believed(work, page, scope, seen), unproven=page.unproven)
     except SweepRefused:
         await _reset_pass(work)
         raise
@@ -133,10 +136,12 @@ class _Confirmed:
     returned: Sequence[bytes]
 
 
-async def _confirm(work: Pass, gone: list[Key]) -> _Confirmed:
+async def _confirm(work: Pass, gone: list[Key], *, unproven: str | None) -> _Confirmed:
     """Ask for each missing row by its key, where the API can.
 
     Of very many rows a random sample is asked for; one that is alive discredits the listing: raises SweepRefused.
+    Where the listing proves nothing by itself, only the rows that were asked for are buried; the others wait for the
+    next sweep.
     """
     stream = work.route.stream
     if stream.confirm is None or not gone:
@@ -150,7 +155,9 @@ async def _confirm(work: Pass, gone: list[Key]) -> _Confirmed:
             work.upstream.note(f"{stream.name}: a row missing from the listing is alive")
         except NotFound:
             confirmed.append(key)
-    if not is_sample:
+    if is_sample and unproven:
+        work.upstream.note(f"{len(gone) - len(asked)} missing rows wait for the next sweep: {unproven}")
+    if not is_sample or unproven:
         return _Confirmed(gone=confirmed, returned=returned)
     if returned:
         raise SweepRefused(

@@ -161,4 +161,6 @@ class Syncer:
             since=order.since,
             until=order.until,
             named=order.named,
+            note=upstream.note,
+            ways=upstream.account.ways(stream),
         )

@@ -71,6 +71,7 @@ class Account:
         self._wire = Wire(http, settings.base_url, source.headers(settings.options), clock=clock, proxy=settings.proxy)
         self._clock = clock
         self._told: set[str] = set()
+        self._ways: dict[str, set[str]] = {}
         self._held: dict[str, tuple[datetime, datetime]] = {}
         self._slots: Mapping[Lane, asyncio.Semaphore] = {
             "live": asyncio.Semaphore(IN_FLIGHT), "backfill": asyncio.Semaphore(IN_FLIGHT)
@@ -121,6 +122,15 @@ class Account:
         now = self._clock()
         begun_at, until = self._held.get(stream, (now, now))
         return (until - now).total_seconds() if begun_at <= now < until else 0.0
+
+    def speak_plainly(self) -> bool:
+        """Send only the plainest headers from now on; say whether that is new."""
+        is_new, self._wire.is_plain = not self._wire.is_plain, True
+        return is_new
+
+    def ways(self, stream: str) -> set[str]:
+        """Return the second ways that a stream's server needs, as far as this process knows; walks add to them."""
+        return self._ways.setdefault(stream, set())
 
     def judge(self, what: str, answer: Answer) -> UpstreamError | None:
         """Return the error that an answer stands for, None for a good one."""

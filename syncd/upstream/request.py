@@ -12,6 +12,7 @@ import aiohttp
 from syncd import counters, log
 from syncd.config.duration import spoken
 from syncd.contract import Answer, Lane
+from syncd.contract.second_ways import PREFIX
 from syncd.errors import BadCredentials, BadRequest, NotSent, ScopeMissing, Throttled, Unreachable, UpstreamError
 from syncd.storage.state.runs import Spent
 from syncd.upstream import faults
@@ -108,6 +109,9 @@ class RunUpstream:
                 may_renew = False
                 if await self._renewed(tried, request.path, login):
                     continue
+            if tried.status in (406, 415) and self.account.speak_plainly():
+                self.note(f"{PREFIX}the server accepts none of our headers (406); only the plainest are sent")
+                continue
             await self._pause(tried, attempt)
             attempt += 1
 
@@ -163,9 +167,13 @@ class RunUpstream:
                 return False
             await self.account.session.log_in(self.send_login, login, self.note)
             return True
+        before = self.account.session.form
         if self.account.session.refused():
             self.note(f"401 on {path}: logged in again")
             await self.account.session.log_in(self.send_login, login, self.note)
+            after = self.account.session.form
+            if before and after and after != before:
+                self.note(f"{PREFIX}the server does not take the token as {before}; it is sent as {after}")
             return True
         if self.is_probe:
             return False

@@ -43,6 +43,12 @@ class Session:
         _protect(headers)
         return headers, self._logins
 
+    @property
+    def form(self) -> str:
+        """Name the header that carries a token now, with its scheme and without its value; "" if there is none."""
+        signs = self._auth.headers().items()
+        return ", ".join(f"{name}: {value.partition(' ')[0]}" for name, value in signs if "uthorization" in name)
+
     async def log_in(self, send: Send, seen: int, note: Note) -> None:
         """Log in, unless another run did so after login number `seen`; one login at a time.
 

@@ -25,6 +25,8 @@ TIMEOUT: Final = aiohttp.ClientTimeout(total=180, sock_connect=15, sock_read=60)
 """GHS takes three seconds a product with route info; `total` stops a slow drip that `sock_read` lets through."""
 LINE_MAX_BYTES: Final = 65_536
 """Longest line and header field of a response: eight times aiohttp's own limit, for long cookies; our choice."""
+PLAIN_HEADERS: Final = {"Accept": "*/*", "Accept-Encoding": "gzip"}
+"""Sent where a server accepts none of our own choices (406): no document promises that it does."""
 PATH_CHARS: Final = "/%:@!$&'()*+,;=~"
 """What a path may hold as it is; anything else is percent-encoded, because a link of the vendor may hold it."""
 
@@ -73,6 +75,7 @@ class Wire:
         self._http = http
         self._base = base_url.rstrip("/")
         self._headers = {"Accept": "application/json", "Accept-Encoding": ACCEPTED, **headers}
+        self.is_plain = False
         self._clock = clock
         self._through: dict[str, Any] = {"proxy": proxy.address} if proxy else {}
         if proxy and proxy.credentials:
@@ -93,7 +96,7 @@ class Wire:
                 request.method,
                 self._address(request),
                 json=request.json,
-                headers={**self._headers, **headers},
+                headers={**(PLAIN_HEADERS if self.is_plain else self._headers), **headers},
                 allow_redirects=False,
                 **self._through,
             ) as response:

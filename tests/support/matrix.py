@@ -201,6 +201,16 @@ MATRIX: tuple[Fault, ...] = (
     Fault(name="unsound-http", streams=WIRE, once=FAILED, says="Duplicate Content-Length"),
     Fault(name="unsound-http", streams=WIRE, once=FAILED, says="Got more than", params={"kind": "long-header"}),
     Fault(name="unsound-http", streams=WIRE, once=FAILED, says="chunk size", params={"kind": "chunk"}),
+    # Servers that refuse what no document promises
+    _harmless("own-offsets-only", streams=("shop.customers", "shop.sales_orders"), params={"rows": 4}),
+    _harmless("own-offsets-only", streams=("parts.orders",), params={"rows": 100}, sweeps=False),
+    _harmless("parameter-refused", streams=("cars.vehicles",), params={"which": "limit", "most": 3}),
+    _harmless("parameter-refused", streams=("cars.vehicles",), params={"which": "order[field]"}),
+    _harmless("parameter-refused", streams=("parts.orders",), params={"which": "take", "most": 25}),
+    _harmless("parameter-refused", streams=("shop.stock",), params={"batch": 1}),
+    _harmless("header-refused", streams=("shop.customers", "shop.stock", "lease.orders", "parts.orders"),
+              params={"which": "Accept", "value": "json"}),
+    _harmless("header-refused", streams=("cars.vehicles", "cars.models"), params={"which": "Accept-Language"}),
     # Limits
     _limiting("rate-limited"),
     _limiting("early-429"),

@@ -17,6 +17,7 @@ from syncd.cli.session import execute, load_config
 from syncd.clock import utc_now
 from syncd.config import Config, SourceConfig, StreamConfig
 from syncd.contract import Answer, Table
+from syncd.contract.second_ways import PREFIX
 from syncd.engine.lookups import keys_of, run_query
 from syncd.engine.order import Order
 from syncd.engine.syncer import Syncer
@@ -125,6 +126,7 @@ async def _stored(settings: Config, opened: Database, *, is_whole: bool) -> list
             *await _withheld(settings, opened),
             *await _queries(settings, opened),
             *await foreign.strangers(settings, opened),
+            *await _second_ways(settings, opened),
         ]
     return found
 
@@ -256,6 +258,31 @@ async def _queries(settings: Config, opened: Database) -> list[Finding]:
             else:
                 found.append(Finding(what=what, state="ok", detail=detail))
     return found
+
+
+_SECOND_WAYS = """
+SELECT source, stream, note, max(started_at)::date AS seen_on
+FROM (SELECT source, stream, started_at, jsonb_array_elements_text(notes) AS note
+      FROM syncd.runs WHERE jsonb_typeof(notes) = 'array') AS noted
+WHERE starts_with(note, $1)
+GROUP BY source, stream, note ORDER BY source, stream, note
+"""
+
+
+async def _second_ways(settings: Config, opened: Database) -> list[Finding]:
+    """Return a warning for each question of ours that a server refused, so that a plainer one is asked instead."""
+    async with opened.connection() as conn:
+        rows = await conn.fetch(_SECOND_WAYS, PREFIX)
+    return [
+        Finding(
+            what=f"{row['source']}.{row['stream']}",
+            state="warning",
+            detail=f"{row['note'].removeprefix(PREFIX)} (told on {row['seen_on']})",
+            hint="Nothing is to be done: the plainer question is asked from then on.",
+        )
+        for row in rows
+        if row["source"] in settings.sources
+    ]
 
 
 async def _withheld(settings: Config, opened: Database) -> list[Finding]:

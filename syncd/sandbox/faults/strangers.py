@@ -1,5 +1,6 @@
 """Faults of strangers: who else answers in the API's place, what no session can bear, and what is no sound HTTP."""
 
+import json
 from datetime import timedelta
 from email.utils import format_datetime
 from importlib import import_module
@@ -10,6 +11,7 @@ from syncd.sandbox.answer import Answer
 from syncd.sandbox.faults.table import Armed, Moment, Sender, Stage, fault
 
 SESSION_APIS = ("autengo", "ghs")
+PAGED = ("cyclesoftware", "autengo", "ghs")
 HTML = "text/html; charset=UTF-8"
 PAGES = {
     "challenge": b"<!DOCTYPE html><html><head><title>Just a moment...</title></head></html>",
@@ -119,3 +121,55 @@ def _sends(raw: bytes) -> Sender:
         return web.Response()
 
     return send
+
+
+# Servers that refuse what no document promises
+
+
+def _refuse(moment: Moment, armed: Armed, told: str) -> None:
+    """Refuse in the vendor's form, or with form=html, empty."""
+    status, form = int(armed.params.get("status", 400)), armed.params.get("form")
+    moment.answer = moment.api.error(status, told)
+    if form:
+        moment.answer = Answer(status=status, body=PAGES["nginx"] if form == "html" else b"", content_type=HTML)
+
+
+@fault(
+    "own-offsets-only",
+    "a 400 for an offset that no page of rows=100 ends at; status=400, form=",
+    Stage.BEFORE,
+    apis=PAGED,
+)
+def _own_offsets_only(moment: Moment, armed: Armed) -> bool:
+    asked = moment.ask.query.get("offset", moment.ask.query.get("skip", "0"))
+    if int(asked) % int(armed.params.get("rows", 100)) == 0:
+        return False
+    _refuse(moment, armed, "ongeldige offset")
+    return True
+
+
+@fault(
+    "parameter-refused",
+    "a 400 for a parameter which=, only if it is above most=, or for more than batch= keys",
+    Stage.BEFORE,
+    apis=PAGED,
+)
+def _parameter_refused(moment: Moment, armed: Armed) -> bool:
+    name, most, batch = armed.params.get("which", ""), armed.params.get("most"), armed.params.get("batch")
+    sent = moment.ask.query.get(str(name))
+    is_refused = sent is not None and (most is None or int(sent) > int(most))
+    if batch is not None and moment.ask.body:
+        is_refused = len(json.loads(moment.ask.body)) > int(batch)
+    if is_refused:
+        _refuse(moment, armed, f"invalid {name}")
+    return is_refused
+
+
+@fault("header-refused", "a 406 for whoever sends the header which=Accept with value=json; status=406", Stage.BEFORE)
+def _header_refused(moment: Moment, armed: Armed) -> bool:
+    name = str(armed.params.get("which", "Accept"))
+    value = str(armed.params.get("value", "json" if name == "Accept" else ""))
+    if name not in moment.ask.headers or value not in moment.ask.headers[name]:
+        return False
+    moment.answer = moment.api.error(int(armed.params.get("status", 406)), f"{name} is not acceptable")
+    return True

@@ -29,11 +29,12 @@ SCHEMA: Final = "autengo"
 API_KEY: Final = secret_option("api_key", "API key, sent as X-Api-Key")
 DEALER: Final = whole_option("dealer_alzura_id", "Alzura id of the dealer", minimum=1)
 USER: Final = whole_option("user_alzura_id", "Alzura id of the user", minimum=1)
+TOKEN_HEADERS: Final = ("X-Authorization: Bearer", "Authorization: JWT", "Authorization: Bearer")
 TOKEN_HEADER: Final = text_option(
     "token_header",
     "Header and scheme of the token; the vendor's page names both headers",
-    default="X-Authorization: Bearer",
-    choices=("X-Authorization: Bearer", "Authorization: JWT", "Authorization: Bearer"),
+    default=TOKEN_HEADERS[0],
+    choices=TOKEN_HEADERS,
 )
 LANGUAGE: Final = text_option("language", "Language of the `_text` columns", default="de", choices=("de", "en"))
 ZONE: Final = zone_option("zone", "Zone of the times, which come without one", default="Europe/Berlin")
@@ -66,14 +67,18 @@ class Login:
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._api_key = API_KEY.of(options)
         self._ids = {"dealerAlzuraId": DEALER.of(options), "userAlzuraId": USER.of(options)}
-        self._header, _, self._scheme = TOKEN_HEADER.of(options).partition(": ")
+        self._places = [TOKEN_HEADER.of(options)]
+        if self._places == [TOKEN_HEADERS[0]]:  # whoever names another one knows why
+            self._places += TOKEN_HEADERS[1:]
+        self._is_proved = False
         self._token: str | None = None
         self._renew_at = self._expires_at = datetime.min.replace(tzinfo=UTC)
 
     def headers(self) -> Mapping[str, str]:
         """Return the key, and the token if there is one."""
         signed = {"X-Api-Key": self._api_key.reveal()}
-        return signed | {self._header: f"{self._scheme} {self._token}"} if self._token else signed
+        header, _, scheme = self._places[0].partition(": ")
+        return signed | {header: f"{scheme} {self._token}"} if self._token else signed
 
     def due(self, now: datetime) -> bool:
         """Say whether there is no token, or one near its end."""
@@ -98,12 +103,18 @@ class Login:
             raise BadCredentials(str(error), hint=LOGIN_HINT, status=200) from None
 
     def refused(self) -> bool:
-        """Forget the token; a new one may help."""
+        """Forget the token; a new one may help.
+
+        Where no token was ever taken in the header that we chose, the next one goes into another that the page names.
+        """
+        if self._token and not self._is_proved:
+            self._places.append(self._places.pop(0))
         self._token = None
         return True
 
     def received(self, answer: Answer, cookies: Mapping[str, str], now: datetime) -> None:
-        """Do nothing: answers carry nothing for the token."""
+        """Note that a token was taken, in the header where it stood."""
+        self._is_proved = self._is_proved or (self._token is not None and answer.status < 300)
 
     def _take(self, answer: Answer, now: datetime) -> None:
         fields = envelope(answer)
@@ -180,10 +191,10 @@ async def reference_list(walk: Walk, path: str, key: str) -> tuple[list[bytes], 
             return replace(piece, next_offset=None, doubt=told)
         return piece
 
-    async for piece, after in walk_offsets(fetch):
+    async for piece, after in walk_offsets(fetch, walk=walk):
         records.extend(piece.records)
         known.update(piece.keys)
-        position, doubt = after.offset if after else position, piece.doubt
+        position, doubt = after.offset if after else position, piece.doubt or piece.unproven
     return records, started_at, doubt
 
 

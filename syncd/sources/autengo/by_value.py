@@ -7,7 +7,7 @@ against the order or the filter makes the pass go on by offset, from where that 
 
 import re
 from collections.abc import AsyncIterator, Hashable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -20,7 +20,9 @@ from syncd.contract import (
     Scope,
     Walk,
 )
+from syncd.contract.errors import BadRequest, UpstreamError
 from syncd.contract.paging import Resume, Slice, walk_offsets
+from syncd.contract.second_ways import is_refusal, take
 from syncd.contract.toolkit import cursor_time
 from syncd.records.readers import (
     earliest_reading,
@@ -35,6 +37,14 @@ from syncd.sources.autengo.api import (
     is_stale,
 )
 
+LIMITLESS: Final = "the server refuses our number of rows (limit); its own is taken"
+FILTERLESS: Final = "the server refuses the filter on times; the whole list is walked each time"
+ORDERLESS: Final = "the server refuses the order that is asked for; the list is walked as it comes"
+PLAINER: Final = (
+    frozenset({LIMITLESS}), frozenset({FILTERLESS}), frozenset({ORDERLESS}), frozenset({FILTERLESS, ORDERLESS}),
+    frozenset({LIMITLESS, FILTERLESS, ORDERLESS}),
+)  # fmt: skip
+"""What is left out of a question that is refused: the cheapest first."""
 FOLD: Final = timedelta(hours=1)  # local times run back by this on the autumn night without any disorder
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[ -~]{0,16}", re.ASCII)
 
@@ -77,6 +87,7 @@ class _Pass:
     came_from       value and resume before the last step by value, until that step has proved sound
     anchors         keys that the answer after a step by value must hold again
     plain           True once the pass walks from its start again, by offset only
+    without         second ways that are being tried
     seen            identities of the rows met; None in a resumed pass, which cannot tell
     """
 
@@ -96,13 +107,14 @@ class _Pass:
     starts_over: bool = False
     expected: int | None = None
     seen: set[Hashable] | None = field(default_factory=set)
+    without: frozenset[str] = frozenset()
 
     @staticmethod
     def of(walk: Walk) -> "_Pass":
         """Begin a pass, or take up the one that the cursor holds."""
         cursor, order = walk.cursor or {}, "created" if walk.kind == "sweep" else "updated"
         stored = cursor.get("pass")
-        stale = walk.kind == "sweep" and is_stale(walk, stored)
+        stale = (walk.kind == "sweep" and is_stale(walk, stored)) or bool(stored and FILTERLESS in walk.ways)
         if stored and not stale:
             plain = {
                 name: stored[name] for name in ("start", "end", "value", "by_value", "plain", "doubt", "last_updated")
@@ -111,7 +123,7 @@ class _Pass:
             return _Pass(
                 walk=walk, order=order, resume=Resume.from_json(stored), started_at=begun_at, seen=None, **plain
             )
-        start, end = _bounds(walk, cursor)
+        start, end = (None, None) if FILTERLESS in walk.ways else _bounds(walk, cursor)
         last_updated = cursor.get("last_updated")
         return _Pass(
             walk=walk,
@@ -119,6 +131,7 @@ class _Pass:
             start=start,
             end=end,
             value=start,
+            by_value=walk.ways.isdisjoint({FILTERLESS, ORDERLESS}),
             last_updated=last_updated,
             starts_over=stale,
         )
@@ -127,7 +140,7 @@ class _Pass:
         """Walk to the end: an inner walk goes by offset within one lower bound, a step by value begins a new one."""
         moved = True
         while moved:
-            async with aclosing(walk_offsets(self._fetch, resume=self.resume)) as steps:
+            async with aclosing(walk_offsets(self._fetch, walk=self.walk, resume=self.resume)) as steps:
                 async for piece, after in steps:
                     times = [peek(record, self.order, "updated") for record in piece.records]
                     self._note(piece, [updated for _, updated in times])
@@ -137,12 +150,36 @@ class _Pass:
                         break
 
     async def _fetch(self, offset: int) -> Slice:
-        limit = LIMIT.of(self.walk.options)
+        """Ask for a slice; where a server refuses the question itself, ask a plainer one from then on."""
+        try:
+            return await self._ask(offset)
+        except UpstreamError as error:
+            if offset or not is_refusal(error):  # whether an offset is refused is for the paging to find out
+                raise
+            usual = (self.start, self.end, self.value, self.by_value, self.came_from)
+            for fewer in PLAINER:
+                self.without = fewer | self.walk.ways
+                if self.without & {FILTERLESS, ORDERLESS}:
+                    self.start = self.end = self.value = self.came_from = None
+                    self.by_value = False
+                with suppress(BadRequest):
+                    piece = await self._ask(offset)
+                    for told in sorted(fewer):
+                        take(self.walk, told)
+                    return piece
+                self.start, self.end, self.value, self.by_value, self.came_from = usual
+            self.without = frozenset()
+            raise
+
+    async def _ask(self, offset: int) -> Slice:
+        without = self.without | self.walk.ways
+        limit = None if LIMITLESS in without else LIMIT.of(self.walk.options)
         bounds = [f">=|{self.value}"] if self.value else []
         bounds += [f"<=|{self.end}"] if self.end else []
         name = f"and[{self.order}]" + ("[]" if len(bounds) > 1 else "")
-        params = [("order[field]", self.order), ("order[dir]", "asc"), *((name, bound) for bound in bounds)]
-        params += [("offset", str(offset)), ("limit", str(limit))]
+        params = [] if ORDERLESS in without else [("order[field]", self.order), ("order[dir]", "asc")]
+        params += [] if FILTERLESS in without else [(name, bound) for bound in bounds]
+        params += [("offset", str(offset)), *([] if limit is None else [("limit", str(limit))])]
         position = self.resume.offset if self.resume else 0
         return await fetch_slice(
             self.walk, "/vehicle", params, "sellingId", asked=offset, position=position, limit=limit
@@ -199,6 +236,7 @@ class _Pass:
             whole_walk=sweeps,
             starts_over=starts_over,
             doubt=self.doubt,
+            unproven=piece.unproven,
             total=self.expected,
         )
 

@@ -182,7 +182,7 @@ def listing(
         as_of: datetime | None = None
         doubt: str | None = None
         fetch = fetch_slices(walk, path, rows_at, keys_of, paged=False, records_of=records_of)
-        async for piece, resume in walk_offsets(fetch):
+        async for piece, resume in walk_offsets(fetch, walk=walk):
             as_of, doubt = as_of or piece.answer.safe_at, doubt or piece.doubt
             yield Page(
                 records=piece.records,
@@ -191,6 +191,7 @@ def listing(
                 scope=None if resume else Scope(),
                 whole_walk=resume is None,
                 doubt=doubt,
+                unproven=piece.unproven,
             )
 
     return pages

@@ -98,12 +98,13 @@ async def _walk_suppliers(walk: Walk) -> AsyncIterator[Page]:
     as_of: datetime | None = None
     sent_at: datetime | None = None
     doubt: str | None = None
+    unproven: str | None = None
     for name in _SUPPLIER_LISTS:
         path = f"/api/v1/common/{name}.json"
         fetch = fetch_slices(walk, path, DATA, keys_of, paged=False, records_of=data_of)
-        async for piece, _ in walk_offsets(fetch):
+        async for piece, _ in walk_offsets(fetch, walk=walk):
             as_of, sent_at = as_of or piece.answer.safe_at, sent_at or piece.answer.sent_at
-            doubt = doubt or piece.doubt
+            doubt, unproven = doubt or piece.doubt, piece.unproven
             for key, record in zip(piece.keys, piece.records, strict=True):
                 if key is None:
                     keyless.append(record)
@@ -116,6 +117,7 @@ async def _walk_suppliers(walk: Walk) -> AsyncIterator[Page]:
         scope=Scope(),
         whole_walk=True,
         doubt=doubt,
+        unproven=unproven,
     )
 
 

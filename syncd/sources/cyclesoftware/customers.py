@@ -156,7 +156,7 @@ async def _customer_pass(
     doubt: str | None = going.get("doubt") if going else None
     params = [("modified_since", asked)] if asked else []
     fetch = fetch_slices(walk, "/api/v1/customers/list.json", "customers", _KEYS.of_all, params)
-    async for piece, resume in walk_offsets(fetch, resume=Resume.from_json(going)):
+    async for piece, resume in walk_offsets(fetch, walk=walk, resume=Resume.from_json(going)):
         started, doubt = started or piece.answer.safe_at, doubt or piece.doubt
         so_far = {"started_at": started.isoformat(), "asked_since": asked, "doubt": doubt}
         ends_listing = full and resume is None
@@ -168,6 +168,7 @@ async def _customer_pass(
             scope=Scope() if ends_listing else None,
             whole_walk=ends_listing,
             doubt=doubt,
+            unproven=piece.unproven,
         )
 
 

@@ -27,7 +27,8 @@ from syncd.contract import (
 )
 from syncd.contract.errors import ConfigError
 from syncd.contract.options import MINUTE_S, optional_text
-from syncd.contract.paging import Resume, walk_offsets
+from syncd.contract.paging import Resume, Slice, walk_offsets
+from syncd.contract.second_ways import either
 from syncd.contract.toolkit import cursor_time, overlap_of
 from syncd.records.readers import Keys, earliest_reading, envelope, latest_reading
 from syncd.sources.cyclesoftware.api import SCHEMA, fetch_slices, zone_of
@@ -82,6 +83,8 @@ SALES_ORDERS = Table(
 _ORDER_FIELDS = frozenset(each.name for each in SALES_ORDERS.columns) - {"order_items"}
 
 _KEYS = Keys(SALES_ORDERS)
+_PATH = "/api/v2/salesdata/orders.json"
+_NO_DELETED = "the server refuses include_deleted=1; orders are asked for without, so deleted ones stay as they were"
 
 
 async def _walk_sales_orders(walk: Walk) -> AsyncIterator[Page]:
@@ -149,10 +152,16 @@ async def _sales_pass(walk: Walk, window: Cursor, cursor: Cursor, *, mark: str, 
     before = {mark: cursor[mark]} if mark in cursor else {}
     started = cursor_time(window["started_at"]) if "started_at" in window else None
     items: dict[Any, dict[str, bytes]] = {}
-    fetch = fetch_slices(
-        walk, "/api/v2/salesdata/orders.json", "data", _order_keys, [*params, ("include_deleted", "1")]
-    )
-    async for piece, resume in walk_offsets(fetch, resume=Resume.from_json(window if "offset" in window else None)):
+    with_deleted = fetch_slices(walk, _PATH, "data", _order_keys, [*params, ("include_deleted", "1")])
+    without = fetch_slices(walk, _PATH, "data", _order_keys, params)
+
+    async def fetch(offset: int) -> Slice:
+        if offset:  # whether a refusal is of the offset is for the paging to find out
+            return await (without if _NO_DELETED in walk.ways else with_deleted)(offset)
+        return await either(walk, _NO_DELETED, lambda: with_deleted(0), lambda: without(0))
+
+    at = Resume.from_json(window if "offset" in window else None)
+    async for piece, resume in walk_offsets(fetch, walk=walk, resume=at):
         started = started or piece.answer.safe_at
         records = [record for record in piece.records if not _gather(record, items)]
         reached = max(

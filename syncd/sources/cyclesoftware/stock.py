@@ -8,6 +8,7 @@ from syncd.contract import (
     BOOLEAN,
     DATE,
     TEXT,
+    Answer,
     Index,
     Page,
     Scope,
@@ -16,12 +17,15 @@ from syncd.contract import (
     Walk,
     column,
 )
+from syncd.contract.errors import BadRequest, UpstreamError
 from syncd.contract.options import MINUTE_S
+from syncd.contract.second_ways import is_refusal, take
 from syncd.records.readers import elements, envelope
 from syncd.sources.cyclesoftware.api import SCHEMA, listing
 
-STOCK_BATCH = 100
-"""Barcodes or article numbers per request; the vendor names no maximum, so a modest number of ours."""
+STOCK_BATCHES = (100, 25, 5, 1)
+"""Barcodes or article numbers per request; the vendor names no maximum, so a modest number of ours, and fewer where
+that is refused."""
 
 
 STOCK = Table(
@@ -75,17 +79,43 @@ STOCK_ITEMS = Table(
 )
 
 
+async def _ask_batch(walk: Walk, name: str, wanted: list[str]) -> tuple[tuple[str, ...], Answer]:
+    """Ask for as many keys as the server takes in one request: for fewer, if it refuses so many."""
+    most = min((size for size in STOCK_BATCHES if _fewer(size) in walk.ways), default=STOCK_BATCHES[0])
+    refused: UpstreamError | None = None
+    tried = 0
+    for size in (size for size in STOCK_BATCHES if size <= most):
+        batch = tuple(wanted[:size])
+        if len(batch) == tried:
+            continue
+        tried = len(batch)
+        try:
+            asked = [{name: value} for value in batch]
+            answer = await walk.upstream.request("POST", "/api/v1/stock-in-store-locator/stock.json", json=asked)
+        except UpstreamError as error:
+            if not is_refusal(error) or len(batch) == 1:
+                raise refused or error from None
+            refused = refused or error
+            continue
+        if refused:
+            take(walk, _fewer(size))
+        return batch, answer
+    raise BadRequest("no number of keys is taken")
+
+
+def _fewer(size: int) -> str:
+    return f"the server refuses {STOCK_BATCHES[0]} keys in one request; {size} are asked for"
+
+
 async def _walk_stock(walk: Walk) -> AsyncIterator[Page]:
     """Ask for the objects in stock by barcode and by article number; each answer is all there is of its batch."""
     if not any(walk.lookup.values()):
         yield Page(records=[], cursor=walk.cursor, requested_at=walk.now())
     for option, name in (("barcodes", "barcode"), ("article_ids", "article_id")):
         wanted = list(dict.fromkeys(str(value) for value in walk.lookup.get(option, ()) if value not in (None, "")))
-        for place in range(0, len(wanted), STOCK_BATCH):
-            batch = tuple(wanted[place : place + STOCK_BATCH])
-            answer = await walk.upstream.request(
-                "POST", "/api/v1/stock-in-store-locator/stock.json", json=[{name: value} for value in batch]
-            )
+        while wanted:
+            batch, answer = await _ask_batch(walk, name, wanted)
+            wanted = wanted[len(batch) :]
             yield Page(
                 records=elements(envelope(answer).get("stock"), "stock"),
                 cursor={"as_of": answer.safe_at.isoformat()},

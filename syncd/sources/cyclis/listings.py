@@ -17,7 +17,7 @@ from syncd.contract import (
     Table,
     Walk,
 )
-from syncd.contract.errors import NotFound, ScopeMissing
+from syncd.contract.errors import BadRequest, NotFound, ScopeMissing
 from syncd.contract.options import HOUR_S
 from syncd.records.readers import Keys
 from syncd.sources.cyclis.api import attribute, fetch_pieces, relation, resource_table
@@ -116,7 +116,7 @@ async def _visible_companies(walk: Walk) -> set[uuid.UUID]:
     """Ask which companies the key shows now; none if there is no such list (it is not in the vendor's page)."""
     try:
         pieces = [piece async for piece in fetch_pieces(walk, "companies")]
-    except (NotFound, ScopeMissing):
+    except (NotFound, ScopeMissing, BadRequest):
         return set()
     keys = [key for piece in pieces for key in _COMPANY_KEYS.of_all(piece.records)]
     return {key[0] for key in keys if key}

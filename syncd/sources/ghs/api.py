@@ -18,6 +18,7 @@ from syncd.contract import (
 from syncd.contract.errors import BadCredentials, BadPayload
 from syncd.contract.options import secret_option, text_option
 from syncd.contract.paging import Slice
+from syncd.contract.second_ways import either
 from syncd.contract.toolkit import FAULT_CHARS, fault_text
 from syncd.records.readers import (
     elements,
@@ -36,6 +37,8 @@ PASSWORD: Final = secret_option("password", "Password")
 OPTIONS: Final = (API_KEY, USERNAME, PASSWORD)
 
 IDLE: Final = timedelta(minutes=19)  # sessions live "about twenty minutes" (vendor's page, Sessions)
+DEFAULT_TAKE: Final = 25  # the vendor's default (FACTS, P)
+FEWER_ROWS: Final = f"the server refuses our number of rows (take); {DEFAULT_TAKE} are asked for"
 EMPTY: Final = (b"", b"[]", b"{}", b"null", b'""')
 LOGIN_HINT: Final = "Check api_key, username and password in the configuration."
 _CODE = re.compile(r"[A-Za-z0-9{}]+(?:-[A-Za-z0-9{}]+)+")
@@ -123,6 +126,25 @@ async def ask(
         if not filled or fields.get(filled, b"").translate(None, b" \r\n\t") not in EMPTY:
             break
     return answer, fields
+
+
+def take_of(walk: Walk, wanted: int) -> int:
+    """Return how many rows to ask for: as many as we want, or the vendor's default where more was refused."""
+    return DEFAULT_TAKE if FEWER_ROWS in walk.ways else wanted
+
+
+async def ask_page(
+    walk: Walk, path: str, *params: tuple[str, str], skip: int, wanted: int, filled: str
+) -> tuple[Answer, dict[str, bytes], int]:
+    """Ask for a page of a list: `wanted` rows, or the vendor's default if that is refused; return which it was, too."""
+
+    async def of(take: int) -> tuple[Answer, dict[str, bytes], int]:
+        paging = (("skip", str(skip)), ("take", str(take)))
+        return *(await ask(walk, path, *params, *paging, filled=filled)), take
+
+    if skip or wanted <= DEFAULT_TAKE:
+        return await of(take_of(walk, wanted))
+    return await either(walk, FEWER_ROWS, lambda: of(wanted), lambda: of(DEFAULT_TAKE))
 
 
 def riders_of(fields: Mapping[str, bytes]) -> dict[str, Sequence[bytes]]:

@@ -16,7 +16,7 @@ from syncd.contract import (
 )
 from syncd.contract.options import DAY_S, MINUTE_S, whole_option
 from syncd.contract.paging import Slice, walk_offsets
-from syncd.sources.ghs.api import SCHEMA, ask, riders_of, slice_of
+from syncd.sources.ghs.api import SCHEMA, ask_page, riders_of, slice_of
 
 ORDERS_TAKE: Final = 100  # our choice; `take` is required (FACTS, P)
 WINDOW: Final = whole_option("window", "Newest orders that every live pass reads again", default=100, minimum=1)
@@ -54,12 +54,11 @@ async def _walk_orders(walk: Walk) -> AsyncIterator[Page]:
 
     async def fetch(offset: int) -> Slice:
         nonlocal riders
-        paging = (("skip", str(offset)), ("take", str(ORDERS_TAKE)))
-        answer, fields = await ask(walk, "/api/orders", *paging, filled="orders")
+        answer, fields, take = await ask_page(walk, "/api/orders", skip=offset, wanted=ORDERS_TAKE, filled="orders")
         riders = riders_of(fields)
-        return slice_of(answer, fields, ("orders", "orderId"), offset, position, ORDERS_TAKE)
+        return slice_of(answer, fields, ("orders", "orderId"), offset, position, take)
 
-    async with aclosing(walk_offsets(fetch)) as pieces:
+    async with aclosing(walk_offsets(fetch, walk=walk)) as pieces:
         async for piece, after in pieces:
             top = top or [key for key in piece.keys if key is not None][:TOP_IDS]
             complete = after is None or (has_met and position >= WINDOW.of(walk.stream_options))
@@ -74,6 +73,7 @@ async def _walk_orders(walk: Walk) -> AsyncIterator[Page]:
                 scope=Scope() if sweeps else None,
                 whole_walk=sweeps,
                 doubt=piece.doubt,
+                unproven=piece.unproven,
                 riders=riders,
                 total=piece.total,
             )

@@ -9,7 +9,7 @@ from syncd.contract import BIGINT, BOOLEAN, JSON, NUMERIC, TEXT, Kind, Page, Sco
 from syncd.contract.errors import BadPayload, BadRequest, NotFound
 from syncd.contract.options import HOUR_S
 from syncd.contract.paging import Slice, walk_offsets
-from syncd.sources.ghs.api import SCHEMA, ask, bare_record, riders_of, slice_of
+from syncd.sources.ghs.api import SCHEMA, ask, ask_page, bare_record, riders_of, slice_of
 
 SEARCH_TAKE: Final = 25  # the vendor's default (FACTS, P); large pages of products are slow (vendor's page, Paging)
 EAN_TAKE: Final = 100  # articles of one EAN code fit well into this
@@ -142,13 +142,14 @@ async def _search(walk: Walk, what: tuple[str, str], take: int) -> Page:
 
     async def fetch(offset: int) -> Slice:
         nonlocal riders
-        paging = (("skip", str(offset)), ("take", str(take)))
-        answer, fields = await ask(walk, "/api/products", what, *paging, WITHOUT_ROUTES, filled="products")
+        answer, fields, took = await ask_page(
+            walk, "/api/products", what, WITHOUT_ROUTES, skip=offset, wanted=take, filled="products"
+        )
         riders = riders_of(fields)
-        return slice_of(answer, fields, ("products", "id"), offset, position, take)
+        return slice_of(answer, fields, ("products", "id"), offset, position, took)
 
     try:
-        async for piece, after in walk_offsets(fetch):
+        async for piece, after in walk_offsets(fetch, walk=walk):
             records.extend(piece.records)
             position = after.offset if after else position
     except BadRequest as error:
