@@ -1,9 +1,16 @@
-"""A list that never ends is told, and stopped at a bound."""
+"""What never ends is stopped: a list at a number of rows, an answer after a time."""
 
+import asyncio
+import contextlib
+import time
+
+import aiohttp
 import pytest
 
+from syncd.clock import utc_now
 from syncd.engine import growth
 from syncd.errors import BadPayload
+from syncd.upstream.wire import Request, Wire, http_session
 from tests.support.bench import MakeBench
 from tests.support.daemon import Events
 
@@ -46,3 +53,21 @@ async def test_a_run_is_stopped_at_max_records_and_told_before(
     assert [(event["seen"], event["times"]) for event in told] == [(150, 10)]
     notes = await bench.fetch("SELECT notes::text FROM syncd.runs WHERE kind = 'sweep'")
     assert "150 rows and no end: 10 times as many as the stream ever had" in notes[0][0]
+
+
+async def test_an_answer_that_is_only_announced_for_ever_ends_with_its_time() -> None:
+    async def announce(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        with contextlib.suppress(OSError):
+            while not writer.is_closing():
+                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+                await writer.drain()
+                await asyncio.sleep(0)
+
+    server = await asyncio.start_server(announce, "127.0.0.1", 0)
+    began_at = time.monotonic()
+    async with server, http_session(aiohttp.ClientTimeout(total=1)) as http:
+        wire = Wire(http, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", {}, clock=utc_now)
+        with pytest.raises(TimeoutError):
+            await wire.send(Request(what="x", method="GET", path="/"), {})
+    assert time.monotonic() - began_at < 10

@@ -1066,7 +1066,9 @@ def test_an_account_without_a_home_needs_one_for_a_private_server_only(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "getuid", lambda: 54_321)  # of no line in passwd
     path = tmp_path / "config.toml"
-    path.write_text(f"[database]\n{database}\n")
+    path.write_text(
+        f'[database]\n{database}\n[sources.parts]\ntype = "ghs"\napi_key = "k"\nusername = "u"\npassword = "p"\n'
+    )
     path.chmod(0o600)
     if needs:
         with pytest.raises(ConfigError, match=r"the user has no home directory; set database\.data_dir"):
