@@ -29,10 +29,10 @@ ORDER BY 1
 """
 
 
-def _asked_for() -> tuple[list[str], list[str]]:
+def _asked_for(reporting: str) -> tuple[list[str], list[str]]:
     """Return schemas and names of the functions that runs call, and of the views that reports ask."""
     asked = {("syncd", "open_run")} | {
-        ("reporting", name)
+        (reporting, name)
         for question in cookbook.questions().values()
         for name in re.findall(r"\breporting\.(\w+)", question.query)
     }
@@ -49,11 +49,11 @@ async def changed(opened: Database) -> list[Finding]:
             required=frozenset(column.name for column in table.columns if not column.nullable),
             own=frozenset(str(constraint.name) for constraint in table.constraints if constraint.name),
         )
-        for table in metadata(registry().values()).tables.values()
+        for table in metadata(registry().values(), history=opened.schemas.history).tables.values()
     ]
     async with opened.connection() as conn:
         found = await catalog.differences(conn, tables)
-        dropped = await conn.fetch(_DROPPED, *_asked_for())
+        dropped = await conn.fetch(_DROPPED, *_asked_for(opened.schemas.reporting))
     return [
         Finding(
             what=row["name"],

@@ -14,6 +14,7 @@ from syncd.config.model import (
     Log,
     Privacy,
     Retention,
+    Schemas,
     SourceConfig,
     SourceSpec,
     StreamConfig,
@@ -42,8 +43,8 @@ from syncd.config.secret import Secret
 
 __all__ = [
     "REQUIRED", "SOURCE_NAME", "SOURCE_NAME_RULE", "BudgetConfig", "Config", "DatabaseConfig", "Http", "Log",
-    "Option", "OptionSpec", "Privacy", "Proxy", "Retention", "Secret", "SourceConfig", "SourceSpec", "StreamConfig",
-    "StreamSpec", "by_name", "duration_option", "find", "flag_option", "host_of", "is_loopback", "is_off", "load",
-    "missing_secrets", "normal_form", "optional_text", "optional_url", "secret_option", "secrets", "select",
-    "text_option", "variable", "variable_of", "whole_option", "zone_option",
+    "Option", "OptionSpec", "Privacy", "Proxy", "Retention", "Schemas", "Secret", "SourceConfig", "SourceSpec",
+    "StreamConfig", "StreamSpec", "by_name", "duration_option", "find", "flag_option", "host_of", "is_loopback",
+    "is_off", "load", "missing_secrets", "normal_form", "optional_text", "optional_url", "secret_option",
+    "secrets", "select", "text_option", "variable", "variable_of", "whole_option", "zone_option",
 ]  # fmt: skip

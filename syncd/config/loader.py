@@ -25,6 +25,7 @@ from syncd.config.model import (
     Log,
     Privacy,
     Retention,
+    Schemas,
     SourceConfig,
     SourceSpec,
     StreamConfig,
@@ -138,11 +139,32 @@ def _database(table: TomlTable) -> DatabaseConfig:
 
     url = table.take("url", address, Secret("embedded"))
     data_dir = table.take("data_dir", reading.path, None)
+    schemas = _schemas(table.table("schemas"))
     table.close()
     if data_dir is None:
         is_needed = url.reveal() == EMBEDDED
         data_dir = table.attempt("data_dir", lambda: _default_data_dir(reading, is_needed=is_needed), Path())
-    return DatabaseConfig(url=url, data_dir=data_dir)
+    return DatabaseConfig(url=url, data_dir=data_dir, schemas=schemas)
+
+
+SCHEMA_NAME = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
+TAKEN_SCHEMAS = ("public", "syncd", "information_schema", "cyclesoftware", "cyclis", "autengo", "ghs")
+
+
+def _schemas(table: TomlTable) -> Schemas:
+    def name(value: object) -> str:
+        if not isinstance(value, str) or not SCHEMA_NAME.fullmatch(value) or value in TAKEN_SCHEMAS:
+            taken = ", ".join(TAKEN_SCHEMAS)
+            raise ValueError(f"expected a name in small letters, digits and _ that is not {taken}, got {found(value)}")
+        return value
+
+    schemas = Schemas(
+        reporting=table.take("reporting", name, Schemas.reporting), history=table.take("history", name, Schemas.history)
+    )
+    if schemas.reporting == schemas.history:
+        table.refuse("history", "is the name of the other schema, too")
+    table.close()
+    return schemas
 
 
 def _default_data_dir(reading: Reading, *, is_needed: bool) -> Path:

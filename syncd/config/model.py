@@ -68,11 +68,20 @@ class SourceSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Schemas:
+    """Names of the schemas of the views and of old versions, where the database has others of the usual names."""
+
+    reporting: str = "reporting"
+    history: str = "history"
+
+
+@dataclass(frozen=True, kw_only=True)
 class DatabaseConfig:
     """The database: `url` reveals "embedded" or a postgresql:// address; `shown` is the same, fit for a message."""
 
     url: Secret
     data_dir: Path
+    schemas: Schemas = Schemas()
 
     @property
     def is_embedded(self) -> bool:

@@ -103,7 +103,12 @@ class Syncer:
             kind, settings = self.source(source)
             zone = ZoneInfo(str(settings.options.get("zone", "UTC")))
             table, wanted = kind.stream(stream).table, settings.streams[stream]
-            kept = Kept(stream=stream, history=wanted.history, changes=wanted.changes)
+            kept = Kept(
+                stream=stream,
+                history=wanted.history,
+                changes=wanted.changes,
+                schema=self.config.database.schemas.history,
+            )
             guard = Guard(
                 table, stream, exclude=wanted.exclude, hashed=wanted.hash,
                 hash_key=self.config.privacy.key() if wanted.hash else b"",

@@ -5,6 +5,7 @@ docs/cookbook.md, the demo and the tests all read the questions from here. Only 
 """
 
 import difflib
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,7 @@ from syncd.cli.files import write, written
 from syncd.cli.options import command, config_option
 from syncd.cli.session import execute, fetch_rows, load_config, opened_database, reading
 from syncd.errors import UsageError
+from syncd.storage.postgres.schemas import rewritten
 
 Form = Literal["table", "csv", "json", "parquet"]
 
@@ -42,9 +44,10 @@ async def answer_question(path: Path | None, name: str | None, *, form: Form, ou
     if form == "table" and output:
         raise UsageError("a table is for the terminal", hint="With --output take --format csv, json or parquet.")
     settings = load_config(path, resolve_secrets=False)
+    question = replace(known[name], query=rewritten(known[name].query, settings.database.schemas))
     async with opened_database(settings) as database, database.connection() as conn:
         async with reading(conn, timeout_s=TIMEOUT_S):
-            await _answer(conn, known[name], form, output)
+            await _answer(conn, question, form, output)
     return 0
 
 

@@ -129,7 +129,7 @@ async def rename_source(path: Path | None, old: str, new: str) -> int:
         owner, owners = await _held(database, settings, old)
         streams = _streams(owner)
         async with at_rest(database, old, streams), at_rest(database, new, streams), database.transaction() as conn:
-            where = await holdings.places(conn, _schemas(owners))
+            where = await holdings.places(conn, _schemas(owners), kept_in=database.schemas.history)
             there = await holdings.count(conn, new, where)
             if data := {name: rows for name, rows in there.items() if name not in holdings.NO_DATA}:
                 table, rows = next(iter(data.items()))
@@ -183,7 +183,11 @@ async def drop_source(path: Path | None, name: str, *, dry_run: bool, yes: bool,
     async with opened_database(settings) as database:
         owner, owners = await _held(database, settings, name)
         async with database.connection() as conn:
-            where = [place for place in await holdings.places(conn, _schemas(owners)) if not _is_kept(owner, place)]
+            where = [
+                place
+                for place in await holdings.places(conn, _schemas(owners), kept_in=database.schemas.history)
+                if not _is_kept(owner, place)
+            ]
             counts = await holdings.count(conn, name, where)
         counts.pop(holdings.FEED, None)
         if dry_run or not (yes or _is_confirmed(name, counts)):

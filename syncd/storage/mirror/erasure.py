@@ -91,7 +91,7 @@ async def tables_of(conn: asyncpg.Connection, targets: Iterable[Target]) -> list
     """Return each target with the name of its table, and again with that of its old versions if any are kept."""
     found = []
     for target in targets:
-        versions = versions_of(target.table)
+        versions = versions_of(target.table, target.kept.schema)
         found.append((target, target.name))
         if await conn.fetchval("SELECT to_regclass($1)", versions):
             found.append((target, versions))

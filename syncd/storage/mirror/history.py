@@ -31,18 +31,19 @@ def table_name(table: Table) -> str:
     return f"{table.schema}_{table.name}"
 
 
-def versions_of(table: Table) -> str:
+def versions_of(table: Table, schema: str = SCHEMA) -> str:
     """Return the quoted name of the table that holds the old versions of a table's rows."""
-    return f"{quoted(SCHEMA)}.{quoted(table_name(table))}"
+    return f"{quoted(schema)}.{quoted(table_name(table))}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What is kept of the changes of a stream's rows, those of its child tables included."""
+    """What is kept of the changes of a stream's rows, child tables included; `schema` holds old versions."""
 
     stream: str = ""
     history: bool = False
     changes: bool = False
+    schema: str = SCHEMA
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,9 @@ class Recorder:
         pairs = f"FROM changed AS new JOIN {self.layout.name} AS old ON {own}"
         if self.kept.history:
             names = ["source", *map(quoted, [*table.key, *self._content]), "_deleted_at"]
+            versions = versions_of(table, self.kept.schema)
             parts.append(
-                f"kept AS (INSERT INTO {versions_of(table)} ({', '.join(names)}, valid_from, valid_to)"
+                f"kept AS (INSERT INTO {versions} ({', '.join(names)}, valid_from, valid_to)"
                 f" SELECT {', '.join(f'old.{name}' for name in names)}, old._changed_at, new._changed_at {pairs}"
                 " ON CONFLICT DO NOTHING)"  # after a restore of the mirror alone: the version is stored already
             )

@@ -65,9 +65,9 @@ class Told:
     table: str
 
 
-async def places(conn: asyncpg.Connection, schemas: Collection[str]) -> list[Place]:
-    """Return every table of these schemas, of the history and of the state that has a column `source`."""
-    rows = await conn.fetch(_TABLES, sorted({*schemas, history.SCHEMA, STATE}))
+async def places(conn: asyncpg.Connection, schemas: Collection[str], *, kept_in: str) -> list[Place]:
+    """Return every table of these schemas, of `kept_in` (old versions) and of the state that has a column `source`."""
+    rows = await conn.fetch(_TABLES, sorted({*schemas, kept_in, STATE}))
     return [Place(schema=row["schema"], table=row["name"]) for row in rows]
 
 

@@ -28,7 +28,7 @@ _TYPES: dict[Kind, TypeEngine[Any]] = {
 }
 
 
-def metadata(sources: Iterable[Source]) -> sa.MetaData:
+def metadata(sources: Iterable[Source], *, history: str = HISTORY) -> sa.MetaData:
     """Return the metadata of the schemas `syncd` and `history` and of every source's schema."""
     meta = sa.MetaData()
     add_state_tables(meta)
@@ -36,7 +36,7 @@ def metadata(sources: Iterable[Source]) -> sa.MetaData:
         for stream in source.streams:
             for table in (stream.table, *(child.table for child in stream.table.children)):
                 add_mirror_table(meta, table)
-                add_history_table(meta, table)
+                add_history_table(meta, table, history)
     return meta
 
 
@@ -65,7 +65,7 @@ def add_mirror_table(meta: sa.MetaData, table: Table) -> sa.Table:
     )
 
 
-def add_history_table(meta: sa.MetaData, table: Table) -> sa.Table:
+def add_history_table(meta: sa.MetaData, table: Table, schema: str = HISTORY) -> sa.Table:
     """Add the table that holds the old versions of a mirror table's rows."""
     time = sa.DateTime(timezone=True)
     name = history_name(table)
@@ -82,7 +82,7 @@ def add_history_table(meta: sa.MetaData, table: Table) -> sa.Table:
         ),
         sa.Column("valid_to", time, nullable=False, comment="When it wrote the next one, or buried the row"),
         sa.Index(f"{name}_by_end", "valid_to"),
-        schema=HISTORY,
+        schema=schema,
         comment=f"Old versions of the rows of {table.schema}.{table.name}",
     )
 

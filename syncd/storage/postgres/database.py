@@ -22,6 +22,8 @@ POOL_SIZE = 10
 PROBES = 5
 """Looks for a pooler in transaction mode, each of which finds one unless others use it at the same instant."""
 
+USUAL_SCHEMAS = config.Schemas()
+
 _PROCESS = "SELECT pg_backend_pid()"
 
 
@@ -29,9 +31,16 @@ class Database:
     """An open database: a pool for work, and one connection that holds this process's advisory locks."""
 
     def __init__(
-        self, url: str, shown: str, *, pool_size: int = POOL_SIZE, revive: Callable[[], Awaitable[object]] | None = None
+        self,
+        url: str,
+        shown: str,
+        *,
+        pool_size: int = POOL_SIZE,
+        revive: Callable[[], Awaitable[object]] | None = None,
+        schemas: config.Schemas = USUAL_SCHEMAS,
     ) -> None:
         self.shown = shown
+        self.schemas = schemas
         self._url = url
         self._pool_size = pool_size
         self._revive = revive
@@ -161,7 +170,7 @@ async def connect(settings: config.DatabaseConfig, *, pool_size: int = POOL_SIZE
         url, shown = server.url, f"embedded in {settings.data_dir}"
     else:
         url, shown = settings.url.reveal(), settings.shown
-    database = Database(url, shown, pool_size=pool_size, revive=revive)
+    database = Database(url, shown, pool_size=pool_size, revive=revive, schemas=settings.schemas)
     try:
         await database.require_session()
         await database.require_utf8()

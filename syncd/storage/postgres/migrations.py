@@ -10,8 +10,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from syncd.config import Schemas
 from syncd.errors import DatabaseBusy, DatabaseError
-from syncd.storage.postgres import locks
+from syncd.storage.postgres import locks, schemas
 from syncd.storage.postgres.database import Database
 from syncd.storage.postgres.driver import translated
 
@@ -62,6 +63,9 @@ async def migrate(database: Database) -> list[str]:
                 if standing.is_newer:
                     standing.require_admitted(database.shown)
                     return []
+                async with database.connection() as plain:
+                    adopted = await schemas.require_free(plain, database.schemas, standing.revision)
+                _rewrite(conn, database.schemas, adopted)
                 before = await conn.run_sync(partial(_upgrade, settings))
     script = ScriptDirectory.from_config(settings)
     return [step.revision for step in reversed(list(script.iterate_revisions(NEWEST, before or "base")))]
@@ -81,6 +85,19 @@ async def _lock(database: Database, conn: "AsyncConnection") -> None:
     if holder and holder.is_stranger:
         raise DatabaseBusy(f"the lock of migrations is held by {holder.words}", hint=holder.hint)
     await conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+
+
+def _rewrite(conn: "AsyncConnection", names: Schemas, adopted: set[str]) -> None:
+    """Let the migrations, which are frozen, make the two schemas under their configured names, or adopt empty ones."""
+    from sqlalchemy import event
+
+    def rewrite(_conn: Any, _cursor: Any, sql: str, parameters: Any, _context: Any, _many: Any) -> tuple[str, Any]:
+        sql = schemas.rewritten(sql, names)
+        if sql.removeprefix("CREATE SCHEMA ") in adopted:
+            sql = sql.replace("CREATE SCHEMA ", "CREATE SCHEMA IF NOT EXISTS ", 1)
+        return sql, parameters
+
+    event.listen(conn.sync_connection, "before_cursor_execute", rewrite, retval=True)
 
 
 def _upgrade(settings: Any, conn: Any) -> str | None:
@@ -171,3 +188,6 @@ async def require_migrated(database: Database) -> None:
     """Raise DatabaseError unless the database stands at this version's revision, or at a later one that admits it."""
     standing = await find_standing(database)
     standing.require_admitted(database.shown)
+    if database.schemas != Schemas():
+        async with database.connection() as conn:
+            await schemas.require_ours(conn, database.schemas)

@@ -45,8 +45,8 @@ DELETE FROM syncd.drift WHERE ctid = ANY (ARRAY(SELECT ctid FROM syncd.drift WHE
 _STATEMENTS = {"runs": _RUNS, "rejects": _REJECTS, "drift": _DRIFT, "changes": _CHANGES}
 
 _HISTORY_TABLES = """
-SELECT format('%I.%I', 'history', relname) AS name FROM pg_class
-WHERE relnamespace = 'history'::regnamespace AND relkind = 'r' ORDER BY relname
+SELECT format('%I.%I', $1::text, relname) AS name FROM pg_class
+WHERE relnamespace = to_regnamespace($1) AND relkind = 'r' ORDER BY relname
 """
 
 _VERSIONS = """
@@ -62,7 +62,7 @@ async def prune(database: Database, before: Mapping[str, datetime]) -> dict[str,
     statements = [(name, statement) for name, statement in _STATEMENTS.items() if name in before]
     if "versions" in before:
         async with database.connection() as conn:
-            tables = [row["name"] for row in await conn.fetch(_HISTORY_TABLES)]
+            tables = [row["name"] for row in await conn.fetch(_HISTORY_TABLES, database.schemas.history)]
         statements += [("versions", _VERSIONS.format(name)) for name in tables]
     deleted = dict.fromkeys(before, 0)
     for name, statement in statements:
