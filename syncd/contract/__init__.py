@@ -37,12 +37,12 @@ from syncd.contract.schema import (
     month_of,
     snake,
 )
-from syncd.contract.source import Callbacks, CannotTell, Source, Stream
+from syncd.contract.source import Callbacks, CannotTell, Source, Stream, Windows
 from syncd.contract.walk import Answer, Cursor, Lane, Options, Page, RunKind, Scope, Upstream, Walk
 
 __all__ = [
     "ALIVE", "BIGINT", "BOOLEAN", "DATE", "EMAIL", "JSON", "NUMERIC", "SHA256", "TEXT", "TIMESTAMP", "UUID",
     "Answer", "Auth", "Callbacks", "CannotTell", "Child", "Column", "Cursor", "FixedHeaders", "Identity", "Index",
     "Kind", "Lane", "Options", "Page", "RunKind", "Scope", "Send", "Source", "Stream", "Table", "Upstream", "Walk",
-    "camel_column", "column", "month_of", "snake",
+    "Windows",    "camel_column", "column", "month_of", "snake",
 ]  # fmt: skip

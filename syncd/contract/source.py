@@ -1,7 +1,8 @@
 """What an API declares: its streams, its way to sign requests, its way to tell of changes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from syncd.contract.auth import Auth
@@ -10,6 +11,18 @@ from syncd.contract.identity import Identity, identity_of
 from syncd.contract.options import Option, Secret
 from syncd.contract.schema import Table
 from syncd.contract.walk import Answer, Options, Page, Upstream, Walk
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """How a walk splits a range of time: each window costs one request at least, also where it holds nothing.
+
+    of       the windows of a backfill, in order: where each begins and ends; no request is sent
+    columns  by the time in the first of these that has one, a row of the stream's table falls into a window
+    """
+
+    of: Callable[[Walk], Sequence[tuple[datetime, datetime]]]
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +35,7 @@ class Stream:
     lookup      names of the stream options that hold the keys to ask for; empty for listings
     is_on       False for a stream that runs only where the configuration says `enabled = true`
     backfills   True if the stream can be walked over a range of time
+    windows     how a backfill splits its range, where it does: what a range costs is known by it
     reads       streams of the source whose mirrored rows the walk reads: a command runs them first
     confirm     asks for one record by its key: the record as sent, or raises NotFound; None where no such request
                 exists. A row about to be buried is first asked for by it.
@@ -36,6 +50,7 @@ class Stream:
     options: tuple[Option[Any], ...] = ()
     is_on: bool = True
     backfills: bool = False
+    windows: Windows | None = None
     reads: tuple[str, ...] = ()
     confirm: Callable[[Walk, tuple[Any, ...]], Awaitable[bytes]] | None = None
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ async def test_a_dry_run_tells_requests_shares_of_the_quota_rows_and_time(shop: 
     assert customers["quota_days"] == pytest.approx(14 / LANE_A_DAY)
     # what was charged within half a second of an answer may count twice for a while: the lane holds less, never more
     assert 14 / LANE_A_DAY < customers["today_share"] <= 14 / (LANE_A_DAY - 2 * spent - 2)
-    assert 0 < orders["requests"] < 100, "its first window is empty, which says nothing of the others"
+    windows = (datetime.now(UTC) - datetime(2020, 1, 1, tzinfo=UTC)) / timedelta(days=27)
+    assert windows <= orders["requests"] < 1.3 * windows, "each of its windows costs a request, an empty one too"
     assert together["requests"] == customers["requests"] + orders["requests"]
     assert together["quota_days"] == pytest.approx(customers["quota_days"] + orders["quota_days"])
     shown = await syncd("backfill", "shop", *SINCE, "--dry-run", "--config", path)
@@ -61,10 +63,41 @@ async def test_a_dry_run_tells_requests_shares_of_the_quota_rows_and_time(shop: 
 
 async def test_a_dry_run_says_what_it_cannot_know(shop: Bench) -> None:
     (cost,) = (
-        await syncd("backfill", "shop.sales_orders", *SINCE, "--dry-run", "--json", "--config", shop.config_file())
+        await syncd("backfill", "shop.customers", *SINCE, "--dry-run", "--json", "--config", shop.config_file())
     ).json
     assert (cost["requests"], cost["takes_s"], cost["quota_days"]) == (None, None, None)
     assert "not known" in cost["rows_known"]
+
+
+@pytest.mark.parametrize(
+    ("orders", "page_size", "since", "is_mirrored"),
+    [
+        (40, 100, "2012-01-01", False),
+        (40, 100, "2012-01-01", True),
+        (1200, 10, "2021-01-01", True),
+        (3, 5, "2026-10-01", False),
+    ],
+    ids=["nothing mirrored", "little mirrored", "many pages a window", "few rows, few windows"],
+)
+async def test_a_range_of_windows_costs_what_its_estimate_said(
+    make_bench: MakeBench, orders: int, page_size: int, since: str, *, is_mirrored: bool
+) -> None:
+    """Empty windows cost a request each, too."""
+    limits = Limits(per_day=100_000, per_minute=100_000)
+    bench = await make_bench(time=WallClock(), sales_orders=orders, page_size=page_size, limits=limits)
+    if is_mirrored:
+        assert (await bench.sync("shop.sales_orders")).outcome == "ok"
+    words = ("backfill", "shop.sales_orders", "--since", since, "--config", bench.config_file())
+    told = await syncd(*words, "--dry-run", "--json")
+    assert told.code == 0, told
+    (cost,) = told.json
+    assert "windows of time are counted" in cost["rows_known"]
+    assert (cost["rows"] is not None) == is_mirrored
+    shown = await syncd(*words, "--dry-run")
+    assert (shown.code, shown.row("shop.sales_orders")[1]) == (0, f"{cost['requests']:,}")
+    assert (await syncd(*words)).code == 0
+    (run,) = await bench.fetch("SELECT requests, pages FROM syncd.runs WHERE kind = 'backfill'")
+    assert cost["requests"] == pytest.approx(run["requests"], rel=0.1, abs=1)
 
 
 async def test_more_than_a_days_quota_is_told_in_days(shop: Bench) -> None:

@@ -1,6 +1,7 @@
 """`syncd backfill`: a range of the past in the backfill lane, after what it will cost was told; or only that."""
 
 import asyncio
+import bisect
 import dataclasses
 import math
 import os
@@ -22,7 +23,7 @@ from syncd.cli.options import command, config_option, json_option, needed_select
 from syncd.cli.runner import Job, opened, report, run_jobs
 from syncd.cli.session import execute, stopped_by_signals, unless_stopped
 from syncd.config.duration import spoken
-from syncd.contract import Answer, Page, Upstream
+from syncd.contract import Answer, Page, Upstream, Windows
 from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
 from syncd.errors import SyncdError, UsageError
@@ -214,8 +215,9 @@ async def _foretold(syncer: Syncer, job: Job, stop: asyncio.Event) -> Job:
         known = f"about {cost.rows:,} rows ({cost.rows_known}), in how many requests is not known" if cost.rows else ""
         console.print_note(f"{job.name}: {known or cost.rows_known}")
     else:
+        rows = "an unknown number of rows" if cost.rows is None else f"about {cost.rows:,} rows"
         console.print_note(
-            f"{job.name}: about {cost.rows:,} rows ({cost.rows_known}) in {cost.requests:,} requests,"
+            f"{job.name}: {rows} ({cost.rows_known}) in {cost.requests:,} requests,"
             f" {spoken(cost.takes_s)}, {console.quota(cost.quota_days or 0.0)}"
         )
     return dataclasses.replace(job, rows=cost.rows)
@@ -247,13 +249,18 @@ async def estimate(syncer: Syncer, job: Job) -> Estimate:
     """Estimate a backfill from its first page (one request or two, nothing is written) and from what is mirrored.
 
     Where the upstream does not say how many rows the range holds, as many as the mirror holds are assumed: no more than
-    that can come where the mirror is complete.
+    that can come where the mirror is complete. Of a range of windows it is known how many there are.
     """
     await syncer.require_same_account(job.source)
     account = syncer.account(job.source)
     upstream = RunUpstream(account, job.stream, "backfill")
     stream = syncer.source(job.source)[0].stream(job.stream)
     walk = await syncer.walk(job.source, job.stream, job.order, upstream, None)
+    spans = stream.windows.of(walk) if stream.windows else []
+    held = await _held(syncer, job, stream.windows, spans) if stream.windows else []
+    if spans:  # of windows the fullest is asked for: one that holds little says nothing of the others
+        begin, end = spans[max(range(len(spans)), key=lambda at: (held[at], at))]
+        walk = dataclasses.replace(walk, since=begin, until=end)
     one_page = _OnePage(walk.upstream)
     pages = stream.walk(dataclasses.replace(walk, upstream=one_page))
     began_at = time.monotonic()
@@ -267,23 +274,54 @@ async def estimate(syncer: Syncer, job: Job) -> Estimate:
         await account.purse.flush()
     size = len(page.records)
     cost = Estimate(source=job.source, stream=job.stream, page_rows=size, rows_known=_UNKNOWN)
-    rows, how = (found, "the first page holds all") if is_all else (page.total, "the upstream says so")
-    if rows is None:
-        rows, how = await _mirrored(syncer, job), "as many as the mirror holds"
-        if rows <= size:
-            return cost
-    if is_all:
-        requests = upstream.requests
+    rows: int | None
+    if spans:
+        rows, how, requests = _in_windows(held, 0 if is_all else size)
     else:
+        rows, how = (found, "the first page holds all") if is_all else (page.total, "the upstream says so")
+        if rows is None:
+            rows, how = await _mirrored(syncer, job), "as many as the mirror holds"
+            if rows <= size:
+                return cost
         each = size - 1 if size > 1 else await _rows_a_request(syncer, job)  # pages overlap by one row
-        if not each:
+        if not is_all and not each:
             return dataclasses.replace(cost, rows=rows, rows_known=how)
-        requests = max(upstream.requests, math.ceil(rows / each))
+        requests = upstream.requests if is_all else max(upstream.requests, math.ceil(rows / each))
     forecast = await account.purse.forecast(requests, "backfill")
     return dataclasses.replace(
         cost, requests=requests, rows=rows, rows_known=how, takes_s=max(forecast.takes_s, requests * answer_s),
         quota_days=forecast.quota_days, today_share=_share(requests, forecast),
     )  # fmt: skip
+
+
+def _in_windows(held: Sequence[int], page_rows: int) -> tuple[int | None, str, int]:
+    """Return the rows of a range of windows, how they are known, and the requests.
+
+    `held` are the mirrored rows of each window. `page_rows` is the size of a page, 0 if the fullest window fits in one.
+    """
+    requests = sum(max(1, math.ceil(rows / max(1, page_rows - 1))) if page_rows else 1 for rows in held)
+    counted = f"its {len(held):,} windows of time are counted"
+    if not any(held):
+        return None, f"{counted}; how many rows they hold is not known, for the mirror holds none of them yet", requests
+    return sum(held), f"{counted}, with as many rows as the mirror holds", requests
+
+
+async def _held(syncer: Syncer, job: Job, windows: Windows, spans: Sequence[tuple[datetime, datetime]]) -> list[int]:
+    """Return how many rows of each window the mirror holds; rows without a time are spread over all windows."""
+    target, held = syncer.target(job.source, job.stream), [0] * len(spans)
+    begins, ends_at = [begin for begin, _ in spans], spans[-1][1]
+    changed = f"coalesce({', '.join(windows.columns)})"
+    async with syncer.database.connection() as conn:
+        days = await conn.fetch(
+            f"SELECT date_trunc('day', {changed}) AS day, count(*) FROM {target.name} WHERE source = $1 GROUP BY day",
+            job.source,
+        )
+    for day, count in days:
+        if day is None:
+            held = [rows + count // len(spans) for rows in held]
+        elif begins[0] <= day <= ends_at:
+            held[bisect.bisect_right(begins, day) - 1] += count
+    return held
 
 
 def _share(requests: int, forecast: Forecast) -> float | None:

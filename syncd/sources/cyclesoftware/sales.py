@@ -22,6 +22,7 @@ from syncd.contract import (
     Stream,
     Table,
     Walk,
+    Windows,
     column,
     month_of,
 )
@@ -111,6 +112,18 @@ async def _walk_sales_orders(walk: Walk) -> AsyncIterator[Page]:
         if window["open"] and not (live and going):
             return
         begin = (cursor_time(cursor[mark]) if window["open"] else cursor_time(window["end"])) - overlap_of(walk)
+
+
+def _windows(walk: Walk) -> list[tuple[datetime, datetime]]:
+    """Return the windows of a backfill; see Windows."""
+    begin, limit, found = _first_day(walk), min(walk.until or walk.now(), walk.now()), list[tuple[datetime, datetime]]()
+    while True:
+        window = _window(min(begin, limit), limit, zone_of(walk))
+        end = cursor_time(window["end"])
+        found.append((min(begin, limit), end))
+        if window["open"]:
+            return found
+        begin = end - overlap_of(walk)
 
 
 def _first_day(walk: Walk) -> datetime:
@@ -214,5 +227,6 @@ SALES_ORDERS_STREAM = Stream(
     walk=_walk_sales_orders,
     every_s=10 * MINUTE_S,
     backfills=True,
+    windows=Windows(of=_windows, columns=("datetime_modified", "datetime_created")),
     options=(FROM,),
 )
