@@ -604,7 +604,7 @@ def test_windows_line_ends_and_byte_order_mark_are_read(tmp_path: Path) -> None:
 
 KNOWN_KEYS = {
     "": ["database", "http", "sources", "log", "retention", "privacy"],
-    "[sources.shop]": [*REGISTRY["cyclesoftware"].options, "type", "base_url", "streams", "budget"],
+    "[sources.shop]": [*REGISTRY["cyclesoftware"].options, "type", "base_url", "streams", "budget", "proxy"],
     "[sources.shop.streams]": list(REGISTRY["cyclesoftware"].streams),
     "[sources.shop.streams.stock]": [
         "every",
