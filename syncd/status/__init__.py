@@ -20,7 +20,7 @@ from syncd.status.model import (
     Status,
     StreamStatus,
 )
-from syncd.status.owners import Owner, orphans_of, read_owners
+from syncd.status.owners import Owner, accounts_twice, orphans_of, read_owners
 from syncd.status.progress import progress_of
 from syncd.status.reader import StatusReader, collect, histories
 from syncd.status.words import cursor_words, is_sweep_refused, judge, schedule_words
@@ -45,6 +45,7 @@ __all__ = [
     "StatusReader",
     "StreamDay",
     "StreamStatus",
+    "accounts_twice",
     "collect",
     "cursor_words",
     "histories",

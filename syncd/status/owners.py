@@ -1,5 +1,6 @@
 """Whose data the mirror holds: every source that is configured or stored, and which of them nobody configures."""
 
+import contextlib
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final, Literal
 
@@ -72,6 +73,18 @@ def owners_of(
 def orphans_of(owners: Collection[Owner]) -> list[Orphan]:
     """Return the sources that nobody configures, with what to do about them."""
     return [_orphan(owner, owners) for owner in owners if owner.state == "orphan"]
+
+
+def accounts_twice(config: Config, registry: Mapping[str, Source]) -> list[tuple[str, str]]:
+    """Return each source of the configuration that is the account of one before it, with the name of that one."""
+    known: list[tuple[str, Identity]] = []
+    found = []
+    for source in config.sources.values():
+        with contextlib.suppress(ConfigError):  # a secret is missing, which `check` tells by itself
+            identity = registry[source.type].identity(source.base_url, source.options)
+            found += [(source.name, name) for name, other in known if other == identity][:1]
+            known.append((source.name, identity))
+    return found
 
 
 def refusal(source: SourceConfig, registry: Mapping[str, Source], stored: Identity | None) -> AnotherAccount | None:

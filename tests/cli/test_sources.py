@@ -223,3 +223,13 @@ async def test_migrate_stores_whose_the_rows_of_an_older_version_are(shop: Bench
     held = await shop.fetch("SELECT source FROM syncd.sources ORDER BY 1")
     assert [row["source"] for row in held] == ["lease", "shop"]
     assert (await syncd("sync", "shop.customers", "--config", written(shop, moved))).code == 1
+
+
+async def test_check_warns_of_one_account_under_two_names(shop: Bench) -> None:
+    path = shop.config_file(KEPT)
+    text = path.read_text()
+    lease = next(part for part in text.split("\n\n") if part.startswith("[sources.lease]"))
+    path.write_text(f"{text}\n\n{lease.partition('[sources.lease.')[0].replace('[sources.lease]', '[sources.other]')}")
+    warned = [finding for finding in (await syncd("check", "--json", "--config", path)).json if finding["hint"]]
+    (told,) = [finding for finding in warned if finding["what"] == "source other"]
+    assert (told["state"], "the same account as lease" in told["detail"]) == ("warning", True)

@@ -24,7 +24,7 @@ from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseError, DatabaseUnavailable, SyncdError
 from syncd.records.privacy import place
 from syncd.sources import registry
-from syncd.status import orphans_of, read_owners
+from syncd.status import accounts_twice, orphans_of, read_owners
 from syncd.storage.mirror import withheld
 from syncd.storage.postgres import database, migrations
 from syncd.storage.postgres.database import Database
@@ -83,7 +83,7 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
     missing = configuration.missing_secrets(settings, os.environ)
     for text in missing:
         yield Finding(what="secret", state="failed", detail=text, exit_code=CONFIGURATION)
-    for finding in (*_exposed(settings), *_lookups(settings), *_endless(settings)):
+    for finding in (*_exposed(settings), *_twice(settings), *_lookups(settings), *_endless(settings)):
         yield finding
     async with contextlib.AsyncExitStack() as stack:
         opened: Database | None = None
@@ -144,6 +144,18 @@ def _exposed(settings: Config) -> list[Finding]:
         hint = f"chmod 600 {settings.path}"
         found.append(Finding(what=str(settings.path), state="warning", detail=detail, hint=hint))
     return found
+
+
+def _twice(settings: Config) -> list[Finding]:
+    """Return a warning for every source that is the account of another one."""
+    detail, hint = (
+        "is the same account as {}, so that every view holds its rows twice",
+        "Keep one: syncd sources drop {}.",
+    )
+    return [
+        Finding(what=f"source {name}", state="warning", detail=detail.format(first), hint=hint.format(name))
+        for name, first in accounts_twice(settings, registry())
+    ]
 
 
 def _lookups(settings: Config) -> list[Finding]:
