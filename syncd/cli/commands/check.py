@@ -345,7 +345,7 @@ class _Nowhere(Database):
 class _Uncounted:
     """A budget that is not kept, because the database that would keep it is missing: one login, one request."""
 
-    async def charge(self, _lane: str, *, patience_s: float) -> Charge:
+    async def charge(self, _lane: str, **_how: object) -> Charge:
         return Charge(0.0, utc_now().timestamp())
 
     async def observe(self, _observation: object) -> None:
