@@ -614,6 +614,7 @@ KNOWN_KEYS = {
         "changes",
         "exclude",
         "hash",
+        "max_records",
         "barcodes",
         "barcodes_query",
         "article_ids",
