@@ -9,9 +9,10 @@ server is a few windows; 20 to 150 ms pass on the wire each way. No database and
 import heapq
 import itertools
 import random
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from bench.table import Row
@@ -151,44 +152,66 @@ class Scenario:
     """The endpoint whose requests are compared with `may`; None: all."""
 
 
+@dataclass
+class Play:
+    """One scenario under way: its clock, and what happens next."""
+
+    server: Server
+    think_s: float
+    now: float = BEGINS_AT
+    events: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
+    waiting: Counter[tuple[int, str]] = field(default_factory=Counter)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+    dice: random.Random = field(default_factory=lambda: random.Random(5))  # noqa: S311  (a simulation's)
+
+    def later(self, after_s: float, do: Callable[[], None]) -> None:
+        """Do something after so many seconds."""
+        heapq.heappush(self.events, (self.now + after_s, next(self.numbers), do))
+
+    def run(self, until: float) -> None:
+        """Let the clock go on to an instant."""
+        while self.events and self.events[0][0] < until:
+            self.now, _, do = heapq.heappop(self.events)
+            do()
+
+    def ask(self, process: Process, endpoint: str) -> None:
+        """Stand in line; only the first one asks the budget."""
+        self.waiting[id(process), endpoint] += 1
+        if self.waiting[id(process), endpoint] == 1:
+            self._charge(process, endpoint)
+
+    def _charge(self, process: Process, endpoint: str) -> None:
+        wait = process.charge(self.now, endpoint)
+        if wait is not None:
+            again_s = min(wait.until - self.now, budget.RECHECK_S) + self.dice.uniform(0.001, 0.01)
+            return self.later(again_s, lambda: self._charge(process, endpoint))
+        self.waiting[id(process), endpoint] -= 1
+        if self.waiting[id(process), endpoint]:
+            self.later(0.0, lambda: self._charge(process, endpoint))
+        sent_at = self.now
+        return self.later(self.dice.uniform(*WIRE_S), lambda: self._arrive(process, endpoint, sent_at))
+
+    def _arrive(self, process: Process, endpoint: str, sent_at: float) -> None:
+        status, headers = self.server.serve(self.now, endpoint)
+
+        def answered() -> None:
+            said = budget.read_headers(headers, status, sent_at=sent_at, received_at=self.now, endpoint=endpoint)
+            process.observe(said, self.now)
+            self.later(self.think_s, lambda: self.ask(process, endpoint))
+
+        self.later(self.dice.uniform(*WIRE_S), answered)
+
+
 def simulate(scenario: Scenario) -> None:
     """Let a scenario go on to its end."""
-    events: list[tuple[float, int, Callable[[], None]]] = []
-    numbers, dice, shared = itertools.count(), random.Random(5), Shared()  # noqa: S311  (a simulation's)
-    now, ends_at = BEGINS_AT, BEGINS_AT + scenario.hours * HOUR_S
-
-    def later(when: float, do: Callable[[], None]) -> None:
-        heapq.heappush(events, (when, next(numbers), do))
-
-    def ask(process: Process, endpoint: str) -> None:
-        wait = process.charge(now, endpoint)
-        if wait is not None:
-            again_at = min(wait.until, now + budget.RECHECK_S) + dice.uniform(0.001, 0.01)
-            return later(again_at, lambda: ask(process, endpoint))
-        sent_at = now
-
-        def arrive() -> None:
-            status, headers = scenario.server.serve(now, endpoint)
-
-            def answered() -> None:
-                said = budget.read_headers(headers, status, sent_at=sent_at, received_at=now, endpoint=endpoint)
-                process.observe(said, now)
-                later(now + scenario.think_s, lambda: ask(process, endpoint))
-
-            later(now + dice.uniform(*WIRE_S), answered)
-
-        return later(now + dice.uniform(*WIRE_S), arrive)
-
-    for _ in range(scenario.processes):
-        process = Process(shared)
-        for endpoint, count in scenario.tasks.items():
-            for _ in range(count):
-                later(now, lambda process=process, endpoint=endpoint: ask(process, endpoint))  # type: ignore[misc]
+    play, shared = Play(scenario.server, scenario.think_s), Shared()
+    processes = [Process(shared) for _ in range(scenario.processes)]
+    for process, (endpoint, count) in itertools.product(processes, scenario.tasks.items()):
+        for _ in range(count):
+            play.later(0.0, partial(play.ask, process, endpoint))
     for after_s, change in scenario.changes:
-        later(BEGINS_AT + after_s, change)
-    while events and events[0][0] < ends_at:
-        now, _, do = heapq.heappop(events)
-        do()
+        play.later(after_s, change)
+    play.run(BEGINS_AT + scenario.hours * HOUR_S)
 
 
 def scenarios() -> list[Scenario]:
@@ -226,21 +249,21 @@ def scenarios() -> list[Scenario]:
 
 def measure() -> list[Row]:
     """Run every scenario."""
-    rows: list[Row] = []
-    for scenario in scenarios():
-        simulate(scenario)
-        server = scenario.server
-        passed = sum(1 for _, endpoint in server.passed if scenario.counts in (None, endpoint))
-        share = 100 * server.refused / (len(server.passed) + server.refused)
-        rows += [
-            Row(
-                ITEM, scenario.name, "use of what it may", 100 * passed / scenario.may, "%", f"in {scenario.hours:g} h"
-            ),
-            Row(ITEM, scenario.name, "refused (429)", share, "%", f"{server.refused} of {len(server.passed)}"),
-        ]
-    return rows
+    return [row for scenario in scenarios() for row in rows_of(scenario)]
+
+
+def rows_of(scenario: Scenario) -> list[Row]:
+    """Run one scenario."""
+    simulate(scenario)
+    server = scenario.server
+    passed = sum(1 for _, endpoint in server.passed if scenario.counts in (None, endpoint))
+    sent = len(server.passed) + server.refused
+    return [
+        Row(ITEM, scenario.name, "use of what it may", 100 * passed / scenario.may, "%", f"in {scenario.hours:g} h"),
+        Row(ITEM, scenario.name, "refused (429)", 100 * server.refused / sent, "%", f"{server.refused} of {sent}"),
+    ]
 
 
 if __name__ == "__main__":
-    for row in measure():
-        print(f"| {row.subject} | {row.what} | {row.value:.2f} {row.unit} | {row.note} |")
+    for told in itertools.chain.from_iterable(map(rows_of, scenarios())):
+        print(f"| {told.subject} | {told.what} | {told.value:.2f} {told.unit} | {told.note} |", flush=True)
