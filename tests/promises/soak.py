@@ -223,13 +223,13 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-async def main(minutes: float, seed: int) -> int:
+async def main(minutes: float, seed: int, kind: type[Soak] = Soak) -> int:
     """Soak; 0 if nothing was wrong until the time was over, or until Ctrl-C or SIGTERM."""
     log.configure("json", "error")
     if task := asyncio.current_task():
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with tempfile.TemporaryDirectory(prefix="syncd-soak-", ignore_cleanup_errors=True) as folder:
-        soak = Soak(seed, Path(folder))
+        soak = kind(seed, Path(folder))
         code = 0
         try:
             await soak.run(minutes)
@@ -245,11 +245,14 @@ async def main(minutes: float, seed: int) -> int:
         return code
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.promises.soak", description="Everything at random, compared at rest."
-    )
+def main_of(kind: type[Soak], name: str, about: str) -> int:
+    """Run a kind of soak as the command line says; return its exit code."""
+    parser = argparse.ArgumentParser(prog=f"python -m tests.promises.{name}", description=about)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    sys.exit(asyncio.run(main(arguments.minutes, arguments.seed)))
+    return asyncio.run(main(arguments.minutes, arguments.seed, kind))
+
+
+if __name__ == "__main__":
+    sys.exit(main_of(Soak, "soak", "Everything at random, compared at rest."))
