@@ -212,6 +212,7 @@ SIZES = {
 STREAMS = {
     "shop.customers": "cyclesoftware.customers",
     "cars.makes": "autengo.makes",
+    "cars.vehicles": "autengo.vehicles",
     "lease.dealers": "cyclis.dealers",
     "lease.orders": "cyclis.orders",
 }
@@ -228,6 +229,8 @@ async def test_verify_finds_every_value_equal_and_export_writes_it(make_bench: M
     for column in one_of_each_kind(table):
         name = str(column.path[-1])
         for text in EDGES if name in places and name != key else ():
+            if selector == "cars.vehicles" and not _is_plain(text):
+                continue  # the sandbox itself reads vehicles, to put them in order
             put += 1
             record = copy.deepcopy(template) | {
                 key: 9_000_000 + put if isinstance(template[key], int) else str(UUID(int=put))
@@ -247,3 +250,12 @@ async def test_verify_finds_every_value_equal_and_export_writes_it(make_bench: M
         file = bench.folder / f"rows.{form}"
         exported = await syncd("export", selector, "--format", form, "--output", file, "--config", path)
         assert exported.code == 0, exported
+
+
+def _is_plain(text: str) -> bool:
+    """Say whether an ordinary decoder reads a text."""
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.MsgspecError, ValueError):
+        return False
+    return True
