@@ -81,3 +81,13 @@ def test_the_script_for_bash_completes_in_bash(with_sources: Path, tmp_path: Pat
 async def test_a_script_is_printed_for_other_shells_too(shell: str, fragment: str) -> None:
     ended = await syncd("completion", shell)
     assert (ended.code, fragment in ended.out, ended.err) == (0, True, "")
+
+
+def test_the_help_of_sync_loads_no_engine() -> None:
+    program = (
+        "import sys; from click.testing import CliRunner; from syncd.cli import cli;"
+        "assert CliRunner().invoke(cli, ['sync', '--help']).exit_code == 0;"
+        "print(sorted({'aiohttp', 'asyncpg', 'syncd.engine', 'syncd.cli.runner'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)  # noqa: S603
+    assert done.stdout == "[]\n"

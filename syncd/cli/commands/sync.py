@@ -3,16 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from syncd import config as configuration
 from syncd.cli.options import command, config_option, json_option, selectors_argument, verbose_option
-from syncd.cli.runner import Job, opened, report, run_jobs
-from syncd.cli.session import execute, stopped_by_signals
-from syncd.engine.order import Order
-from syncd.engine.syncer import Syncer
 from syncd.errors import UsageError
+
+if TYPE_CHECKING:  # what runs is imported where it is used, so that completion and --help are quick
+    from syncd.engine.order import Order
+    from syncd.engine.syncer import Syncer
 
 
 @command(
@@ -43,6 +43,8 @@ def sync(
     is not run twice: the result says who holds it. A stream for which the account has no scope is paused: the result
     says so, and the exit code stays 0.
     """
+    from syncd.cli.session import execute
+
     return execute(
         run_streams(
             config_path, selectors, full=full, accept_deletions=accept_deletions, as_json=as_json, verbose=verbose
@@ -60,6 +62,10 @@ async def run_streams(
     verbose: bool,
 ) -> int:
     """Run every matching stream once; 1 if any run was not ok. A stream without its scope is told, and costs no 1."""
+    from syncd import config as configuration
+    from syncd.cli.runner import Job, opened, report, run_jobs
+    from syncd.cli.session import stopped_by_signals
+
     async with opened(path, selectors, verbose=verbose) as syncer:
         pairs = configuration.select(syncer.config, selectors)
         if not pairs:
@@ -74,6 +80,10 @@ async def run_streams(
     return 0 if all(result.outcome == "ok" or result.is_paused for result in results) else 1
 
 
-def _order(syncer: Syncer, source: str, stream: str, full: bool, accept_deletions: bool, stop: asyncio.Event) -> Order:
+def _order(
+    syncer: "Syncer", source: str, stream: str, full: bool, accept_deletions: bool, stop: asyncio.Event
+) -> "Order":
+    from syncd.engine.order import Order
+
     sweeps = syncer.source(source)[0].stream(stream).sweep_s is not None
     return Order(kind="sweep" if full and sweeps else "live", accept_deletions=accept_deletions, stop=stop)
