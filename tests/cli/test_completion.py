@@ -65,7 +65,7 @@ def test_the_script_for_bash_completes_in_bash(with_sources: Path, tmp_path: Pat
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m syncd "$@"\n')
     program.chmod(0o755)
     session = (
-        "source <(syncd completion bash); COMP_WORDS=(syncd sync shop.c); COMP_CWORD=2; "
+        "source <(syncd completion bash); COMP_WORDS=(syncd sync shop.cu); COMP_CWORD=2; "
         '_syncd_completion syncd; printf "%s\\n" "${COMPREPLY[@]}"'
     )
     found = subprocess.run(  # noqa: S603
