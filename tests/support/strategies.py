@@ -47,6 +47,7 @@ fitting: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.TIMESTAMP: st.datetimes(FIRST, LAST).map(lambda at: f"{at:%Y-%m-%d %H:%M:%S}"),
     Kind.UUID: st.uuids().map(str),
     Kind.JSON: anything,
+    Kind.SHA256: texts,
 }
 
 
