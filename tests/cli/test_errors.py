@@ -134,6 +134,7 @@ async def test_a_failing_source_holds_up_no_other_and_each_reason_is_told_once(s
     assert ended.code == 1
     outcomes = {line.split()[0]: line.split()[1] for line in ended.out.splitlines() if "." in line}
     assert outcomes.pop("shop.stores") == "ok"
+    assert outcomes.pop("cars.makes") == "paused"
     assert set(outcomes.values()) == {"failed"}
     assert ended.err.count("answered 401") == 4  # each stream of the source has its own request
     assert "hint: Check the credentials" in ended.err
