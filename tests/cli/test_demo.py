@@ -27,7 +27,7 @@ async def test_demo_once_fills_every_table_and_its_queries_run(demo_dir: Path) -
     ended = await syncd("demo", "--once", "--customers", "60", "--data-dir", demo_dir)
     assert ended.code == 0, ended
     rows = {line.split()[0]: line.split()[2] for line in ended.out.splitlines() if re.match(r" \w+\.\w+ ", line)}
-    assert len(rows) == 29
+    assert len(rows) == 28
     assert "0" not in rows.values(), rows
     reports = re.findall(r"^syncd report (\w+) --config (\S+)$", ended.out, re.MULTILINE)
     assert len(reports) == 3

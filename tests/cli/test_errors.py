@@ -139,7 +139,7 @@ async def test_a_failing_source_holds_up_no_other_and_each_reason_is_told_once(s
     assert ended.err.count("answered 401") == 4  # each stream of the source has its own request
     assert "hint: Check the credentials" in ended.err
     assert "answered 403" in ended.err
-    assert "hint: Ask the vendor for the scope" in ended.err
+    assert "Ask the vendor for the scope" in ended.err
     assert "cannot connect" in ended.err
     assert "shop-pass" not in ended.err + ended.out
 

@@ -21,7 +21,7 @@ from syncd.cli.options import command, config_option_with, verbose_option
 from syncd.cli.runner import Job, run_jobs
 from syncd.cli.session import execute, fetch_rows, hangup_ends, load_config, stopped_by_signals
 from syncd.clock import utc_now
-from syncd.config import Config
+from syncd.config import Config, is_off
 from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseError, UsageError
@@ -220,11 +220,13 @@ async def _first_sync(settings: Config, opened: Database, stop: asyncio.Event, *
 
 
 async def _print_mirrored(settings: Config, opened: Database) -> None:
-    """Print every table of the mirror with what it holds."""
+    """Print what the tables of every stream that is on hold."""
     rows = []
     async with opened.connection() as conn:
         for source in settings.sources.values():
             for stream in registry()[source.type].streams:
+                if is_off(source.streams[stream.name]):
+                    continue
                 for table in (stream.table, *(child.table for child in stream.table.children)):
                     found = await conn.fetchrow(
                         f"SELECT count(*) FILTER (WHERE _deleted_at IS NULL), count(_deleted_at), max(_changed_at)"
