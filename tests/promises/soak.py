@@ -87,6 +87,7 @@ def config_of(sandbox: Sandbox, address: Address, data_dir: Path) -> str:
         for stream in registry()[api].streams:
             header = f"[sources.{name}.streams.{stream.name}]\n"
             lines = 'every = "2s"\n' + ('sweep = "15s"\n' if stream.sweep_s is not None else "")
+            lines += "" if stream.is_on else "enabled = true\n"
             lines += "window = 1000\n" if (name, stream.name) == ("parts", "orders") else ""
             text = text.replace(header, header + lines) if header in text else f"{text}{header}{lines}"
     return keeping(f'[database]\nurl = "embedded"\ndata_dir = "{data_dir}"\n[http]\nlisten = "127.0.0.1:0"\n{text}')
