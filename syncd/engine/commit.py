@@ -186,10 +186,10 @@ async def _save_oddities(conn: asyncpg.Connection, work: Pass, stream: str, writ
 
 
 async def _closes(conn: asyncpg.Connection, page: Page, seen: SeenKeys, plan: PagePlan) -> bool:
-    """Say whether the page closes the run; a full listing that lacks no row is ended with it."""
-    if plan.ending is not Ending.CLOSES_IF_COMPLETE:
-        return plan.ending is Ending.CLOSES
-    if await seen.missing(conn, page.scope or Scope(), limit=1):
+    """Say whether the page closes the run; a listing ends with its run, unless rows are missing from it."""
+    if plan.ending is Ending.OPEN:
+        return False
+    if plan.ending is Ending.CLOSES_IF_COMPLETE and await seen.missing(conn, page.scope or Scope(), limit=1):
         return False
     await seen.close(conn)
     return True

@@ -87,6 +87,7 @@ async def test_entries_are_buried_within_their_own_list_only(make_bench: MakeBen
     assert (result.outcome, result.counts.deleted, result.counts.updated) == ("ok", 1, 1)
     found = await differences(bench, "shop.code_list_entries")
     assert not found, told(found)
+    assert await bench.fetch("SELECT stream FROM syncd.seen") == []
 
 
 async def test_a_list_that_answers_404_is_left_alone(make_bench: MakeBench) -> None:
