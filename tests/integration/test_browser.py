@@ -169,7 +169,7 @@ async def test_a_failure_is_shown_and_told_and_goes_again(chrome: Browser, live:
         live.sandbox.faults.add("html-200", api="cyclesoftware", stream="customers")
         await live.sync("shop.customers")
         await shows(page, "h1", "1 of 27 streams needs a look")
-        await shows(page, ".problems", "got HTML")
+        await shows(page, ".problems", "an HTML page")
         told = page.locator("#say[role=status]")
         assert "shop.customers is failing" in await told.inner_text()
         assert await page.title() == "1 of 27 streams needs a look – syncd"

@@ -542,10 +542,16 @@ async def test_a_secret_can_stand_in_the_password_and_the_address_before_goes_on
         url = str(line.upstream.url)
         secret = registration.secret_of(url)
         assert url == f"http://syncd:{secret}@127.0.0.1:{line.port}/callbacks/lease"
+        plain = f"{line.base}/callbacks/lease"
+
+        async def is_known() -> bool:
+            """The daemon looks for addresses that were registered just now every two seconds."""
+            return (await http.post(f"{plain}/{secret}", data=body, headers=JSON)).status == 204
+
+        await until(is_known)
         key = line.change()
         await until(_equal(line.state_of, key, "quote_called"))
         assert await line.answered("change") == [204]
-        plain = f"{line.base}/callbacks/lease"
         wrong = ("", "Basic", "Basic !", "Bearer x", "Basic c3luY2Q6", "Basic /w==", f"Basic {secret}")
         for header in wrong:
             given = {**JSON, "Authorization": header}
