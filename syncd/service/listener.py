@@ -98,7 +98,11 @@ class _Connection(web.RequestHandler):
         self._house.tell_of(status, exc)
         if request.writer.output_size > 0:
             raise ConnectionError("part of an answer was sent already")
-        text = "the request could not be understood\n" if status < 500 else "internal error: see the log of syncd\n"
+        text = (
+            "the request could not be understood\n"
+            if status < 500
+            else "syncd could not answer because of a defect. See its log.\n"
+        )
         response = web.Response(status=status, text=text, headers=self._house.headers)
         response.force_close()
         return response

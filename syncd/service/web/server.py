@@ -102,7 +102,7 @@ async def _guarded(request: web.Request, handler: _Handler) -> web.StreamRespons
         raise
     except Exception:  # noqa: BLE001  a bug of ours: no traceback reaches the reader
         _log.exception("page_failed", path=request.path)
-        return web.Response(status=500, text="internal error: see the log of syncd\n")
+        return web.Response(status=500, text="syncd could not answer because of a defect. See its log.\n")
 
 
 def _named(allowed: Hosts) -> Middleware:
