@@ -189,9 +189,11 @@ async def _closes(conn: asyncpg.Connection, page: Page, seen: SeenKeys, plan: Pa
     """Say whether the page closes the run; a listing ends with its run, unless rows are missing from it."""
     if plan.ending is Ending.OPEN:
         return False
-    if plan.ending is Ending.CLOSES_IF_COMPLETE and await seen.missing(conn, page.scope or Scope(), limit=1):
+    is_judged = plan.ending is Ending.CLOSES_IF_COMPLETE
+    if is_judged and await seen.missing(conn, page.scope or Scope(), limit=1):
         return False
-    await seen.close(conn)
+    if is_judged or seen.are_stored:  # a single page that asked for a part is no listing: it has stored nothing
+        await seen.close(conn)
     return True
 
 
