@@ -9,8 +9,9 @@ about that API.
        └───── Callbacks             where the API tells us of changes, if it does
 
 The names of this module are what every source needs. Beside it: `errors` (what a source raises and catches), `options`
-(what it asks of the configuration), `paging` (lists that are paged by offset) and `toolkit` (times of cursors, fault
-texts). Beyond that a source imports only `syncd.records.readers`, which take answers apart.
+(what it asks of the configuration), `paging` (lists that are paged by offset), `links` (lists that go on by links) and
+`toolkit` (times of cursors, fault texts). Beyond that a source imports only `syncd.records.readers`, which take answers
+apart.
 """
 
 from syncd.contract.auth import Auth, FixedHeaders, Send

@@ -99,11 +99,12 @@ class Upstream(Protocol):
     """One account at one API, as a walk sees it: every request is charged, signed, retried and checked."""
 
     async def request(
-        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), json: Any = None
+        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), query: str = "", json: Any = None
     ) -> Answer:
         """Send one request and return its successful answer.
 
-        `path` is relative to the source's base_url and starts with "/". Raises an `UpstreamError` after the retries
+        `path` is relative to the source's base_url and starts with "/". `query` is sent as it is, byte for byte, and
+        `params` follow it, encoded. Raises an `UpstreamError` after the retries
         that its kind deserves; `NotFound` for a 404.
         """
         ...

@@ -74,11 +74,12 @@ class RunUpstream:
             self.notes.append(text)
 
     async def request(
-        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), json: Any = None
+        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), query: str = "", json: Any = None
     ) -> Answer:
         """Send a signed request and return its successful answer; see `syncd.contract.Upstream`."""
         what = f"{self.account.name}.{self.stream}: {method} {path}"
-        answer = await self._signed(Request(what=what, method=method, path=path, params=params, json=json))
+        request = Request(what=what, method=method, path=path, params=params, query=query, json=json)
+        answer = await self._signed(request)
         self.is_answered = True
         self.hears(answer)
         return answer

@@ -37,12 +37,16 @@ class CannotSend(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """One request as a walk or a login asks for it; `what` names source, stream and request in errors."""
+    """One request as a walk or a login asks for it; `what` names source, stream and request in errors.
+
+    `query` is written as it is, before `params`.
+    """
 
     what: str
     method: str
     path: str
     params: Sequence[tuple[str, str]] = ()
+    query: str = ""
     json: Any = None
 
     @property
@@ -118,8 +122,8 @@ class Wire:
 
     def _address(self, request: Request) -> URL:
         params = urlencode(list(request.params), quote_via=quote, safe="")
-        query = f"?{params}" if params else ""
-        return URL(f"{self._base}{quote(request.path, safe=PATH_CHARS)}{query}", encoded=True)
+        query = "&".join(filter(None, (request.query, params)))
+        return URL(f"{self._base}{quote(request.path, safe=PATH_CHARS)}{query and '?'}{query}", encoded=True)
 
 
 def _served_at(headers: Mapping[str, str]) -> datetime | None:

@@ -238,11 +238,11 @@ class _OnePage:
     closed: bool = False
 
     async def request(
-        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), json: Any = None
+        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), query: str = "", json: Any = None
     ) -> Answer:
         if self.closed:
             raise _EnoughError
-        return await self.upstream.request(method, path, params=params, json=json)
+        return await self.upstream.request(method, path, params=params, query=query, json=json)
 
 
 async def estimate(syncer: Syncer, job: Job) -> Estimate:

@@ -1,19 +1,21 @@
-"""Full lists that come in pages by offset: walked whole in every run, resumable after each page.
+"""Lists that come in pages: by offset, walked whole in every run and resumable after each page; and by links.
 
 The vendor says where a list goes on in two ways: `pagination.next_offset`, a number, or `pagination.next_url`, a link.
-A link is never followed: its samples lead to another host and version. Only the offset in its query is used.
+A link is never followed: its samples lead to another host and version. Only its query is used: the offset in it where
+there is one, else the whole query as it is.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from syncd.contract import Answer, Page, Scope, Table, Walk
 from syncd.contract.errors import BadPayload
+from syncd.contract.links import Linked, members_of, query_of
 from syncd.contract.paging import Resume, Slice, walk_offsets
 from syncd.contract.toolkit import cursor_time
 from syncd.records.readers import Keys, envelope, scalar, shown, whole_number
-from syncd.sources.cyclesoftware.forms import data_of
+from syncd.sources.cyclesoftware.forms import data_of, map_of
 
 ROWS_MAX: Final = 1000
 """Rows to ask for at once where the vendor documents a limit: the largest that it allows."""
@@ -52,6 +54,44 @@ def offset_of_link(raw: bytes) -> int | None:
     if number is None:
         raise BadPayload(f"expected a link with an offset, or null, in `pagination.next_url`, got {shown(raw)}")
     return number
+
+
+def fetch_linked(
+    walk: Walk,
+    path: str,
+    keys_of: Callable[[Sequence[bytes]], Sequence[Hashable | None]],
+    params: Sequence[tuple[str, str]] = (),
+    *,
+    absent_ends: bool = False,
+) -> Callable[[str], Awaitable[Linked]]:
+    """Return what asks for one page of a list in `data` that goes on where `pagination.next_url` says.
+
+    The query of a link is sent alone. One that holds an offset counts rows of our question, so what it leaves out of
+    `params` is asked for again. `absent_ends` says that the vendor documents the list's end by a missing link.
+    Raises EndUnknown for a page that does not say whether the list goes on.
+    """
+
+    async def fetch(query: str) -> Linked:
+        answer = await walk.upstream.request("GET", path, query=query, params=_beside(query, params))
+        records = data_of(answer)
+        raw = envelope(answer).get("pagination", b"")
+        if raw[:1] != b"{" and raw != b"[]":
+            raise EndUnknown("`pagination` is missing beside `data`", answer, records)
+        link = map_of(raw, "pagination").get("next_url", b"null" if absent_ends else None)
+        if link is None:
+            raise EndUnknown("`pagination.next_url` is missing beside `data`", answer, records)
+        following = None if link == b"null" else query_of(scalar(link))
+        return Linked(records=records, keys=keys_of(records), following=following, answer=answer)
+
+    return fetch
+
+
+def _beside(query: str, params: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+    """Return which of our own parameters go beside the query of a link."""
+    names = {name for name, _ in members_of(query)}
+    if query and ("token" in names or "offset" not in names):
+        return ()
+    return [(name, value) for name, value in params if name not in names]
 
 
 def full_list(

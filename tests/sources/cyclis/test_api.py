@@ -183,7 +183,7 @@ class Http:
     base_url: str
 
     async def request(
-        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), json: Any = None
+        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), query: str = "", json: Any = None
     ) -> Answer:
         auth = SOURCE.auth({"api_token": Secret(str(CREDENTIALS["cyclis"]["api_token"]))})
         sent_at = datetime.now(UTC)

@@ -71,6 +71,10 @@ def answer(body: Any, *, sent_at: datetime = NOW, served_at: datetime | None = N
     return Answer(status=200, headers={}, body=raw, sent_at=sent_at, served_at=served_at)
 
 
+QUERY = "?"
+"""Under this name a Script keeps the query that was sent as it is."""
+
+
 @dataclass
 class Script:
     """An upstream that gives prepared answers and keeps what it was asked for."""
@@ -79,9 +83,9 @@ class Script:
     asked: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
 
     async def request(
-        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), json: Any = None
+        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), query: str = "", json: Any = None
     ) -> Answer:
-        self.asked.append((method, path, dict(params), json))
+        self.asked.append((method, path, dict(params) | ({QUERY: query} if query else {}), json))
         given = self.answers.pop(0)
         if isinstance(given, Exception):
             raise given

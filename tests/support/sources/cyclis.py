@@ -114,7 +114,7 @@ class Script:
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
     async def request(
-        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), json: Any = None
+        self, method: str, path: str, *, params: Sequence[tuple[str, str]] = (), query: str = "", json: Any = None
     ) -> Answer:
         assert (method, json) == ("GET", None)
         self.asked.append((path, dict(params)))
