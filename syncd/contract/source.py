@@ -38,7 +38,8 @@ class Stream:
     windows     how a backfill splits its range, where it does: what a range costs is known by it
     reads       streams of the source whose mirrored rows the walk reads: a command runs them first
     confirm     asks for one record by its key: the record as sent, or raises NotFound; None where no such request
-                exists. A row about to be buried is first asked for by it.
+                exists. A row about to be buried is first asked for by it. Raises CannotTell where the mirrored row
+                lacks what the request needs: that row stays.
     """
 
     name: str
@@ -76,7 +77,7 @@ class Callbacks:
 
 
 class CannotTell(SyncdError):
-    """The API does not say which address it calls."""
+    """The API does not say: which address it calls, or whether it holds a record."""
 
 
 @dataclass(frozen=True, kw_only=True)

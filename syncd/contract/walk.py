@@ -114,6 +114,10 @@ def _unheard(_remark: str) -> None:
     pass
 
 
+async def _nothing_stored(_key: tuple[Any, ...]) -> Mapping[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Walk:
     """All that a walk may know: the account, its options, where to resume, which keys to ask for.
@@ -123,6 +127,7 @@ class Walk:
     options    the source's options with secrets wrapped; `stream_options` those of this stream; see Option.of
     lookup     keys to look up, by option name (e.g. {"barcodes": [...]}), queries already resolved
     mirrored   reads one column of the live rows of another stream of this source, in ascending order
+    stored     reads the mirrored row of this stream by its key, as values by column; empty where there is none
     now        our clock, aware UTC
     since      where a backfill begins, None for the first record there is; `until` where it ends, None for now
     base_url   the source's address, to judge a link by: one that leads to another host is never followed
@@ -145,3 +150,4 @@ class Walk:
     named: Sequence[tuple[Any, ...]] = ()
     note: Callable[[str], None] = _unheard
     ways: set[str] = field(default_factory=set)
+    stored: Callable[[tuple[Any, ...]], Awaitable[Mapping[str, Any]]] = _nothing_stored

@@ -12,7 +12,7 @@ from typing import Final
 
 import asyncpg
 
-from syncd.contract import Page, Scope
+from syncd.contract import CannotTell, Page, Scope
 from syncd.engine.route import Pass
 from syncd.engine.seen import SeenKeys
 from syncd.errors import NotFound, SyncdError
@@ -140,8 +140,8 @@ async def _confirm(work: Pass, gone: list[Key], *, unproven: str | None) -> _Con
     """Ask for each missing row by its key, where the API can.
 
     Of very many rows a random sample is asked for; one that is alive discredits the listing: raises SweepRefused.
-    Where the listing proves nothing by itself, only the rows that were asked for are buried; the others wait for the
-    next sweep.
+    Where the listing proves nothing by itself, or some rows cannot be asked for, only those that were asked for are
+    buried; the others wait for the next sweep.
     """
     stream = work.route.stream
     if stream.confirm is None or not gone:
@@ -149,12 +149,18 @@ async def _confirm(work: Pass, gone: list[Key], *, unproven: str | None) -> _Con
     is_sample = len(gone) > CONFIRM_ROWS
     asked = random.sample(gone, CONFIRM_ROWS) if is_sample else gone
     confirmed, returned = [], []
+    untold: CannotTell | None = None
     for key in asked:
         try:
             returned.append(await stream.confirm(work.walk, key))
             work.upstream.note(f"{stream.name}: a row missing from the listing is alive")
         except NotFound:
             confirmed.append(key)
+        except CannotTell as error:
+            untold = error
+    if untold:
+        unproven = unproven or f"some of them cannot be asked for: {untold}"
+        work.upstream.note(f"{len(asked) - len(confirmed) - len(returned)} missing rows stay: {untold}")
     if is_sample and unproven:
         work.upstream.note(f"{len(gone) - len(asked)} missing rows wait for the next sweep: {unproven}")
     if not is_sample or unproven:

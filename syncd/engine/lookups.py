@@ -4,13 +4,14 @@ Only reads.
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
 from syncd.config import StreamConfig
 from syncd.errors import SyncdError
+from syncd.records.rows import Key
 from syncd.storage.mirror.target import Target
 from syncd.storage.postgres import reading
 from syncd.storage.postgres.database import Database
@@ -100,3 +101,10 @@ async def mirrored(database: Database, target: Target, source: str, column: str)
             source,
         )
     return [row["value"] for row in found]
+
+
+async def stored(database: Database, target: Target, source: str, key: Key) -> Mapping[str, Any]:
+    """Return the mirrored row with this key, buried or not, as values by column; empty where there is none."""
+    async with database.connection() as conn:
+        found = await conn.fetchrow(target.statements.select_rows, source, *([part] for part in key))
+    return dict(found) if found else {}

@@ -18,7 +18,7 @@ from syncd import log
 from syncd.clock import Clock, Sleep, utc_now
 from syncd.config import Config, SourceConfig
 from syncd.contract import Cursor, Identity, Source, Walk
-from syncd.engine.lookups import lookup_keys, mirrored
+from syncd.engine.lookups import lookup_keys, mirrored, stored
 from syncd.engine.order import Order, Result
 from syncd.engine.route import Route
 from syncd.engine.run import run_stream
@@ -153,6 +153,9 @@ class Syncer:
         async def read_mirrored(other: str, column: str) -> list[Any]:
             return await mirrored(self.database, self.target(source, other), source, column)
 
+        async def read_stored(key: tuple[Any, ...]) -> Mapping[str, Any]:
+            return await stored(self.database, self.target(source, stream), source, key)
+
         return Walk(
             upstream=upstream,
             base_url=settings.base_url,
@@ -163,6 +166,7 @@ class Syncer:
             lookup=await lookup_keys(self.database, stream_settings),
             now=self.clock,
             mirrored=read_mirrored,
+            stored=read_stored,
             since=order.since,
             until=order.until,
             named=order.named,

@@ -18,7 +18,7 @@ from syncd.sources import registry
 from syncd.status import StatusReader
 from syncd.storage.postgres.database import Database
 from tests.papers.screenshots import make_up_day
-from tests.support.bench import Bench, MakeBench
+from tests.support.bench import Bench, MakeBench, streams_on
 from tests.support.browser import NAMES, browser, chromium
 from tests.support.command import WallClock
 from tests.support.daemon import until
@@ -168,11 +168,11 @@ async def test_a_failure_is_shown_and_told_and_goes_again(chrome: Browser, live:
         page = found.page
         live.sandbox.faults.add("html-200", api="cyclesoftware", stream="customers")
         await live.sync("shop.customers")
-        await shows(page, "h1", "1 of 27 streams needs a look")
+        await shows(page, "h1", f"1 of {streams_on(live)} streams needs a look")
         await shows(page, ".problems", "an HTML page")
         told = page.locator("#say[role=status]")
         assert "shop.customers is failing" in await told.inner_text()
-        assert await page.title() == "1 of 27 streams needs a look – syncd"
+        assert await page.title() == f"1 of {streams_on(live)} streams needs a look – syncd"
         live.sandbox.faults.clear()
         await live.sync("shop.customers")
         await page.locator(".problems").wait_for(state="detached")

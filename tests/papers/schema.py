@@ -56,6 +56,7 @@ LEADS_TO = {
         "sales_employee_id": "employees",
         "last_update_employee_id": "employees",
     },
+    "cyclesoftware.service_items": {"customer_id": "customers", "object_id": "repair_objects"},
     "cyclesoftware.stock": {"store_id": "stores"},
     "cyclesoftware.stock_items": {"store_id": "stores", "sales_order_id": "sales_orders"},
     "cyclis.cyclists": {"company_id": "companies"},

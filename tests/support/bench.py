@@ -100,6 +100,11 @@ class Bench:
 MakeBench = Callable[..., Awaitable[Bench]]
 
 
+def streams_on(bench: Bench) -> int:
+    """Return how many streams the configuration has that are not turned off."""
+    return sum(stream.enabled for source in bench.config.sources.values() for stream in source.streams.values())
+
+
 async def open_bench(
     stack: AsyncExitStack,
     db: Database,

@@ -169,6 +169,8 @@ async def _asked_for(bench: Bench, source: str, table: Table, truth: Mapping[Key
                 lambda _, record: _stamp(bench, record["sales_order_id"]) >= first.timestamp(),
                 compares=lambda _key, _record: True,
             )
+        case "service_items":  # one without the number of its service cannot be asked for, and stays
+            return _Asked(buries=lambda _, row: row["service_id"] is not None)
         case "orders" | "cyclists" if table.schema == "cyclis":
             # of a company that was taken from the key nothing is known: its rows stay as they were
             visible = {company["id"] for company in bench.sandbox.truth("cyclis", "companies")}

@@ -12,6 +12,7 @@ from syncd.sources.cyclesoftware.leads import LEADS_STREAM
 from syncd.sources.cyclesoftware.proforma import PROFORMA_INVOICES_STREAM
 from syncd.sources.cyclesoftware.rental import RENTAL_OBJECTS_STREAM
 from syncd.sources.cyclesoftware.sales import SALES_ORDERS_STREAM
+from syncd.sources.cyclesoftware.service_items import SERVICE_ITEMS_STREAM
 from syncd.sources.cyclesoftware.stock import STOCK_ITEMS_STREAM, STOCK_STREAM
 from syncd.sources.cyclesoftware.stores import PLATFORM_KEYS_STREAM, STORES_STREAM
 from syncd.sources.cyclesoftware.workshop import REPAIR_CODES_STREAM, REPAIR_OBJECTS_STREAM
@@ -43,5 +44,6 @@ SOURCE = Source(
         ARTICLE_PROPERTIES_STREAM,
         PROFORMA_INVOICES_STREAM,
         REPAIR_OBJECTS_STREAM,
+        SERVICE_ITEMS_STREAM,
     ),
 )

@@ -122,7 +122,7 @@ def _slice(answer: Answer, rows_at: str, records_of: RecordsOf, keys_of: KeysOf,
         keys=keys,
         next_offset=_next_offset(pagination.get("next_offset")),
         answer=answer,
-        doubt=_count_doubt(pagination.get("count"), rows_at, len(records)),
+        doubt=count_doubt(pagination.get("count"), rows_at, len(records)),
     )
 
 
@@ -136,7 +136,7 @@ def _next_offset(raw: bytes | None) -> int | None:
     return number
 
 
-def _count_doubt(raw: bytes | None, rows_at: str, received: int) -> str | None:
+def count_doubt(raw: bytes | None, rows_at: str, received: int) -> str | None:
     """Compare `pagination.count` with the rows received; raises BadPayload if rows are missing."""
     if raw in (None, b"null"):
         return None

@@ -15,7 +15,8 @@ from syncd.contract.links import Linked, members_of, query_of
 from syncd.contract.paging import Resume, Slice, walk_offsets
 from syncd.contract.toolkit import cursor_time
 from syncd.records.readers import Keys, envelope, scalar, shown, whole_number
-from syncd.sources.cyclesoftware.forms import data_of, map_of
+from syncd.sources.cyclesoftware.api import count_doubt
+from syncd.sources.cyclesoftware.forms import DATA, data_of, map_of
 
 ROWS_MAX: Final = 1000
 """Rows to ask for at once where the vendor documents a limit: the largest that it allows."""
@@ -54,6 +55,37 @@ def offset_of_link(raw: bytes) -> int | None:
     if number is None:
         raise BadPayload(f"expected a link with an offset, or null, in `pagination.next_url`, got {shown(raw)}")
     return number
+
+
+def fetch_pages(
+    walk: Walk,
+    table: Table,
+    path: str,
+    member: str,
+    next_of: NextOf,
+    params: Sequence[tuple[str, str]] = (),
+    *,
+    counted: bool = False,
+) -> Callable[[int], Awaitable[Slice]]:
+    """Return what asks for one page of a list in `data` that goes on where the `member` of its `pagination` says.
+
+    `counted` says that `pagination.count` tells how many rows the page holds: if there are fewer, rows are missing.
+    """
+    keys_of = Keys(table).of_all
+
+    async def fetch(offset: int) -> Slice:
+        place = [("offset", str(offset))] if offset else []
+        answer = await walk.upstream.request("GET", path, params=[*place, *params])
+        records = data_of(answer)
+        raw = None if answer.body.lstrip()[:1] == b"[" else envelope(answer).get("pagination")
+        pagination = envelope(raw) if raw and raw[:1] == b"{" else {}
+        going_on = pagination.get(member)
+        doubt = count_doubt(pagination.get("count"), DATA, len(records)) if counted else None
+        if going_on is None:
+            raise EndUnknown(f"`pagination.{member}` is missing beside `{DATA}`", answer, records)
+        return Slice(records=records, keys=keys_of(records), next_offset=next_of(going_on), answer=answer, doubt=doubt)
+
+    return fetch
 
 
 def fetch_linked(
@@ -98,26 +130,13 @@ def full_list(
     table: Table, path: str, member: str, next_of: NextOf, params: Sequence[tuple[str, str]] = ()
 ) -> Callable[[Walk], AsyncIterator[Page]]:
     """Return the walk of a full list in `data` that goes on where the `member` of its `pagination` says."""
-    keys_of = Keys(table).of_all
-
-    def fetch_of(walk: Walk) -> Callable[[int], Awaitable[Slice]]:
-        async def fetch(offset: int) -> Slice:
-            place = [("offset", str(offset))] if offset else []
-            answer = await walk.upstream.request("GET", path, params=[*place, *params])
-            records = data_of(answer)
-            raw = envelope(answer).get("pagination", b"")
-            going_on = envelope(raw).get(member) if raw[:1] == b"{" else None
-            if going_on is None:
-                raise EndUnknown(f"`pagination.{member}` is missing beside `data`", answer, records)
-            return Slice(records=records, keys=keys_of(records), next_offset=next_of(going_on), answer=answer)
-
-        return fetch
 
     async def pages(walk: Walk) -> AsyncIterator[Page]:
         going = (walk.cursor or {}).get("pass")
         started = cursor_time(going["started_at"]) if going else None
         try:
-            async for piece, resume in walk_offsets(fetch_of(walk), resume=Resume.from_json(going)):
+            fetch = fetch_pages(walk, table, path, member, next_of, params)
+            async for piece, resume in walk_offsets(fetch, resume=Resume.from_json(going)):
                 started = started or piece.answer.safe_at
                 so_far = {"started_at": started.isoformat(), **resume.to_json()} if resume else None
                 yield Page(

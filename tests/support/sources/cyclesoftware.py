@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -96,6 +97,10 @@ async def never(_stream: str, _column: str) -> list[Any]:
     raise AssertionError("this walk reads nothing of the mirror")
 
 
+async def _stored(row: dict[str, Any], _key: tuple[Any, ...]) -> dict[str, Any]:
+    return row
+
+
 def walk_of(
     upstream: Any,
     kind: RunKind = "live",
@@ -106,6 +111,7 @@ def walk_of(
     lookup: dict[str, list[Any]] | None = None,
     stream_options: dict[str, Any] | None = None,
     zone: str = "Europe/Amsterdam",
+    stored: dict[str, Any] | None = None,
 ) -> Walk:
     return Walk(
         upstream=upstream,
@@ -118,6 +124,7 @@ def walk_of(
         mirrored=never,
         since=since,
         until=until,
+        stored=partial(_stored, stored or {}),
     )
 
 

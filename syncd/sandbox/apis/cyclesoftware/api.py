@@ -15,6 +15,7 @@ from syncd.sandbox.apis.cyclesoftware import (
     proforma,
     rental,
     sales,
+    service,
     shops,
     stock,
     workshop,
@@ -22,7 +23,7 @@ from syncd.sandbox.apis.cyclesoftware import (
 from syncd.sandbox.apis.cyclesoftware.lists import API, Lists
 from syncd.sandbox.world import World
 
-PARTS = (customers, shops, stock, sales, common, workshop, rental, article_terms, proforma)
+PARTS = (customers, shops, stock, sales, common, workshop, rental, article_terms, proforma, service)
 FAMILIES = tuple(part.FAMILY for part in PARTS)
 PREFIX = "/cyclesoftware"
 # Made up, under the names of syncd's configuration.

@@ -28,7 +28,7 @@ def _seed(world: World, _sizes: Sizes) -> None:
         record = _repair_code(world, place)
         world[API, "repair_codes"].put(record, world.stamp_of(API, "repair_codes", record["code"]))
     for number in range(FIRST_OBJECT_ID, FIRST_OBJECT_ID + OBJECTS):
-        world[API, "repair_objects"].put(_object(world, number), world.stamp_of(API, "repair_objects", number))
+        world[API, "repair_objects"].put(object_of(world, number), world.stamp_of(API, "repair_objects", number))
 
 
 def _repair_code(world: World, place: int) -> Record:
@@ -49,7 +49,8 @@ def _repair_code(world: World, place: int) -> Record:
     }
 
 
-def _object(world: World, object_id: int) -> Record:
+def object_of(world: World, object_id: int) -> Record:
+    """Return the object with this number as the seed has it."""
     dice = Dice(world.seed, "repair_object", object_id)
     brand, is_leased, is_electric = dice.pick(names.BIKE_BRANDS), dice.chance(20), dice.chance(55)
     return {
@@ -80,7 +81,7 @@ def _object(world: World, object_id: int) -> Record:
 
 
 def _fresh(world: World, stream: str, number: int) -> Record:
-    return _repair_code(world, number) if stream == "repair_codes" else _object(world, FIRST_OBJECT_ID + number)
+    return _repair_code(world, number) if stream == "repair_codes" else object_of(world, FIRST_OBJECT_ID + number)
 
 
 def _changed(stream: str, record: Record, dice: Dice) -> Record:
