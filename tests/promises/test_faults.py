@@ -52,7 +52,7 @@ NEEDS = {
 }
 RUNS = {"shop.customer_phone_numbers": "shop.customers"}
 """The stream to run, where a fault strikes what rides in another one's records."""
-CHANGED = {"shop.stock": "stock_items", "shop.customer_phone_numbers": "customers"}
+CHANGED = {"shop.stock": "stock_items", "shop.customer_phone_numbers": "customers", "cars.filter_values": "vehicles"}
 
 
 # --- The bench of a cell ----------------------------------------------------------------------------------------------
@@ -160,7 +160,8 @@ class _Cell:
         wrong = await self.watch.faults()
         assert not wrong, told(wrong)
         # the orders that change first are older than what was asked for, and so new to the mirror
-        assert self.watch.versions or self.runs == "shop.sales_orders", "nothing was kept: this cell proves nothing"
+        never_change = ("shop.sales_orders", "cars.filter_values")  # the second is nothing but keys
+        assert self.watch.versions or self.runs in never_change, "nothing was kept: this cell proves nothing"
 
     def change(self) -> None:
         rest = {"minutes": 1.0} if self.fault.rest == AT_ONCE else {"minutes": 20.0}

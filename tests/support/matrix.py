@@ -32,6 +32,8 @@ PAGED = ("shop.proforma_invoices", "shop.repair_objects", "shop.service_items")
 """Lists that are read page by page, the first two whole in every run: where they go on tells a number, or a link."""
 NUMBERED = ("shop.proforma_invoices", "shop.service_items")
 """Of these, the ones where it is a number."""
+BARE = ("cars.filter_values",)
+"""Lists of bare values, several in one answer."""
 WHOLE = ("shop.stores", "shop.platform_keys", "lease.dealers", "lease.cyclists", "cars.models", "parts.account")
 LOOKUPS = ("shop.stock", "shop.leads", "cars.contacts", "parts.products")
 SESSIONS = ("cars.vehicles", "cars.models", "parts.orders", "parts.products")
@@ -272,6 +274,14 @@ MATRIX: tuple[Fault, ...] = (
     Fault(name="next-offset-repeats", streams=NUMBERED, once=FAILED, says="loop"),
     Fault(name="next-offset-absent", streams=NUMBERED, once=FAILED, says="pagination"),
     _harmless("next-offset-string", streams=NUMBERED),
+    Fault(name="error-500", streams=BARE, says="500"),
+    Fault(name="truncated-body", streams=BARE, says="no whole answer"),
+    Fault(name="auth-expired", streams=BARE, says="401"),
+    _lying("empty-200", "empty body", streams=BARE),
+    _lying("html-200", "HTML", streams=BARE),
+    _lying("error-in-200", "error inside|expected", streams=BARE),
+    _lying("not-found-list", "404", streams=BARE),
+    _lying("null-list", "expected an array", streams=BARE),
     # Data
     _odd("unknown-field", leaves="drift", streams=ONCE),
     _odd("wrong-type", leaves="drift", streams=ONCE),

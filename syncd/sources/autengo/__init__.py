@@ -1,4 +1,4 @@
-"""Autengo (used cars, API 3.0.0): vehicles, makes, models, and the contacts that the configuration names.
+"""Autengo (used cars, API 3.0.0): vehicles, makes, models, values of filters, and the contacts that are asked for.
 
 Owns every fact about this API; what each rule rests on stands in docs/sources/autengo.md. Only reads: the contact and
 opportunity endpoints that write are never called.
@@ -9,6 +9,7 @@ from typing import Final
 from syncd.contract import Source
 from syncd.sources.autengo.api import DEALER, LANGUAGE, OPTIONS, SCHEMA, USER, Login, fault_of
 from syncd.sources.autengo.contacts import CONTACTS_STREAM
+from syncd.sources.autengo.filter_values import FILTER_VALUES_STREAM
 from syncd.sources.autengo.reference import MAKES_STREAM, MODELS_STREAM
 from syncd.sources.autengo.vehicles import VEHICLES_STREAM
 
@@ -18,7 +19,7 @@ SOURCE: Final = Source(
     example_name="cars",
     base_url=None,
     options=OPTIONS,
-    streams=(VEHICLES_STREAM, MAKES_STREAM, MODELS_STREAM, CONTACTS_STREAM),
+    streams=(VEHICLES_STREAM, MAKES_STREAM, MODELS_STREAM, CONTACTS_STREAM, FILTER_VALUES_STREAM),
     account=(DEALER, USER),
     auth=Login,
     fault_of=fault_of,

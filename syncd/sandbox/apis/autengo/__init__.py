@@ -1,11 +1,12 @@
 """Autengo as its vendor documents it: endpoints and records."""
 
 from syncd.sandbox.answer import Api
+from syncd.sandbox.apis.autengo import filter_values
 from syncd.sandbox.apis.autengo.api import CREDENTIALS, PREFIX, Autengo
 from syncd.sandbox.apis.autengo.records import FAMILY
 from syncd.sandbox.world import World
 
-FAMILIES = (FAMILY,)
+FAMILIES = (FAMILY, filter_values.FAMILY)
 ZONE = "Europe/Berlin"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from syncd.sandbox.answer import Answer, Ask, Route
+from syncd.sandbox.apis.autengo import filter_values
 from syncd.sandbox.apis.autengo.records import translated
 from syncd.sandbox.world import Dice, Record, World
 
@@ -81,6 +82,7 @@ class Autengo:
             Route(method="GET", path="/vehicle", stream="vehicles", handler=self._vehicles),
             Route(method="GET", path="/vehicle/reference/make", stream="makes", handler=self._makes),
             Route(method="GET", path="/vehicle/reference/make/{id}/model", stream="models", handler=self._models),
+            Route(method="GET", path="/vehicle/filter/values", stream="filter_values", handler=self._filter_values),
             Route(method="GET", path="/vehicle/{id}", stream="vehicles", handler=self._vehicle),
             Route(method="GET", path="/contact/tecfactura/{id}", stream="contacts", handler=self._tecfactura),
             Route(method="GET", path="/contact/{id}", stream="contacts", handler=self._contact),
@@ -218,6 +220,10 @@ class Autengo:
         if ask.params["id"] not in self._world[self.name, "vehicles"]:
             return self.error(404, "Vehicle not found")
         return Answer(body={"vehicle": self._sent(ask, ask.params["id"])}, rows_at=("vehicle",))
+
+    def _filter_values(self, ask: Ask) -> Answer:
+        found = filter_values.answer(self._world, ask)
+        return found if isinstance(found, Answer) else self.error(400, f"Invalid request: {found}")
 
     def _makes(self, _ask: Ask) -> Answer:
         makes = self._world[self.name, "makes"]

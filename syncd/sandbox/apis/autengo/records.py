@@ -6,6 +6,7 @@ Vehicles are stored in German, the API's default language; `translated` gives th
 from datetime import datetime
 from typing import Any
 
+from syncd.sandbox.apis.autengo import filter_values
 from syncd.sandbox.world import Dice, Family, Pace, Record, Sizes, World, names, samples
 
 API = "autengo"
@@ -226,6 +227,11 @@ def _stamp(world: World, stream: str, record: Record, at: datetime) -> None:
         record.setdefault("created", record["updated"])
 
 
+def _follow(world: World, stream: str, before: Record | None, after: Record | None, _stamp: float) -> None:
+    if stream == "vehicles":
+        filter_values.follow(world, before, after)
+
+
 FAMILY = Family(
     api=API,
     keys={"vehicles": ("sellingId",), "makes": ("makeId",), "models": ("makeId", "modelId"), "contacts": ("ID",)},
@@ -239,4 +245,5 @@ FAMILY = Family(
     fresh=_fresh,
     changed=_changed,
     stamp=_stamp,
+    follow=_follow,
 )
