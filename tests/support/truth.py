@@ -30,6 +30,7 @@ ZONES = {"cyclesoftware": "Europe/Amsterdam", "cyclis": "UTC", "autengo": "Europ
 """How the sandbox writes its zone-less times."""
 SALES_HISTORY = timedelta(days=730)
 """Older sales orders are not asked for, unless the option `from` says so."""
+DAY_FIRST = re.compile(r"(\d\d)-(\d\d)-(\d{4})( .*)?", re.ASCII)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -299,6 +300,8 @@ def _is_same(mirrored: Any, sent: Any, zone: ZoneInfo) -> bool:
         return mirrored is sent
     if isinstance(mirrored, int | Decimal) and isinstance(sent, int | Decimal):
         return Decimal(mirrored) == Decimal(sent)
+    if isinstance(mirrored, str) and isinstance(sent, str) and DAY_FIRST.fullmatch(sent):
+        return mirrored in (sent, _year_first(sent))
     return type(mirrored) is type(sent) and bool(mirrored == sent)
 
 
@@ -312,12 +315,18 @@ def _instants(text: str, zone: ZoneInfo) -> Sequence[datetime]:
     if dotnet := re.fullmatch(r"/Date\((-?\d+)(?:[+-]\d{4})?\)/", text):
         return [EPOCH + timedelta(milliseconds=int(dotnet[1]))]
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(_year_first(text))
     except ValueError:
         return []
     if moment.tzinfo:
         return [moment]
     return [moment.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1)]
+
+
+def _year_first(text: str) -> str:
+    """Return 28-11-2026 10:00 as 2026-11-28 10:00."""
+    parts = DAY_FIRST.fullmatch(text)
+    return f"{parts[3]}-{parts[2]}-{parts[1]}{parts[4] or ''}" if parts else text
 
 
 def told(found: Iterable[str]) -> str:

@@ -34,7 +34,13 @@ class Times:
 
     def read(self, text: str) -> Any:
         """Return an instant."""
-        if len(text) == 19 and text[10] in " T" and text[11:16] in _MINUTES and text[16:] in _SECONDS:
+        if (
+            len(text) == 19
+            and text[10] in " T"
+            and text[11:16] in _MINUTES
+            and text[16:] in _SECONDS
+            and text[2] != "-"
+        ):
             try:
                 if offset := self._offset(text[:10]):
                     return datetime.fromisoformat(text).replace(tzinfo=offset)

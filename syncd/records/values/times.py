@@ -15,6 +15,9 @@ _DOTNET_DATE = re.compile(r"/Date\((-?\d{1,17})(?:[+-]\d{4})?\)/", re.ASCII)
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 _LOCAL_TIME = re.compile(rf"(\d{{4}}-\d\d-\d\d)[ T]({_CLOCK})(?:\.(\d{{1,9}}))?(Z|[+-]\d\d:?\d\d)?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_OTHER_FORM = re.compile(
+    r"(?:(\d{4})-(\d\d)-(\d\d)|(\d\d)-(\d\d)-(\d{4}))(?: ((?:[01]\d|2[0-3]):[0-5]\d)(:[0-5]\d)?)?", re.ASCII
+)
 
 
 def instant(text: str, zone: ZoneInfo) -> tuple[datetime | None, bool]:
@@ -22,11 +25,20 @@ def instant(text: str, zone: ZoneInfo) -> tuple[datetime | None, bool]:
 
     Returns the instant (None if unreadable) and whether it alone gives the text back. A local time that comes twice is
     the first of the two; one that never comes (the spring gap) is read with the offset before the gap, and does not
-    give its text back. `/Date(ms±zzzz)/` counts UTC milliseconds whatever its suffix (FACTS, GHS). An instant before
-    EARLIEST or after LATEST counts as unreadable.
+    give its text back. `/Date(ms±zzzz)/` counts UTC milliseconds whatever its suffix (FACTS, GHS). The day may come
+    first, and the seconds may lack (STREAMS R10). An instant before EARLIEST or after LATEST counts as unreadable.
     """
-    moment, fits = _anywhen(text, zone)
+    moment, fits = _anywhen(plain_form(text), zone)
     return (moment, fits) if moment is not None and EARLIEST <= moment <= LATEST else (None, False)
+
+
+def plain_form(text: str) -> str:
+    """Return a time or a day as 2026-11-28 10:00:00 where its day comes first or its seconds lack; else as it is."""
+    if len(text) > 19 or not (parts := _OTHER_FORM.fullmatch(text)):
+        return text
+    year, month, day, first, second, third, clock, seconds = parts.groups()
+    written = f"{year or third}-{month or second}-{day or first}"
+    return f"{written} {clock}{seconds or ':00'}" if clock else written
 
 
 def _anywhen(text: str, zone: ZoneInfo) -> tuple[datetime | None, bool]:
@@ -77,6 +89,7 @@ def read_date(value: Any, zone: ZoneInfo) -> tuple[Any, bool]:
     """Read a date; of a date with a time only the day fits."""
     if not isinstance(value, str):
         return None, False
+    value = plain_form(value)
     if _DATE.fullmatch(value):
         try:
             return date.fromisoformat(value), True
@@ -93,6 +106,7 @@ def read_timestamp(value: Any, zone: ZoneInfo) -> tuple[Any, bool]:
     """Read an instant; a bare date is its midnight in `zone`, and does not fit."""
     if not isinstance(value, str):
         return None, False
+    value = plain_form(value)
     if _DATE.fullmatch(value):
         return instant(f"{value} 00:00:00", zone)[0], False
     return instant(value, zone)
