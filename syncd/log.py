@@ -165,6 +165,29 @@ def configure(
     logging.captureWarnings(capture=True)
 
 
+def embed() -> None:
+    """Hand what is logged to Python's `logging`, as JSON without secrets, under the names `syncd.*`.
+
+    For a program that embeds syncd: its own handlers and levels stay as they are. Does nothing where structlog was
+    configured before, by `configure` or by that program.
+    """
+    if structlog.is_configured():
+        return
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.processors.format_exc_info,
+            _redacted,
+            _json_renderer(),
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+
+
 def get(name: str) -> structlog.stdlib.BoundLogger:
     """Return the logger of a module (`log.get(__name__)`); events are static snake_case, all else goes into fields."""
     own = name == "syncd" or name.startswith("syncd.")

@@ -48,6 +48,21 @@ class Group(click.Group):
         super().format_epilog(ctx, formatter)
 
 
+class DurationType(click.ParamType[float]):
+    """A duration as the configuration writes it, such as 30m; the command gets seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it; a wrong one is a wrong use."""
+        from syncd.config.duration import parse_duration
+
+        try:
+            return float(value) if isinstance(value, float) else parse_duration(str(value))
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}.", param, ctx)
+
+
 class LazyGroup(Group):
     """A group that imports the module of a command only when that command is called or its help is asked for.
 

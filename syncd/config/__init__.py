@@ -5,7 +5,7 @@ What a source type accepts comes in as a registry of `SourceSpec`.
 """
 
 from syncd.config.address import host_of, is_loopback, normal_form
-from syncd.config.loader import SOURCE_NAME, SOURCE_NAME_RULE, find, load, variable
+from syncd.config.loader import SOURCE_NAME, SOURCE_NAME_RULE, find, load, read_shown, variable
 from syncd.config.model import (
     BudgetConfig,
     Config,
@@ -20,6 +20,7 @@ from syncd.config.model import (
     StreamConfig,
     StreamSpec,
     is_off,
+    matching,
     missing_secrets,
     secrets,
     select,
@@ -40,11 +41,13 @@ from syncd.config.option import (
 )
 from syncd.config.proxy import Proxy, variable_of
 from syncd.config.secret import Secret
+from syncd.config.shown import Shown
 
 __all__ = [
     "REQUIRED", "SOURCE_NAME", "SOURCE_NAME_RULE", "BudgetConfig", "Config", "DatabaseConfig", "Http", "Log",
-    "Option", "OptionSpec", "Privacy", "Proxy", "Retention", "Schemas", "Secret", "SourceConfig", "SourceSpec",
+    "Option", "OptionSpec", "Privacy", "Proxy", "Retention", "Schemas", "Secret", "Shown", "SourceConfig", "SourceSpec",
     "StreamConfig", "StreamSpec", "by_name", "duration_option", "find", "flag_option", "host_of", "is_loopback",
-    "is_off", "load", "missing_secrets", "normal_form", "optional_text", "optional_url", "secret_option",
+    "is_off", "load", "matching", "missing_secrets", "normal_form", "optional_text", "optional_url", "read_shown",
+    "secret_option",
     "secrets", "select", "text_option", "variable", "variable_of", "whole_option", "zone_option",
 ]  # fmt: skip

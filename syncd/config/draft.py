@@ -28,7 +28,7 @@ HEAD: Final = """\
 [database]"""
 HOUSE: Final = """
 [http]
-listen = "127.0.0.1:8787"            # status page, /metrics, /healthz, /readyz; "off" for none
+listen = "127.0.0.1:8787"            # status page, /metrics, /healthz, /readyz, /freshz; "off" for none
 # callback_listen = "127.0.0.1:8789" # callbacks, and nothing else, if a source has callbacks = true
 
 [log]

@@ -15,7 +15,6 @@ from typing import Final
 
 from syncd.config.address import EMBEDDED, parse_base_url, parse_database_url, parse_host, parse_listen
 from syncd.config.crontab import parse_cron
-from syncd.config.duration import format_duration
 from syncd.config.model import (
     CALLBACK_LISTEN,
     BudgetConfig,
@@ -35,7 +34,9 @@ from syncd.config.model import (
 from syncd.config.option import REQUIRED, OptionKind, OptionSpec
 from syncd.config.proxy import Proxy, ProxySetting, of_environment, parse_proxy
 from syncd.config.secret import Secret
+from syncd.config.shown import Shown, shown
 from syncd.config.toml import (
+    Bounded,
     Reading,
     TomlTable,
     boolean,
@@ -104,6 +105,20 @@ def load(
     `registry` maps a source's `type` to what it accepts. With `resolve_secrets` False the secrets of the sources stay
     unread (that of the database is always read). Relative paths in the file count from the file's own directory.
     """
+    return _read(path, registry, environ, resolve_secrets=resolve_secrets)[0]
+
+
+def read_shown(
+    path: Path | None, registry: Mapping[str, SourceSpec], *, environ: Mapping[str, str] = os.environ
+) -> tuple[Config, list[Shown]]:
+    """Read and check the file as `load` does, the secrets unread; return with it every key as it may be shown."""
+    config, reading = _read(path, registry, environ, resolve_secrets=False)
+    return config, [shown(taken) for taken in reading.taken]
+
+
+def _read(
+    path: Path | None, registry: Mapping[str, SourceSpec], environ: Mapping[str, str], *, resolve_secrets: bool
+) -> tuple[Config, Reading]:
     path = find(path, environ, Path.cwd())
     reading = Reading(folder=path.absolute().parent, environ=environ, resolve_secrets=resolve_secrets)
     root = TomlTable(reading, (), read_toml(path))
@@ -124,7 +139,7 @@ def load(
     if reading.problems:
         head = f"{path} has {len(reading.problems)} problem{'s' if len(reading.problems) > 1 else ''}:"
         raise ConfigError("\n".join([head, *(f"  {problem}" for problem in reading.problems)]))
-    return config
+    return config, reading
 
 
 # --- The tables of the file -------------------------------------------------------------------------------------------
@@ -138,12 +153,13 @@ def _database(table: TomlTable) -> DatabaseConfig:
         return Secret(parse_database_url(secret.reveal()), ref=secret.ref)
 
     url = table.take("url", address, Secret("embedded"))
-    data_dir = table.take("data_dir", reading.path, None)
+    default = Path()
+    if "data_dir" not in table.raw:
+        is_needed = url.reveal() == EMBEDDED
+        default = table.attempt("data_dir", lambda: _default_data_dir(reading, is_needed=is_needed), default)
+    data_dir = table.take("data_dir", reading.path, default)
     schemas = _schemas(table.table("schemas"))
     table.close()
-    if data_dir is None:
-        is_needed = url.reveal() == EMBEDDED
-        data_dir = table.attempt("data_dir", lambda: _default_data_dir(reading, is_needed=is_needed), Path())
     return DatabaseConfig(url=url, data_dir=data_dir, schemas=schemas)
 
 
@@ -321,7 +337,7 @@ def _stream(table: TomlTable, spec: StreamSpec) -> StreamConfig:
     history = table.take("history", boolean, default=False)
     changes = table.take("changes", boolean, default=False)
     max_records = table.take("max_records", count, None)
-    every_s = table.take("every", duration, None)
+    every_s = table.take("every", duration, None if "cron" in table.raw else spec.every_s)
     cron = table.take("cron", lambda value: parse_cron(text(value)), None)
     if "every" in table.raw and "cron" in table.raw:
         table.note((), "every and cron exclude each other; keep one")
@@ -344,7 +360,7 @@ def _stream(table: TomlTable, spec: StreamSpec) -> StreamConfig:
         history=history,
         changes=changes,
         max_records=max_records,
-        every_s=spec.every_s if every_s is None and cron is None else every_s,
+        every_s=every_s,
         cron=cron,
         sweep_s=sweep_s,
         lookup=lookup,
@@ -411,14 +427,4 @@ def _option(spec: OptionSpec, reading: Reading) -> Callable[[object], object]:
     }
     parse = parsers[spec.kind]
 
-    def parse_bounded(value: object) -> object:
-        parsed = parse(value)
-        if isinstance(parsed, int | float) and not isinstance(parsed, bool):
-            unit = format_duration if spec.kind == "duration" else str
-            if spec.minimum is not None and parsed < spec.minimum:
-                raise ValueError(f"expected at least {unit(spec.minimum)}, found {found(value)}")
-            if spec.maximum is not None and parsed > spec.maximum:
-                raise ValueError(f"expected at most {unit(spec.maximum)}, found {found(value)}")
-        return parsed
-
-    return parse_bounded
+    return Bounded(spec=spec, parse=parse)

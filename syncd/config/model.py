@@ -252,6 +252,16 @@ def is_off(stream: StreamConfig) -> str | None:
     return None
 
 
+def matching(config: Config, selectors: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the (source, stream) pairs that match any selector, also those that are off, in the file's order.
+
+    No selector matches all. Raises UsageError for a selector that matches nothing.
+    """
+    pairs = [(source.name, stream) for source in config.sources.values() for stream in source.streams]
+    chosen = {pair for selector in selectors or ["*"] for pair in _matching(selector, pairs)} if pairs else set()
+    return [pair for pair in pairs if pair in chosen]
+
+
 def select(config: Config, selectors: Sequence[str]) -> list[tuple[str, str]]:
     """Return the (source, stream) pairs that match any selector, in the file's order; no selector selects all.
 

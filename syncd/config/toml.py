@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
-from syncd.config.duration import parse_duration
+from syncd.config.duration import format_duration, parse_duration
+from syncd.config.option import OptionSpec
 from syncd.config.secret import Secret, SecretRef, one_line
 from syncd.errors import ConfigError
 
@@ -47,14 +48,27 @@ def read_toml(path: Path) -> dict[str, object]:
 # --- Tables -----------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """One key that was read: what the file says (`raw`, if `is_given`), what it means, and how it was read."""
+
+    table: tuple[str, ...]
+    key: str
+    is_given: bool
+    raw: object
+    value: object
+    parse: Callable[[object], object]
+
+
 @dataclass(kw_only=True)
 class Reading:
-    """One reading of one file: its surroundings, and the problems found so far."""
+    """One reading of one file: its surroundings, the problems found so far, and every key in the order of reading."""
 
     folder: Path
     environ: Mapping[str, str]
     resolve_secrets: bool
     problems: list[str] = field(default_factory=list)
+    taken: list[Taken] = field(default_factory=list)
 
     def path(self, value: object) -> Path:
         """Make a path of the file absolute; ~ is the user's home."""
@@ -115,9 +129,12 @@ class TomlTable:
     def take(self, key: str, parse: Callable[[object], T], default: T) -> T:
         """Return the parsed value of `key`, or `default` if it is absent or wrong (the latter is noted)."""
         self.known.append(key)
-        if key not in self.raw:
-            return default
-        return self.attempt(key, lambda: parse(self.raw[key]), default)
+        is_given = key in self.raw
+        value = self.attempt(key, lambda: parse(self.raw[key]), default) if is_given else default
+        self.reading.taken.append(
+            Taken(table=self.where, key=key, is_given=is_given, raw=self.raw.get(key), value=value, parse=parse)
+        )
+        return value
 
     def require(self, key: str, parse: Callable[[object], T], default: T, advice: str = "") -> T:
         """Take a key that must be there: its absence is noted, with `advice`."""
@@ -181,6 +198,25 @@ def found(value: object, *, show: bool = True) -> str:
             return "a table"
         case _:
             return "a date or time"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounded:
+    """The parser of a declared option: that of its kind, then its bounds."""
+
+    spec: OptionSpec
+    parse: Callable[[object], object]
+
+    def __call__(self, value: object) -> object:
+        """Take a value within the bounds."""
+        parsed, spec = self.parse(value), self.spec
+        if isinstance(parsed, int | float) and not isinstance(parsed, bool):
+            unit = format_duration if spec.kind == "duration" else str
+            if spec.minimum is not None and parsed < spec.minimum:
+                raise ValueError(f"expected at least {unit(spec.minimum)}, found {found(value)}")
+            if spec.maximum is not None and parsed > spec.maximum:
+                raise ValueError(f"expected at most {unit(spec.maximum)}, found {found(value)}")
+        return parsed
 
 
 # --- Values -----------------------------------------------------------------------------------------------------------

@@ -21,11 +21,14 @@ from syncd.status.model import (
     StreamStatus,
 )
 from syncd.status.owners import Owner, accounts_twice, orphans_of, read_owners
+from syncd.status.past import BAD, StreamRun, WholeRun, find_run, newest_runs
 from syncd.status.progress import progress_of
 from syncd.status.reader import StatusReader, collect, histories
+from syncd.status.verdict import Trouble, is_young, troubles
 from syncd.status.words import cursor_words, is_sweep_refused, judge, schedule_words
 
 __all__ = [
+    "BAD",
     "BackfillStatus",
     "BudgetStatus",
     "Day",
@@ -44,15 +47,22 @@ __all__ = [
     "Status",
     "StatusReader",
     "StreamDay",
+    "StreamRun",
     "StreamStatus",
+    "Trouble",
+    "WholeRun",
     "accounts_twice",
     "collect",
     "cursor_words",
+    "find_run",
     "histories",
     "is_sweep_refused",
+    "is_young",
     "judge",
+    "newest_runs",
     "orphans_of",
     "progress_of",
     "read_owners",
     "schedule_words",
+    "troubles",
 ]

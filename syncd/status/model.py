@@ -1,5 +1,6 @@
 """What the status says, as types: the JSON of `syncd status --json` and `/api/status` is their encoding, a contract."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Literal
 
@@ -177,6 +178,19 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     def stream(self, source: str, stream: str) -> StreamStatus | None:
         """Return one stream, None if it is not configured."""
         return next((one for one in self.streams if (one.source, one.stream) == (source, stream)), None)
+
+    def narrowed(self, pairs: Collection[Pair]) -> "Status":
+        """Return the status of these streams and of their sources alone."""
+        streams = [one for one in self.streams if (one.source, one.stream) in pairs]
+        names = {source for source, _ in pairs}
+        return msgspec.structs.replace(
+            self,
+            summary={state: sum(one.state == state for one in streams) for state in self.summary},
+            sources=[one for one in self.sources if one.source in names],
+            streams=streams,
+            backfills=[one for one in self.backfills if (one.source, one.stream) in pairs],
+            orphans=[],
+        )
 
     @property
     def line(self) -> str:

@@ -30,13 +30,36 @@ from tests.support.bench import Bench, MakeBench, database_url, streams_on
 from tests.support.daemon import Now
 from tests.support.site import Site, reader_of, serving
 
-PAGES = ("", "streams/shop/customers", "streams/shop/nothing", "healthz", "readyz", "metrics", "api/status", "nothing")
+PAGES = (
+    "",
+    "streams/shop/customers",
+    "streams/shop/nothing",
+    "healthz",
+    "readyz",
+    "freshz",
+    "metrics",
+    "api/status",
+    "nothing",
+)
 
 
 @pytest.fixture
 async def site(bench: Bench) -> AsyncIterator[Site]:
     async with serving(reader_of(bench)) as served:
         yield served
+
+
+async def test_freshz_is_503_while_a_stream_is_late_and_says_which(bench: Bench, site: Site) -> None:
+    code, text, _ = await site.get("freshz")
+    assert (code, "shop.customers is late: no run has succeeded yet\n" in text) == (503, True)
+    await bench.sync("shop.customers")
+    bench.time.pass_by(minutes=2)
+    assert (await site.get("freshz?stream=shop.customers"))[:2] == (200, "1 stream: all well\n")
+    code, text, _ = await site.get("freshz?stream=shop.customers&max_age=1m")
+    assert (code, text) == (503, "shop.customers is late: the last good run started 2 min ago, more than 60 s\n")
+    for wrong, words in (("stream=shop.nothing", "matches no stream"), ("max_age=soon", "expected a duration")):
+        code, text, _ = await site.get(f"freshz?{wrong}")
+        assert (code, words in text) == (400, True)
 
 
 class _Outline(HTMLParser):

@@ -73,7 +73,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_every_migration(wheel: Pa
 
 
 def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
-    ours = ("syncd/", f"syncd-{__version__}.dist-info/")
+    ours = ("syncd/", f"syncd-{__version__}.dist-info/", f"syncd-{__version__}.data/data/share/man/man")
     assert [name for name in names(wheel) if not name.startswith(ours)] == []
     assert [name for name in names(wheel) if "__pycache__" in name or name.startswith("syncd/tests")] == []
 
@@ -90,10 +90,11 @@ def test_the_installed_wheel_brings_the_command(installed: Path) -> None:
     assert (installed / "bin" / "syncd").is_file()
 
 
-def test_an_editable_install_leaves_no_copy_of_anything(tmp_path: Path) -> None:
+def test_an_editable_install_leaves_no_copy_of_anything_but_the_manual(tmp_path: Path) -> None:
     run("-c", f"from hatchling.build import build_editable; build_editable({str(tmp_path)!r})")
     [wheel] = tmp_path.glob("*.whl")
-    assert {name for name in names(wheel) if ".dist-info/" not in name} == {"_syncd.pth"}
+    manual = {f"syncd-{__version__}.data/data/share/man/{page}" for page in ("man1/syncd.1", "man5/syncd-config.5")}
+    assert {name for name in names(wheel) if ".dist-info/" not in name} == {"_syncd.pth", *manual}
 
 
 def pinned(lock: str) -> dict[str, str]:

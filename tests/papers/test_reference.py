@@ -1,6 +1,8 @@
 """The generated pages of the reference say what the code says."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,13 +10,25 @@ import pytest
 from syncd import cli
 from syncd.service.web import metrics
 from syncd.sources import specs
-from tests.papers import commands_page, config_page, metrics_page
+from tests.papers import commands_page, config_page, man_pages, metrics_page
 
 
 @pytest.mark.parametrize("generator", [commands_page, config_page, metrics_page], ids=lambda one: one.__name__)
 def test_a_generated_page_is_current(generator: object) -> None:
     page, path = generator.page, generator.PAGE  # type: ignore[attr-defined]
     assert page() == path.read_text(), f"write it anew: python -m {generator.__name__}"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", man_pages.PAGES)
+def test_a_manual_page_is_current_and_well_formed(name: str) -> None:
+    path = man_pages.FOLDER / name
+    assert man_pages.PAGES[name]() == path.read_text(), "write it anew: python -m tests.papers.man_pages"
+    if groff := shutil.which("groff"):
+        shown = subprocess.run(  # noqa: S603
+            [groff, "-man", "-P-cbou", "-Tutf8", "-ww", path], capture_output=True, text=True, check=True
+        )
+        assert shown.stderr == ""
+        assert {"syncd.1": "--wait-fresh", "syncd-config.5": "live_reserve"}[name] in shown.stdout
 
 
 def test_the_page_of_commands_names_every_command() -> None:

@@ -1,43 +1,90 @@
 """`syncd status`: prints how every stream, budget and backfill stands."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import click
+
+from syncd import config as configuration
 from syncd.cli import console
-from syncd.cli.options import command, config_option, json_option
+from syncd.cli.options import DurationType, command, config_option, json_option, selectors_argument
 from syncd.cli.session import execute, load_config, opened_database
 from syncd.config.duration import spoken
+from syncd.errors import UsageError
 from syncd.sources import registry
-from syncd.status import BackfillStatus, BudgetStatus, Status, StreamStatus, collect
+from syncd.status import BackfillStatus, BudgetStatus, Status, StreamStatus, collect, troubles
 
 
 @command(
     examples=[
         ("syncd status", "what is fresh, late or failing, and what the budgets hold"),
+        ("syncd status shop", "the streams of one source"),
         ("syncd status --json | jq '.streams[] | select(.state != \"fresh\")'", "for a script"),
+        ("syncd status --check || mail -s late me@example.com", "exit code 1 while a stream is late or failing"),
+        ("syncd status 'shop.*' --check --max-age 30m", "the same, by an age of your own"),
     ]
+)
+@selectors_argument
+@click.option("--check", is_flag=True, help="Only say what is late, failing or paused; exit code 1 if anything is.")
+@click.option(
+    "--max-age",
+    type=DurationType(),
+    metavar="DURATION",
+    help="With --check: late is what is older than this, such as 30m.  [default: two intervals of each stream]",
 )
 @config_option
 @json_option
-def status(config_path: Path | None, as_json: bool) -> int:
+def status(
+    selectors: tuple[str, ...], check: bool, max_age: float | None, config_path: Path | None, as_json: bool
+) -> int:
     """Show how every stream and every budget stands.
 
     Streams with state, cursor, rows, last run, freshness and next run; rejects and drift; requests left. --json prints
-    the same document as /api/status.
+    the same document as /api/status, of the selected streams.
+
+    Lateness and failures change the exit code only with --check. It then judges the selected streams that are on, and
+    counts no rows. A stream for which the account has no scope is paused, and counts as failing until `enabled = false`
+    says that this is meant.
     """
-    return execute(show_status(config_path, as_json=as_json))
+    if max_age is not None and not check:
+        raise UsageError("--max-age says what --check calls late", hint="Add --check.")
+    if check:
+        return execute(check_streams(config_path, selectors, max_age_s=max_age, as_json=as_json))
+    return execute(show_status(config_path, selectors, as_json=as_json))
 
 
-async def show_status(path: Path | None, *, as_json: bool) -> int:
-    """Print the state of every stream and source."""
+async def show_status(path: Path | None, selectors: Sequence[str], *, as_json: bool) -> int:
+    """Print the state of every stream and source that is selected."""
     settings = load_config(path, resolve_secrets=False)
+    pairs = configuration.matching(settings, selectors)
     async with opened_database(settings) as open_database:
         found = await collect(open_database, settings, registry(), now=datetime.now(UTC))
+    if selectors:
+        found = found.narrowed(pairs)
     if as_json:
         console.print_json(found)
     else:
         print_status(found)
     return 0
+
+
+async def check_streams(path: Path | None, selectors: Sequence[str], *, max_age_s: float | None, as_json: bool) -> int:
+    """Say which of the selected streams are not as they should be; 1 if any is not."""
+    settings = load_config(path, resolve_secrets=False)
+    pairs = configuration.select(settings, selectors)
+    if not pairs:
+        raise UsageError("no stream is on", hint="syncd check says which keys are missing.")
+    async with opened_database(settings) as open_database:
+        found = await collect(open_database, settings, registry(), now=datetime.now(UTC), counts_rows=False)
+    wrong = troubles(found, settings, pairs, max_age_s=max_age_s)
+    if as_json:
+        console.print_json(found.narrowed(pairs))
+    for trouble in wrong:
+        (console.print_note if as_json else console.say)(trouble.words)
+    if not as_json and not wrong:
+        console.say(f"{len(pairs)} stream{'' if len(pairs) == 1 else 's'}: all well")
+    return 1 if wrong else 0
 
 
 def print_status(status: Status) -> None:

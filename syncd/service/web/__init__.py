@@ -1,4 +1,4 @@
-"""The status page and what machines read of it: /healthz, /readyz, /metrics, /api/status. Reads only.
+"""The status page and what machines read of it: /healthz, /readyz, /freshz, /metrics, /api/status. Reads only.
 
 Owns form and headers of the answers; what they tell comes from `syncd.status`. Shows no secret, no record, no personal
 data, and needs nothing from outside.

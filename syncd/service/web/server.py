@@ -10,15 +10,17 @@ import msgspec
 from aiohttp import HttpVersion11, web
 from aiohttp.typedefs import Middleware
 
+from syncd import config as configuration
 from syncd import log
 from syncd.config import Http
-from syncd.errors import DatabaseError
+from syncd.config.duration import parse_duration
+from syncd.errors import DatabaseError, UsageError
 from syncd.service import listener
 from syncd.service.seldom import Seldom
 from syncd.service.web import hosts, metrics, view
 from syncd.service.web.hosts import Hosts
 from syncd.service.web.rendering import FOLDER, render
-from syncd.status import Status, StatusReader, progress_of
+from syncd.status import Status, StatusReader, progress_of, troubles
 from syncd.storage.postgres import migrations
 
 RUNS_SHOWN: Final = 50
@@ -62,6 +64,7 @@ def application(
     app.router.add_get("/streams/{source}/{stream}", routes.stream)
     app.router.add_get("/healthz", routes.healthz)
     app.router.add_get("/readyz", routes.readyz)
+    app.router.add_get("/freshz", routes.freshz)
     app.router.add_get("/metrics", routes.metrics)
     app.router.add_get("/api/status", routes.api_status)
     app.router.add_static("/static", FOLDER / "static")
@@ -218,6 +221,29 @@ class _Routes:
             text = f"the database is at revision {standing.revision or 'none'}, {needs}\n"
             return web.Response(status=503, text=text)
         return web.Response(text="ok\n")
+
+    async def freshz(self, request: web.Request) -> web.Response:
+        """Answer 200 while every stream that is on is as fresh as it should be, else 503 with a line for each other.
+
+        `?stream=SELECTOR`, as often as wanted, asks for some; `?max_age=30m` says what is late.
+        """
+        config, selectors = self._reader.config(), request.query.getall("stream", [])
+        try:
+            max_age_s = parse_duration(request.query["max_age"]) if "max_age" in request.query else None
+            pairs = configuration.select(config, selectors)
+        except (UsageError, ValueError) as error:
+            return web.Response(status=400, text=f"{error}\n")
+        try:
+            status = await self._reader.status()
+        except DatabaseError as error:
+            return web.Response(status=503, text=f"{log.mask(str(error))}\n")
+        if not pairs:
+            return web.Response(status=503, text="no stream is on\n")
+        wrong = troubles(status, config, pairs, max_age_s=max_age_s)
+        lines = [trouble.words for trouble in wrong] or [
+            f"{len(pairs)} stream{'' if len(pairs) == 1 else 's'}: all well"
+        ]
+        return web.Response(status=503 if wrong else 200, text="".join(f"{line}\n" for line in lines))
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """Show the metrics in Prometheus' text format; without a database, show that it is down."""

@@ -1,0 +1,60 @@
+"""Whether streams are as fresh as they should be: a pure decision about what the status says.
+
+`syncd status --check` and `/freshz` tell it, so that a script and a monitor judge alike.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from syncd.config import Config, StreamConfig
+from syncd.config.duration import spoken
+from syncd.engine import schedule
+from syncd.status.model import Pair, Status, StreamStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """One stream that is not as it should be, and why in words."""
+
+    source: str
+    stream: str
+    why: str
+
+    @property
+    def words(self) -> str:
+        """Both in one line."""
+        return f"{self.source}.{self.stream} {self.why}"
+
+
+def troubles(
+    status: Status, config: Config, pairs: Collection[Pair], *, max_age_s: float | None = None
+) -> list[Trouble]:
+    """Return which of the streams are late, failing or paused, in the order of the status.
+
+    A stream is late by its own schedule, or beyond `max_age_s` if that is given. One that is just being read is judged
+    by its last good run, and one without any good run is late.
+    """
+    found = []
+    for stream in status.streams:
+        if (stream.source, stream.stream) in pairs:
+            settings = config.sources[stream.source].streams[stream.stream]
+            if why := _why(stream, settings, status.at, max_age_s):
+                found.append(Trouble(source=stream.source, stream=stream.stream, why=why))
+    return found
+
+
+def _why(stream: StreamStatus, settings: StreamConfig, now: datetime, max_age_s: float | None) -> str:
+    if stream.state in ("failing", "paused"):
+        return f"is {stream.state}: {stream.why}"
+    if stream.last_ok_at is None or stream.freshness_s is None:
+        return "is late: no run has succeeded yet"
+    age = f"the last good run started {spoken(stream.freshness_s)} ago"
+    if max_age_s is not None:
+        return f"is late: {age}, more than {spoken(max_age_s)}" if stream.freshness_s > max_age_s else ""
+    return f"is late: {age}" if now >= schedule.late_at(settings, stream.last_ok_at) else ""
+
+
+def is_young(settings: StreamConfig, ok_at: datetime | None, now: datetime) -> bool:
+    """Say whether a stream whose last good run started at `ok_at` is younger than its interval."""
+    return ok_at is not None and (now - ok_at).total_seconds() < schedule.interval_s(settings, now)
