@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,7 +106,7 @@ def hangup_ends(*, on_terminal: bool) -> bool:
     return not on_terminal or any(os.isatty(descriptor) for descriptor in (0, 1, 2))
 
 
-async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+async def unless_stopped(stop: asyncio.Event, work: Awaitable[T]) -> T | None:
     """Wait for the work; cancel it and return None as soon as `stop` is set."""
     task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:
