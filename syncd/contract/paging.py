@@ -33,6 +33,15 @@ TAIL_KEYS = 5
 """Keys of the last page that a resume point remembers."""
 
 
+class EndUnknown(BadPayload):
+    """A page does not say whether the list goes on. Its rows count, but the list is not complete."""
+
+    def __init__(self, message: str, answer: Answer, records: Sequence[bytes]) -> None:
+        super().__init__(message)
+        self.answer = answer
+        self.records = records
+
+
 @dataclass(frozen=True, kw_only=True)
 class Slice:
     """One response of an offset-paged list.

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from syncd.contract.errors import UsageError
 from syncd.contract.options import OVERLAP
@@ -34,3 +35,21 @@ def cursor_time(value: Any) -> datetime:
             hint="set it anew, or reset it: syncd cursor",
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def earliest_reading(moment: datetime, zone: ZoneInfo) -> datetime:
+    """Return a zone-less time that means `moment` or earlier, whether it is read as UTC or as local time in `zone`.
+
+    Holds in the autumn hour that comes twice, too: every offset of the days around counts.
+    """
+    return moment.astimezone(UTC).replace(tzinfo=None) + min(timedelta(0), *_offsets(moment, zone))
+
+
+def latest_reading(moment: datetime, zone: ZoneInfo) -> datetime:
+    """Return a zone-less time that means `moment` or later, whether it is read as UTC or as local time in `zone`."""
+    return moment.astimezone(UTC).replace(tzinfo=None) + max(timedelta(0), *_offsets(moment, zone))
+
+
+def _offsets(moment: datetime, zone: ZoneInfo) -> list[timedelta]:
+    around = [(moment + timedelta(days=days)).astimezone(zone) for days in (-1, 0, 1)]
+    return [local.utcoffset() or timedelta(0) for local in around]

@@ -130,6 +130,7 @@ class Walk:
     stored     reads the mirrored row of this stream by its key, as values by column; empty where there is none
     now        our clock, aware UTC
     since      where a backfill begins, None for the first record there is; `until` where it ends, None for now
+    whole      True for a sweep that an operator ordered: of everything there is, not only of what one on schedule gives
     base_url   the source's address, to judge a link by: one that leads to another host is never followed
     named      keys of the records that a callback told of
     note       keeps a remark for the run's record
@@ -146,6 +147,7 @@ class Walk:
     mirrored: Callable[[str, str], Awaitable[list[Any]]]
     since: datetime | None = None
     until: datetime | None = None
+    whole: bool = False
     base_url: str = ""
     named: Sequence[tuple[Any, ...]] = ()
     note: Callable[[str], None] = _unheard

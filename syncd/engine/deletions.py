@@ -201,8 +201,8 @@ async def _bury_once(work: Pass, page: Page, seen: SeenKeys, confirmed: _Confirm
 async def _reset_pass(work: Pass) -> None:
     """Let the next run list everything anew: a listing that was refused must not be taken up again at its end.
 
-    A stream with sweeps needs no reset, for a sweep never resumes.
+    Of a stream with sweeps, one that is walked by windows resumes; another needs no reset.
     """
-    if work.route.stream.sweep_s is None:
+    if work.route.stream.sweep_s is None or work.route.stream.windows:
         async with work.route.database.connection() as conn:
             await runs.drop_resume_point(conn, work.run)

@@ -46,7 +46,8 @@ Progress = Callable[[Result], None]
 class Order:
     """What a run is asked to do beyond its stream: kind, range or keys, whether mass burials are accepted, its stop.
 
-    `stop` ends the run at the next page boundary; `progress` hears of every committed page.
+    `whole` asks a sweep for everything there is, though one on schedule may list a part only. `stop` ends the run at
+    the next page boundary; `progress` hears of every committed page.
     """
 
     kind: RunKind = "live"
@@ -54,12 +55,13 @@ class Order:
     until: datetime | None = None
     named: Sequence[Key] = ()
     accept_deletions: bool = False
+    whole: bool = False
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     progress: Progress = lambda _result: None
 
     @property
     def lane(self) -> Lane:
-        """The budget lane: only a backfill leaves the live lane alone."""
+        """The lane whose patience the run has: only a backfill waits for tomorrow's budget."""
         return "backfill" if self.kind == "backfill" else "live"
 
     @property

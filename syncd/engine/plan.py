@@ -6,7 +6,7 @@ Pure decisions over values: this module never asks the database, the upstream or
 from dataclasses import dataclass
 from enum import Enum
 
-from syncd.contract import Cursor, Page, Stream
+from syncd.contract import Cursor, Lane, Page, Stream
 
 
 class Listing(Enum):
@@ -84,7 +84,7 @@ def plan_pass(stream: Stream, kind: str, cursor: Cursor | None, table_is_empty: 
 
     `table_is_empty` counts only where `may_be_first_load` is True.
     """
-    start = _start(kind, cursor)
+    start = _start(stream, kind, cursor)
     listing = Listing.FULL if _lists_everything(stream, kind, start) else Listing.NONE
     if table_is_empty and may_be_first_load(stream, kind, cursor):
         listing = Listing.FIRST_LOAD
@@ -93,13 +93,27 @@ def plan_pass(stream: Stream, kind: str, cursor: Cursor | None, table_is_empty: 
 
 def may_be_first_load(stream: Stream, kind: str, cursor: Cursor | None) -> bool:
     """Say whether it matters if the table is empty: only then is it worth a query."""
-    start = _start(kind, cursor)
+    start = _start(stream, kind, cursor)
     return not start and _lists_everything(stream, kind, start)
 
 
-def _start(kind: str, cursor: Cursor | None) -> Cursor | None:
-    """Return where a pass starts. A sweep never resumes: what vanished behind its resume point would stay."""
-    if kind != "sweep" or not cursor:
+def resumes(stream: Stream, kind: str, cursor: Cursor | None) -> bool:
+    """Say whether a run of this kind takes up an earlier pass."""
+    return bool((_start(stream, kind, cursor) or {}).get("pass"))
+
+
+def lane_of(stream: Stream, kind: str) -> Lane:
+    """Return whose share of the budget a run is charged to: a sweep by windows is long, so live work goes first."""
+    return "backfill" if kind == "backfill" or (kind == "sweep" and stream.windows) else "live"
+
+
+def _start(stream: Stream, kind: str, cursor: Cursor | None) -> Cursor | None:
+    """Return where a pass starts.
+
+    A sweep never resumes, because what vanished behind its resume point would stay. One that is walked by windows does,
+    because it is long: what vanished meanwhile stays until the next sweep.
+    """
+    if kind != "sweep" or not cursor or stream.windows:
         return cursor
     return {name: value for name, value in cursor.items() if name != "pass"}
 

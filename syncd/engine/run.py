@@ -22,7 +22,7 @@ from syncd.engine.commit import commit_page
 from syncd.engine.deletions import end_listing
 from syncd.engine.growth import Growth
 from syncd.engine.order import Order, Result
-from syncd.engine.plan import Ending, Listing, Plan, may_be_first_load, plan_pass
+from syncd.engine.plan import Ending, Listing, Plan, lane_of, may_be_first_load, plan_pass, resumes
 from syncd.engine.prefetch import PageReader, fetch_ahead
 from syncd.engine.route import Pass, Route
 from syncd.engine.seen import seen_keys
@@ -44,7 +44,7 @@ from syncd.storage.postgres.locks import to_the_end
 from syncd.storage.state import losses, runs, sources
 from syncd.storage.state.runs import Run
 from syncd.upstream.faults import OUTAGES
-from syncd.upstream.request import RunUpstream
+from syncd.upstream.request import PATIENCE_S, RunUpstream
 
 _log: Final = log.get(__name__)
 
@@ -55,17 +55,17 @@ async def run_stream(route: Route, order: Order) -> Result:
     Raises LockHeld if the stream is under way elsewhere, and DatabaseError if the database is the problem.
     """
     source, stream = route.source, route.stream.name
-    result = Result(source, stream, order.kind)
+    result, lane = Result(source, stream, order.kind), lane_of(route.stream, order.kind)
     try:
         run = await runs.open_run(
             route.database, source, stream,
-            kind=order.kind, lane=order.lane, cursor_kind=order.cursor_kind, now=route.clock(),
+            kind=order.kind, lane=lane, cursor_kind=order.cursor_kind, now=route.clock(),
         )  # fmt: skip
     except DatabaseChanged as error:
         result.outcome, result.error = "failed", error.at(result.name)
         _log.warning("run_refused", source=source, stream=stream, kind=order.kind, error=str(error), hint=error.hint)
         return result
-    upstream = RunUpstream(route.account, stream, order.lane)
+    upstream = RunUpstream(route.account, stream, lane, patience_s=PATIENCE_S[order.lane])
     try:
         restored = await _begin_restoring(route, run)
         await run_pass(await _begin_pass(route, run, order, upstream, result))
@@ -122,9 +122,12 @@ async def _begin_restoring(route: Route, run: Run) -> Sequence[int]:
     Where child rows are gone, the fingerprints of their records no longer say that these are stored.
     """
     stream, target = route.stream, route.target
-    resumes = run.kind == "live" and bool((run.cursor or {}).get("pass"))
     lists_all = stream.sweep_s is None and not stream.backfills
-    if not run.lost or resumes or not (run.kind in ("sweep", "backfill") or lists_all or stream.lookup):
+    if (
+        not run.lost
+        or resumes(stream, run.kind, run.cursor)
+        or not (run.kind in ("sweep", "backfill") or lists_all or stream.lookup)
+    ):
         return ()
     async with route.database.transaction() as conn:
         names = [each.layout.plain_name for each in (target, *target.children)]

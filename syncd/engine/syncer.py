@@ -169,6 +169,7 @@ class Syncer:
             stored=read_stored,
             since=order.since,
             until=order.until,
+            whole=order.whole,
             named=order.named,
             note=upstream.note,
             ways=upstream.account.ways(stream),

@@ -42,6 +42,7 @@ async def _at_once() -> None:
 class RunUpstream:
     """An account as one run sees it; implements `syncd.contract.Upstream` and counts what the run costs.
 
+    patience_s   longest single wait for the budget, or for a server that asked to be left alone; 0: by the lane
     hears        is called with every good answer of a walk
     turn         is awaited with an answer in hand, before anybody reads it
     is_answered  whether a request of the walk has been answered well
@@ -50,6 +51,7 @@ class RunUpstream:
     account: Account
     stream: str
     lane: Lane
+    patience_s: float = 0.0
     requests: int = 0
     retries: int = 0
     waited_s: float = 0.0
@@ -57,6 +59,9 @@ class RunUpstream:
     hears: Callable[[Answer], None] = lambda _answer: None
     is_answered: bool = False
     turn: Callable[[], Awaitable[None]] = _at_once
+
+    def __post_init__(self) -> None:
+        self.patience_s = self.patience_s or PATIENCE_S[self.lane]
 
     @property
     def spent(self) -> Spent:
@@ -139,7 +144,7 @@ class RunUpstream:
         await self._wait_while_held(request.what)
         slot = self.account.slot(self.lane)
         charge = await self.account.purse.charge(
-            self.lane, patience_s=PATIENCE_S[self.lane], endpoint=request.endpoint, slot=slot
+            self.lane, patience_s=self.patience_s, endpoint=request.endpoint, slot=slot
         )
         try:
             self.waited_s += charge.waited_s
@@ -151,7 +156,7 @@ class RunUpstream:
     async def _wait_while_held(self, what: str) -> None:
         """Wait while the server asked not to be asked. Raises Unreachable if that is longer than a run may wait."""
         wait_s = self.account.held_s(self.stream)
-        if wait_s > PATIENCE_S[self.lane]:
+        if wait_s > self.patience_s:
             raise Unreachable(
                 f"{what} was not sent: the server asked to be left alone for {spoken(wait_s)} more (Retry-After)",
                 retry_after_s=wait_s,
@@ -186,7 +191,7 @@ class RunUpstream:
         self.note(str(fault))
         if isinstance(fault, Unreachable) and fault.retry_after_s:
             self.account.hold(self.stream, fault.retry_after_s)
-            if fault.retry_after_s > PATIENCE_S[self.lane]:
+            if fault.retry_after_s > self.patience_s:
                 raise fault
         is_spent = attempt + 1 >= TRIES or self.retries >= RUN_RETRIES
         if not faults.is_passing(fault) or self.is_probe or is_spent:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from syncd.storage.mirror import erasure
+from syncd.storage.state import forgotten as markers
 from tests.support.bench import Bench
 from tests.support.stored import everything_stored
 
@@ -45,3 +46,10 @@ async def forgotten(bench: Bench, selector: str, key: Any) -> dict[str, int]:
     """Erase a person as the command does."""
     async with bench.db.transaction() as conn:
         return await erased(bench, conn, selector, key)
+
+
+async def remembered(bench: Bench, selector: str, key: Any) -> None:
+    """Let a forgotten person come back with the next full pass, as `syncd forget --undo` does."""
+    source, _, stream = selector.partition(".")
+    async with bench.db.transaction() as conn:
+        assert await markers.unmark(conn, source, stream, [key]) == 1

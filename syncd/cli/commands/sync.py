@@ -137,5 +137,6 @@ def _order(
 ) -> "Order":
     from syncd.engine.order import Order
 
-    sweeps = syncer.source(source)[0].stream(stream).sweep_s is not None
-    return Order(kind="sweep" if full and sweeps else "live", accept_deletions=accept_deletions, stop=stop)
+    of = syncer.source(source)[0].stream(stream)
+    sweeps = full and (of.sweep_s is not None or of.windows is not None)
+    return Order(kind="sweep" if sweeps else "live", accept_deletions=accept_deletions, whole=sweeps, stop=stop)

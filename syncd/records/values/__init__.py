@@ -10,9 +10,10 @@
 Pure functions: no I/O, no clock.
 """
 
+from syncd.contract.toolkit import earliest_reading, latest_reading
 from syncd.records.values.kinds import INT64, read
 from syncd.records.values.sound import JSON_DEPTH, depth, jsonb, masked, mended, plain
-from syncd.records.values.times import earliest_reading, instant, latest_reading, read_date, read_timestamp
+from syncd.records.values.times import instant, read_date, read_timestamp
 
 __all__ = [
     "INT64", "JSON_DEPTH", "depth", "earliest_reading", "instant", "jsonb", "latest_reading", "masked", "mended",

@@ -67,24 +67,6 @@ def is_day(text: str) -> bool:
     return _DATE.fullmatch(text) is not None
 
 
-def earliest_reading(moment: datetime, zone: ZoneInfo) -> datetime:
-    """Return a zone-less time that means `moment` or earlier, whether it is read as UTC or as local time in `zone`.
-
-    Holds in the autumn hour that comes twice, too: every offset of the days around counts.
-    """
-    return moment.astimezone(UTC).replace(tzinfo=None) + min(timedelta(0), *_offsets(moment, zone))
-
-
-def latest_reading(moment: datetime, zone: ZoneInfo) -> datetime:
-    """Return a zone-less time that means `moment` or later, whether it is read as UTC or as local time in `zone`."""
-    return moment.astimezone(UTC).replace(tzinfo=None) + max(timedelta(0), *_offsets(moment, zone))
-
-
-def _offsets(moment: datetime, zone: ZoneInfo) -> list[timedelta]:
-    around = [(moment + timedelta(days=days)).astimezone(zone) for days in (-1, 0, 1)]
-    return [local.utcoffset() or timedelta(0) for local in around]
-
-
 def read_date(value: Any, zone: ZoneInfo) -> tuple[Any, bool]:
     """Read a date; of a date with a time only the day fits."""
     if not isinstance(value, str):

@@ -7,7 +7,7 @@ import base64
 import html
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,7 +22,7 @@ from syncd.contract import (
     Walk,
 )
 from syncd.contract.errors import BadPayload, ConfigError
-from syncd.contract.options import OVERLAP, secret_option, text_option, zone_option
+from syncd.contract.options import OVERLAP, optional_text, secret_option, text_option, zone_option
 from syncd.contract.paging import Slice, walk_offsets
 from syncd.contract.toolkit import fault_text
 from syncd.records.readers import (
@@ -41,6 +41,11 @@ USERNAME = text_option("username", "user name of the API account")
 PASSWORD = secret_option("password", "its password")
 ZONE = zone_option("zone", "zone of times that are sent without one", default="Europe/Amsterdam")
 OPTIONS = (USERNAME, PASSWORD, ZONE, OVERLAP)
+
+FROM = optional_text("from", "day from which the first run starts; default: two years back")
+"""Of a stream that is walked by windows of time."""
+HISTORY = timedelta(days=730)
+"""How far back the first walk of such a stream goes unless `from` says otherwise: two years, our choice."""
 
 
 def basic_auth(options: Options) -> Auth:
@@ -205,3 +210,15 @@ def zone_of(walk: Walk) -> ZoneInfo:
 def modified_since(walk: Walk, moment: datetime | None) -> str | None:
     """Write an instant for `modified_since`: right or too early, whether the vendor reads local time or UTC."""
     return earliest_reading(moment, zone_of(walk)).isoformat(" ", "seconds") if moment else None
+
+
+def first_day(walk: Walk) -> datetime:
+    """Return where a walk without a cursor begins: at `since` of a backfill, at the option `from`, or two years ago."""
+    wanted = FROM.of(walk.stream_options)
+    if walk.since or not wanted:
+        return walk.since or walk.now() - HISTORY
+    try:
+        moment = datetime.fromisoformat(wanted)
+    except ValueError:
+        raise ConfigError(f'expected a date such as "2024-01-01" in from, found {wanted!r}') from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone_of(walk))

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequen
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from syncd.contract import Answer, Page, Scope, Table, Walk
+from syncd.contract import Page, Scope, Table, Walk
 from syncd.contract.errors import BadPayload
 from syncd.contract.links import Linked, members_of, query_of
-from syncd.contract.paging import Resume, Slice, walk_offsets
+from syncd.contract.paging import EndUnknown, Resume, Slice, walk_offsets
 from syncd.contract.toolkit import cursor_time
 from syncd.records.readers import Keys, envelope, scalar, shown, whole_number
 from syncd.sources.cyclesoftware.api import count_doubt
@@ -23,15 +23,6 @@ ROWS_MAX: Final = 1000
 
 NextOf = Callable[[bytes], int | None]
 """Reads where a list goes on, None at its end. Raises BadPayload for what says neither."""
-
-
-class EndUnknown(BadPayload):
-    """A page does not say whether the list goes on. Its rows count, but the list is not complete."""
-
-    def __init__(self, message: str, answer: Answer, records: Sequence[bytes]) -> None:
-        super().__init__(message)
-        self.answer = answer
-        self.records = records
 
 
 def offset_of(raw: bytes) -> int | None:

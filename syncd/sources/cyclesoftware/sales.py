@@ -1,9 +1,8 @@
 """Sales orders, walked by windows of the time of change, and gathered where each item is a record."""
 
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -26,19 +25,12 @@ from syncd.contract import (
     column,
     month_of,
 )
-from syncd.contract.errors import ConfigError
-from syncd.contract.options import MINUTE_S, optional_text
+from syncd.contract.options import MINUTE_S
 from syncd.contract.paging import Resume, Slice, walk_offsets
 from syncd.contract.second_ways import either
-from syncd.contract.toolkit import cursor_time, overlap_of
-from syncd.records.readers import Keys, earliest_reading, envelope, latest_reading
-from syncd.sources.cyclesoftware.api import SCHEMA, fetch_slices, zone_of
-
-WINDOW = timedelta(days=27)
-"""Of sales orders per question: at most 31 days are allowed, and whole days in any zone add up to four."""
-HISTORY = timedelta(days=730)
-"""How far back the first walk of sales orders goes unless `from` says otherwise: two years, our choice."""
-FROM = optional_text("from", "day from which the first run starts; default: two years back")
+from syncd.contract.windows import Ask, Piece, Window, range_of, walk_changes
+from syncd.records.readers import Keys, envelope
+from syncd.sources.cyclesoftware.api import FROM, SCHEMA, fetch_slices, first_day, zone_of
 
 
 def _order(name: str, kind: Kind, comment: str) -> Column:
@@ -89,107 +81,46 @@ _NO_DELETED = "the server refuses include_deleted=1; orders are asked for withou
 
 
 async def _walk_sales_orders(walk: Walk) -> AsyncIterator[Page]:
-    """Walk the orders modified since the cursor, window by window; the last window reaches beyond now.
-
-    Like that of customers, a live walk that went on in the middle of its last window asks once more.
-    """
-    live = walk.kind == "live"
-    keep: Cursor = {}
-    if walk.kind == "backfill":
-        keep = {"since": walk.since and walk.since.isoformat(), "until": walk.until and walk.until.isoformat()}
-    cursor = walk.cursor or {}
-    if any(cursor.get(name) != value for name, value in keep.items()):
-        cursor = {}
-    mark = "since" if live else "reached"
-    begin = cursor_time(cursor[mark]) - overlap_of(walk) if mark in cursor else _first_day(walk)
-    while True:
-        going = cursor.get("pass")
-        limit = min(walk.until or walk.now(), walk.now())
-        window = going or _window(min(begin, limit), limit, zone_of(walk))
-        async for page in _sales_pass(walk, window, cursor, mark=mark, keep=keep):
-            cursor = page.cursor or cursor
-            yield page
-        if window["open"] and not (live and going):
-            return
-        begin = (cursor_time(cursor[mark]) if window["open"] else cursor_time(window["end"])) - overlap_of(walk)
+    """Walk the orders modified since the cursor. A sweep gives all of them; nothing is buried, for none disappears."""
+    async for page in walk_changes(walk, _asker(walk), begins_at=first_day(walk), zone=zone_of(walk)):
+        yield page
 
 
-def _windows(walk: Walk) -> list[tuple[datetime, datetime]]:
-    """Return the windows of a backfill; see Windows."""
-    begin, limit, found = _first_day(walk), min(walk.until or walk.now(), walk.now()), list[tuple[datetime, datetime]]()
-    while True:
-        window = _window(min(begin, limit), limit, zone_of(walk))
-        end = cursor_time(window["end"])
-        found.append((min(begin, limit), end))
-        if window["open"]:
-            return found
-        begin = end - overlap_of(walk)
-
-
-def _first_day(walk: Walk) -> datetime:
-    """Return where a walk without a cursor begins: at `since` of a backfill, at the option `from`, or two years ago."""
-    wanted = FROM.of(walk.stream_options)
-    if walk.since or not wanted:
-        return walk.since or walk.now() - HISTORY
-    try:
-        moment = datetime.fromisoformat(wanted)
-    except ValueError:
-        raise ConfigError(f'sales_orders: expected a date such as "2024-01-01" in from, found {wanted!r}') from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=zone_of(walk))
-
-
-def _window(begin: datetime, limit: datetime, zone: ZoneInfo) -> Cursor:
-    """Return the question of one window, in whole days that hold it in any zone; open if it is the last.
-
-    The vendor documents dates, not times, and does not say whether the last day counts: it is a day too late.
-    """
-    is_open = limit - begin <= WINDOW
-    end = limit if is_open else begin + WINDOW
-    last = latest_reading(end, zone).date() + timedelta(days=2 if is_open else 1)
-    return {
-        "end": end.isoformat(),
-        "open": is_open,
-        "modified_start": earliest_reading(begin, zone).date().isoformat(),
-        "modified_end": last.isoformat(),
-    }
-
-
-async def _sales_pass(walk: Walk, window: Cursor, cursor: Cursor, *, mark: str, keep: Cursor) -> AsyncIterator[Page]:
-    """Give the pages of one window.
+def _asker(walk: Walk) -> Ask:
+    """Return what asks for one window.
 
     Where orders come as one record per item, the items of an order may lie on several pages: they are gathered, and
     given as whole orders on the last page; until then there is no place to resume in the window.
     """
-    question = {name: window[name] for name in ("end", "open", "modified_start", "modified_end")}
-    params = [(name, str(question[name])) for name in ("modified_start", "modified_end")]
-    before = {mark: cursor[mark]} if mark in cursor else {}
-    started = cursor_time(window["started_at"]) if "started_at" in window else None
-    items: dict[Any, dict[str, bytes]] = {}
-    with_deleted = fetch_slices(walk, _PATH, "data", _order_keys, [*params, ("include_deleted", "1")])
-    without = fetch_slices(walk, _PATH, "data", _order_keys, params)
 
-    async def fetch(offset: int) -> Slice:
-        if offset:  # whether a refusal is of the offset is for the paging to find out
-            return await (without if _NO_DELETED in walk.ways else with_deleted)(offset)
-        return await either(walk, _NO_DELETED, lambda: with_deleted(0), lambda: without(0))
+    async def ask(window: Window, place: Cursor | None) -> AsyncIterator[Piece]:
+        params = [("modified_start", window.first.isoformat()), ("modified_end", window.last.isoformat())]
+        with_deleted = fetch_slices(walk, _PATH, "data", _order_keys, [*params, ("include_deleted", "1")])
+        without = fetch_slices(walk, _PATH, "data", _order_keys, params)
 
-    at = Resume.from_json(window if "offset" in window else None)
-    async for piece, resume in walk_offsets(fetch, walk=walk, resume=at):
-        started = started or piece.answer.safe_at
-        records = [record for record in piece.records if not _gather(record, items)]
-        reached = max(
-            [started if window["open"] else min(started, cursor_time(window["end"]))]
-            + [cursor_time(at) for at in before.values()]
-        )
-        page_cursor: Cursor | None = {**keep, mark: reached.isoformat()}
-        if resume:
-            so_far = {**question, "started_at": started.isoformat(), **resume.to_json()}
-            page_cursor = None if items else {**keep, **before, "pass": so_far}
-        else:
-            records += [_whole_order(parts) for parts in items.values()]
-            if window["open"] and walk.kind != "live":
-                page_cursor = keep or {"swept_at": started.isoformat()}
-        yield Page(records=records, cursor=page_cursor, requested_at=piece.answer.sent_at)
+        async def fetch(offset: int) -> Slice:
+            if offset:  # whether a refusal is of the offset is for the paging to find out
+                return await (without if _NO_DELETED in walk.ways else with_deleted)(offset)
+            return await either(walk, _NO_DELETED, lambda: with_deleted(0), lambda: without(0))
+
+        items: dict[Any, dict[str, bytes]] = {}
+        async for piece, resume in walk_offsets(fetch, walk=walk, resume=Resume.from_json(place)):
+            records = [record for record in piece.records if not _gather(record, items)]
+            if resume is None:
+                records += [_whole_order(parts) for parts in items.values()]
+            yield Piece(
+                records=records,
+                answer=piece.answer,
+                place=resume.to_json() if resume else None,
+                holds_back=resume is not None and bool(items),
+            )
+
+    return ask
+
+
+def _windows(walk: Walk) -> list[tuple[datetime, datetime]]:
+    """Return the windows of a backfill; see Windows."""
+    return range_of(walk, first_day(walk), zone_of(walk)).windows()
 
 
 def _order_keys(records: Sequence[bytes]) -> list[Hashable | None]:

@@ -1,0 +1,299 @@
+"""Walks a range of time by windows of whole days, because vendors answer for about a month at a time.
+
+A vendor that takes dates says neither in which zone nor whether the last day counts. So each window asks for a day more
+than it needs, and two windows share at least a day; rows that come twice are harmless, because rows are idempotent by
+key. A server that refuses a window's width is asked for half of it, once.
+
+Each page can be resumed after, in its window or at the next one. A sweep resumes, too: the keys that it has seen are
+stored with its pages. Knows nothing of any API: a source gives `ask`, which asks for one window of its list.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from syncd.contract.errors import UpstreamError
+from syncd.contract.paging import EndUnknown
+from syncd.contract.second_ways import is_refusal, take
+from syncd.contract.toolkit import cursor_time, earliest_reading, latest_reading, overlap_of
+from syncd.contract.walk import Answer, Cursor, Page, Scope, Walk
+
+WIDEST: Final = timedelta(days=27)
+"""Of a window: at most 31 days are allowed where a vendor says so, and whole days in any zone add up to four."""
+HALF: Final = timedelta(days=13)
+"""Of a window where the server refuses WIDEST."""
+HALVED: Final = "the server refuses questions about 27 days; 13 days are asked for at a time"
+"""The second way of windows."""
+RESUMES_FOR: Final = timedelta(days=7)
+"""A sweep on schedule goes on where it was for so long after its last page; our choice."""
+ORDERED_RESUMES_FOR: Final = timedelta(days=1)
+"""The same of a sweep that an operator ordered."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """A question about whole days.
+
+    first, last  the days to ask for
+    end          up to here the answers are complete, whatever the zone of the days and whether the last one counts
+    is_open      True for the last window of its range
+    """
+
+    first: date
+    last: date
+    end: datetime
+    is_open: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """One response within a window.
+
+    place       where the list goes on in its window, as members of a cursor; None at the window's end
+    holds_back  True if records were kept back, to come with a later piece: nobody can resume after this one
+    """
+
+    records: Sequence[bytes]
+    answer: Answer
+    place: Cursor | None
+    holds_back: bool = False
+    keys: Sequence[Hashable | None] | None = None
+
+
+Ask = Callable[[Window, Cursor | None], AsyncIterator[Piece]]
+"""Asks for a window, from its beginning or from a place in it; gives one piece at least."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """A range of time to walk: from where to where, how far windows overlap, and in which zone its days are.
+
+    Windows that share more than a day are for rows which one question may know by two dates.
+    """
+
+    begin: datetime
+    limit: datetime
+    overlap: timedelta
+    zone: ZoneInfo
+
+    def window(self, begin: datetime, width: timedelta) -> Window:
+        """Return the window that begins there, at most so wide."""
+        begin = min(begin, self.limit)
+        is_open = self.limit - begin <= width
+        end = self.limit if is_open else begin + width
+        return Window(
+            first=earliest_reading(begin, self.zone).date(),
+            last=latest_reading(end, self.zone).date() + timedelta(days=2 if is_open else 1),
+            end=end,
+            is_open=is_open,
+        )
+
+    def windows(self) -> list[tuple[datetime, datetime]]:
+        """Return where each window begins and ends, in order."""
+        begin, found = min(self.begin, self.limit), list[tuple[datetime, datetime]]()
+        while True:
+            window = self.window(begin, WIDEST)
+            found.append((begin, window.end))
+            if window.is_open:
+                return found
+            begin = window.end - self.overlap
+
+
+@dataclass(kw_only=True)
+class _At:
+    """Where a walk is: the beginning of its window; of one that is under way also itself, and the place in it.
+
+    `started_at` is when the window was first asked for, `began_at` when the first window was.
+    """
+
+    begin: datetime
+    window: Window | None = None
+    place: Cursor | None = None
+    started_at: datetime | None = None
+    began_at: datetime | None = None
+
+
+async def walk_windows(
+    walk: Walk,
+    ask: Ask,
+    wanted: Range,
+    *,
+    keep: Cursor | None = None,
+    mark: str = "",
+    reached: datetime | None = None,
+    scope: Scope | None = None,
+    unproven: str | None = None,
+) -> AsyncGenerator[Page, None]:
+    """Give the pages of all windows of a range, from where the cursor says that a walk of it was.
+
+    keep            members that every cursor of this walk holds
+    mark            the member that tells up to where windows are complete, which begins with `reached` and never falls;
+                    empty if there is none
+    scope, unproven of the last page; see Page
+
+    The last cursor holds the mark, or `as_of` where there is none; of a sweep it holds `swept_at`, of a backfill only
+    what is kept.
+    """
+    keep, (at, starts_over) = keep or {}, _resumed(walk, wanted.begin)
+    while True:
+        window = None
+        try:
+            async for window, piece in _asked(walk, ask, wanted, at):
+                at.started_at = at.started_at or piece.answer.safe_at
+                at.began_at = at.began_at or at.started_at
+                if piece.place is None:
+                    told = at.started_at if window.is_open else min(at.started_at, window.end)
+                    reached = max(told, reached or told)
+                marks = {mark: reached.isoformat()} if mark and reached else {}
+                is_last = window.is_open and piece.place is None
+                if is_last:
+                    cursor: Cursor | None = _last_cursor(walk, at.began_at, keep, marks)
+                else:
+                    cursor = _cursor(walk, piece, window, at, {**keep, **marks}, begin=window.end - wanted.overlap)
+                yield Page(
+                    records=piece.records,
+                    cursor=cursor,
+                    requested_at=piece.answer.sent_at,
+                    keys=_tuples(piece.keys),
+                    scope=scope if is_last else None,
+                    whole_walk=is_last and scope is not None,
+                    unproven=unproven if is_last else None,
+                    starts_over=starts_over,
+                )
+                starts_over = False
+        except EndUnknown as error:
+            yield Page(records=error.records, cursor=None, requested_at=error.answer.sent_at, starts_over=starts_over)
+            raise
+        if window is None or window.is_open:
+            return
+        at = _At(begin=window.end - wanted.overlap, began_at=at.began_at)
+
+
+async def walk_changes(
+    walk: Walk,
+    ask: Ask,
+    *,
+    begins_at: datetime,
+    zone: ZoneInfo,
+    scope: Scope | None = None,
+    unproven: str | None = None,
+) -> AsyncGenerator[Page, None]:
+    """Give what changed since the cursor, window by window; the last one reaches beyond now.
+
+    A sweep gives everything since `begins_at`, as a live walk without a cursor does; a backfill gives its own range.
+    The watermark is the instant when a window was asked for, and never later than the window's end. A live walk that
+    went on in the middle of its last window asks once more, for what changed meanwhile.
+    """
+    is_live = walk.kind == "live"
+    mark = "since" if is_live else "reached" if walk.kind == "backfill" else ""
+    keep: Cursor = {}
+    if walk.kind == "backfill":
+        keep = {"since": walk.since and walk.since.isoformat(), "until": walk.until and walk.until.isoformat()}
+    cursor = walk.cursor or {}
+    if any(cursor.get(name) != value for name, value in keep.items()):
+        cursor = {}
+    while True:
+        went_on = "pass" in cursor
+        reached = cursor_time(cursor[mark]) if mark in cursor else None
+        wanted = range_of(walk, reached - overlap_of(walk) if reached else begins_at, zone)
+        async for page in walk_windows(
+            replace(walk, cursor=cursor), ask, wanted, keep=keep, mark=mark, reached=reached,
+            scope=scope if walk.kind == "sweep" else None, unproven=unproven,
+        ):  # fmt: skip
+            cursor = page.cursor or cursor
+            yield page
+        if not (is_live and went_on):
+            return
+
+
+def range_of(walk: Walk, begin: datetime, zone: ZoneInfo) -> Range:
+    """Return the range from `begin` to now, or to where a backfill ends; windows overlap as live runs do."""
+    limit = min(walk.until or walk.now(), walk.now())
+    return Range(begin=min(begin, limit), limit=limit, overlap=overlap_of(walk), zone=zone)
+
+
+async def _asked(walk: Walk, ask: Ask, wanted: Range, at: _At) -> AsyncGenerator[tuple[Window, Piece], None]:
+    """Ask for the window where a walk is; if the server refuses its width, ask for a narrower one from here on."""
+    window = at.window or wanted.window(at.begin, HALF if HALVED in walk.ways else WIDEST)
+    pieces = ask(window, at.place)
+    try:
+        first = await anext(pieces)
+    except UpstreamError as error:
+        narrow = wanted.window(at.begin, HALF)
+        if at.place is not None or narrow == window or not is_refusal(error):
+            raise
+        window, pieces = narrow, ask(narrow, None)
+        try:
+            first = await anext(pieces)
+        except UpstreamError as again:
+            raise (error if is_refusal(again) else again) from None
+        take(walk, HALVED)
+    yield window, first
+    async for piece in pieces:
+        yield window, piece
+
+
+_OWN: Final = frozenset({"begin", "first", "last", "end", "open", "started_at", "began_at", "at", "ordered"})
+"""Members of a resume point that are not of the place in the window."""
+
+
+def _resumed(walk: Walk, begin: datetime) -> tuple[_At, bool]:
+    """Return where a walk goes on, and whether it found a resume point that it cannot use."""
+    going = (walk.cursor or {}).get("pass")
+    if not isinstance(going, dict):
+        return _At(begin=begin), False
+    if "begin" not in going or (walk.kind == "sweep" and not _is_fresh(walk, going)):
+        return _At(begin=begin), True
+    at = _At(begin=cursor_time(going["begin"]), began_at=cursor_time(going["began_at"]))
+    if "first" in going:
+        at.window = Window(
+            first=date.fromisoformat(going["first"]),
+            last=date.fromisoformat(going["last"]),
+            end=cursor_time(going["end"]),
+            is_open=going["open"],
+        )
+        at.started_at = cursor_time(going["started_at"])
+        at.place = {name: value for name, value in going.items() if name not in _OWN}
+    return at, False
+
+
+def _is_fresh(walk: Walk, going: Cursor) -> bool:
+    """Say whether a sweep may go on: what it has read must not be too old for what was ordered."""
+    rests = ORDERED_RESUMES_FOR if walk.whole else RESUMES_FOR
+    return going.get("ordered", False) == walk.whole and walk.now() - cursor_time(going["at"]) < rests
+
+
+def _cursor(walk: Walk, piece: Piece, window: Window, at: _At, kept: Cursor, *, begin: datetime) -> Cursor | None:
+    """Return the cursor after a piece that is not the last; the next window starts at `begin`."""
+    if piece.holds_back:
+        return None
+    if piece.place is None and kept and walk.kind != "sweep":
+        return kept  # the mark says where the next window starts
+    going: Cursor = {"begin": (begin if piece.place is None else at.begin).isoformat()}
+    if piece.place is not None:
+        started_at = at.started_at or piece.answer.safe_at
+        going |= {
+            "first": window.first.isoformat(), "last": window.last.isoformat(), "end": window.end.isoformat(),
+            "open": window.is_open, "started_at": started_at.isoformat(), **piece.place,
+        }  # fmt: skip
+    going["began_at"] = (at.began_at or piece.answer.safe_at).isoformat()
+    if walk.kind == "sweep":
+        going |= {"at": walk.now().isoformat(), "ordered": walk.whole}
+    return {**kept, "pass": going}
+
+
+def _last_cursor(walk: Walk, began_at: datetime, keep: Cursor, marks: Cursor) -> Cursor:
+    """Return the cursor of a complete walk."""
+    match walk.kind:
+        case "sweep":
+            return {"swept_at": began_at.isoformat()}
+        case "backfill":
+            return keep or {"as_of": began_at.isoformat()}
+        case _:
+            return {**keep, **marks} or {"as_of": began_at.isoformat()}
+
+
+def _tuples(keys: Sequence[Hashable | None] | None) -> list[tuple[Any, ...] | None] | None:
+    return None if keys is None else [key if isinstance(key, tuple) else None for key in keys]

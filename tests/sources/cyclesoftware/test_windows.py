@@ -1,0 +1,141 @@
+"""Windows of days, shown by sales orders: sweeps that ask for everything and resume, servers that refuse a width."""
+
+import asyncio
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from syncd.contract.errors import BadRequest, UpstreamError
+from syncd.contract.windows import HALVED, Range
+from syncd.engine.order import Order
+from tests.support.bench import Bench, MakeBench
+from tests.support.forgetting import forgotten, remembered
+from tests.support.sources.cyclesoftware import NOW, Script, pages_of, walk_of
+from tests.support.truth import differences, told
+
+AMSTERDAM = ZoneInfo("Europe/Amsterdam")
+FROM = {"from": "2026-01-01"}
+
+
+def orders(*numbers: int, after: int | None = None) -> dict[str, Any]:
+    rows = [{"sales_order_id": n} for n in numbers]
+    return {"data": rows, "pagination": {"count": len(rows), "next_offset": after}}
+
+
+def days(script: Script) -> list[tuple[date, date]]:
+    return [
+        (date.fromisoformat(a[2]["modified_start"]), date.fromisoformat(a[2]["modified_end"])) for a in script.asked
+    ]
+
+
+@pytest.mark.parametrize(
+    "begin", [datetime(2026, 3, 28, 23, 30, tzinfo=UTC), datetime(2026, 10, 24, 22, 30, tzinfo=UTC)]
+)
+def test_windows_hold_their_time_whichever_way_days_are_read(begin: datetime) -> None:
+    """Days of Amsterdam or of UTC, the last one included or not."""
+    wanted = Range(begin=begin, limit=begin + timedelta(days=100), overlap=timedelta(minutes=10), zone=AMSTERDAM)
+    at = begin
+    while True:
+        window = wanted.window(at, timedelta(days=27))
+        for zone in (UTC, AMSTERDAM):
+            first = datetime.combine(window.first, datetime.min.time(), zone)
+            until = datetime.combine(window.last, datetime.min.time(), zone)  # as if it did not count
+            assert first <= at
+            assert window.end <= until
+        assert (window.last - window.first).days <= 31
+        if window.is_open:
+            break
+        at = window.end - wanted.overlap
+    assert window.end == wanted.limit
+
+
+async def test_a_sweep_asks_for_all_windows_and_a_killed_one_goes_on() -> None:
+    whole = Script([orders(n) for n in range(9)])
+    pages = await pages_of(
+        "sales_orders", walk_of(whole, "sweep", stream_options=FROM, cursor={"swept_at": "2026-01-01"})
+    )
+    assert len(pages) == 3
+    assert days(whole)[0][0] == date(2025, 12, 31)
+    assert pages[-1].cursor == {"swept_at": NOW.isoformat()}
+    assert not any(page.scope for page in pages)
+    rest = Script([orders(n) for n in range(9)])
+    again = await pages_of("sales_orders", walk_of(rest, "sweep", stream_options=FROM, cursor=pages[0].cursor))
+    assert days(rest) == days(whole)[1:]
+    assert again[-1].cursor == pages[-1].cursor
+
+
+@pytest.mark.parametrize("change", [{"at": "2026-03-01T00:00:00+00:00"}, {"ordered": True}, {"begin": None}])
+async def test_a_sweep_that_rested_too_long_begins_anew(change: dict[str, Any]) -> None:
+    whole = Script([orders(n) for n in range(9)])
+    first, *_ = await pages_of("sales_orders", walk_of(whole, "sweep", stream_options=FROM))
+    assert first.cursor is not None
+    going = {name: value for name, value in {**first.cursor["pass"], **change}.items() if value is not None}
+    again = Script([orders(n) for n in range(9)])
+    cursor = {**first.cursor, "pass": going}
+    page, *_ = await pages_of("sales_orders", walk_of(again, "sweep", stream_options=FROM, cursor=cursor))
+    assert days(again) == days(whole)
+    assert page.starts_over
+
+
+async def test_a_server_that_refuses_27_days_is_asked_for_13() -> None:
+    refusal = BadRequest("the range is limited to 14 days", status=400)
+    script = Script(
+        [refusal, refusal, *(orders(n) for n in range(20))]
+    )  # the first: include_deleted, the second: without
+    walk = walk_of(script, stream_options={"from": "2026-02-01"})
+    pages = await pages_of("sales_orders", walk)
+    assert HALVED in walk.ways
+    assert all((last - first).days <= 16 for first, last in days(script)[2:])
+    assert days(script)[2][0] == days(script)[0][0]
+    assert pages[-1].cursor == {"since": NOW.isoformat()}
+    assert len(pages) == len(days(script)) - 2
+    again = Script([orders(n) for n in range(20)])
+    later = walk_of(again, stream_options={"from": "2026-02-01"})
+    later.ways.update(walk.ways)
+    assert len(await pages_of("sales_orders", later)) == len(pages)
+
+
+@pytest.mark.parametrize("since", ["2026-02-01T00:00:00+00:00", NOW.isoformat()])
+async def test_a_refusal_of_half_the_width_or_of_a_narrow_window_fails(since: str) -> None:
+    script = Script([BadRequest("no", status=400)] * 9)
+    walk = walk_of(script, cursor={"since": since})
+    with pytest.raises(UpstreamError, match="no"):
+        await pages_of("sales_orders", walk)
+    assert len(script.asked) == (4 if since < "2026-03" else 2)
+    assert not walk.ways
+
+
+async def crashed(bench: Bench, selector: str, order: Order, *, pages: int) -> None:
+    """Run a stream, and end the run for good with the request after some pages under way."""
+    reached = asyncio.Event()
+    order.progress = lambda result: reached.set() if result.pages >= pages else None
+    source, _, stream = selector.partition(".")
+    running = asyncio.ensure_future(bench.syncer.run(source, stream, order))
+    await reached.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_full_sync_of_orders_reads_all_of_them_again_and_resumes(make_bench: MakeBench) -> None:
+    bench: Bench = await make_bench(customers=20, stock_items=0, page_size=50)
+    for selector in ("shop.customers", "shop.sales_orders"):
+        assert (await bench.sync(selector)).outcome == "ok"
+    world = bench.sandbox.world
+    order = world["cyclesoftware", "sales_orders"].records()[0]
+    await forgotten(bench, "shop.customers", order["customer_id"])
+    await remembered(bench, "shop.customers", order["customer_id"])
+    assert await differences(bench, "shop.sales_orders")
+    bench.time.pass_by(hours=1)
+    before = len(bench.sandbox.requests)
+    await crashed(bench, "shop.sales_orders", Order(kind="sweep", whole=True), pages=10)
+    asked = len(bench.sandbox.requests) - before
+    result = await bench.sync("shop.sales_orders", kind="sweep", whole=True)
+    assert (result.outcome, result.counts.deleted) == ("ok", 0)
+    assert asked >= 10
+    assert 17 <= result.spent.requests <= 20, "27 windows and some, of which ten were asked for before"
+    found = await differences(bench, "shop.sales_orders")
+    assert not found, told(found)
+    lanes = await bench.fetch("SELECT DISTINCT lane FROM syncd.runs WHERE kind = 'sweep'")
+    assert [row["lane"] for row in lanes] == ["backfill"]
