@@ -21,13 +21,13 @@ from syncd.contract import (
 )
 from syncd.contract.errors import BadPayload, BadRequest, NotFound
 from syncd.contract.options import DAY_S, MINUTE_S
-from syncd.contract.paging import Resume, walk_offsets
+from syncd.contract.paging import EndUnknown, Resume, walk_offsets
 from syncd.contract.toolkit import cursor_time, overlap_of
 from syncd.records.readers import Keys
 from syncd.sources.cyclesoftware.api import SCHEMA, zone_of
 from syncd.sources.cyclesoftware.days import WIDEST, Days, refuses_range, window_from
 from syncd.sources.cyclesoftware.forms import bare_list
-from syncd.sources.cyclesoftware.paged_lists import EndUnknown, fetch_pages, offset_of
+from syncd.sources.cyclesoftware.paged_lists import fetch_pages, offset_of
 
 SERVICE_ITEMS = Table(
     schema=SCHEMA,

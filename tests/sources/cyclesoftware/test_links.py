@@ -8,7 +8,8 @@ import pytest
 from syncd.clock import utc_now
 from syncd.contract.errors import BadPayload, BadRequest, NotFound, UpstreamError
 from syncd.contract.links import Linked, query_of, walk_links
-from syncd.sources.cyclesoftware.paged_lists import EndUnknown, fetch_linked
+from syncd.contract.paging import EndUnknown
+from syncd.sources.cyclesoftware.paged_lists import fetch_linked
 from syncd.upstream.wire import Request, Wire, http_session
 from tests.support.sources.cyclesoftware import QUERY, Script, walk_of
 
