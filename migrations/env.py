@@ -2,6 +2,9 @@
 
 A migration that leaves everything in place for programs of earlier revisions says so: `oldest_program` is the newest
 revision that the oldest of these programs has. Without a word it admits only programs that know it.
+
+The migrations are those of one branch: syncd's own, or a plugin's. The table of versions holds a row of each branch, and
+rows of branches that are not installed; only the row of this one is looked at.
 """
 
 from typing import Any
@@ -25,7 +28,7 @@ WATCH = text("""
 
 def keep_oldest(*, step: Any, **_more: Any) -> None:
     """Store which programs the database admits after a migration, in the migration's own transaction."""
-    if connection.scalar(text("SELECT to_regclass('syncd.compatibility')")) is None:
+    if not step.is_upgrade or connection.scalar(text("SELECT to_regclass('syncd.compatibility')")) is None:
         return
     applied = step.up_revision
     oldest = getattr(applied.module, "oldest_program", applied.revision)
@@ -41,6 +44,18 @@ context.configure(
     version_table_schema="syncd",
     on_version_apply=keep_oldest,
 )
+
+
+all_heads = context.get_context().get_current_heads
+
+
+def own_heads() -> tuple[str, ...]:
+    """Return the row of this branch."""
+    own = {step.revision for step in context.script.walk_revisions()}
+    return tuple(head for head in all_heads() if head in own)
+
+
+context.get_context().get_current_heads = own_heads
 with context.begin_transaction():
     context.run_migrations()
     if connection.scalar(text("SELECT to_regproc('syncd.watch')")) is not None:

@@ -6,6 +6,7 @@
     ├── DatabaseError              the database refused or is in a wrong state             exit 3
     │   ├── DatabaseBusy           a lock, or time for a statement, could not be had       exit 3
     │   ├── DatabaseChanged        somebody changed or withholds an object that we need    exit 3
+    │   ├── MigrationFailed        a plugin's migrations cannot be run                     exit 3
     │   └── DatabaseUnavailable    the database cannot be reached                          exit 3
     ├── LockHeld                   another run of the stream is under way                  exit 1
     ├── RunFenced                  another process took the stream over from this run      exit 1
@@ -76,6 +77,10 @@ class DatabaseChanged(DatabaseError):
 
     The message holds PostgreSQL's own, which names the object.
     """
+
+
+class MigrationFailed(DatabaseError):
+    """The migrations of a plugin cannot be run, or one failed; nothing of them remains. Other sources are as before."""
 
 
 class DatabaseUnavailable(DatabaseError):

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql
 from syncd import cookbook
 from syncd.cli.finding import DATABASE, Finding
 from syncd.config import Config
+from syncd.contract import Source
 from syncd.engine.syncer import Syncer
 from syncd.sources import registry
 from syncd.status.facts import Facts, lost_words
@@ -39,6 +40,12 @@ def _asked_for(reporting: str) -> tuple[list[str], list[str]]:
     return [schema for schema, _ in sorted(asked)], [name for _, name in sorted(asked)]
 
 
+async def ready(opened: Database) -> list[Source]:
+    """Return all source types but those whose own migrations were not run; a run of theirs says so."""
+    unready = await migrations.unready(opened, registry().values())
+    return [source for type_, source in registry().items() if type_ not in unready]
+
+
 async def changed(opened: Database) -> list[Finding]:
     """Return what others changed on our tables, and what they made that may refuse our rows."""
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
@@ -49,7 +56,7 @@ async def changed(opened: Database) -> list[Finding]:
             required=frozenset(column.name for column in table.columns if not column.nullable),
             own=frozenset(str(constraint.name) for constraint in table.constraints if constraint.name),
         )
-        for table in metadata(registry().values(), history=opened.schemas.history).tables.values()
+        for table in metadata(await ready(opened), history=opened.schemas.history).tables.values()
     ]
     async with opened.connection() as conn:
         found = await catalog.differences(conn, tables)

@@ -35,6 +35,8 @@ async def opened(path: Path | None, selectors: Sequence[str], *, verbose: bool =
     settings = load_config(path)
     configuration.select(settings, selectors)
     log.configure(settings.log.format, "info" if verbose else "error")
+    for name, why in settings.left_out.items():
+        console.print_note(f"source {name} is left out: {why}")
     async with opened_database(settings) as open_database, http_session() as http:
         yield Syncer(settings, registry(), open_database, http)
 

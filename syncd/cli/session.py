@@ -14,7 +14,7 @@ from syncd import config as configuration
 from syncd import log
 from syncd.cli import console
 from syncd.config import Config
-from syncd.sources import specs
+from syncd.sources import refused, specs
 from syncd.storage.postgres import database, migrations
 from syncd.storage.postgres.database import Database
 
@@ -32,7 +32,7 @@ def execute(work: Coroutine[Any, Any, int], *, verbose: bool = False) -> int:
 
 def load_config(path: Path | None, *, resolve_secrets: bool = True) -> Config:
     """Load the configuration and tell the log what to keep secret."""
-    settings = configuration.load(path, specs(), resolve_secrets=resolve_secrets)
+    settings = configuration.load(path, specs(), resolve_secrets=resolve_secrets, refused=refused())
     for key, secret in configuration.secrets(settings):
         if secret.is_resolved and (key != "database.url" or settings.database.password):
             log.protect(secret.reveal())

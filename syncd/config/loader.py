@@ -8,7 +8,7 @@ through `Secret.reveal`.
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -99,38 +99,53 @@ def load(
     *,
     environ: Mapping[str, str] = os.environ,
     resolve_secrets: bool = True,
+    refused: Mapping[str, str] = {},
 ) -> Config:
     """Read and check the file; raise one ConfigError that names every problem in it, one per line.
 
-    `registry` maps a source's `type` to what it accepts. With `resolve_secrets` False the secrets of the sources stay
-    unread (that of the database is always read). Relative paths in the file count from the file's own directory.
+    `registry` maps a source's `type` to what it accepts; `refused` says of other types that are installed why they
+    cannot be used: sources of such a type are left out, and nothing of them is judged. With `resolve_secrets` False the
+    secrets of the sources stay unread (that of the database is always read). Relative paths in the file count from the
+    file's own directory.
     """
-    return _read(path, registry, environ, resolve_secrets=resolve_secrets)[0]
+    return _read(path, registry, environ, refused, resolve_secrets=resolve_secrets)[0]
 
 
 def read_shown(
-    path: Path | None, registry: Mapping[str, SourceSpec], *, environ: Mapping[str, str] = os.environ
+    path: Path | None,
+    registry: Mapping[str, SourceSpec],
+    *,
+    environ: Mapping[str, str] = os.environ,
+    refused: Mapping[str, str] = {},
 ) -> tuple[Config, list[Shown]]:
     """Read and check the file as `load` does, the secrets unread; return with it every key as it may be shown."""
-    config, reading = _read(path, registry, environ, resolve_secrets=False)
+    config, reading = _read(path, registry, environ, refused, resolve_secrets=False)
     return config, [shown(taken) for taken in reading.taken]
 
 
 def _read(
-    path: Path | None, registry: Mapping[str, SourceSpec], environ: Mapping[str, str], *, resolve_secrets: bool
+    path: Path | None,
+    registry: Mapping[str, SourceSpec],
+    environ: Mapping[str, str],
+    refused: Mapping[str, str],
+    *,
+    resolve_secrets: bool,
 ) -> tuple[Config, Reading]:
     path = find(path, environ, Path.cwd())
     reading = Reading(folder=path.absolute().parent, environ=environ, resolve_secrets=resolve_secrets)
     root = TomlTable(reading, (), read_toml(path))
-    database = _database(root.table("database"))
+    database = _database(root.table("database"), (*TAKEN_SCHEMAS, *registry))
     http, callback_listen, proxy = _http(root.table("http"))
-    sources = _sources(root.table("sources"), registry, proxy)
+    declared = root.table("sources")
+    left_out = _left_out(declared, refused)
+    sources = _sources(declared, registry, proxy, left_out)
     config = Config(
         path=path,
         database=database,
         http=http,
         callback_listen=callback_listen,
         sources=sources,
+        left_out=left_out,
         log=_log(root.table("log")),
         retention=_retention(root.table("retention")),
         privacy=_privacy(root.table("privacy"), sources),
@@ -145,7 +160,7 @@ def _read(
 # --- The tables of the file -------------------------------------------------------------------------------------------
 
 
-def _database(table: TomlTable) -> DatabaseConfig:
+def _database(table: TomlTable, taken: Collection[str]) -> DatabaseConfig:
     reading = table.reading
 
     def address(value: object) -> Secret:
@@ -158,20 +173,21 @@ def _database(table: TomlTable) -> DatabaseConfig:
         is_needed = url.reveal() == EMBEDDED
         default = table.attempt("data_dir", lambda: _default_data_dir(reading, is_needed=is_needed), default)
     data_dir = table.take("data_dir", reading.path, default)
-    schemas = _schemas(table.table("schemas"))
+    schemas = _schemas(table.table("schemas"), dict.fromkeys(taken))
     table.close()
     return DatabaseConfig(url=url, data_dir=data_dir, schemas=schemas)
 
 
 SCHEMA_NAME = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 TAKEN_SCHEMAS = ("public", "syncd", "information_schema", "cyclesoftware", "cyclis", "autengo", "ghs")
+"""Beside the schemas of plugins, which are their types."""
 
 
-def _schemas(table: TomlTable) -> Schemas:
+def _schemas(table: TomlTable, taken: Collection[str]) -> Schemas:
     def name(value: object) -> str:
-        if not isinstance(value, str) or not SCHEMA_NAME.fullmatch(value) or value in TAKEN_SCHEMAS:
-            taken = ", ".join(TAKEN_SCHEMAS)
-            raise ValueError(f"expected a name in small letters, digits and _ that is not {taken}, got {found(value)}")
+        if not isinstance(value, str) or not SCHEMA_NAME.fullmatch(value) or value in taken:
+            others = ", ".join(taken)
+            raise ValueError(f"expected a name in small letters, digits and _ that is not {others}, got {found(value)}")
         return value
 
     schemas = Schemas(
@@ -278,11 +294,21 @@ def _privacy(table: TomlTable, sources: Mapping[str, SourceConfig]) -> Privacy:
     return Privacy(hash_key=hash_key)
 
 
-def _sources(table: TomlTable, registry: Mapping[str, SourceSpec], proxy: ProxySetting) -> dict[str, SourceConfig]:
+def _left_out(table: TomlTable, refused: Mapping[str, str]) -> dict[str, str]:
+    """Return the sources of types that are installed and cannot be used, with the reason."""
+    types = {name: raw.get("type") for name, raw in table.raw.items() if isinstance(raw, dict)}
+    return {name: refused[type_] for name, type_ in types.items() if isinstance(type_, str) and type_ in refused}
+
+
+def _sources(
+    table: TomlTable, registry: Mapping[str, SourceSpec], proxy: ProxySetting, left_out: Collection[str]
+) -> dict[str, SourceConfig]:
     sources = {}
     for name in table.raw:
         if not re.fullmatch(SOURCE_NAME, name):
             table.note((name,), SOURCE_NAME_RULE)
+        if name in left_out:
+            continue
         source = _source(table.table(name), name, registry, proxy)
         if source:
             sources[name] = source

@@ -194,7 +194,11 @@ class SourceConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """The whole file. Two are equal when they would make the daemon do the same, wherever they were read from."""
+    """The whole file. Two are equal when they would make the daemon do the same, wherever they were read from.
+
+    `left_out` holds the sources whose type is installed and cannot be used, each with the reason as a sentence; they
+    are not among `sources`.
+    """
 
     path: Path = field(compare=False)
     database: DatabaseConfig
@@ -204,6 +208,7 @@ class Config:
     log: Log = Log()
     retention: Retention = Retention()
     privacy: Privacy = Privacy()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def secrets(config: Config) -> Iterator[tuple[str, Secret]]:
@@ -275,6 +280,8 @@ def select(config: Config, selectors: Sequence[str]) -> list[tuple[str, str]]:
     }
     chosen: set[tuple[str, str]] = set()
     for selector in selectors or ["*"]:
+        if (name := selector.partition(".")[0]) in config.left_out:
+            raise UsageError(f'"{selector}" is left out: {config.left_out[name]}', hint="See: syncd check")
         hits = _matching(selector, list(streams))
         alive = [pair for pair in hits if streams[pair] is None]
         if not alive and selectors:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from syncd.contract.auth import Auth
@@ -106,6 +107,8 @@ class Source:
     callbacks: Callbacks | None = None
     example_name: str = ""
     account: tuple[Option[Any], ...] = ()
+    contract: str = ""
+    migrations: Path | None = None
 
     def stream(self, name: str) -> Stream:
         """Return the stream of that name; raises KeyError."""

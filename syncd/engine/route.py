@@ -26,6 +26,7 @@ class Route:
     identity          the account as the configuration names it
     target            where the rows of the stream go; `target_of` says it for another stream of the source
     learn_forgotten   reads anew who of the source was forgotten, for all records that are read from then on
+    require_ready     raises DatabaseChanged unless the database has the tables that the source's own migrations make
     max_records       where a run is stopped whose list does not end; None: see `growth`
     begin_walk        makes what a walk may know, from the order, the run's upstream and the cursor to start from
     """
@@ -40,6 +41,7 @@ class Route:
     clock: Clock
     learn_forgotten: Callable[[], Awaitable[object]]
     begin_walk: Callable[[Order, RunUpstream, Cursor | None], Awaitable[Walk]]
+    require_ready: Callable[[], Awaitable[None]]
     max_records: int | None = None
 
 

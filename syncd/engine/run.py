@@ -98,8 +98,9 @@ async def run_stream(route: Route, order: Order) -> Result:
 
 
 async def _begin_pass(route: Route, run: Run, order: Order, upstream: RunUpstream, result: Result) -> Pass:
-    """Plan the pass of an open run, and make all that its pages share. Raises AnotherAccount."""
+    """Plan the pass of an open run, and make all that its pages share. Raises AnotherAccount, DatabaseChanged."""
     sources.require_same(route.source, run.identity, route.identity)
+    await route.require_ready()
     turns = Turns()
     upstream.turn = turns.reading
     plan = await _plan(route, run)

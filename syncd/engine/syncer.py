@@ -26,6 +26,7 @@ from syncd.records.parser import Parser
 from syncd.records.privacy import Forgotten, Guard
 from syncd.storage.mirror.history import Kept
 from syncd.storage.mirror.target import Target, make_target
+from syncd.storage.postgres import migrations
 from syncd.storage.postgres.database import Database
 from syncd.storage.state import forgotten, sources
 from syncd.upstream.account import Account
@@ -57,6 +58,7 @@ class Syncer:
         self._accounts: dict[str, Account] = {}
         self._targets: dict[tuple[str, str], Target] = {}
         self._forgotten: dict[str, Forgotten] = {}
+        self._ready: set[str] = set()
 
     def reconfigure(self, config: Config) -> None:
         """Take a new configuration: sources that did not change keep their session and budget."""
@@ -142,8 +144,19 @@ class Syncer:
             clock=self.clock,
             learn_forgotten=partial(self.learn_forgotten, source),
             begin_walk=partial(self.walk, source, stream),
+            require_ready=partial(self._require_ready, self.config.sources[source].type),
             max_records=self.config.sources[source].streams[stream].max_records,
         )
+
+    async def _require_ready(self, type_: str) -> None:
+        """Raise DatabaseChanged unless the migrations of a plugin were run; asked until they were, and never again."""
+        if type_ in self._ready:
+            return
+        for branch in migrations.branches_of([self._registry[type_]]):
+            standing = await migrations.find_standing(self.database, branch)
+            if not standing.admits:
+                raise standing.refusal(self.database.shown)
+        self._ready.add(type_)
 
     async def walk(self, source: str, stream: str, order: Order, upstream: RunUpstream, cursor: Cursor | None) -> Walk:
         """Return what a walk through a stream may know."""

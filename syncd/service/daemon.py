@@ -32,7 +32,7 @@ from syncd.service.listener import PortTaken, when_free
 from syncd.service.notices import Notices
 from syncd.service.systemd import Notifier
 from syncd.service.timetable import Timetable
-from syncd.sources import registry
+from syncd.sources import found, registry
 from syncd.upstream.wire import http_session
 
 DRAIN_S: Final = 6.0
@@ -66,6 +66,7 @@ async def serve(
     _protect(config)
     if logs:
         log.configure(config.log.format, config.log.level)
+    _tell_refused(config)
     daemon = _Daemon(config, load, Notifier(environ), stop or asyncio.Event(), logs=logs)
     with _signals(daemon, hangup):
         await daemon.serve(on_started)
@@ -259,6 +260,7 @@ class _Daemon:
     async def _take(self, config: Config, timetable: Timetable) -> None:
         old, new = self._config, config
         _protect(new)
+        _tell_refused(new)
         if self._logs and new.log != old.log:
             log.configure(new.log.format, new.log.level)
         late = [key for key in ("database", "http", "callback_listen") if getattr(new, key) != getattr(old, key)]
@@ -275,6 +277,15 @@ class _Daemon:
             removed=sorted(old.sources.keys() - new.sources.keys()),
             changed=sorted(n for n in new.sources.keys() & old.sources.keys() if new.sources[n] != old.sources[n]),
             streams=len(configuration.select(new, [])),
+        )
+
+
+def _tell_refused(config: Config) -> None:
+    """Log which plugins cannot be used, and which sources are left out for it."""
+    for each in found().refused:
+        sources = [name for name, why in config.left_out.items() if why == each.words]
+        _log.warning(
+            "plugin_refused", type=each.type, distribution=each.distribution, error=each.words, sources=sources
         )
 
 

@@ -11,6 +11,8 @@ from syncd.storage.postgres.database import Database
 COUNT_TIMEOUT_S: Final = 5.0
 """Counting the rows of the mirror may take this long; then rows are left unknown."""
 
+_THERE: Final = "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL"
+
 
 async def count_rows(
     database: Database, tables: Sequence[str], *, timeout_s: float = COUNT_TIMEOUT_S
@@ -21,6 +23,25 @@ async def count_rows(
     """
     if not tables:
         return {}
+    found = await _counted(database, tables, timeout_s)
+    if isinstance(found, asyncpg.UndefinedTableError):  # of a plugin whose migrations were not run
+        there = await tables_there(database, tables)
+        return await count_rows(database, there, timeout_s=timeout_s) if len(there) < len(tables) else {}
+    counted = {(table, ""): Rows(alive=0, deleted=0) for table in tables} if found is not None else {}
+    counted |= {(row["place"], row["source"]): Rows(alive=row["alive"], deleted=row["deleted"]) for row in found or ()}
+    return counted
+
+
+async def tables_there(database: Database, tables: Sequence[str]) -> list[str]:
+    """Return those of the tables that there are; a type that came without its migration has none."""
+    async with database.connection() as conn:
+        return [row["name"] for row in await conn.fetch(_THERE, list(tables))]
+
+
+async def _counted(
+    database: Database, tables: Sequence[str], timeout_s: float
+) -> list[asyncpg.Record] | asyncpg.UndefinedTableError | None:
+    """Return what was counted; None if that took too long, the error if one of the tables is not there."""
     query = " UNION ALL ".join(
         f"SELECT '{table}' AS place, source, count(*) FILTER (WHERE _deleted_at IS NULL) AS alive,"  # noqa: S608  (declared names)
         f" count(*) FILTER (WHERE _deleted_at IS NOT NULL) AS deleted FROM {table} GROUP BY source"
@@ -30,9 +51,8 @@ async def count_rows(
         try:
             async with conn.transaction(readonly=True):
                 await conn.execute(f"SET LOCAL statement_timeout = {timeout_s * 1000:.0f}")
-                found = await conn.fetch(query)
+                return list(await conn.fetch(query))
         except (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError):
-            return {}
-    counted = {(table, ""): Rows(alive=0, deleted=0) for table in tables}
-    counted |= {(row["place"], row["source"]): Rows(alive=row["alive"], deleted=row["deleted"]) for row in found}
-    return counted
+            return None
+        except asyncpg.UndefinedTableError as error:
+            return error

@@ -9,7 +9,7 @@ import msgspec
 from syncd.config import Config, SourceConfig
 from syncd.contract import Identity, Source
 from syncd.errors import AnotherAccount, ConfigError
-from syncd.status.counts import count_rows
+from syncd.status.counts import count_rows, tables_there
 from syncd.status.model import Orphan, Rows
 from syncd.storage.postgres.database import Database
 from syncd.storage.state import sources
@@ -17,9 +17,8 @@ from syncd.storage.state import sources
 Counted = Mapping[tuple[str, str], Rows]
 """Rows by table and source."""
 
-OwnerState = Literal["ours", "another account", "orphan", "empty"]
+OwnerState = Literal["ours", "another account", "orphan", "empty", "left out"]
 _NAMES: Final = "SELECT source FROM syncd.sources UNION SELECT source FROM syncd.cursors"
-_THERE: Final = "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NOT NULL"
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,15 +42,13 @@ async def read_owners(database: Database, config: Config, registry: Mapping[str,
     async with database.connection() as conn:
         names = [row["source"] for row in await conn.fetch(_NAMES)]
         stored = await sources.all_stored(conn)
-    counted = await count_rows(database, await tables_there(database, registry), timeout_s=0)
+    counted = await count_rows(database, await tables_there(database, tables_of(registry)), timeout_s=0)
     return owners_of(config, registry, names, stored, counted)
 
 
-async def tables_there(database: Database, registry: Mapping[str, Source]) -> list[str]:
-    """Return the tables of all streams of all types; a type that came without its migration has none."""
-    tables = [f"{stream.table.schema}.{stream.table.name}" for kind in registry.values() for stream in kind.streams]
-    async with database.connection() as conn:
-        return [row["name"] for row in await conn.fetch(_THERE, tables)]
+def tables_of(registry: Mapping[str, Source]) -> list[str]:
+    """Return the tables of all streams of all types."""
+    return [f"{stream.table.schema}.{stream.table.name}" for kind in registry.values() for stream in kind.streams]
 
 
 def owners_of(
@@ -65,7 +62,7 @@ def owners_of(
 
     `names` are the sources of which the state knows anything beside their identity.
     """
-    held = {*names, *stored, *(source for _, source in counted if source)}
+    held = {*names, *stored, *config.left_out, *(source for _, source in counted if source)}
     everybody = [*config.sources, *sorted(held - config.sources.keys())]
     return [_owner(name, config, registry, stored.get(name), counted) for name in everybody]
 
@@ -105,6 +102,8 @@ def _owner(
     mine = {table: rows.alive + rows.deleted for (table, source), rows in counted.items() if source == name}
     settings, identity, why = config.sources.get(name), stored, ""
     state: OwnerState = "orphan"
+    if name in config.left_out:
+        state, why = "left out", config.left_out[name]
     if settings:
         error = refusal(settings, registry, stored)
         state = "another account" if error else "ours" if stored or any(mine.values()) else "empty"
@@ -118,7 +117,7 @@ def _owner(
     return Owner(
         source=name, type=type_, address=identity.address if identity else None,
         account=identity.account_words if identity else None, rows=sum(mine.values()) if counted else None,
-        configured=settings is not None, state=state, why=why,
+        configured=settings is not None or state == "left out", state=state, why=why,
     )  # fmt: skip
 
 

@@ -10,11 +10,11 @@ from syncd.config import Config
 from syncd.contract import Source, Stream
 from syncd.engine import schedule
 from syncd.status.cache import Cache
-from syncd.status.counts import count_rows
+from syncd.status.counts import count_rows, tables_there
 from syncd.status.day import Day, StreamDay, read_day, read_stream_days
 from syncd.status.facts import FIRST_OK, STREAM_RUNS, Facts, budget_status, columns, purse_of, run_of
 from syncd.status.model import Notice, Pair, Rows, RunStatus, SourceStatus, State, Status
-from syncd.status.owners import Counted, orphans_of, owners_of, tables_there
+from syncd.status.owners import Counted, orphans_of, owners_of, tables_of
 from syncd.storage.postgres.database import Database
 
 STATUS_KEPT_S: Final = 1.0
@@ -56,7 +56,8 @@ async def collect(
 
     async def count() -> Counted:
         mine = list(tables.values())
-        others = await tables_there(database, registry) if facts.names - config.sources.keys() else []
+        mirrored = tables_of(registry) if facts.names - config.sources.keys() else []
+        others = await tables_there(database, mirrored) if mirrored else []
         return await count_rows(database, list(dict.fromkeys([*mine, *others])))
 
     counted = await (counts.get(count) if counts else count()) if counts_rows else {}
@@ -94,8 +95,16 @@ async def collect(
     return Status(
         at=now, version=__version__, database=database.shown, summary=summary, sources=sources, streams=streams,
         backfills=facts.backfills(rows, purses, now), orphans=orphans_of(owners.values()),
-        notices=list(notices),
+        notices=[*notices, *_left_out(config, now)],
     )  # fmt: skip
+
+
+def _left_out(config: Config, now: datetime) -> list[Notice]:
+    """Return a notice for each source whose type is installed and cannot be used."""
+    return [
+        Notice(at=now, what="plugin_refused", text=f"source {name} is left out: {why}", hint="See: syncd check")
+        for name, why in config.left_out.items()
+    ]
 
 
 def is_listed(stream: Stream) -> bool:

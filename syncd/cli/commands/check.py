@@ -23,7 +23,8 @@ from syncd.engine.order import Order
 from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseError, DatabaseUnavailable, SyncdError
 from syncd.records.privacy import place
-from syncd.sources import registry
+from syncd.sources import found as found_sources
+from syncd.sources import plugins, registry
 from syncd.status import accounts_twice, orphans_of, read_owners
 from syncd.storage.mirror import withheld
 from syncd.storage.postgres import database, migrations
@@ -80,6 +81,8 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
     """Yield what is found, from the configuration outwards."""
     settings = load_config(path, resolve_secrets=False)
     yield Finding(what=f"configuration {settings.path}", state="ok")
+    for finding in _refused(settings):
+        yield finding
     missing = configuration.missing_secrets(settings, os.environ)
     for text in missing:
         yield Finding(what="secret", state="failed", detail=text, exit_code=CONFIGURATION)
@@ -96,6 +99,8 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
             for finding in found:
                 yield finding
             is_usable = not any(finding.state == "failed" for finding in found)
+            for finding in await _plugins(opened) if is_usable else []:
+                yield finding
             for finding in await _stored(settings, opened, is_whole=not missing) if is_usable else []:
                 yield finding
             opened = opened if is_usable else None
@@ -112,6 +117,43 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
         for task in asked:
             for finding in await task:
                 yield finding
+
+
+def _refused(settings: Config) -> list[Finding]:
+    """Return a finding for each source that is installed and cannot be used; grave where the configuration has it."""
+    named = set(settings.left_out.values())
+    return [
+        Finding(
+            what=f"plugin {each.type}",
+            state="failed" if each.words in named else "warning",
+            detail=each.words,
+            hint="Upgrade or uninstall it, or tell its author. The other sources are not touched by it.",
+            exit_code=CONFIGURATION if each.words in named else 0,
+        )
+        for each in found_sources().refused
+    ]
+
+
+async def _plugins(opened: Database) -> list[Finding]:
+    """Return how the migrations of plugins stand, and of which plugins the database knows that are not installed."""
+    unready = await migrations.unready(opened, plugins().values())
+    findings = [_failed(f"migrations of {type_}", error, DATABASE) for type_, error in unready.items()]
+    stored = await migrations.revisions(opened)
+    findings += [
+        Finding(what=f"migrations of {type_}", state="ok", detail=f"at revision {stored[type_]}")
+        for type_ in plugins()
+        if type_ not in unready
+    ]
+    return findings + [
+        Finding(
+            what=f"migrations of {type_}",
+            state="warning",
+            detail=f"the database is at revision {revision} of a plugin that is not installed, or cannot be used",
+            hint=f"Its rows stay as they are. To remove them: install it, then syncd migrate --plugin {type_} --down.",
+        )
+        for type_, revision in stored.items()
+        if type_ not in registry() and type_ != migrations.OURS
+    ]
 
 
 async def _stored(settings: Config, opened: Database, *, is_whole: bool) -> list[Finding]:
@@ -196,9 +238,10 @@ _MAY_MIGRATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
 _OWNER = "Connect as the owner of the database and its tables, see deploy/roles.sql."
 
 
-def _mirrored() -> list[Table]:
-    """Return every table of the mirror, of all source types that there are."""
-    tables = [stream.table for source in registry().values() for stream in source.streams]
+async def _mirrored(opened: Database) -> list[Table]:
+    """Return every table of the mirror, of all source types but those whose own migrations were not run."""
+    kinds = await foreign.ready(opened)
+    tables = [stream.table for source in kinds for stream in source.streams]
     return [*tables, *(child.table for table in tables for child in table.children)]
 
 
@@ -207,14 +250,15 @@ async def _absent(opened: Database) -> list[str]:
     query = "SELECT n.nspname || '.' || c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     async with opened.connection() as conn:
         there = {row["name"] for row in await conn.fetch(query)}
-    return sorted({f"{table.schema}.{table.name}" for table in _mirrored()} - there)
+    return sorted({f"{table.schema}.{table.name}" for table in await _mirrored(opened)} - there)
 
 
 async def _tables(opened: Database) -> list[Finding]:
     """Look whether the tables are there, and whether the role may write every one, or make them."""
+    mirrored = await _mirrored(opened)
     async with opened.connection() as conn:
         role, may_migrate = await conn.fetchval("SELECT current_user"), await conn.fetchval(_MAY_MIGRATE)
-        lacking = await conn.fetch(_LACKING, ["syncd", *sorted({table.schema for table in _mirrored()})])
+        lacking = await conn.fetch(_LACKING, ["syncd", *sorted({table.schema for table in mirrored})])
     if lacking:
         others = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
         return [_no_rights(f"the role {role} may not read and write {lacking[0]['name']}{others}")]

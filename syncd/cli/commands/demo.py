@@ -26,7 +26,7 @@ from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseError, UsageError
 from syncd.sandbox import Address, Sandbox, config_text, serve
-from syncd.sources import registry
+from syncd.sources import plugins, registry
 from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from syncd.upstream.wire import http_session
@@ -119,7 +119,8 @@ async def run_demo(
                 _write_config, folder, config_path or folder / "config.toml", world, address, listen
             )
             async with _empty_database(settings) as opened:
-                console.print_note(f"migrated: {', '.join(await migrations.migrate(opened))}; first sync …")
+                migrated = await migrations.migrate_all(opened, plugins().values())
+                console.print_note(f"migrated: {', '.join(migrated.applied)}; first sync …")
                 with stopped_by_signals() as stop:
                     results = await _first_sync(settings, opened, stop, quiet=verbose)
                     await _print_mirrored(settings, opened)

@@ -26,7 +26,7 @@ from syncd.config.model import SourceSpec
 from syncd.config.option import REQUIRED
 from syncd.config.toml import read_toml, suggest
 from syncd.errors import ConfigError, SyncdError, UsageError
-from syncd.sources import specs
+from syncd.sources import refused, specs
 
 
 @command(
@@ -356,7 +356,7 @@ def _say_next(path: Path) -> None:
 def _loaded(path: Path) -> configuration.Config | None:
     """Load what was written; None where the place of the database's address cannot be read yet."""
     try:
-        return configuration.load(path, specs(), resolve_secrets=False)
+        return configuration.load(path, specs(), resolve_secrets=False, refused=refused())
     except ConfigError as error:
         console.say(f"still missing: {str(error).partition(chr(10))[2].strip()}")
         return None

@@ -104,7 +104,7 @@ async def list_sources(path: Path | None, *, as_json: bool) -> int:
     columns = ["source", "type", "address", "account", "rows", "configured", "state"]
     console.print_table("", columns, [_row(owner) for owner in owners])
     for owner in owners:
-        if owner.why:
+        if owner.why and owner.state != "left out":
             console.say(owner.why)
     if any(owner.state == "orphan" for owner in owners):
         console.say("An orphan is in no configuration: syncd sources rename OLD NEW, or syncd sources drop NAME.")

@@ -129,6 +129,8 @@ async def run_streams(
             ]
             results = await run_jobs(syncer, jobs, quiet=as_json or verbose)
     report(results, as_json=as_json)
+    if syncer.config.left_out and not selectors:  # told before the runs began
+        return 1
     return 0 if all(result.outcome == "ok" or result.is_paused for result in results) else 1
 
 

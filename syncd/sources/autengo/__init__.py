@@ -15,6 +15,7 @@ from syncd.sources.autengo.vehicles import VEHICLES_STREAM
 
 SOURCE: Final = Source(
     type=SCHEMA,
+    contract="1.0",
     schema_comment="Mirror of Autengo, the used-car trade platform (API 3.0.0)",
     example_name="cars",
     base_url=None,

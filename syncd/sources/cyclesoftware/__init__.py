@@ -19,6 +19,7 @@ from syncd.sources.cyclesoftware.workshop import REPAIR_CODES_STREAM, REPAIR_OBJ
 
 SOURCE = Source(
     type=SCHEMA,
+    contract="1.0",
     schema_comment="Mirror of CycleSoftware, the shop system of bike dealers",
     example_name="shop",
     base_url="https://api.cyclesoftware.nl",

@@ -13,6 +13,7 @@ from syncd.sources.cyclis.orders import ORDERS_STREAM
 
 SOURCE = Source(
     type=SCHEMA,
+    contract="1.0",
     schema_comment="Mirror of Cyclis, a lessor of company bikes",
     example_name="lease",
     base_url=None,

@@ -14,6 +14,7 @@ from syncd.sources.ghs.products import PRODUCTS_STREAM
 
 SOURCE: Final = Source(
     type=SCHEMA,
+    contract="1.0",
     schema_comment="Mirror of GHS Automotive, a wholesaler of car parts",
     example_name="parts",
     base_url="https://api2.ghs-automotive.nl",

@@ -105,6 +105,7 @@ def _fault_of(answer: Answer) -> str | None:
 
 SOURCE = Source(
     type="toy",
+    contract="1.0",
     schema_comment="Mirror of a club",
     example_name="club",
     base_url=None,

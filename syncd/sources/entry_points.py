@@ -1,0 +1,164 @@
+"""Finds the sources that are installed: syncd's own packages, and plugins that declare an entry point.
+
+Both are entry points of one shape (`lightspeed = "syncd_lightspeed:SOURCE"`) and are judged by the same rules. Those of
+syncd itself are made from the packages in this folder, and not from its distribution's metadata: a checkout, or a
+metadata folder that was left out of a container's image, has the same sources as an installed wheel.
+
+One that cannot be used is refused in a sentence. It costs the other sources nothing.
+"""
+
+import importlib.metadata as metadata
+import pkgutil
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Final, TypeVar
+
+from syncd.contract import Source, Table
+from syncd.contract.version import misfit
+
+GROUP: Final = "syncd.sources"
+"""The group of entry points in which a plugin declares its source."""
+OWN: Final = "syncd"
+"""The distribution of the sources that come with syncd."""
+TYPE: Final = re.compile(r"[a-z][a-z0-9_]{0,23}")
+"""A type is the name of a schema, and begins the plugin's revisions, of which the table of versions holds 32 signs."""
+TAKEN: Final = frozenset({"syncd", "history", "reporting", "public", "information_schema"})
+"""Schemas that are of no source."""
+TOLD_CHARS: Final = 300
+"""Longest text of a plugin's own error that is passed on; our choice."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """An entry point, and the distribution that declares it, with its version."""
+
+    point: EntryPoint
+    distribution: str
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it comes with syncd."""
+        return self.distribution == OWN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """A source that is installed and cannot be used: `why` ends a sentence that begins with it."""
+
+    type: str
+    distribution: str
+    why: str
+
+    @property
+    def words(self) -> str:
+        """The whole sentence."""
+        return f"the source type {self.type} (of {self.distribution}) cannot be used: {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The sources of this installation by their types, and those that were refused.
+
+    `plugins` names the distribution of each source that does not come with syncd.
+    """
+
+    sources: dict[str, Source] = field(default_factory=dict)
+    plugins: dict[str, str] = field(default_factory=dict)
+    refused: list[Refused] = field(default_factory=list)
+
+
+def installed() -> list[Declared]:
+    """Return what is declared: syncd's own sources first, then those of plugins, by distribution and name."""
+    package = __name__.rpartition(".")[0]
+    folder = str(Path(__file__).parent)
+    names = sorted(module.name for module in pkgutil.iter_modules([folder]) if module.ispkg)
+    own = [
+        Declared(point=EntryPoint(name=name, value=f"{package}.{name}:SOURCE", group=GROUP), distribution=OWN)
+        for name in names
+    ]
+    plugins = [Declared(point=point, distribution=_distribution(point)) for point in metadata.entry_points(group=GROUP)]
+    return own + sorted(plugins, key=lambda declared: (declared.distribution, declared.point.name))
+
+
+def _distribution(point: EntryPoint) -> str:
+    found = point.dist
+    return f"{found.metadata['Name']} {found.version}" if found else "a distribution without a name"
+
+
+def load(declared: Iterable[Declared], usable: Callable[[Source], object]) -> Found:
+    """Import and judge what is declared, in order; the first of two with one type is taken.
+
+    `usable` raises whatever it likes for a source that declares nonsense.
+    """
+    found = Found()
+    for each in declared:
+        source = _attempt(each.point.load)
+        why = source if isinstance(source, _Failed) else _unfit(each, source, found)
+        if why is None and isinstance(source, Source):
+            judged = _attempt(lambda source=source: usable(source))  # type: ignore[misc]
+            why = judged if isinstance(judged, _Failed) else None
+        if why is not None or not isinstance(source, Source):
+            found.refused.append(Refused(type=each.point.name, distribution=each.distribution, why=str(why)))
+            continue
+        found.sources[source.type] = source
+        if not each.is_own:
+            found.plugins[source.type] = each.distribution
+    return found
+
+
+class _Failed(str):
+    """Why something raised."""
+
+    __slots__ = ()
+
+
+def _attempt(work: Callable[[], T]) -> "T | _Failed":
+    """Do what runs a plugin's own lines, which may raise anything, and even exit."""
+    try:
+        return work()
+    except (Exception, SystemExit) as error:  # noqa: BLE001
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        return _Failed(f"it failed when it was loaded, with {told[:TOLD_CHARS]}")
+
+
+def _unfit(declared: Declared, source: object, found: Found) -> str | None:
+    """Return why what was loaded cannot be used; None if nothing speaks against it."""
+    if not isinstance(source, Source):
+        return f"{declared.point.value} is of type {type(source).__name__}, and a syncd.contract.Source is expected"
+    if why := misfit(source.contract):
+        return why
+    name = declared.point.name
+    if source.type != name:
+        return f"its entry point is called {name} and its source says type={source.type!r}; both must be the same"
+    if not TYPE.fullmatch(name) or name in TAKEN or name.startswith("pg_"):
+        return "a type is a name of at most 24 small letters, digits and _ that is no schema of syncd or PostgreSQL"
+    if name in found.sources:
+        return f"the type is taken by {found.plugins.get(name, OWN)}"
+    if foreign := [table for table in tables_of(source) if table.schema != name]:
+        return f"its table {foreign[0].name} lies in the schema {foreign[0].schema}, and its own schema is {name}"
+    if not declared.is_own:
+        return _without_migrations(source)
+    return None
+
+
+def _without_migrations(source: Source) -> str | None:
+    """Return what is wrong with a plugin's folder of migrations; None if it holds what it should."""
+    if source.migrations is None or not source.migrations.is_dir():
+        return f"its migrations are no folder: {source.migrations}"
+    if not any(source.migrations.glob("*.py")):
+        return f"its folder of migrations is empty: {source.migrations}"
+    return None
+
+
+def tables_of(source: Source) -> Sequence[Table]:
+    """Return every table of a source, child tables too."""
+    tables = [stream.table for stream in source.streams]
+    return [*tables, *(child.table for table in tables for child in table.children)]
+
+
+__all__ = ["Declared", "Found", "Refused", "installed", "load", "tables_of"]
