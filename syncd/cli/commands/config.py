@@ -38,9 +38,9 @@ def config_show(config_path: Path | None, as_json: bool) -> int:
     A secret is shown by its place ({ env = "NAME" }), or as ***. None of them is read. A wrong file is refused with all
     its problems, as by syncd check.
     """
-    from syncd.sources import specs
+    from syncd.sources import refused, specs
 
-    settings, keys = configuration.read_shown(config_path, specs())
+    settings, keys = configuration.read_shown(config_path, specs(), refused=refused())
     if as_json:
         console.print_json(
             [{"key": one.name, "value": one.value, "default": one.is_default, "secret": one.is_secret} for one in keys]
