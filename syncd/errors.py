@@ -127,8 +127,8 @@ class UpstreamError(SyncdError):
 class Unreachable(UpstreamError):
     """No whole answer of the API came, however often it was tried within the caps.
 
-    `lasting` if trying again at once cannot help; `retry_after_s` is how long the server asks to be left alone, if it
-    says so.
+    `lasting` if trying again at once cannot help; `silent` if a time limit ended the wait; `retry_after_s` is how long
+    the server asks to be left alone, if it says so.
     """
 
     def __init__(
@@ -138,10 +138,12 @@ class Unreachable(UpstreamError):
         hint: str = "",
         status: int | None = None,
         lasting: bool = False,
+        silent: bool = False,
         retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message, hint=hint, status=status)
         self.lasting = lasting
+        self.silent = silent
         self.retry_after_s = retry_after_s
 
 

@@ -19,6 +19,7 @@ from syncd.config.model import (
     SourceSpec,
     StreamConfig,
     StreamSpec,
+    Timeouts,
     is_off,
     matching,
     missing_secrets,
@@ -46,8 +47,8 @@ from syncd.config.shown import Shown
 __all__ = [
     "REQUIRED", "SOURCE_NAME", "SOURCE_NAME_RULE", "BudgetConfig", "Config", "DatabaseConfig", "Http", "Log",
     "Option", "OptionSpec", "Privacy", "Proxy", "Retention", "Schemas", "Secret", "Shown", "SourceConfig", "SourceSpec",
-    "StreamConfig", "StreamSpec", "by_name", "duration_option", "find", "flag_option", "host_of", "is_loopback",
-    "is_off", "load", "matching", "missing_secrets", "normal_form", "optional_text", "optional_url", "read_shown",
-    "secret_option",
-    "secrets", "select", "text_option", "variable", "variable_of", "whole_option", "zone_option",
+    "StreamConfig", "StreamSpec", "Timeouts", "by_name", "duration_option", "find", "flag_option", "host_of",
+    "is_loopback", "is_off", "load", "matching", "missing_secrets", "normal_form", "optional_text", "optional_url",
+    "read_shown", "secret_option", "secrets", "select", "text_option", "variable", "variable_of", "whole_option",
+    "zone_option",
 ]  # fmt: skip

@@ -94,6 +94,10 @@ def source(draft: Draft) -> str:
         _line("# per_day", "10000", "requests a day"),
         _line("# live_reserve", "0.2", "share of the day that a backfill never touches"),
         _line("# backfill_share", "0.6", "share of the minute that a backfill may use"),
+        "",
+        f"# [{table}.timeouts]",
+        _line("# first_byte", quoted(format_duration(spec.timeouts.first_byte_s)), "longest silence of the server"),
+        _line("# answer", quoted(format_duration(spec.timeouts.answer_s)), "longest time for a whole answer"),
     ]
     return "\n".join(lines) + "\n"
 

@@ -29,6 +29,7 @@ from syncd.config.model import (
     SourceSpec,
     StreamConfig,
     StreamSpec,
+    Timeouts,
     Withholding,
 )
 from syncd.config.option import REQUIRED, OptionKind, OptionSpec
@@ -339,12 +340,14 @@ def _source(
     read = {stream.name: _stream(streams.table(stream.name), stream) for stream in spec.streams.values()}
     streams.close()
     budget = _budget(table.table("budget"), spec.budget)
+    timeouts = _timeouts(table.table("timeouts"), spec.timeouts)
     for stream in spec.streams:
         table.refuse(stream, f"unknown key; did you mean [sources.{name}.streams.{stream}]?")
     table.close()
     return SourceConfig(
-        name=name, type=source_type, base_url=base_url, options=options, streams=read, budget=budget, proxy=proxy
-    )
+        name=name, type=source_type, base_url=base_url, options=options, streams=read, budget=budget, proxy=proxy,
+        timeouts=timeouts,
+    )  # fmt: skip
 
 
 def _proxy_of(table: TomlTable, base_url: str, general: ProxySetting) -> Proxy | None:
@@ -416,6 +419,17 @@ def _budget(table: TomlTable, default: BudgetConfig) -> BudgetConfig:
     )
     table.close()
     return budget
+
+
+def _timeouts(table: TomlTable, default: Timeouts) -> Timeouts:
+    timeouts = Timeouts(
+        first_byte_s=table.take("first_byte", duration, default.first_byte_s),
+        answer_s=table.take("answer", duration, default.answer_s),
+    )
+    if timeouts.answer_s < timeouts.first_byte_s:
+        table.note((), "answer is shorter than first_byte; the whole answer takes longer than its first byte")
+    table.close()
+    return timeouts
 
 
 def _options(table: TomlTable, specs: Mapping[str, OptionSpec]) -> dict[str, object]:

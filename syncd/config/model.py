@@ -53,6 +53,18 @@ class BudgetConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """How long an answer may take, in seconds.
+
+    first_byte_s  the longest silence: before the first byte of an answer, and between two pieces of it
+    answer_s      the whole answer, from sending the request on
+    """
+
+    first_byte_s: float = 60.0
+    answer_s: float = 180.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class SourceSpec:
     """One source type; `base_url` None: the file must give it; `example_name`: what `syncd init` proposes."""
 
@@ -62,6 +74,7 @@ class SourceSpec:
     options: Mapping[str, OptionSpec] = field(default_factory=dict)
     streams: Mapping[str, StreamSpec] = field(default_factory=dict)
     budget: BudgetConfig = BudgetConfig()
+    timeouts: Timeouts = Timeouts()
 
 
 # --- What comes out ---------------------------------------------------------------------------------------------------
@@ -186,6 +199,7 @@ class SourceConfig:
     streams: Mapping[str, StreamConfig]
     budget: BudgetConfig
     proxy: Proxy | None = None
+    timeouts: Timeouts = Timeouts()
 
     def secret(self, option: str) -> str:
         """Reveal the secret option of that name."""

@@ -14,6 +14,7 @@ The names of this module are what every source needs. Beside it: `errors` (what 
 apart.
 """
 
+from syncd.config import Timeouts
 from syncd.contract.auth import Auth, FixedHeaders, Send
 from syncd.contract.identity import Identity
 from syncd.contract.schema import (
@@ -75,6 +76,7 @@ __all__ = [
     "Source",
     "Stream",
     "Table",
+    "Timeouts",
     "Upstream",
     "Walk",
     "Windows",

@@ -1,11 +1,12 @@
 """What an API declares: its streams, its way to sign requests, its way to tell of changes."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from syncd.config import Timeouts
 from syncd.contract.auth import Auth
 from syncd.contract.errors import SyncdError
 from syncd.contract.identity import Identity, identity_of
@@ -91,6 +92,7 @@ class Source:
     headers   sent with every request (Accept-Language, …)
     zone      zone in which the vendor's day begins, for a day window without a reset time
     example_name  the name that `syncd init` proposes for a source of this type; empty: the type
+    timeouts  how long an answer may take, unless the configuration says otherwise
     account   options that name the account: another value is another account, whose rows are never mixed with those of
               the first. Of a secret the digest counts. Empty: every secret names the account.
     """
@@ -109,6 +111,7 @@ class Source:
     account: tuple[Option[Any], ...] = ()
     contract: str = ""
     migrations: Path | None = None
+    timeouts: Timeouts = field(default_factory=Timeouts)
 
     def stream(self, name: str) -> Stream:
         """Return the stream of that name; raises KeyError."""

@@ -12,6 +12,7 @@ from syncd.contract import Lane, RunKind
 from syncd.errors import ScopeMissing, SyncdError
 from syncd.records.rows import Key
 from syncd.storage.state.runs import Counts, Spent
+from syncd.upstream.seat import OWN_SEAT, Seat
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class Order:
     """What a run is asked to do beyond its stream: kind, range or keys, whether mass burials are accepted, its stop.
 
     `whole` asks a sweep for everything there is, though one on schedule may list a part only. `stop` ends the run at
-    the next page boundary; `progress` hears of every committed page.
+    the next page boundary; `progress` hears of every committed page; the `seat` is given back while the run waits.
     """
 
     kind: RunKind = "live"
@@ -58,6 +59,7 @@ class Order:
     whole: bool = False
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     progress: Progress = lambda _result: None
+    seat: Seat = OWN_SEAT
 
     @property
     def lane(self) -> Lane:

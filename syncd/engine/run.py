@@ -65,7 +65,7 @@ async def run_stream(route: Route, order: Order) -> Result:
         result.outcome, result.error = "failed", error.at(result.name)
         _log.warning("run_refused", source=source, stream=stream, kind=order.kind, error=str(error), hint=error.hint)
         return result
-    upstream = RunUpstream(route.account, stream, lane, patience_s=PATIENCE_S[order.lane])
+    upstream = RunUpstream(route.account, stream, lane, order.seat, patience_s=PATIENCE_S[order.lane])
     try:
         restored = await _begin_restoring(route, run)
         await run_pass(await _begin_pass(route, run, order, upstream, result))

@@ -51,6 +51,7 @@ def spec_of(source: Source) -> SourceSpec:
         base_url=source.base_url,
         example_name=source.example_name or source.type,
         options=by_name(source.options),
+        timeouts=source.timeouts,
         streams={
             stream.name: StreamSpec(
                 name=stream.name,

@@ -21,6 +21,7 @@ from syncd.errors import Unreachable, UpstreamError
 from syncd.upstream import budget, faults
 from syncd.upstream.health import Health
 from syncd.upstream.purse import Purse
+from syncd.upstream.seat import Seat
 from syncd.upstream.session import Session
 from syncd.upstream.strangers import of_stranger
 from syncd.upstream.wire import Request, Wire
@@ -68,7 +69,10 @@ class Account:
         self.health = Health(settings.name, clock)
         self.backoff = Backoff(sleep=sleep, jitter=jitter)
         self.proxy = settings.proxy
-        self._wire = Wire(http, settings.base_url, source.headers(settings.options), clock=clock, proxy=settings.proxy)
+        self._wire = Wire(
+            http, settings.base_url, source.headers(settings.options), clock=clock, proxy=settings.proxy,
+            timeouts=settings.timeouts,
+        )  # fmt: skip
         self._clock = clock
         self._told: set[str] = set()
         self._ways: dict[str, set[str]] = {}
@@ -85,14 +89,20 @@ class Account:
         return self._slots[lane]
 
     async def send(
-        self, request: Request, headers: Mapping[str, str], *, charged_at: float, note: Callable[[str], None]
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        seat: Seat,
+        *,
+        charged_at: float,
+        note: Callable[[str], None],
     ) -> Answer:
         """Send one charged request once, without judging the answer; raises what `Wire.send` raises.
 
         Session and purse take over what the response says. `charged_at` is the charge's instant in epoch seconds;
-        `note` is told if the session was dropped.
+        `note` is told if the session was dropped. The `seat` is lent out meanwhile.
         """
-        received = await self._wire.send(request, headers)
+        received = await self._wire.send(request, headers, seat)
         answer = received.answer
         counters.answered(self.name, answer.status)
         if odd := self.session.received(received):

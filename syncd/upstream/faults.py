@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from syncd.config import Proxy
-from syncd.contract import Answer
+from syncd.contract import Answer, Lane
 from syncd.contract.toolkit import fault_text
 from syncd.errors import (
     BadCredentials,
@@ -122,6 +122,8 @@ def of_transport(what: str, error: BaseException, proxy: Proxy | None = None) ->
         case aiohttp.ClientResponseError():
             told = f"{what}: the answer is no sound HTTP: {_unsound(error.message)}"
             return Unreachable(told, hint=_HTTP_HINT, lasting=True)
+        case TimeoutError():
+            return Unreachable(f"{what}: no whole answer ({type(error).__name__})", silent=True)
         case aiohttp.ClientConnectorError():
             reason = error.os_error.strerror or type(error).__name__
             return Unreachable(f"{what}: cannot connect ({reason})", hint=detour.connect_hint(proxy))
@@ -135,6 +137,11 @@ def _unsound(message: str) -> str:
     return fault_text(words).rstrip(" :") or "it cannot be read"
 
 
-def is_passing(fault: UpstreamError) -> bool:
-    """Say whether the same request may succeed if it is sent again a little later."""
-    return isinstance(fault, Throttled) or (isinstance(fault, Unreachable) and not fault.lasting)
+def is_passing(fault: UpstreamError, lane: Lane) -> bool:
+    """Say whether the same request may succeed if it is sent again a little later.
+
+    Silence costs a live run one try, because each lasts a minute and the next tick tries again.
+    """
+    if isinstance(fault, Unreachable):
+        return not fault.lasting and not (fault.silent and lane == "live")
+    return isinstance(fault, Throttled)

@@ -17,6 +17,7 @@ from syncd.errors import BadCredentials, BadRequest, NotSent, ScopeMissing, Thro
 from syncd.storage.state.runs import Spent
 from syncd.upstream import faults
 from syncd.upstream.account import Account
+from syncd.upstream.seat import OWN_SEAT, Seat
 from syncd.upstream.wire import CannotSend, Request
 
 TRIES: Final = 4
@@ -42,6 +43,7 @@ async def _at_once() -> None:
 class RunUpstream:
     """An account as one run sees it; implements `syncd.contract.Upstream` and counts what the run costs.
 
+    seat         is given back while the run waits
     patience_s   longest single wait for the budget, or for a server that asked to be left alone; 0: by the lane
     hears        is called with every good answer of a walk
     turn         is awaited with an answer in hand, before anybody reads it
@@ -51,6 +53,7 @@ class RunUpstream:
     account: Account
     stream: str
     lane: Lane
+    seat: Seat = OWN_SEAT
     patience_s: float = 0.0
     requests: int = 0
     retries: int = 0
@@ -107,7 +110,8 @@ class RunUpstream:
         """
         attempt, may_renew = 0, True
         while True:
-            headers, login = await self.account.session.signed(self.send_login, self.note)
+            async with self.seat.waiting():  # another run may be logging in
+                headers, login = await self.account.session.signed(self.send_login, self.note)
             tried = await self._try(request, headers)
             if isinstance(tried, Answer):
                 return tried
@@ -135,21 +139,23 @@ class RunUpstream:
             answer = await self._charged(request, headers)
         except TRANSPORT as error:
             counters.answered(self.account.name, None)
+            self.seat.heard(is_answering=False)
             return faults.of_transport(request.what, error, self.account.proxy)
         await self.turn()
         return self.account.judge(request.what, answer) or answer
 
     async def _charged(self, request: Request, headers: Mapping[str, str]) -> Answer:
         """Wait as long as the server asked for, for a free slot and for the budget; then send."""
-        await self._wait_while_held(request.what)
         slot = self.account.slot(self.lane)
-        charge = await self.account.purse.charge(
-            self.lane, patience_s=self.patience_s, endpoint=request.endpoint, slot=slot
-        )
+        async with self.seat.waiting():
+            await self._wait_while_held(request.what)
+            charge = await self.account.purse.charge(
+                self.lane, patience_s=self.patience_s, endpoint=request.endpoint, slot=slot
+            )
         try:
             self.waited_s += charge.waited_s
             self.requests += 1
-            return await self.account.send(request, headers, charged_at=charge.at, note=self.note)
+            return await self.account.send(request, headers, self.seat, charged_at=charge.at, note=self.note)
         finally:
             slot.release()
 
@@ -194,9 +200,10 @@ class RunUpstream:
             if fault.retry_after_s > self.patience_s:
                 raise fault
         is_spent = attempt + 1 >= TRIES or self.retries >= RUN_RETRIES
-        if not faults.is_passing(fault) or self.is_probe or is_spent:
+        if not faults.is_passing(fault, self.lane) or self.is_probe or is_spent:
             raise fault
         self.retries += 1
         _log.debug("request_retried", source=self.account.name, stream=self.stream, fault=str(fault))
         if not isinstance(fault, Throttled):  # after a 429 the budget itself says when to go on
-            await self.account.backoff.wait(attempt)
+            async with self.seat.waiting():
+                await self.account.backoff.wait(attempt)

@@ -15,14 +15,19 @@ import aiohttp
 from yarl import URL
 
 from syncd.clock import Clock
-from syncd.config import Proxy
+from syncd.config import Proxy, Timeouts
 from syncd.contract import Answer
 from syncd.upstream.body import read_body
 from syncd.upstream.budget import endpoint_of
 from syncd.upstream.encodings import ACCEPTED
+from syncd.upstream.seat import OWN_SEAT, Seat
 
-TIMEOUT: Final = aiohttp.ClientTimeout(total=180, sock_connect=15, sock_read=60)
-"""GHS takes three seconds a product with route info; `total` stops a slow drip that `sock_read` lets through."""
+CONNECT_S: Final = 15.0
+"""Longest wait for a connection."""
+USUAL: Final = Timeouts()
+"""Of a source whose type sets none."""
+KEPT_ALIVE_S: Final = 75.0
+"""So long a connection waits for the next tick; many servers close theirs after 60 or 75 s."""
 LINE_MAX_BYTES: Final = 65_536
 """Longest line and header field of a response: eight times aiohttp's own limit, for long cookies; our choice."""
 PLAIN_HEADERS: Final = {"Accept": "*/*", "Accept-Encoding": "gzip"}
@@ -75,8 +80,10 @@ class Wire:
         *,
         clock: Clock,
         proxy: Proxy | None = None,
+        timeouts: Timeouts = USUAL,
     ) -> None:
         self._http = http
+        self._timeout = _timeout(timeouts, http.timeout)
         self._base = base_url.rstrip("/")
         self._headers = {"Accept": "application/json", "Accept-Encoding": ACCEPTED, **headers}
         self.is_plain = False
@@ -89,25 +96,32 @@ class Wire:
             else:
                 self._headers |= login
 
-    async def send(self, request: Request, headers: Mapping[str, str]) -> Received:
-        """Send a request once.
+    async def send(self, request: Request, headers: Mapping[str, str], seat: Seat = OWN_SEAT) -> Received:
+        """Send a request once; the `seat` is lent out until the first byte of the answer, and while its body drips.
 
         Raises CannotSend, aiohttp's errors, TimeoutError, OSError, and what `read_body` raises.
         """
         sent_at = self._clock()
         try:
-            async with self._http.request(
-                request.method,
-                self._address(request),
-                json=request.json,
-                headers={**(PLAIN_HEADERS if self.is_plain else self._headers), **headers},
-                allow_redirects=False,
-                **self._through,
-            ) as response:
+            async with contextlib.AsyncExitStack() as stack:
+                async with seat.waiting(at_once=True):
+                    answering = self._http.request(
+                        request.method,
+                        self._address(request),
+                        json=request.json,
+                        headers={**(PLAIN_HEADERS if self.is_plain else self._headers), **headers},
+                        allow_redirects=False,
+                        timeout=self._timeout,
+                        **self._through,
+                    )
+                    response = await stack.enter_async_context(answering)
+                seat.heard(is_answering=True)
+                async with seat.waiting():
+                    body = await read_body(response)
                 answer = Answer(
                     status=response.status,
                     headers=response.headers,
-                    body=await read_body(response),
+                    body=body,
                     sent_at=sent_at,
                     served_at=_served_at(response.headers),
                 )
@@ -126,6 +140,12 @@ class Wire:
         return URL(f"{self._base}{quote(request.path, safe=PATH_CHARS)}{query and '?'}{query}", encoded=True)
 
 
+def _timeout(timeouts: Timeouts, session: aiohttp.ClientTimeout) -> aiohttp.ClientTimeout:
+    """Return the timeouts of a source's requests; a session may allow less in all."""
+    total_s = min(timeouts.answer_s, session.total or timeouts.answer_s)
+    return aiohttp.ClientTimeout(total=total_s, sock_connect=CONNECT_S, sock_read=timeouts.first_byte_s)
+
+
 def _served_at(headers: Mapping[str, str]) -> datetime | None:
     try:
         return parsedate_to_datetime(headers.get("Date", "")).astimezone(UTC)
@@ -140,12 +160,15 @@ def _cookies(response: aiohttp.ClientResponse) -> dict[str, str]:
 
 
 @contextlib.asynccontextmanager
-async def http_session(timeouts: aiohttp.ClientTimeout = TIMEOUT) -> AsyncIterator[aiohttp.ClientSession]:
-    """Open the HTTP connections of a process; it keeps no cookies and trusts no environment."""
-    connector = aiohttp.TCPConnector(limit=100, keepalive_timeout=30)
+async def http_session(timeouts: aiohttp.ClientTimeout | None = None) -> AsyncIterator[aiohttp.ClientSession]:
+    """Open the HTTP connections of a process; it keeps no cookies and trusts no environment.
+
+    Their number has no limit of its own: accounts bound their requests, and the daemon the runs that wait for answers.
+    """
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_ALIVE_S)
     async with aiohttp.ClientSession(
         connector=connector,
-        timeout=timeouts,
+        timeout=timeouts or aiohttp.ClientTimeout(total=None),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": "syncd"},
         max_line_size=LINE_MAX_BYTES,

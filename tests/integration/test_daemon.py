@@ -200,6 +200,34 @@ async def test_a_run_that_hangs_does_not_hold_up_the_end(live: Bench) -> None:
     assert await count(live, "syncd.runs WHERE outcome = 'aborted' AND error_kind IS DISTINCT FROM 'Killed'") == 1
 
 
+async def test_accounts_that_hang_hold_up_no_other_and_no_end(live: Bench) -> None:
+    asked: list[bytes] = []
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(OSError):
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            await reader.read()
+
+    silent = await asyncio.start_server(hang, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+    extra = "".join(
+        f'[sources.silent{number}]\ntype = "cyclis"\nbase_url = "{address}"\napi_token = "t{number}"\n'
+        f'[sources.silent{number}.timeouts]\nfirst_byte = "{"1s" if number == 0 else "30s"}"\n'
+        f'[sources.silent{number}.streams]\norders.every = "1s"\ncyclists.enabled = false\n'
+        "companies.enabled = false\ndealers.enabled = false\n"
+        for number in range(60)
+    )
+    async with silent, spawned(write(live, {"lease.orders": 'every = "1s"'}, extra=extra)) as process:
+        await until(lambda: more(live, "syncd.runs WHERE outcome = 'running'", 50))
+        await until(lambda: more(live, "syncd.runs WHERE source = 'lease' AND outcome = 'ok'", 2))
+        await until(lambda: count(live, "syncd.runs WHERE source = 'silent0' AND outcome = 'failed' AND requests = 1"))
+        code, took_s = await process.end(signal.SIGTERM)
+    assert (code, took_s < 10) == (0, True)
+    assert len(asked) >= 50
+    ends = await live.fetch("SELECT outcome, count(*) FROM syncd.runs WHERE source LIKE 'silent%' GROUP BY 1")
+    assert {row[0]: row[1] for row in ends}.keys() == {"failed", "aborted"}
+
+
 async def test_a_house_job_that_the_end_cuts_short_is_no_error(
     live: Bench, events: Events, caplog: pytest.LogCaptureFixture
 ) -> None:

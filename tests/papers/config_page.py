@@ -49,6 +49,7 @@ GENERAL = {
 }
 OF_EVERY_STREAM = "sources.shop.streams.customers"
 OF_EVERY_BUDGET = "sources.shop.budget"
+OF_EVERY_TIMEOUT = "sources.shop.timeouts"
 
 
 def tables() -> dict[str, list[tuple[str, str, str]]]:
@@ -82,6 +83,11 @@ def _parts(example: dict[str, list[tuple[str, str, str]]]) -> Iterator[str]:
     )
     budget = _example_table(example[OF_EVERY_BUDGET])
     yield f"## [sources.NAME.budget]\n\nThese keys can only lower what the server allows.\n\n{budget}"
+    timeouts = _example_table(example[OF_EVERY_TIMEOUT])
+    yield (
+        "## [sources.NAME.timeouts]\n\nA request that meets one fails its run, and the next tick tries again. "
+        f"A backfill sends it again, up to four times.\n\n{timeouts}"
+    )
     yield (
         "## [sources.NAME.streams.STREAM]\n\nEvery stream of a source runs on its default schedule. These keys change "
         f"it, for any stream:\n\n{_example_table(example[OF_EVERY_STREAM])}"

@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from syncd.clock import utc_now
+from syncd.config import Timeouts
 from syncd.engine import growth
 from syncd.errors import BadPayload
 from syncd.upstream.wire import Request, Wire, http_session
@@ -67,7 +68,8 @@ async def test_an_answer_that_is_only_announced_for_ever_ends_with_its_time() ->
     server = await asyncio.start_server(announce, "127.0.0.1", 0)
     began_at = time.monotonic()
     async with server, http_session(aiohttp.ClientTimeout(total=1)) as http:
-        wire = Wire(http, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", {}, clock=utc_now)
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        wire = Wire(http, address, {}, clock=utc_now, timeouts=Timeouts())
         with pytest.raises(TimeoutError):
             await wire.send(Request(what="x", method="GET", path="/"), {})
     assert time.monotonic() - began_at < 10

@@ -182,6 +182,22 @@ def test_the_example_loads_with_all_four_sources() -> None:
     assert config.database.is_embedded
 
 
+def test_timeouts_are_those_of_the_type_unless_the_source_has_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    secrets = 'api_key = "k"\nusername = "u"\npassword = "p"'
+    source = f'[sources.parts]\ntype = "ghs"\n{secrets}\n'
+    path.touch(mode=0o600)
+    path.write_text(source)
+    usual = load(path, sources.specs()).sources["parts"].timeouts
+    assert (usual.first_byte_s, usual.answer_s) == (120, 300)
+    path.write_text(source + '[sources.parts.timeouts]\nfirst_byte = "10s"\n')
+    own = load(path, sources.specs()).sources["parts"].timeouts
+    assert (own.first_byte_s, own.answer_s) == (10, 300)
+    path.write_text(source + '[sources.parts.timeouts]\nanswer = "1m"\n')
+    with pytest.raises(ConfigError, match=r"sources\.parts\.timeouts: answer is shorter than first_byte"):
+        load(path, sources.specs())
+
+
 ANY_STREAM = {"enabled", "history", "changes", "max_records", "exclude", "hash"}
 """What the example shows at one stream for all."""
 
@@ -190,11 +206,12 @@ def test_the_example_shows_every_option_of_every_source() -> None:
     shown = tomllib.loads(uncommented_example())
     assert set(shown) == {"database", "http", "log", "retention", "privacy", "sources"}
     assert set(shown["sources"]["shop"]["budget"]) == {"per_minute", "per_day", "live_reserve", "backfill_share"}
+    assert set(shown["sources"]["shop"]["timeouts"]) == {"first_byte", "answer"}
     specs = sources.specs()
     assert {source["type"] for source in shown["sources"].values()} == set(specs)
     for source in shown["sources"].values():
         spec = specs[source["type"]]
-        assert {"type", "base_url", "streams", *spec.options} == set(source) - {"budget", "proxy"}
+        assert {"type", "base_url", "streams", *spec.options} == set(source) - {"budget", "proxy", "timeouts"}
         assert set(source["streams"]) == set(spec.streams)
         for name, stream in spec.streams.items():
             expected = {"every", *stream.options} | ({"sweep"} if stream.sweep_s else set())
@@ -211,6 +228,7 @@ def test_the_defaults_in_the_example_are_the_defaults(tmp_path: Path) -> None:
         spec = sources.specs()[source.type]
         assert spec.base_url in {None, source.base_url}
         assert (source.budget.live_reserve, source.budget.backfill_share) == (0.2, 0.6)
+        assert source.timeouts == spec.timeouts
         for name, option in spec.options.items():
             assert option.default in {configuration.REQUIRED, None, source.options[name]}
         for name, stream in spec.streams.items():
@@ -604,7 +622,15 @@ def test_windows_line_ends_and_byte_order_mark_are_read(tmp_path: Path) -> None:
 
 KNOWN_KEYS = {
     "": ["database", "http", "sources", "log", "retention", "privacy"],
-    "[sources.shop]": [*REGISTRY["cyclesoftware"].options, "type", "base_url", "streams", "budget", "proxy"],
+    "[sources.shop]": [
+        *REGISTRY["cyclesoftware"].options,
+        "type",
+        "base_url",
+        "streams",
+        "budget",
+        "proxy",
+        "timeouts",
+    ],
     "[sources.shop.streams]": list(REGISTRY["cyclesoftware"].streams),
     "[sources.shop.streams.stock]": [
         "every",

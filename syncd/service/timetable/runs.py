@@ -44,7 +44,7 @@ class Timetable:
         self._syncer = syncer
         self._streams = Streams(histories)
         self._jobs = Jobs(scheduler, self._tick)
-        self._seats = Seats()
+        self._seats = Seats(self._streams.answered_last())
         self._tasks = Tasks(self._work)
         self._gate = Gate()
         self._attempts = Attempts(syncer, on_outage)
@@ -120,7 +120,7 @@ class Timetable:
         A fetch for callbacks leaves the stream's rhythm as it is.
         """
         try:
-            async with self._seats.taken(pair[0]):
+            async with self._seats.taken(pair[0]) as work.seat:
                 work.is_seated = True
                 if self._is_held(pair):  # the source went down while this run waited for its seat
                     self._gate.held.add(pair)
@@ -155,7 +155,8 @@ class Timetable:
             self._gate.missed.add(pair)
             return
         started_at = self._syncer.clock()
-        match await self._attempts.attempt(pair, Order(kind=kind, named=work.named, stop=work.stop)):
+        order = Order(kind=kind, named=work.named, stop=work.stop, seat=work.seat)
+        match await self._attempts.attempt(pair, order):
             case Result() as result:
                 self._note(pair, result, started_at)
             case NotRun.LOCKED if work.named:

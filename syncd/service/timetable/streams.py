@@ -42,6 +42,12 @@ class Streams:
         """Return what is known of a stream's earlier runs."""
         return self._histories.get(pair, History())
 
+    def answered_last(self) -> set[str]:
+        """Return the sources that answered last time: some stream ran well, and none failed since then."""
+        answered = {pair[0] for pair, history in self._histories.items() if history.ok_at}
+        silent = {pair[0] for pair, history in self._histories.items() if history.error_kind in schedule.OUTAGES}
+        return answered - silent
+
     def note(self, pair: Pair, result: Result, started_at: datetime, now: datetime) -> None:
         """Add the end of a run to a stream's history."""
         self._histories[pair] = noted(self.history(pair), result, started_at, now)

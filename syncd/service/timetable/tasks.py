@@ -7,7 +7,10 @@ from typing import Final
 
 from syncd.records.rows import Key
 from syncd.status import Pair
+from syncd.upstream.seat import OWN_SEAT, Seat
 
+WAITING_S: Final = 2.0
+"""A run that has lent its seat out waits for an answer that may never come: it is given this long to end."""
 CANCEL_S: Final = 2.0
 """A run that was cancelled closes its row in syncd.runs within this."""
 
@@ -20,12 +23,14 @@ class Work:
     is_due     whether the poll fell due meanwhile
     stop       ends the run at the next page
     is_seated  whether it got a seat yet
+    seat       the seat that it got
     """
 
     named: tuple[Key, ...] = ()
     is_due: bool = False
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     is_seated: bool = False
+    seat: Seat = OWN_SEAT
     task: asyncio.Task[None] | None = None
 
 
@@ -64,19 +69,24 @@ class Tasks:
     async def drain(self, sources: Collection[str] | None, grace_s: float) -> None:
         """End the runs of these sources (None: all) at their next page; cancel what has not ended after `grace_s`.
 
-        A run that waits for a seat is cancelled at once.
+        A run that waits for a seat is cancelled at once, one that waits for an answer soon: it has nothing to commit.
         """
-        tasks = set()
+        tasks: dict[asyncio.Task[None], Work] = {}
         for pair, work in self._under_way.items():
             if sources is None or pair[0] in sources:
                 work.stop.set()
                 if work.task is not None:
-                    tasks.add(work.task)
+                    tasks[work.task] = work
                     if not work.is_seated:
                         work.task.cancel()
         if not tasks:
             return
-        _, late = await asyncio.wait(tasks, timeout=grace_s)
+        _, late = await asyncio.wait(tasks, timeout=min(WAITING_S, grace_s))
+        for task in late:
+            if tasks[task].seat.is_lent:
+                task.cancel()
+        if late:
+            _, late = await asyncio.wait(late, timeout=max(0.0, grace_s - WAITING_S))
         for task in late:
             task.cancel()
         if late:

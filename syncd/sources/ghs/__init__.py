@@ -6,7 +6,7 @@ the delivery routes, which are the session's own. `authToken`, which opens the w
 
 from typing import Final
 
-from syncd.contract import Source
+from syncd.contract import Source, Timeouts
 from syncd.sources.ghs.account import ACCOUNT_STREAM, URGENT_MESSAGES_STREAM
 from syncd.sources.ghs.api import OPTIONS, SCHEMA, USERNAME, Session, fault_of
 from syncd.sources.ghs.orders import ORDERS_STREAM
@@ -24,4 +24,5 @@ SOURCE: Final = Source(
     auth=Session,
     fault_of=fault_of,
     zone="Europe/Amsterdam",
+    timeouts=Timeouts(first_byte_s=120.0, answer_s=300.0),  # three seconds a product with route info
 )
