@@ -59,6 +59,7 @@ LEADS_TO = {
     "cyclesoftware.service_items": {"customer_id": "customers", "object_id": "repair_objects"},
     "cyclesoftware.stock": {"store_id": "stores"},
     "cyclesoftware.stock_items": {"store_id": "stores", "sales_order_id": "sales_orders"},
+    "cyclesoftware.trading_hours_employees": {"employee_id": "employees"},
     "cyclis.cyclists": {"company_id": "companies"},
     "cyclis.orders": {"cyclist_id": "cyclists", "company_id": "companies"},
     "autengo.models": {"make_id": "makes"},

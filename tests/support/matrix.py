@@ -15,6 +15,7 @@ MAYBE_THROTTLED = OK | THROTTLED
 LISTS = ("shop.customers", "shop.sales_orders", "lease.orders", "cars.vehicles", "parts.orders")
 """One list of every way of paging: next_offset, windows, links, by value, newest first."""
 LISTED = (
+    "shop.trading_hours",
     "shop.enums",
     "shop.employees",
     "shop.suppliers",

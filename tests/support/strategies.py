@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -76,7 +76,9 @@ def keyed(table: Table, record: dict[str, Any]) -> dict[str, Any]:
     for name in table.key:
         column = next(column for column in table.columns if column.name == name)
         uuid = f"00000000-0000-4000-8000-{number:012d}"
-        record[str(column.path[0])] = {Kind.BIGINT: number, Kind.UUID: uuid}.get(column.kind, f"k{number}")
+        day = str(date.fromordinal(number))
+        keys = {Kind.BIGINT: number, Kind.UUID: uuid, Kind.DATE: day}
+        record[str(column.path[0])] = keys.get(column.kind, f"k{number}")
     return record
 
 

@@ -28,7 +28,10 @@ def _first_key(moment: Moment) -> Any | None:
     if not moment.answered.rows:
         return None
     row = decoded(moment.answered.rows[0])
-    parts = tuple(row[field] for field in KEYS[moment.ask.api][moment.ask.stream])
+    fields = KEYS[moment.ask.api][moment.ask.stream]
+    if any(field not in row for field in fields):  # a row of the answer holds several records
+        return None
+    parts = tuple(row[field] for field in fields)
     key = parts if len(parts) > 1 else parts[0]
     return key if key in moment.world[moment.ask.api, moment.ask.stream] else None
 

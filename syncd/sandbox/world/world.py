@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from syncd.sandbox.world.collection import Collection, Key, Record
@@ -35,14 +36,32 @@ class Pace:
 class Child:
     """A stream whose records stand in a list inside the records of another stream.
 
-    Its key is the parent's key, under the field `owner`, and then the child's `number` field.
+    Its key is the parent's key, under the fields `owner`, and then the child's `number` field.
     """
 
     parent: str  # stream
-    parent_key: str  # field of the parent
-    field: str  # of the parent: the list
-    owner: str  # what the truth adds to a child: the key of the parent that holds it
+    parent_key: tuple[str, ...]  # fields of the parent
+    field: tuple[str, ...]  # where the list stands in the parent: its name, after those of the objects that hold it
+    owner: tuple[str, ...]  # what the truth adds to a child: the key of the parent that holds it
     number: str  # field of the child
+
+    def held(self, parent: Record) -> list[Record]:
+        """Return the list in a parent; an empty one where the parent has none."""
+        place: Any = parent
+        for name in self.field:
+            place = place.get(name) if isinstance(place, dict) else None
+        return place or []
+
+    def hold(self, parent: Record, children: list[Record]) -> None:
+        """Put the list into a parent."""
+        place = parent
+        for name in self.field[:-1]:
+            place = place.setdefault(name, {})
+        place[self.field[-1]] = children
+
+    def owned(self, parent: Record) -> Record:
+        """Return the key of the parent under the names that the truth gives it."""
+        return dict(zip(self.owner, (parent[name] for name in self.parent_key), strict=True))
 
 
 def no_stamp(_world: World, _stream: str, _record: Record, _at: datetime) -> None:
@@ -167,9 +186,9 @@ class World:
         """
         if child := self._children.get((api, stream)):
             return [
-                {**record, child.owner: parent[child.parent_key]}
+                {**record, **child.owned(parent)}
                 for parent in self[api, child.parent].records()
-                for record in parent[child.field]
+                for record in child.held(parent)
             ]
         collection = self[api, stream]
         return [collection.get(key) for key in self.visible(api, stream)]
@@ -181,10 +200,11 @@ class World:
         child = self._children.get((api, stream))
         if child is None:
             return self[api, stream].get(key)
-        owner, number = key
-        for record in self[api, child.parent].get(owner)[child.field]:
+        *owner, number = key
+        parent = self[api, child.parent].get(tuple(owner))
+        for record in child.held(parent):
             if record[child.number] == number:
-                return {**record, child.owner: owner}
+                return {**record, **child.owned(parent)}
         raise KeyError(key)
 
     def put(
@@ -205,19 +225,20 @@ class World:
         return key
 
     def _put_child(self, api: str, child: Child, record: Record, at: datetime) -> Key:
-        owner = record.pop(child.owner, record.get(child.parent_key))
+        pairs = zip(child.owner, child.parent_key, strict=True)
+        owner = tuple(record.pop(name, record.get(own)) for name, own in pairs)
         parent = self[api, child.parent].get(owner)
-        kept = [held for held in parent[child.field] if held[child.number] != record[child.number]]
-        parent[child.field] = [*kept, record]
+        kept = [held for held in child.held(parent) if held[child.number] != record[child.number]]
+        child.hold(parent, [*kept, record])
         self.put(api, child.parent, parent, modified_at=at)
-        return (owner, record[child.number])
+        return (*owner, record[child.number])
 
     def delete(self, api: str, stream: str, key: Key) -> None:
         """Delete a record; KeyError if there is none."""
         if child := self._children.get((api, stream)):
-            owner, number = key
-            parent = self[api, child.parent].get(owner)
-            parent[child.field] = [held for held in parent[child.field] if held[child.number] != number]
+            *owner, number = key
+            parent = self[api, child.parent].get(tuple(owner))
+            child.hold(parent, [held for held in child.held(parent) if held[child.number] != number])
             self.put(api, child.parent, parent)
             return
         record = self[api, stream].remove(key)

@@ -15,6 +15,7 @@ from syncd.sources.cyclesoftware.sales import SALES_ORDERS_STREAM
 from syncd.sources.cyclesoftware.service_items import SERVICE_ITEMS_STREAM
 from syncd.sources.cyclesoftware.stock import STOCK_ITEMS_STREAM, STOCK_STREAM
 from syncd.sources.cyclesoftware.stores import PLATFORM_KEYS_STREAM, STORES_STREAM
+from syncd.sources.cyclesoftware.trading_hours import TRADING_HOURS_STREAM
 from syncd.sources.cyclesoftware.workshop import REPAIR_CODES_STREAM, REPAIR_OBJECTS_STREAM
 
 SOURCE = Source(
@@ -46,5 +47,6 @@ SOURCE = Source(
         PROFORMA_INVOICES_STREAM,
         REPAIR_OBJECTS_STREAM,
         SERVICE_ITEMS_STREAM,
+        TRADING_HOURS_STREAM,
     ),
 )

@@ -5,7 +5,7 @@ A link is never followed: its samples lead to another host and version. Only its
 there is one, else the whole query as it is.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,7 +15,7 @@ from syncd.contract.links import Linked, members_of, query_of
 from syncd.contract.paging import EndUnknown, Resume, Slice, walk_offsets
 from syncd.contract.toolkit import cursor_time
 from syncd.records.readers import Keys, envelope, scalar, shown, whole_number
-from syncd.sources.cyclesoftware.api import count_doubt
+from syncd.sources.cyclesoftware.api import KeysOf, count_doubt
 from syncd.sources.cyclesoftware.forms import DATA, data_of, map_of
 
 ROWS_MAX: Final = 1000
@@ -50,7 +50,7 @@ def offset_of_link(raw: bytes) -> int | None:
 
 def fetch_pages(
     walk: Walk,
-    table: Table,
+    keys_of: KeysOf,
     path: str,
     member: str,
     next_of: NextOf,
@@ -62,7 +62,6 @@ def fetch_pages(
 
     `counted` says that `pagination.count` tells how many rows the page holds: if there are fewer, rows are missing.
     """
-    keys_of = Keys(table).of_all
 
     async def fetch(offset: int) -> Slice:
         place = [("offset", str(offset))] if offset else []
@@ -82,7 +81,7 @@ def fetch_pages(
 def fetch_linked(
     walk: Walk,
     path: str,
-    keys_of: Callable[[Sequence[bytes]], Sequence[Hashable | None]],
+    keys_of: KeysOf,
     params: Sequence[tuple[str, str]] = (),
     *,
     absent_ends: bool = False,
@@ -121,12 +120,13 @@ def full_list(
     table: Table, path: str, member: str, next_of: NextOf, params: Sequence[tuple[str, str]] = ()
 ) -> Callable[[Walk], AsyncIterator[Page]]:
     """Return the walk of a full list in `data` that goes on where the `member` of its `pagination` says."""
+    keys_of = Keys(table).of_all
 
     async def pages(walk: Walk) -> AsyncIterator[Page]:
         going = (walk.cursor or {}).get("pass")
         started = cursor_time(going["started_at"]) if going else None
         try:
-            fetch = fetch_pages(walk, table, path, member, next_of, params)
+            fetch = fetch_pages(walk, keys_of, path, member, next_of, params)
             async for piece, resume in walk_offsets(fetch, resume=Resume.from_json(going)):
                 started = started or piece.answer.safe_at
                 so_far = {"started_at": started.isoformat(), **resume.to_json()} if resume else None

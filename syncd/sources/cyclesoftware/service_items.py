@@ -122,7 +122,7 @@ async def _pass(
     started = cursor_time(going["started_at"]) if going else None
     doubt: str | None = going.get("doubt") if going else None
     params = [("modified_start", f"{window.first}"), ("modified_end", f"{window.last}")] if window else []
-    fetch = fetch_pages(walk, SERVICE_ITEMS, _PATH, "next_offset", offset_of, params, counted=True)
+    fetch = fetch_pages(walk, _KEYS.of_all, _PATH, "next_offset", offset_of, params, counted=True)
     try:
         async for piece, resume in walk_offsets(fetch, walk=walk, resume=Resume.from_json(going)):
             started, doubt = started or piece.answer.safe_at, doubt or piece.doubt

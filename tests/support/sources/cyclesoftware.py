@@ -112,6 +112,7 @@ def walk_of(
     stream_options: dict[str, Any] | None = None,
     zone: str = "Europe/Amsterdam",
     stored: dict[str, Any] | None = None,
+    now: datetime = NOW,
 ) -> Walk:
     return Walk(
         upstream=upstream,
@@ -120,7 +121,7 @@ def walk_of(
         options={**OPTIONS, "zone": zone},
         stream_options=stream_options or {},
         lookup=lookup or {},
-        now=lambda: NOW,
+        now=lambda: now,
         mirrored=never,
         since=since,
         until=until,

@@ -42,7 +42,11 @@ FAMILIES = (
         changed=_changed,
         children={
             "member_visits": Child(
-                parent="members", parent_key="member_id", field="visits", owner="_member_id", number="visit_id"
+                parent="members",
+                parent_key=("member_id",),
+                field=("visits",),
+                owner=("_member_id",),
+                number="visit_id",
             )
         },
     ),

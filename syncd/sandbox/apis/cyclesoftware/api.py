@@ -12,6 +12,7 @@ from syncd.sandbox.apis.cyclesoftware import (
     article_terms,
     common,
     customers,
+    hours,
     proforma,
     rental,
     sales,
@@ -23,7 +24,7 @@ from syncd.sandbox.apis.cyclesoftware import (
 from syncd.sandbox.apis.cyclesoftware.lists import API, Lists
 from syncd.sandbox.world import World
 
-PARTS = (customers, shops, stock, sales, common, workshop, rental, article_terms, proforma, service)
+PARTS = (customers, shops, stock, sales, common, workshop, rental, article_terms, proforma, service, hours)
 FAMILIES = tuple(part.FAMILY for part in PARTS)
 PREFIX = "/cyclesoftware"
 # Made up, under the names of syncd's configuration.

@@ -126,9 +126,9 @@ FAMILY = Family(
     children={
         "customer_phone_numbers": Child(
             parent="customers",
-            parent_key="customer_id",
-            field="phone_numbers",
-            owner="_customer_id",
+            parent_key=("customer_id",),
+            field=("phone_numbers",),
+            owner=("_customer_id",),
             number="phone_number_id",
         )
     },

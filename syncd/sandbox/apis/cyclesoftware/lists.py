@@ -20,7 +20,7 @@ class Lists:
     def __init__(self, world: World, *, page_size: int) -> None:
         self.world = world
         self.skew: dict[str, tuple[int, int]] = {}  # stream → (offset, rows): later offsets move; a fault sets it
-        self._page_size = page_size
+        self.page_size = page_size
 
     def error(self, status: int, message: str) -> Answer:
         """Return an error in the documented JSON form."""
@@ -60,7 +60,7 @@ class Lists:
             offset = ask.number("offset", 0)
         except ValueError:
             return self.error(400, "Invalid value for offset")
-        size = min(self._page_size, ask.page_limit or self._page_size)
+        size = min(self.page_size, ask.page_limit or self.page_size)
         point, shift = self.skew.get(ask.stream, (0, 0))
         if offset < point - 1 or not offset:  # one row early is still the same walk
             self.skew.pop(ask.stream, None)

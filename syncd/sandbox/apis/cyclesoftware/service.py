@@ -10,6 +10,7 @@ from syncd.sandbox.apis.cyclesoftware.lists import API, V1, Lists
 from syncd.sandbox.world import Dice, Family, Pace, Record, Sizes, World
 
 STREAM = "service_items"
+ACCOUNT = 1
 ITEMS = 60
 FIRST_ITEM = 40_001
 ITEMS_PER_SERVICE = 3
@@ -35,7 +36,7 @@ def _item(world: World, number: int) -> Record:
     title, minutes, price = WORK[place]
     state = Dice(world.seed, "service_item", number).pick(STATES)
     record = {
-        "account_id": 1,
+        "account_id": ACCOUNT,
         "store_id": dice.pick((1, 3)),
         "service_id": FIRST_SERVICE + service,
         "service_item_id": number,
