@@ -19,6 +19,7 @@ MEASURES = {
     "start": "bench.start_up",
     "budgets": "bench.budget_simulation",
     "accounts": "bench.many_accounts",
+    "hanging": "bench.hanging_accounts",
 }
 """Names on the command line, and the module whose `measure(stage)` returns the rows."""
 

@@ -1,7 +1,7 @@
 """A stand-in for many Cyclis accounts at once: a process of its own that answers with bytes rendered beforehand.
 
 It parses no more than the path, so that its cost does not hide syncd's. Lists are those of the sandbox; there are no
-orders since any `updated_since`.
+orders since any `updated_since`. An account whose name begins with `silent` is never answered.
 
     python -m bench.standin --delay 0.1
 """
@@ -13,6 +13,7 @@ from typing import cast
 
 from syncd.sandbox import Sandbox, serve
 
+SILENT = "silent"
 STREAMS = ("orders", "cyclists", "companies", "dealers")
 
 
@@ -32,6 +33,8 @@ class _Account(asyncio.Protocol):
         while b"\r\n\r\n" in self._heard:
             head, _, self._heard = self._heard.partition(b"\r\n\r\n")
             path, _, query = head.split(b" ", 2)[1].partition(b"?")
+            if path.startswith(f"/{SILENT}".encode()):
+                continue
             stream = path.rpartition(b"/")[2].decode()
             is_idle = stream == "orders" and b"updated_since" in query
             answer = self._bodies["idle" if is_idle else stream]
