@@ -55,7 +55,8 @@ class Column:
     `path` leads from the record to the value: names of objects, or a number for a place in an array of fixed length.
     `optional` is True where the vendor's page declares that the field may be absent: only then does a missing field
     erase a stored value. `bare` is True where the value may also come alone instead of in the object that holds it; it
-    is then read into this column, and kept as sent in `_extra` too.
+    is then read into this column, and kept as sent in `_extra` too. `after` names a column with the same path: this one
+    takes the values that do not fit that one.
     """
 
     name: str
@@ -64,11 +65,21 @@ class Column:
     comment: str
     optional: bool = False
     bare: bool = False
+    after: str | None = None
 
 
-def column(name: str, kind: Kind, comment: str, *path: str | int, optional: bool = False, bare: bool = False) -> Column:
+def column(
+    name: str,
+    kind: Kind,
+    comment: str,
+    *path: str | int,
+    optional: bool = False,
+    bare: bool = False,
+    after: str | None = None,
+) -> Column:
     """Make a column; without a path its value is the field of the same name."""
-    return Column(name=name, kind=kind, comment=comment, path=path or (name,), optional=optional, bare=bare)
+    path = path or (name,)
+    return Column(name=name, kind=kind, comment=comment, path=path, optional=optional, bare=bare, after=after)
 
 
 def camel_column(name: str, kind: Kind, comment: str) -> Column:

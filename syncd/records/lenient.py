@@ -44,6 +44,7 @@ class LenientReader:
         self._key_at = tuple(index[name] for name in table.key)
         self._children = tuple(LenientReader(child.table, zone) for child in table.children)
         self._child_fields = {child.field: place for place, child in enumerate(table.children)}
+        self._seconds = {index[column.after]: index[column.name] for column in table.columns if column.after}
         self._nodes = self._tree()
 
     def read(self, record: bytes, inherited: Key = ()) -> Row | Reject:
@@ -128,13 +129,23 @@ class LenientReader:
         elif isinstance(spot, int):
             column = self._table.columns[spot]
             reading.values[spot], fits = read(raw, column.kind, self._zone)
-            if not fits:
+            if not fits and not self._read_second(spot, raw, reading):
                 extra[name] = raw
                 reading.notes.append(Note(prefix + name, "type_changed", masked(raw)))
         elif not self._read_nested(spot, name, raw, reading, extra, prefix):
             extra[name] = raw
             if raw != b"null":
                 reading.notes.append(Note(prefix + name, "type_changed", masked(raw)))
+
+    def _read_second(self, spot: int, raw: bytes, reading: _Reading) -> bool:
+        """Read a value that does not fit its column into the one that comes after it; False if it fits neither."""
+        if spot not in self._seconds:
+            return False
+        second = self._seconds[spot]
+        value, fits = read(raw, self._table.columns[second].kind, self._zone)
+        if fits:
+            reading.values[spot], reading.values[second] = None, value
+        return fits
 
     def _read_nested(
         self, node: _Node, name: str, raw: bytes, reading: _Reading, extra: dict[str, bytes], prefix: str
@@ -180,6 +191,7 @@ class LenientReader:
     def _mark_absent(self, spot: Any, reading: _Reading, name: str) -> None:
         """Note the columns of a missing field, unless the vendor declares it optional (then they are null)."""
         leaves = [spot] if isinstance(spot, int) else list(_leaves(spot))
+        leaves += [self._seconds[leaf] for leaf in leaves if leaf in self._seconds]
         kept = [self._table.columns[leaf] for leaf in leaves if not self._table.columns[leaf].optional]
         reading.absent.update(column.name for column in kept)
         if kept:
@@ -215,6 +227,8 @@ class LenientReader:
     def _tree(self) -> _Node:
         root: _Node = {}
         for index, column in enumerate(self._table.columns):
+            if column.after:
+                continue
             node = root
             for step in column.path[:-1]:
                 node = node.setdefault(step, {})

@@ -66,7 +66,7 @@ def _described(table: Table) -> dict[str, Any]:
 
 def _column(column: Column) -> dict[str, Any]:
     described: dict[str, Any] = {"name": column.name, "path": column.path, "kind": column.kind}
-    rules = {"optional": column.optional, "bare": column.bare}
+    rules = {"optional": column.optional, "bare": column.bare, "after": column.after}
     return described | {name: rule for name, rule in rules.items() if rule}
 
 

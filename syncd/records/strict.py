@@ -259,7 +259,7 @@ def is_flat(table: Table) -> bool:
     """Say whether a table can be read strictly: every column a plain member of a known type; children: keys first."""
     return (
         has_plain_key(table)
-        and all(len(column.path) == 1 and column.kind in _TYPES for column in table.columns)
+        and all(len(column.path) == 1 and column.kind in _TYPES and not column.after for column in table.columns)
         and all(is_flat(child.table) and _keys_first(child.table) for child in table.children)
     )
 

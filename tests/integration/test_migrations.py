@@ -37,7 +37,7 @@ SELECT c.relnamespace::regnamespace || '.' || c.relname AS table, obj_descriptio
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
 WHERE c.relkind IN ('r', 'p', 'v', 'm') AND c.relnamespace = ANY($1::text[]::regnamespace[])
-ORDER BY 1, a.attnum
+ORDER BY 1, a.attname
 """
 CONSTRAINTS = """
 SELECT connamespace::regnamespace || '.' || c.relname AS table, conname, pg_get_constraintdef(k.oid) AS definition

@@ -278,6 +278,8 @@ def _plain(record: Record, table: Table) -> Record:
             plain[str(column.path[-1])] = _sha256(plain[str(column.path[-1])])
     for child in table.children:  # compared as rows of their own
         plain.pop(child.field, None)
+    for name in ("lastId", "lastIdType", "lastAdditionalId"):  # of an identity document: never stored
+        plain.get("userSettings", {}).pop(name, None)
     return plain
 
 

@@ -69,13 +69,17 @@ TOY = Table(
 )
 
 
+CHANGED_SINCE = frozenset({"ghs.account", "ghs.products"})
+"""Tables that turn records into other rows than 0.1.0 did, on purpose: each of their rows is read anew."""
+
+
 def _with_column(table: Table, place: int, **changes: object) -> Table:
     columns = list(table.columns)
     columns[place] = replace(columns[place], **changes)  # type: ignore[arg-type]
     return replace(table, columns=tuple(columns))
 
 
-@pytest.mark.parametrize("name", RECIPES_0_1_0)
+@pytest.mark.parametrize("name", sorted(RECIPES_0_1_0.keys() - CHANGED_SINCE))
 def test_the_tables_of_0_1_0_keep_their_fingerprints(name: str) -> None:
     assert tuple(recipe(TABLES[name], zone).hex() for zone in (UTC, AMSTERDAM)) == RECIPES_0_1_0[name]
 
@@ -147,6 +151,6 @@ def test_every_member_of_a_declaration_is_described_or_known_to_change_no_row() 
         Child: {"table"},  # described by its own members
     }
     assert {member.name for member in fields(Child)} - without_effect[Child] == {"field"}
-    described = json.loads(description(_with_column(TOY, 1, optional=True, bare=True)))
+    described = json.loads(description(_with_column(TOY, 1, optional=True, bare=True, after="id")))
     assert {member.name for member in fields(Table)} - without_effect[Table] == set(described)
     assert {member.name for member in fields(Column)} - without_effect[Column] == set(described["columns"][1])

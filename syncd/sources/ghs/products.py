@@ -5,7 +5,23 @@ from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
 
-from syncd.contract import BIGINT, BOOLEAN, JSON, NUMERIC, TEXT, Kind, Page, Scope, Stream, Table, Walk, camel_column
+from syncd.contract import (
+    BIGINT,
+    BOOLEAN,
+    JSON,
+    NUMERIC,
+    TEXT,
+    Column,
+    Kind,
+    Page,
+    Scope,
+    Stream,
+    Table,
+    Walk,
+    camel_column,
+    column,
+    snake,
+)
 from syncd.contract.errors import BadPayload, BadRequest, NotFound
 from syncd.contract.options import HOUR_S
 from syncd.contract.paging import Slice, walk_offsets
@@ -18,6 +34,16 @@ UNKNOWN_PRODUCT: Final = ("cart-unknown-product", "invalid-productid", "not-foun
 TOO_MANY: Final = "too-many-results-refine-the-search"
 WITHOUT_ROUTES: Final = ("withoutRouteInfo", "true")  # saves about three seconds a product (vendor's page, History)
 
+
+def _available(name: str, what: str) -> tuple[Column, Column]:
+    """Make the two columns of a time that is a date by the vendor's metadata, and was read as a boolean before."""
+    at = f"{snake(name)}_at"
+    return (
+        column(at, Kind.TIMESTAMP, f"From when {what}; null if unset (kept in _extra as sent)", name),
+        column(snake(name), BOOLEAN, f"Whether {what}, where that is sent instead of a time; see {at}", name, after=at),
+    )
+
+
 PRODUCTS: Final = Table(
     schema=SCHEMA,
     name="products",
@@ -25,7 +51,7 @@ PRODUCTS: Final = Table(
     comment="Products that the configuration names by id, EAN code or search term; prices are this account's",
     columns=(
         camel_column("id", TEXT, "GHS id of the product: nine characters, leading zeros count"),
-        camel_column("articleDataId", BIGINT, "Id of the article in the data pool"),
+        camel_column("articleDataId", TEXT, "Id of the article in the data pool; leading zeros count"),
         camel_column("alfaCode", TEXT, "Short code of the brand"),
         camel_column("articleNo", TEXT, "Article number of the brand, blanks as sent"),
         camel_column("name", TEXT, "Name"),
@@ -58,8 +84,8 @@ PRODUCTS: Final = Table(
         camel_column("removalFee", NUMERIC, "Removal fee, in euro"),
         camel_column("hasCharacteristic", BOOLEAN, "Whether there are characteristics to show"),
         camel_column("countryCode", TEXT, "Country code"),
-        camel_column("availableLinkedWarehouse", BOOLEAN, "Whether the account's own warehouse can deliver it"),
-        camel_column("availableNextRoute", BOOLEAN, "Whether the next delivery route can bring it"),
+        *_available("availableLinkedWarehouse", "the account's own warehouse can deliver it"),
+        *_available("availableNextRoute", "the next delivery route can bring it"),
         camel_column(
             "routeExpiryDate", Kind.TIMESTAMP, "Until when the route holds; null if unset (kept in _extra as sent)"
         ),
@@ -84,6 +110,8 @@ PRODUCTS: Final = Table(
         camel_column("hbase", JSON, "Data of the HBase catalogue, as sent"),
         camel_column("heijl", JSON, "Data of the Heijl catalogue, as sent"),
         camel_column("tecDoc", JSON, "Data of the TecDoc catalogue, as sent"),
+        camel_column("aldoc", JSON, "Data of the Aldoc catalogue, as sent: brandId, brandName, productId"),
+        camel_column("autoElectra", JSON, "Data of the Auto Electra catalogue, as sent: brandIds, productId"),
     ),
 )
 

@@ -4,8 +4,12 @@ import json
 from datetime import UTC, datetime
 
 from syncd.sandbox.world import samples
+from syncd.sources.ghs import SOURCE
 from tests.support.bench import Bench
-from tests.support.sources.ghs import assert_mirrors, parsed, synced, values
+from tests.support.sources.cyclesoftware import Script, walk_of
+from tests.support.sources.ghs import assert_mirrors, parsed, synced, table, values
+
+JSONS = [column.name for column in table("account").columns if column.kind == "jsonb"]
 
 
 def test_urgent_message_sample() -> None:
@@ -37,29 +41,66 @@ def test_order_and_account() -> None:
         "delivery_route": "R24572180800",
         "items": '[{"productId": "001200037", "productName": "Remblok", "quantity": 2}]',
     }
-    account = {
-        "userId": "0012345",
-        "displayName": "Garage Jansen",
-        "email": "inkoop@example.com",
-        "address": {"city": "Hoensbroek"},
-        "customerGroup": "B2B",
-        "linkedWarehouse": {"id": "01", "region": "Limburg", "name": "HOOFDMAGAZIJN"},
-        "pickupWarehouse": {"id": "02"},
-    }
-    row = parsed("account", account)
+
+
+ACCOUNT = {
+    "userId": "0012345", "displayName": "Garage Jansen", "email": "inkoop@example.com", "customerGroup": "B2B",
+    "address": {"city": "Hoensbroek"},
+    "linkedWarehouse": {
+        "id": "01", "region": "Limburg", "name": "HOOFDMAGAZIJN", "warehouseEmail": "m@example.com",
+        "shouldEmailExternalOrders": True, "address": {"city": "Hoensbroek"},
+    },
+    "pickupWarehouse": {"id": "02"},
+    "preferredStyle": "ghs", "logo": "", "technicalDataProvider": "HaynesPro", "hasMijnGrossierAccounts": False,
+    "hasReleventPickupWarehouse": True, "district": "Limburg",
+    "linkedCompany": {
+        "linkedCompanyId": "GHS", "linkedCompanyName": "GHS Automotive", "companyPreferredStyle": "ghs",
+        "contactEmail": "a@example.com", "supportEmail": "b@example.com", "supportTeamPage": "https://a.example.com",
+        "mapUrl": "https://b.example.com", "b2BUrl": "https://c.example.com", "bmfEmail": "c@example.com",
+        "serverEmail": "d@example.com", "dieselInjectorEmail": "e@example.com", "externalOrderEmail": "f@example.com",
+    },
+    "certificate": {"certificateId": "F-17", "name": "F-gassen", "endDate": "31-12-2027", "isValid": True},
+    "promotions": [], "deliveryAddresses": [{"id": 1}], "deliveryTimePreferences": [], "enrollments": [],
+    "externalUsers": [],
+    "userSettings": {
+        "language": "nl", "lastId": "SECRET1", "inner": [{"LastIdType": "SECRET2", "lastAdditionalId": 9}],
+    },
+}  # fmt: skip
+
+
+async def test_an_account_as_the_metadata_shows_it() -> None:
+    (page,) = [
+        page async for page in SOURCE.stream("account").walk(walk_of(Script([{**ACCOUNT, "urgentMessages": []}])))
+    ]
+    row = parsed("account", page.records[0])
     assert json.loads(row.extra or "") == {"linkedWarehouse": {"name": "HOOFDMAGAZIJN"}}
-    assert row.absent == {"pickup_warehouse_region"}
-    assert values("account", row) == {
-        "user_id": "0012345",
-        "display_name": "Garage Jansen",
-        "email": "inkoop@example.com",
-        "address": '{"city": "Hoensbroek"}',
-        "customer_group": "B2B",
-        "linked_warehouse_id": "01",
-        "linked_warehouse_region": "Limburg",
-        "pickup_warehouse_id": "02",
-        "pickup_warehouse_region": None,
+    assert row.absent == {
+        f"pickup_warehouse_{name}" for name in ("region", "warehouse_email", "should_email_external_orders", "address")
     }
+    found = values("account", row)
+    assert b"SECRET" not in page.records[0]
+    jsons = {name: json.loads(found.pop(name)) for name in JSONS if found[name] is not None}
+    assert jsons == {
+        "address": {"city": "Hoensbroek"}, "linked_warehouse_address": {"city": "Hoensbroek"}, "promotions": [],
+        "delivery_addresses": [{"id": 1}], "delivery_time_preferences": [], "enrollments": [], "external_users": [],
+        "user_settings": {"language": "nl", "inner": [{}]},
+    }  # fmt: skip
+    assert {name: value for name, value in found.items() if value is not None} == {
+        "user_id": "0012345", "display_name": "Garage Jansen", "email": "inkoop@example.com", "customer_group": "B2B",
+        "linked_warehouse_id": "01", "linked_warehouse_region": "Limburg",
+        "linked_warehouse_warehouse_email": "m@example.com", "linked_warehouse_should_email_external_orders": True,
+        "pickup_warehouse_id": "02", "preferred_style": "ghs", "logo": "", "technical_data_provider": "HaynesPro",
+        "has_mijn_grossier_accounts": False, "has_relevent_pickup_warehouse": True, "district": "Limburg",
+        "linked_company_id": "GHS", "linked_company_name": "GHS Automotive",
+        "linked_company_company_preferred_style": "ghs", "linked_company_contact_email": "a@example.com",
+        "linked_company_support_email": "b@example.com", "linked_company_support_team_page": "https://a.example.com",
+        "linked_company_map_url": "https://b.example.com", "linked_company_b2_b_url": "https://c.example.com",
+        "linked_company_bmf_email": "c@example.com", "linked_company_server_email": "d@example.com",
+        "linked_company_diesel_injector_email": "e@example.com",
+        "linked_company_external_order_email": "f@example.com",
+        "certificate_id": "F-17", "certificate_name": "F-gassen", "certificate_end_date": "31-12-2027",
+        "certificate_is_valid": True,
+    }  # fmt: skip
 
 
 async def test_account_and_messages(bench: Bench) -> None:

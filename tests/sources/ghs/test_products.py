@@ -19,7 +19,7 @@ UNSET = "/Date(-62135596800000)/"
 
 PRODUCT: dict[str, Any] = {
     "id": "001200037",
-    "articleDataId": 4711,
+    "articleDataId": "4711",
     "alfaCode": "BREM",
     "articleNo": "0 986 494 001",
     "name": "Remblokkenset",
@@ -52,7 +52,7 @@ PRODUCT: dict[str, Any] = {
     "removalFee": 1.1,
     "hasCharacteristic": True,
     "countryCode": "NL",
-    "availableLinkedWarehouse": True,
+    "availableLinkedWarehouse": "/Date(1400000000000-0000)/",
     "availableNextRoute": False,
     "routeExpiryDate": "/Date(1436853600000-0000)/",
     "isNextRoute": False,
@@ -72,6 +72,8 @@ PRODUCT: dict[str, Any] = {
     "hbase": None,
     "heijl": {"code": "7"},
     "tecDoc": {"articleId": 12},
+    "aldoc": {"brandId": 3},
+    "autoElectra": None,
 }
 
 
@@ -81,7 +83,7 @@ def test_product_with_every_known_field() -> None:
     assert not row.absent
     assert values("products", row) == {
         "id": "001200037",
-        "article_data_id": 4711,
+        "article_data_id": "4711",
         "alfa_code": "BREM",
         "article_no": "0 986 494 001",
         "name": "Remblokkenset",
@@ -114,8 +116,10 @@ def test_product_with_every_known_field() -> None:
         "removal_fee": Decimal("1.1"),
         "has_characteristic": True,
         "country_code": "NL",
-        "available_linked_warehouse": True,
-        "available_next_route": False,
+        "available_linked_warehouse_at": VENDORS_EXAMPLE_AT,
+        "available_linked_warehouse": None,
+        "available_next_route_at": None,
+        "available_next_route": False,  # as no document has it
         "route_expiry_date": datetime(2015, 7, 14, 6, 0, tzinfo=UTC),  # 08:00 in the vendor's example of routes
         "is_next_route": False,
         "is_vheck_route": True,
@@ -134,6 +138,8 @@ def test_product_with_every_known_field() -> None:
         "hbase": None,
         "heijl": '{"code": "7"}',
         "tec_doc": '{"articleId": 12}',
+        "aldoc": '{"brandId": 3}',
+        "auto_electra": None,
     }
 
 
@@ -150,6 +156,11 @@ def test_product_with_every_known_field() -> None:
         ("brandId", 65, "brand_id", "65", True),
         ("quantityLinkedWarehouse", 0.5, "quantity_linked_warehouse", Decimal("0.5"), False),
         ("isGaik", "NO", "is_gaik", False, True),
+        ("availableNextRoute", UNSET, "available_next_route_at", None, True),
+        ("availableNextRoute", UNSET, "available_next_route", None, True),
+        ("availableNextRoute", "/Date(1400000000000-0000)/", "available_next_route_at", VENDORS_EXAMPLE_AT, False),
+        ("availableNextRoute", True, "available_next_route", True, False),
+        ("availableNextRoute", None, "available_next_route", None, False),
         ("origins", "array", "origins", '"array"', False),
         ("productKind", {"a": 1}, "name", "Remblokkenset", True),
     ],

@@ -22,7 +22,7 @@ async def assert_mirrors(bench: Bench, stream: str, truth: list[dict[str, Any]])
     parser = Parser(table(stream), UTC_ZONE)
     jsons = {each.name for each in table(stream).columns if each.kind == "jsonb"}
     expected, found = {}, {}
-    for record in truth:
+    for record in map(_stored, truth):
         row = parser.parse(json.dumps(record).encode())
         assert isinstance(row, Row)
         expected[row.key] = readable(dict(zip(parser.names, row.values, strict=True)), row.extra, jsons)
@@ -31,6 +31,13 @@ async def assert_mirrors(bench: Bench, stream: str, truth: list[dict[str, Any]])
         found[key] = readable({name: mirrored[name] for name in parser.names}, mirrored["_extra"], jsons)
     assert found.keys() == expected.keys()
     assert [key for key, content in expected.items() if found[key] != content] == []
+
+
+def _stored(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record without what tells of an identity document, which is never stored."""
+    if "userSettings" not in record:
+        return record
+    return {**record, "userSettings": {"language": record["userSettings"]["language"]}}
 
 
 def readable(row: dict[str, Any], extra: str | None, jsons: set[str]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def _product(world: World, dice: Dice, number: int) -> Record:
     gross = dice.between(395, 48_900) / 100
     return {
         "id": f"{1_200_000 + number * 37:09d}",  # nine characters, leading zeros
-        "articleDataId": dice.below(10**7),
+        "articleDataId": f"{dice.below(10**7):09d}",
         "alfaCode": brand[:4].upper(),
         "articleNo": f"0 {dice.digits(3)} {dice.digits(3)} {dice.digits(3)}",
         "name": f"{name} {brand}",
@@ -95,8 +95,9 @@ def _product(world: World, dice: Dice, number: int) -> Record:
         "depositFee": 0.0,
         "hasCharacteristic": dice.chance(50),
         "countryCode": None,
-        "availableLinkedWarehouse": dice.chance(80),
-        "availableNextRoute": dice.chance(60),
+        # dates by the vendor's metadata, the unset one included
+        "availableLinkedWarehouse": date(world.before(dice.below(86_400))) if dice.chance(80) else UNSET_DATE,
+        "availableNextRoute": date(world.before(-dice.below(86_400))) if dice.chance(60) else None,
         "routeExpiryDate": UNSET_DATE if dice.chance(40) else date(world.before(dice.below(86_400)), suffix=False),
         "isInPromotion": dice.chance(10),
         "isNettoPriceProvided": True,
@@ -107,6 +108,10 @@ def _product(world: World, dice: Dice, number: int) -> Record:
         "origins": ["TecDoc"] if dice.chance(60) else [],
         "tecDoc": {"articleId": dice.below(10**7), "eanNumbers": [f"40{dice.digits(11)}"]},
         "hbase": None,
+        "aldoc": {"brandId": dice.below(900), "brandName": brand, "productId": dice.digits(6)}
+        if dice.chance(30)
+        else None,
+        "autoElectra": {"brandIds": [dice.below(90)], "productId": dice.digits(5)} if dice.chance(10) else None,
     }
 
 
@@ -132,6 +137,12 @@ def _order(world: World, dice: Dice, number: int) -> Record:
 
 def _account(world: World) -> Record:
     dice = Dice(world.seed, "account")
+    warehouse = {
+        "id": "01",
+        "name": "HOOFDMAGAZIJN HOENSBROEK",
+        "warehouseEmail": "magazijn@example.com",
+        "address": {"street": "Nieuwstraat 9", "city": "Hoensbroek"},
+    }
     return {
         "userId": f"00{dice.digits(5)}",
         "displayName": f"Garage {dice.pick(names.LAST_NAMES)}",
@@ -143,8 +154,42 @@ def _account(world: World) -> Record:
             "country": "NL",
         },
         "customerGroup": "B2B",
-        "linkedWarehouse": {"id": "01", "name": "HOOFDMAGAZIJN HOENSBROEK", "region": "Limburg"},
-        "pickupWarehouse": {"id": "01", "name": "HOOFDMAGAZIJN HOENSBROEK"},
+        "linkedWarehouse": {**warehouse, "region": "Limburg", "shouldEmailExternalOrders": True},
+        "pickupWarehouse": {**warehouse, "shouldEmailExternalOrders": False},
+        "preferredStyle": "ghs",
+        "logo": "https://img.example.org/logo.png",
+        "technicalDataProvider": "HaynesPro",
+        "hasMijnGrossierAccounts": False,
+        "hasReleventPickupWarehouse": True,
+        "district": "Limburg",
+        "linkedCompany": {
+            "linkedCompanyId": "GHS",
+            "linkedCompanyName": "GHS Automotive",
+            "companyPreferredStyle": "ghs",
+            "contactEmail": "info@example.com",
+            "supportEmail": "support@example.com",
+            "supportTeamPage": "https://ghs.example.com/team",
+            "mapUrl": "https://ghs.example.com/map",
+            "b2BUrl": "https://shop.example.com",
+            "bmfEmail": "",
+            "serverEmail": "server@example.com",
+            "dieselInjectorEmail": None,
+            "externalOrderEmail": "orders@example.com",
+        },
+        "certificate": {"id": "F-17", "name": "F-gassen", "endDate": "31-12-2027", "isValid": True},
+        "tireCounts": {"currentYear": {"purchased": 12, "returned": 0, "delta": 12}},
+        "promotions": [],
+        "deliveryAddresses": [{"id": 1, "street": "Kerkstraat 1", "city": "Hoensbroek"}],
+        "deliveryTimePreferences": [{"day": 1, "from": "08:00"}],
+        "enrollments": [],
+        "externalUsers": [{"name": "J. Jansen", "system": "planner"}],
+        # the last three members tell of a person's identity document
+        "userSettings": {
+            "language": "nl",
+            "lastId": "NLSPECI2014",
+            "lastIdType": "passport",
+            "lastAdditionalId": "999999990",
+        },
         "paymentMethods": [{"id": 0, "value": "Op rekening"}, {"id": 2, "value": "Contant"}],
     }
 
