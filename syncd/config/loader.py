@@ -17,6 +17,8 @@ from syncd.config.address import EMBEDDED, parse_base_url, parse_database_url, p
 from syncd.config.crontab import parse_cron
 from syncd.config.model import (
     CALLBACK_LISTEN,
+    IN_FLIGHT,
+    IN_FLIGHT_MAX,
     BudgetConfig,
     Config,
     DatabaseConfig,
@@ -335,6 +337,7 @@ def _source(
     else:
         base_url = table.take("base_url", lambda value: parse_base_url(text(value)), spec.base_url)
     proxy = _proxy_of(table, base_url, general)
+    in_flight = table.take("in_flight", _in_flight, IN_FLIGHT)
     options = _options(table, spec.options)
     streams = table.table("streams")
     read = {stream.name: _stream(streams.table(stream.name), stream) for stream in spec.streams.values()}
@@ -346,8 +349,14 @@ def _source(
     table.close()
     return SourceConfig(
         name=name, type=source_type, base_url=base_url, options=options, streams=read, budget=budget, proxy=proxy,
-        timeouts=timeouts,
+        timeouts=timeouts, in_flight=in_flight,
     )  # fmt: skip
+
+
+def _in_flight(value: object) -> int:
+    if integer(value) not in range(1, IN_FLIGHT_MAX + 1):
+        raise ValueError(f"expected an integer from 1 to {IN_FLIGHT_MAX}, found {found(value)}")
+    return integer(value)
 
 
 def _proxy_of(table: TomlTable, base_url: str, general: ProxySetting) -> Proxy | None:

@@ -188,6 +188,12 @@ class StreamConfig:
     hash: tuple[str, ...] = ()
 
 
+IN_FLIGHT: Final = 4
+"""Requests of one source and lane on the wire at once, by default."""
+IN_FLIGHT_MAX: Final = 16
+"""More would only burden the vendor: the budget allows 5 a second; our choice."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig:
     """One account at one upstream; `options` holds every option of its type, defaults filled in."""
@@ -200,6 +206,7 @@ class SourceConfig:
     budget: BudgetConfig
     proxy: Proxy | None = None
     timeouts: Timeouts = Timeouts()
+    in_flight: int = IN_FLIGHT
 
     def secret(self, option: str) -> str:
         """Reveal the secret option of that name."""

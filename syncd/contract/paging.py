@@ -7,6 +7,12 @@ are harmless, because rows are idempotent by key.
 No vendor promises to take an offset that it did not hand out. Where one refuses, the walk goes on by the server's own
 offsets: it then cannot notice that rows slid past, and proves of no row that it is gone.
 
+Where `fetch` may be called before its turn, some pages are foretold: after a page of so many rows the next ones are
+asked for at once, each one row early. Such an answer is taken only if it begins with the very row with which the page
+before ended, as sent. Then no row was added or removed ahead of it between the two answers, whichever came first, and
+no older state of a row follows a newer one. At the first answer that does not join, what was asked for early is thrown
+away, and the walk goes on page by page.
+
 Knows nothing of any API: a source gives `fetch`, which asks for one slice of its list.
 """
 
@@ -15,6 +21,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
+from syncd.contract.early import Early, Foretold
 from syncd.contract.errors import BadPayload, UpstreamError
 from syncd.contract.second_ways import REFUSALS, take
 from syncd.contract.walk import Answer, Walk
@@ -31,6 +38,8 @@ OWN_OFFSETS = "the server takes only offsets that it handed out; pages are asked
 """The second way of paging."""
 TAIL_KEYS = 5
 """Keys of the last page that a resume point remembers."""
+EARLY_BYTES = 2**25
+"""Most bytes of answers that wait for their turn in one walk; our choice."""
 
 
 class EndUnknown(BadPayload):
@@ -87,11 +96,16 @@ Fetch = Callable[[int], Awaitable[Slice]]
 
 
 async def walk_offsets(
-    fetch: Callable[[int], Awaitable[Slice]], *, walk: Walk | None = None, resume: Resume | None = None
+    fetch: Callable[[int], Awaitable[Slice]],
+    *,
+    walk: Walk | None = None,
+    resume: Resume | None = None,
+    early: Early | None = None,
 ) -> AsyncGenerator[tuple[Slice, Resume | None], None]:
     """Yield each slice with the place to resume after it, None with the last one.
 
-    With `walk`, an offset of our own that is refused leads to the server's own offsets; without it, to the error.
+    With `walk`, an offset of our own that is refused leads to the server's own offsets; without it, to the error. With
+    `early`, pages are foretold: `fetch` must then give the same for an offset in whatever order it is called.
 
     Raises BadPayload on a paging loop: a next offset that repeats or falls, the same page again, or empty pages
     without end.
@@ -103,10 +117,16 @@ async def walk_offsets(
     overlaps = bool(before) and offset > 0
     step_backs = empty = repeats = 0
     last_next = -1
+    last_record = b""
+    foretold = Foretold(fetch, early or Early())
     while True:
         overlaps = overlaps and OWN_OFFSETS not in ways
         ask = offset - 1 if overlaps else offset
-        piece = await _asked_early(fetch, walk, offset) if overlaps else await fetch(ask)
+        taken = await foretold.take(ask)
+        if taken and not (overlaps and taken.records and taken.records[0] == last_record):
+            foretold.miss()
+            taken = None
+        piece = taken or (await _one_row_early(fetch, walk, offset) if overlaps else await fetch(ask))
         if overlaps and OWN_OFFSETS in ways:
             ask, overlaps = offset, False
         step = 1
@@ -127,6 +147,7 @@ async def walk_offsets(
         if empty > EMPTY_PAGES:
             raise BadPayload(f"paging loop: {EMPTY_PAGES} empty pages in a row, each promising a next one")
         if piece.next_offset is None:
+            foretold.drop()
             yield piece, None
             return
         keys = [key for key in piece.keys if key is not None]
@@ -137,6 +158,9 @@ async def walk_offsets(
         overlaps = bool(keys) and piece.next_offset - ask == len(piece.records) > 1
         before = frozenset(keys) if keys else before
         offset = last_next = piece.next_offset
+        last_record = piece.records[-1] if overlaps else b""
+        later = await _foreseen(early, piece) if overlaps and early and foretold.may_ask else ()
+        foretold.ask(offset - 1, later)
 
 
 def _told_unproven(
@@ -151,7 +175,19 @@ def _told_unproven(
     return fetched
 
 
-async def _asked_early(fetch: Fetch, walk: Walk | None, offset: int) -> Slice:
+async def _foreseen(early: Early, piece: Slice) -> Sequence[int]:
+    """Return the offsets of the pages that follow the next one if all are as long as this one.
+
+    None lies behind the end of the list, as far as that is known.
+    """
+    step, first = len(piece.records) - 1, (piece.next_offset or 0) - 1
+    pages = min(early.in_flight, EARLY_BYTES // (len(piece.answer.body) + 1))
+    ends = piece.total or await early.usual()
+    offsets = [first + step * ahead for ahead in range(1, pages)]
+    return [offset for offset in offsets if not ends or offset + 1 < ends]
+
+
+async def _one_row_early(fetch: Fetch, walk: Walk | None, offset: int) -> Slice:
     """Ask one row early; if that is refused, and the offset itself is taken, take the second way from here on."""
     try:
         return await fetch(offset - 1)

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from syncd.contract.early import Early
+
 Cursor = dict[str, Any]
 """Where to resume: a small JSON object that only the stream's own walk understands.
 
@@ -135,6 +137,7 @@ class Walk:
     named      keys of the records that a callback told of
     note       keeps a remark for the run's record
     ways       second ways that the stream's server needs, as far as this process knows; see `second_ways`
+    early      what may be asked before its turn; see `early`
     """
 
     upstream: Upstream
@@ -153,3 +156,4 @@ class Walk:
     note: Callable[[str], None] = _unheard
     ways: set[str] = field(default_factory=set)
     stored: Callable[[tuple[Any, ...]], Awaitable[Mapping[str, Any]]] = _nothing_stored
+    early: Early = field(default_factory=Early)

@@ -5,9 +5,13 @@ than it needs, and two windows share at least a day; rows that come twice are ha
 key. A server that refuses a window's width is asked for half of it, once.
 
 Each page can be resumed after, in its window or at the next one. A sweep resumes, too: the keys that it has seen are
-stored with its pages. Knows nothing of any API: a source gives `ask`, which asks for one window of its list.
+stored with its pages.
+
+Windows are asked for before their turn, and come in order. Never the open one: what changes meanwhile moves there, so
+that it must be asked last. Knows nothing of any API: a source gives `ask`, which asks for one window of its list.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -137,10 +141,11 @@ async def walk_windows(
     what is kept.
     """
     keep, (at, starts_over) = keep or {}, _resumed(walk, wanted.begin)
+    ahead = _Ahead(walk, ask, wanted)
     while True:
         window = None
         try:
-            async for window, piece in _asked(walk, ask, wanted, at):
+            async for window, piece in _asked(walk, ahead, at):
                 at.started_at = at.started_at or piece.answer.safe_at
                 at.began_at = at.began_at or at.started_at
                 if piece.place is None:
@@ -163,6 +168,7 @@ async def walk_windows(
                     starts_over=starts_over,
                 )
                 starts_over = False
+                ahead.look(window)
         except EndUnknown as error:
             yield Page(records=error.records, cursor=None, requested_at=error.answer.sent_at, starts_over=starts_over)
             raise
@@ -214,19 +220,53 @@ def range_of(walk: Walk, begin: datetime, zone: ZoneInfo) -> Range:
     return Range(begin=min(begin, limit), limit=limit, overlap=overlap_of(walk), zone=zone)
 
 
-async def _asked(walk: Walk, ask: Ask, wanted: Range, at: _At) -> AsyncGenerator[tuple[Window, Piece], None]:
+class _Ahead:
+    """Windows of a range, each asked for when it is its turn, or before."""
+
+    def __init__(self, walk: Walk, ask: Ask, wanted: Range) -> None:
+        self._walk = walk
+        self._ask = ask
+        self._wanted = wanted
+        self._asked: dict[Window, tuple[AsyncIterator[Piece], asyncio.Task[Piece]]] = {}
+
+    def window(self, begin: datetime, *, narrow: bool = False) -> Window:
+        """Return the window that begins there, as wide as the server allows."""
+        return self._wanted.window(begin, HALF if narrow or HALVED in self._walk.ways else WIDEST)
+
+    def look(self, window: Window) -> None:
+        """Ask for the closed windows that follow one, as many as may be on the wire."""
+        early = self._walk.early
+        for _ in range(early.in_flight if early.in_flight > 1 else 0):
+            if window.is_open or (window := self.window(window.end - self._wanted.overlap)).is_open:
+                return
+            if window not in self._asked and len(self._asked) < early.in_flight:
+                pieces = self._ask(window, None)
+                self._asked[window] = pieces, early.ask(_first(pieces))
+
+    async def begin(self, window: Window, place: Cursor | None) -> tuple[Piece, AsyncIterator[Piece]]:
+        """Return the first piece of a window, and the iterator over the others."""
+        if place is None and (asked := self._asked.pop(window, None)):
+            return await asked[1], asked[0]
+        pieces = self._ask(window, place)
+        return await anext(pieces), pieces
+
+
+async def _first(pieces: AsyncIterator[Piece]) -> Piece:
+    return await anext(pieces)
+
+
+async def _asked(walk: Walk, ahead: _Ahead, at: _At) -> AsyncGenerator[tuple[Window, Piece], None]:
     """Ask for the window where a walk is; if the server refuses its width, ask for a narrower one from here on."""
-    window = at.window or wanted.window(at.begin, HALF if HALVED in walk.ways else WIDEST)
-    pieces = ask(window, at.place)
+    window = at.window or ahead.window(at.begin)
     try:
-        first = await anext(pieces)
+        first, pieces = await ahead.begin(window, at.place)
     except UpstreamError as error:
-        narrow = wanted.window(at.begin, HALF)
+        narrow = ahead.window(at.begin, narrow=True)
         if at.place is not None or narrow == window or not is_refusal(error):
             raise
-        window, pieces = narrow, ask(narrow, None)
+        window = narrow
         try:
-            first = await anext(pieces)
+            first, pieces = await ahead.begin(narrow, None)
         except UpstreamError as again:
             raise (error if is_refusal(again) else again) from None
         take(walk, HALVED)

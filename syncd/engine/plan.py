@@ -107,6 +107,16 @@ def lane_of(stream: Stream, kind: str) -> Lane:
     return "backfill" if kind == "backfill" or (kind == "sweep" and stream.windows) else "live"
 
 
+def is_tick(stream: Stream, kind: str, cursor: Cursor | None) -> bool:
+    """Say whether a run asks only for what is new since the last one: usually there is one page of it."""
+    return (
+        kind == "live"
+        and bool(cursor)
+        and not (cursor or {}).get("pass")
+        and not _lists_everything(stream, kind, cursor)
+    )
+
+
 def _start(stream: Stream, kind: str, cursor: Cursor | None) -> Cursor | None:
     """Return where a pass starts.
 

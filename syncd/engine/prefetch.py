@@ -1,5 +1,6 @@
 """The next page: fetched and read while PostgreSQL writes the one before, in order, never more than one ahead.
 
+A walk itself may have more answers on the wire; it gives their pages in order, too.
 Never writes anything. A page that was fetched ahead and not committed is fetched again by the next run.
 """
 
@@ -9,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass
 
 from syncd.contract import Page
+from syncd.contract.early import Early
 from syncd.records.page import Read
 from syncd.records.rows import Key
 from syncd.storage.mirror.target import Target
@@ -57,11 +59,12 @@ _Ahead = tuple[Page, Read]
 
 @contextlib.asynccontextmanager
 async def fetch_ahead(
-    pages: AsyncIterator[Page], read: Callable[[Page], Awaitable[Read]], stop: asyncio.Event
+    pages: AsyncIterator[Page], read: Callable[[Page], Awaitable[Read]], stop: asyncio.Event, early: Early
 ) -> AsyncIterator[AsyncIterator[Fetched]]:
     """Give the pages of a walk, each fetched and read while the one before is at the caller's.
 
-    Ends early once `stop` is set. When the block ends, whatever is under way is cancelled and the walk is closed.
+    Ends early once `stop` is set. When the block ends, whatever is under way is cancelled and the walk is closed;
+    `early` holds what the walk has asked for before its turn.
     """
     fetches = _Fetches(pages, read)
     walking = _in_order(fetches, stop)
@@ -71,6 +74,7 @@ async def fetch_ahead(
         await walking.aclose()
         await fetches.cancel()
         await pages.aclose()  # type: ignore[attr-defined]
+        await early.end()
 
 
 class _Fetches:

@@ -156,7 +156,8 @@ async def _plan(route: Route, run: Run) -> Plan:
 async def run_pass(work: Pass) -> None:
     """Commit page after page; at the end of a full listing bury what is gone; close the run with the last page."""
     stream, seen, growth = work.route.stream, None, Growth(work.route.max_records)
-    async with fetch_ahead(stream.walk(work.walk), work.reader.read, work.order.stop) as pages:
+    walk = work.walk
+    async with fetch_ahead(stream.walk(walk), work.reader.read, work.order.stop, walk.early) as pages:
         async for fetched in pages:
             page = fetched.page
             plan = work.plan.page(page, is_first=seen is None, is_last=fetched.is_last)

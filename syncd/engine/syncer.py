@@ -18,8 +18,10 @@ from syncd import log
 from syncd.clock import Clock, Sleep, utc_now
 from syncd.config import Config, SourceConfig
 from syncd.contract import Cursor, Identity, Source, Walk
+from syncd.contract.early import Early
 from syncd.engine.lookups import lookup_keys, mirrored, stored
 from syncd.engine.order import Order, Result
+from syncd.engine.plan import is_tick
 from syncd.engine.route import Route
 from syncd.engine.run import run_stream
 from syncd.records.parser import Parser
@@ -29,6 +31,7 @@ from syncd.storage.mirror.target import Target, make_target
 from syncd.storage.postgres import migrations
 from syncd.storage.postgres.database import Database
 from syncd.storage.state import forgotten, sources
+from syncd.storage.state.runs import most_seen
 from syncd.upstream.account import Account
 from syncd.upstream.purse import Purse
 from syncd.upstream.request import RunUpstream
@@ -186,4 +189,10 @@ class Syncer:
             named=order.named,
             note=upstream.note,
             ways=upstream.account.ways(stream),
+            early=Early(
+                in_flight=settings.in_flight,
+                foretells=not is_tick(self.source(source)[0].stream(stream), order.kind, cursor),
+                has_room=partial(upstream.account.purse.has_room, order.lane),
+                usual_rows=partial(most_seen, self.database, source, stream),
+            ),
         )

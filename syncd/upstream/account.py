@@ -28,8 +28,6 @@ from syncd.upstream.wire import Request, Wire
 
 _log: Final = log.get(__name__)
 
-IN_FLIGHT: Final = 4
-"""Requests of one source and lane under way at once."""
 WAIT_S: Final = 0.5
 """First wait between two tries; doubled each time, with full jitter on its second half."""
 WAIT_MAX_S: Final = 30.0
@@ -78,7 +76,7 @@ class Account:
         self._ways: dict[str, set[str]] = {}
         self._held: dict[str, tuple[datetime, datetime]] = {}
         self._slots: Mapping[Lane, asyncio.Semaphore] = {
-            "live": asyncio.Semaphore(IN_FLIGHT), "backfill": asyncio.Semaphore(IN_FLIGHT)
+            "live": asyncio.Semaphore(settings.in_flight), "backfill": asyncio.Semaphore(settings.in_flight)
         }  # fmt: skip
 
     def slot(self, lane: Lane) -> asyncio.Semaphore:

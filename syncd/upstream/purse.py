@@ -177,6 +177,10 @@ class Purse:
         del self._unsaved[:heeded]
         return True
 
+    def has_room(self, lane: Lane) -> bool:
+        """Say whether a lane may send a request that could be in vain, as far as this process knows the budget."""
+        return self._state is None or budget.has_room(self._state, self.policy, self._clock().timestamp(), lane)
+
     async def forecast(self, requests: int, lane: Lane) -> budget.Forecast:
         """Estimate what so many requests will take."""
         async with self._gate:

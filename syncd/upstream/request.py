@@ -12,6 +12,7 @@ import aiohttp
 from syncd import counters, log
 from syncd.config.duration import spoken
 from syncd.contract import Answer, Lane
+from syncd.contract.early import IS_FORETOLD
 from syncd.contract.second_ways import PREFIX
 from syncd.errors import BadCredentials, BadRequest, NotSent, ScopeMissing, Throttled, Unreachable, UpstreamError
 from syncd.storage.state.runs import Spent
@@ -115,6 +116,9 @@ class RunUpstream:
             tried = await self._try(request, headers)
             if isinstance(tried, Answer):
                 return tried
+            if IS_FORETOLD.get():
+                self._heed(tried)
+                raise tried
             if isinstance(tried, BadCredentials | NotSent) and may_renew:
                 may_renew = False
                 if await self._renewed(tried, request.path, login):
@@ -192,13 +196,18 @@ class RunUpstream:
         self.note(f"401 on {path}: asked again")
         return True
 
-    async def _pause(self, fault: UpstreamError, attempt: int) -> None:
-        """Wait before the next try, or raise the fault if it is no passing one or the tries are spent."""
-        self.note(str(fault))
+    def _heed(self, fault: UpstreamError) -> None:
+        """Note a fault, and leave the stream alone as long as the server asked for."""
+        if isinstance(fault, Unreachable | Throttled) or not IS_FORETOLD.get():  # a foretold page may well not exist
+            self.note(str(fault))
         if isinstance(fault, Unreachable) and fault.retry_after_s:
             self.account.hold(self.stream, fault.retry_after_s)
-            if fault.retry_after_s > self.patience_s:
-                raise fault
+
+    async def _pause(self, fault: UpstreamError, attempt: int) -> None:
+        """Wait before the next try, or raise the fault if it is no passing one or the tries are spent."""
+        self._heed(fault)
+        if isinstance(fault, Unreachable) and (fault.retry_after_s or 0) > self.patience_s:
+            raise fault
         is_spent = attempt + 1 >= TRIES or self.retries >= RUN_RETRIES
         if not faults.is_passing(fault, self.lane) or self.is_probe or is_spent:
             raise fault

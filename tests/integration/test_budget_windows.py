@@ -19,8 +19,9 @@ from bench.budget_simulation import MIDNIGHT, World, daemon, restarting, shrinki
 from bench.gatekeeper import DayKind, Gatekeeper, MinuteKind, Says
 from bench.virtual_time import TimedDatabase, VirtualTime
 from syncd.config import BudgetConfig
+from syncd.config.model import IN_FLIGHT
 from syncd.storage.postgres.database import Database
-from syncd.upstream.account import IN_FLIGHT, Account
+from syncd.upstream.account import Account
 from syncd.upstream.budget import EMPTY, Policy, acquire
 from syncd.upstream.request import RunUpstream
 from syncd.upstream.wire import http_session

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from syncd.config import SourceSpec, StreamSpec
 from syncd.config.duration import format_duration
+from syncd.config.model import IN_FLIGHT
 from syncd.config.option import REQUIRED, OptionSpec
 from syncd.engine.lookups import KEYS_MAX, LOOKUP_TIMEOUT_S
 from syncd.sources import specs
@@ -113,6 +114,7 @@ def _source(spec: SourceSpec) -> Iterator[str]:
     rows.append(
         ("proxy", "secret", "that of `[http]`", "Proxy for its requests, as `proxy` in `[http]`; `off` for none")
     )
+    rows.append(("in_flight", "integer", f"`{IN_FLIGHT}`", "Requests on the wire at once; `1`: one after the other"))
     options = _table(("key", "type", "default", "says"), [*rows, *_options(spec.options.items())])
     yield f'## type = "{spec.type}"\n\n{options}'
     streams = [

@@ -211,7 +211,8 @@ def test_the_example_shows_every_option_of_every_source() -> None:
     assert {source["type"] for source in shown["sources"].values()} == set(specs)
     for source in shown["sources"].values():
         spec = specs[source["type"]]
-        assert {"type", "base_url", "streams", *spec.options} == set(source) - {"budget", "proxy", "timeouts"}
+        general = {"budget", "in_flight", "proxy", "timeouts"}
+        assert {"type", "base_url", "streams", *spec.options} == set(source) - general
         assert set(source["streams"]) == set(spec.streams)
         for name, stream in spec.streams.items():
             expected = {"every", *stream.options} | ({"sweep"} if stream.sweep_s else set())
@@ -630,6 +631,7 @@ KNOWN_KEYS = {
         "budget",
         "proxy",
         "timeouts",
+        "in_flight",
     ],
     "[sources.shop.streams]": list(REGISTRY["cyclesoftware"].streams),
     "[sources.shop.streams.stock]": [
@@ -648,6 +650,19 @@ KNOWN_KEYS = {
     ],
     "[sources.shop.budget]": ["per_minute", "per_day", "live_reserve", "backfill_share"],
 }
+
+
+def test_in_flight_is_a_small_whole_number(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(SHOP_WITH_PASSWORD)
+    assert load(path, REGISTRY, environ=ENVIRON).sources["shop"].in_flight == 4
+    for given_, in_flight in (("1", 1), ("16", 16)):
+        path.write_text(f"{SHOP_WITH_PASSWORD}in_flight = {given_}\n")
+        assert load(path, REGISTRY, environ=ENVIRON).sources["shop"].in_flight == in_flight
+    for wrong in ("0", "17", "4.0", "true", '"4"'):
+        path.write_text(f"{SHOP_WITH_PASSWORD}in_flight = {wrong}\n")
+        with pytest.raises(ConfigError, match=r"sources\.shop\.in_flight: expected an integer"):
+            load(path, REGISTRY, environ=ENVIRON)
 
 
 @given(

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -19,6 +21,7 @@ from syncd.contract import (
     camel_column,
     column,
 )
+from syncd.contract.early import in_order
 from syncd.contract.errors import BadRequest, NotFound
 from syncd.contract.options import MINUTE_S
 from syncd.records.readers import (
@@ -144,25 +147,32 @@ async def _walk_contacts(walk: Walk) -> AsyncIterator[Page]:
     done = ((walk.cursor or {}).get("pass") or {}).get("after")
     refused: dict[str, str] = {}
     rest = [step for step in steps if step < tuple(done)] if done else []
-    for name, key in [*rest, *steps]:
-        requested_at, by_id = walk.now(), name == "ids"
-        records: list[bytes] = []
-        scope = None
-        try:
-            if by_id and not re.fullmatch(r"[0-9]{1,18}", key):
-                raise BadRequest(f"{key!r} is no contact id: expected an integer")
-            records = [await _ask_contact(walk, "/contact" if by_id else "/contact/tecfactura", key)]
-        except NotFound:
-            column_name, value = ("id", int(key)) if by_id else ("tecfactura_id", key)
-            scope = Scope(column=column_name, values=(value,), guarded=False)
-        except BadRequest as error:
-            refused[key] = str(error)
-        after = {"pass": {"after": [name, key]}}
-        yield Page(records=records, cursor=after, requested_at=requested_at, scope=scope, total=len(steps))
+    async for step, (page, refusal) in in_order([*rest, *steps], partial(_contact_page, walk), walk.early):
+        if refusal:
+            refused[step[1]] = refusal
+        yield replace(page, cursor={"pass": {"after": list(step)}}, total=len(steps))
     yield Page(records=[], cursor={}, requested_at=walk.now())
     if refused:
         told = f"{len(refused)} of {len(steps)} contacts were refused, the first: {next(iter(refused.values()))}"
         raise BadRequest(told, hint="Correct the ids in the configuration.")
+
+
+async def _contact_page(walk: Walk, step: tuple[str, str]) -> tuple[Page, str | None]:
+    """Ask for one contact; return its page, and why the upstream refused the key if it did."""
+    (name, key), requested_at = step, walk.now()
+    by_id = name == "ids"
+    records: list[bytes] = []
+    scope = refusal = None
+    try:
+        if by_id and not re.fullmatch(r"[0-9]{1,18}", key):
+            raise BadRequest(f"{key!r} is no contact id: expected an integer")
+        records = [await _ask_contact(walk, "/contact" if by_id else "/contact/tecfactura", key)]
+    except NotFound:
+        column_name, value = ("id", int(key)) if by_id else ("tecfactura_id", key)
+        scope = Scope(column=column_name, values=(value,), guarded=False)
+    except BadRequest as error:
+        refusal = str(error)
+    return Page(records=records, cursor=None, requested_at=requested_at, scope=scope), refusal
 
 
 async def _confirm_contact(walk: Walk, key: tuple[Any, ...]) -> bytes:

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +18,7 @@ from syncd.contract import (
     Walk,
     camel_column,
 )
+from syncd.contract.early import in_order
 from syncd.contract.errors import BadPayload, NotFound
 from syncd.contract.options import DAY_S
 from syncd.records.readers import (
@@ -84,15 +86,8 @@ async def _walk_models(walk: Walk) -> AsyncIterator[Page]:
     asked_at = walk.now()
     for begun in [new] if not stored or is_stale(walk, stored) else [stored, new]:
         going, starts_over = begun, bool(stored) and begun is new
-        for make_id in makes:
-            if make_id <= going.get("make_id", -1):
-                continue
-            models: Sequence[bytes] = ()
-            doubt: str | None = "no list"
-            with suppress(NotFound):
-                models, asked_at, doubt = await reference_list(
-                    walk, f"/vehicle/reference/make/{make_id}/model", "modelId"
-                )
+        left = [make_id for make_id in makes if make_id > going.get("make_id", -1)]
+        async for make_id, (models, asked_at, doubt) in in_order(left, partial(_models_of, walk), walk.early):
             going = {**going, "make_id": make_id, "unsure": [*going["unsure"], *([make_id] if doubt else [])]}
             records = [_with_make(record, make_id) for record in models]
             yield Page(records=records, cursor={"pass": going}, requested_at=asked_at, starts_over=starts_over)
@@ -101,6 +96,15 @@ async def _walk_models(walk: Walk) -> AsyncIterator[Page]:
     spoken_for = set(makes).union(lost).difference(going["unsure"]) if makes else ()
     scope = Scope(column="make_id", values=tuple(sorted(spoken_for))) if spoken_for else None
     yield Page(records=[], cursor={}, requested_at=asked_at, scope=scope, whole_walk=scope is not None)
+
+
+async def _models_of(walk: Walk, make_id: int) -> tuple[Sequence[bytes], datetime, str | None]:
+    """Return the models of a make, when they were asked for, and why the list may be incomplete."""
+    asked_at = walk.now()
+    try:
+        return await reference_list(walk, f"/vehicle/reference/make/{make_id}/model", "modelId")
+    except NotFound:
+        return (), asked_at, "no list"
 
 
 MAKES_STREAM: Final = Stream(name="makes", table=MAKES, walk=_walk_makes, every_s=DAY_S)

@@ -187,7 +187,7 @@ def listing(
         as_of: datetime | None = None
         doubt: str | None = None
         fetch = fetch_slices(walk, path, rows_at, keys_of, paged=False, records_of=records_of)
-        async for piece, resume in walk_offsets(fetch, walk=walk):
+        async for piece, resume in walk_offsets(fetch, walk=walk, early=walk.early):
             as_of, doubt = as_of or piece.answer.safe_at, doubt or piece.doubt
             yield Page(
                 records=piece.records,

@@ -156,7 +156,8 @@ async def _customer_pass(
     doubt: str | None = going.get("doubt") if going else None
     params = [("modified_since", asked)] if asked else []
     fetch = fetch_slices(walk, "/api/v1/customers/list.json", "customers", _KEYS.of_all, params)
-    async for piece, resume in walk_offsets(fetch, walk=walk, resume=Resume.from_json(going)):
+    at = Resume.from_json(going)
+    async for piece, resume in walk_offsets(fetch, walk=walk, resume=at, early=walk.early):
         started, doubt = started or piece.answer.safe_at, doubt or piece.doubt
         so_far = {"started_at": started.isoformat(), "asked_since": asked, "doubt": doubt}
         ends_listing = full and resume is None

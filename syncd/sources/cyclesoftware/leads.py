@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -18,6 +19,7 @@ from syncd.contract import (
     Walk,
     column,
 )
+from syncd.contract.early import in_order
 from syncd.contract.errors import BadPayload, ConfigError, NotFound
 from syncd.contract.options import MINUTE_S
 from syncd.records.readers import Keys, envelope
@@ -96,27 +98,29 @@ async def _walk_leads(walk: Walk) -> AsyncIterator[Page]:
     wanted = list(dict.fromkeys(_uuid(value) for value in walk.lookup.get("uuids", ())))
     if not wanted:
         yield Page(records=[], cursor=walk.cursor, requested_at=walk.now())
-    for lead in wanted:
-        asked_at = walk.now()
-        scope = Scope(column="uuid", values=(lead,), guarded=False)
-        try:
-            answer = await walk.upstream.request("GET", f"/api/v1/leads/{quote(str(lead), safe='')}.json")
-        except NotFound:
-            yield Page(records=[], cursor={"as_of": asked_at.isoformat()}, requested_at=asked_at, scope=scope)
-            continue
-        record = envelope(answer).get("sales_lead")
-        if record is None or record[:1] != b"{":
-            raise BadPayload(
-                f"expected an object in `sales_lead`, got {'nothing' if record is None else 'another type'}"
-            )
-        same = _KEYS.of(record) == (lead,)
-        yield Page(
-            records=[record],
-            cursor={"as_of": answer.safe_at.isoformat()},
-            requested_at=answer.sent_at,
-            scope=scope if same else None,
-            doubt=None if same else "a lead came back with another uuid than it was asked for by",
-        )
+    async for _, page in in_order(wanted, partial(_ask_lead, walk), walk.early):
+        yield page
+
+
+async def _ask_lead(walk: Walk, lead: uuid.UUID) -> Page:
+    """Return the page of one lead: the answer is all there is of it."""
+    asked_at = walk.now()
+    scope = Scope(column="uuid", values=(lead,), guarded=False)
+    try:
+        answer = await walk.upstream.request("GET", f"/api/v1/leads/{quote(str(lead), safe='')}.json")
+    except NotFound:
+        return Page(records=[], cursor={"as_of": asked_at.isoformat()}, requested_at=asked_at, scope=scope)
+    record = envelope(answer).get("sales_lead")
+    if record is None or record[:1] != b"{":
+        raise BadPayload(f"expected an object in `sales_lead`, got {'nothing' if record is None else 'another type'}")
+    same = _KEYS.of(record) == (lead,)
+    return Page(
+        records=[record],
+        cursor={"as_of": answer.safe_at.isoformat()},
+        requested_at=answer.sent_at,
+        scope=scope if same else None,
+        doubt=None if same else "a lead came back with another uuid than it was asked for by",
+    )
 
 
 def _uuid(value: Any) -> uuid.UUID:

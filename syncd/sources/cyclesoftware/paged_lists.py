@@ -127,7 +127,7 @@ def full_list(
         started = cursor_time(going["started_at"]) if going else None
         try:
             fetch = fetch_pages(walk, keys_of, path, member, next_of, params)
-            async for piece, resume in walk_offsets(fetch, resume=Resume.from_json(going)):
+            async for piece, resume in walk_offsets(fetch, resume=Resume.from_json(going), early=walk.early):
                 started = started or piece.answer.safe_at
                 so_far = {"started_at": started.isoformat(), **resume.to_json()} if resume else None
                 yield Page(

@@ -104,7 +104,8 @@ def _asker(walk: Walk) -> Ask:
             return await either(walk, _NO_DELETED, lambda: with_deleted(0), lambda: without(0))
 
         items: dict[Any, dict[str, bytes]] = {}
-        async for piece, resume in walk_offsets(fetch, walk=walk, resume=Resume.from_json(place)):
+        at = Resume.from_json(place)
+        async for piece, resume in walk_offsets(fetch, walk=walk, resume=at, early=walk.early):
             records = [record for record in piece.records if not _gather(record, items)]
             if resume is None:
                 records += [_whole_order(parts) for parts in items.values()]

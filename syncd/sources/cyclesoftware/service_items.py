@@ -124,7 +124,7 @@ async def _pass(
     params = [("modified_start", f"{window.first}"), ("modified_end", f"{window.last}")] if window else []
     fetch = fetch_pages(walk, _KEYS.of_all, _PATH, "next_offset", offset_of, params, counted=True)
     try:
-        async for piece, resume in walk_offsets(fetch, walk=walk, resume=Resume.from_json(going)):
+        async for piece, resume in walk_offsets(fetch, walk=walk, resume=Resume.from_json(going), early=walk.early):
             started, doubt = started or piece.answer.safe_at, doubt or piece.doubt
             so_far = {"started_at": started.isoformat(), "doubt": doubt, **(window.to_json() if window else {})}
             ends_listing = window is None and resume is None and not going

@@ -1,6 +1,7 @@
 """Stock: all objects of the account, and objects in any store by barcode and article number."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 from syncd.contract import (
     ALIVE,
@@ -17,6 +18,7 @@ from syncd.contract import (
     Walk,
     column,
 )
+from syncd.contract.early import in_order
 from syncd.contract.errors import BadRequest, UpstreamError
 from syncd.contract.options import MINUTE_S
 from syncd.contract.second_ways import is_refusal, take
@@ -103,6 +105,15 @@ async def _ask_batch(walk: Walk, name: str, wanted: list[str]) -> tuple[tuple[st
     raise BadRequest("no number of keys is taken")
 
 
+async def _ask_all(walk: Walk, name: str, wanted: list[str]) -> list[tuple[tuple[str, ...], Answer]]:
+    """Ask for these keys: at once, or in as many requests as the server needs."""
+    answers: list[tuple[tuple[str, ...], Answer]] = []
+    while wanted:
+        answers.append(await _ask_batch(walk, name, wanted))
+        wanted = wanted[len(answers[-1][0]) :]
+    return answers
+
+
 def _fewer(size: int) -> str:
     return f"the server refuses {STOCK_BATCHES[0]} keys in one request; {size} are asked for"
 
@@ -113,15 +124,15 @@ async def _walk_stock(walk: Walk) -> AsyncIterator[Page]:
         yield Page(records=[], cursor=walk.cursor, requested_at=walk.now())
     for option, name in (("barcodes", "barcode"), ("article_ids", "article_id")):
         wanted = list(dict.fromkeys(str(value) for value in walk.lookup.get(option, ()) if value not in (None, "")))
-        while wanted:
-            batch, answer = await _ask_batch(walk, name, wanted)
-            wanted = wanted[len(batch) :]
-            yield Page(
-                records=elements(envelope(answer).get("stock"), "stock"),
-                cursor={"as_of": answer.safe_at.isoformat()},
-                requested_at=answer.sent_at,
-                scope=Scope(column=name, values=batch, guarded=False),
-            )
+        batches = [wanted[at : at + STOCK_BATCHES[0]] for at in range(0, len(wanted), STOCK_BATCHES[0])]
+        async for _, answers in in_order(batches, partial(_ask_all, walk, name), walk.early):
+            for batch, answer in answers:
+                yield Page(
+                    records=elements(envelope(answer).get("stock"), "stock"),
+                    cursor={"as_of": answer.safe_at.isoformat()},
+                    requested_at=answer.sent_at,
+                    scope=Scope(column=name, values=batch, guarded=False),
+                )
 
 
 STOCK_STREAM = Stream(

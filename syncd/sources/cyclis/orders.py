@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from datetime import datetime
+from functools import partial
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from syncd.contract import (
@@ -18,6 +20,7 @@ from syncd.contract import (
     Walk,
     month_of,
 )
+from syncd.contract.early import in_order
 from syncd.contract.errors import BadPayload, BadRequest, NotFound, ScopeMissing
 from syncd.contract.options import DAY_S, MINUTE_S
 from syncd.contract.toolkit import cursor_time, overlap_of
@@ -132,18 +135,23 @@ async def _walk_named_orders(walk: Walk) -> AsyncIterator[Page]:
 
     One that is not to be had gives an empty page and proves nothing: it may be of another company, or not readable yet.
     """
-    for key in walk.named:
-        records: list[bytes] = []
-        asked_at = walk.now()
-        try:
-            answer = await walk.upstream.request("GET", f"{path_of(walk, 'orders')}/{key[0]}")
-        except (NotFound, ScopeMissing, BadRequest):
-            pass
-        else:
-            asked_at, records = answer.sent_at, records_of(envelope(answer))
-            if _KEYS.of_all(records) != [key]:
-                raise BadPayload("asked for one order by its id, got something else")
-        yield Page(records=records, cursor=None, requested_at=asked_at)
+    async for _, page in in_order(walk.named, partial(_ask_order, walk), walk.early):
+        yield page
+
+
+async def _ask_order(walk: Walk, key: tuple[Any, ...]) -> Page:
+    """Return the page of one order, empty if it is not to be had."""
+    records: list[bytes] = []
+    asked_at = walk.now()
+    try:
+        answer = await walk.upstream.request("GET", f"{path_of(walk, 'orders')}/{key[0]}")
+    except (NotFound, ScopeMissing, BadRequest):
+        pass
+    else:
+        asked_at, records = answer.sent_at, records_of(envelope(answer))
+        if _KEYS.of_all(records) != [key]:
+            raise BadPayload("asked for one order by its id, got something else")
+    return Page(records=records, cursor=None, requested_at=asked_at)
 
 
 async def _mirrored_companies(walk: Walk) -> set[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 from urllib.parse import quote
 
@@ -22,6 +23,7 @@ from syncd.contract import (
     column,
     snake,
 )
+from syncd.contract.early import in_order
 from syncd.contract.errors import BadPayload, BadRequest, NotFound
 from syncd.contract.options import HOUR_S
 from syncd.contract.paging import Slice, walk_offsets
@@ -125,22 +127,28 @@ async def _walk_products(walk: Walk) -> AsyncIterator[Page]:
     steps = sorted((name, str(key)) for name, keys in walk.lookup.items() for key in set(keys))
     done = tuple(((walk.cursor or {}).get("pass") or {}).get("after") or ())
     refused: list[BadRequest] = []
-    for name, key in sorted(steps, key=lambda step: step <= done):
-        try:
-            if name == "ids":
-                page = await _by_id(walk, key)
-            elif name == "ean_codes":
-                page = await _search(walk, ("eanCodes", key), EAN_TAKE)
-            else:
-                page = await _search(walk, ("searchTerm", key), SEARCH_TAKE)
-        except BadRequest as error:
-            refused.append(error)
-            page = Page(records=[], cursor=None, requested_at=walk.now())
-        yield replace(page, cursor={"pass": {"after": [name, key]}}, total=len(steps))
+    in_turn = sorted(steps, key=lambda step: step <= done)
+    async for step, found in in_order(in_turn, partial(_product_page, walk), walk.early):
+        if isinstance(found, BadRequest):
+            refused.append(found)
+        page = Page(records=[], cursor=None, requested_at=walk.now()) if isinstance(found, BadRequest) else found
+        yield replace(page, cursor={"pass": {"after": list(step)}}, total=len(steps))
     yield Page(records=[], cursor={}, requested_at=walk.now())
     if refused:
         told = f"{len(refused)} of {len(steps)} product keys were refused, the first: {refused[0]}"
         raise BadRequest(told, hint=refused[0].hint, status=refused[0].status)
+
+
+async def _product_page(walk: Walk, step: tuple[str, str]) -> Page | BadRequest:
+    """Ask for the products of one key; return their page, or why the upstream refused the key."""
+    name, key = step
+    try:
+        if name == "ids":
+            return await _by_id(walk, key)
+        what, take = (("eanCodes", key), EAN_TAKE) if name == "ean_codes" else (("searchTerm", key), SEARCH_TAKE)
+        return await _search(walk, what, take)
+    except BadRequest as error:
+        return error
 
 
 async def _by_id(walk: Walk, key: str) -> Page:

@@ -22,7 +22,7 @@ from syncd.upstream.budget.day import DAY_GUARD_S, RESET_SLACK_S
 from syncd.upstream.budget.decisions import RECHECK_S, acquire, observe
 from syncd.upstream.budget.endpoints import endpoint_of
 from syncd.upstream.budget.headers import RETRY_AFTER_S, read_headers
-from syncd.upstream.budget.outlook import Forecast, Summary, forecast, summary
+from syncd.upstream.budget.outlook import Forecast, Summary, forecast, has_room, summary
 from syncd.upstream.budget.state import (
     EMPTY,
     Closing,
@@ -63,6 +63,7 @@ __all__ = [
     "encode",
     "endpoint_of",
     "forecast",
+    "has_room",
     "is_struck",
     "observe",
     "read_headers",

@@ -6,13 +6,15 @@ import msgspec
 
 from syncd.contract import Lane
 from syncd.upstream.budget.charges import SHARE_SLOTS, SLOT_S, WINDOW_SLOTS
-from syncd.upstream.budget.day import DAY_GUARD_S, DAY_S, day_capacity, day_ends_at, day_reserve
+from syncd.upstream.budget.day import DAY_GUARD_S, DAY_S, day_capacity, day_ends_at, day_reserve, wait_for_day
 from syncd.upstream.budget.decisions import settled
 from syncd.upstream.budget.minute import NEAR, Minute, minute_of
 from syncd.upstream.budget.state import Policy, State, least
 
 UNLIMITED_PER_S = 1e9
 """Stands for a rate that no limit bounds."""
+ROOM = 0.1
+"""Share of the minute that must be free before a request is sent that may be in vain."""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +64,15 @@ def summary(state: State, policy: Policy, now: float) -> Summary:
         closed_until=closing.until if closing.until > now else None,
         live_reserve=day_reserve(state, policy, now),
     )
+
+
+def has_room(state: State, policy: Policy, now: float, lane: Lane) -> bool:
+    """Say whether a tenth of the minute is free for a lane and nothing is closed: then a request may be in vain."""
+    state = settled(state, policy, now)
+    minute = minute_of(state, policy, now)
+    free = minute.free(lane)
+    is_open = state.closing.until <= now and wait_for_day(state, policy, now, lane) is None
+    return is_open and (free is None or minute.capacity is None or free > minute.capacity * ROOM)
 
 
 def forecast(state: State, policy: Policy, now: float, requests: int, lane: Lane) -> Forecast:

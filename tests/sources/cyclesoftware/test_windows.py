@@ -1,18 +1,23 @@
 """Windows of days, shown by sales orders: sweeps that ask for everything and resume, servers that refuse a width."""
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from syncd.contract import Answer
+from syncd.contract.early import Early
 from syncd.contract.errors import BadRequest, UpstreamError
 from syncd.contract.windows import HALVED, Range
 from syncd.engine.order import Order
 from tests.support.bench import Bench, MakeBench
 from tests.support.forgetting import forgotten, remembered
-from tests.support.sources.cyclesoftware import NOW, Script, pages_of, walk_of
+from tests.support.sources.cyclesoftware import NOW, Script, answer, pages_of, walk_of
 from tests.support.truth import differences, told
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
@@ -64,6 +69,35 @@ async def test_a_sweep_asks_for_all_windows_and_a_killed_one_goes_on() -> None:
     again = await pages_of("sales_orders", walk_of(rest, "sweep", stream_options=FROM, cursor=pages[0].cursor))
     assert days(rest) == days(whole)[1:]
     assert again[-1].cursor == pages[-1].cursor
+
+
+async def test_windows_are_asked_for_together_and_come_in_order_and_the_open_one_is_asked_last() -> None:
+    """What changes while the walk asks moves into the open window: it must not be asked before another is answered."""
+    asked: list[str] = []
+    most = under_way = 0
+
+    async def request(_method: str, _path: str, *, params: Sequence[tuple[str, str]], **_: Any) -> Answer:
+        nonlocal most, under_way
+        first = dict(params)["modified_start"]
+        asked.append(first)
+        under_way += 1
+        most = max(most, under_way)
+        if first == open_since:
+            assert under_way == 1
+        for _turn in range(200 - 10 * len(asked)):  # the later asked, the sooner answered
+            await asyncio.sleep(0)
+        under_way -= 1
+        return answer(orders(len(asked)))
+
+    plain = Script([orders(n) for n in range(20)])
+    options = {"from": "2025-06-01"}
+    expected = await pages_of("sales_orders", walk_of(plain, stream_options=options))
+    open_since = str(days(plain)[-1][0])
+    walk = walk_of(SimpleNamespace(request=request), stream_options=options)
+    pages = await pages_of("sales_orders", replace(walk, early=Early(in_flight=3)))
+    assert [page.cursor for page in pages] == [page.cursor for page in expected]
+    assert sorted(asked) == [str(first) for first, _ in days(plain)]
+    assert most == 3
 
 
 @pytest.mark.parametrize("change", [{"at": "2026-03-01T00:00:00+00:00"}, {"ordered": True}, {"begin": None}])
