@@ -14,6 +14,7 @@ from bench.table import Row
 
 MEASURES = {
     "loads": "bench.loads",
+    "latency": "bench.latency",
     "idle": "bench.idle_tick",
     "memory": "bench.memory",
     "start": "bench.start_up",

@@ -1,6 +1,6 @@
 """The peer's side: loads all customers with dlt, in an environment of its own (`bench.peer`), in its fastest setting.
 
-    python bench/dlt_load.py CUSTOMERS UPSTREAM_URL DATABASE_URL FOLDER
+    python bench/dlt_load.py CUSTOMERS UPSTREAM_URL DATABASE_URL FOLDER [PAGE]
 
 As dlt's page on performance advises: pages instead of rows, files that rotate so that each core normalizes some, and
 COPY of CSV instead of INSERT. Merge by key; the phone numbers become a child table. Its other way to merge (`upsert`),
@@ -23,7 +23,7 @@ SETTINGS = {
 }
 
 
-def load(customers: int, url: str, database_url: str, folder: str) -> None:
+def load(customers: int, url: str, database_url: str, folder: str, page: int = PAGE) -> None:
     """Load once; `folder` holds the pipeline's state from one run to the next."""
     os.environ.update(SETTINGS)
     import dlt
@@ -31,7 +31,7 @@ def load(customers: int, url: str, database_url: str, folder: str) -> None:
 
     @dlt.resource(name="customers", primary_key="customer_id", write_disposition="merge")
     def listed() -> Iterator[list[dict[str, Any]]]:
-        for offset in range(0, customers, PAGE):
+        for offset in range(0, customers, page):
             yield requests.get(f"{url}/api/v1/customers/list.json?offset={offset}").json()["customers"]
 
     # dlt wants a host and a password; libpq heeds the socket's folder, which the query names, and asks for no password
@@ -41,4 +41,5 @@ def load(customers: int, url: str, database_url: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    load(int(sys.argv[1]), *sys.argv[2:])
+    customers, url, database_url, folder, *rest = sys.argv[1:]
+    load(int(customers), url, database_url, folder, *map(int, rest))

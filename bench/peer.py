@@ -44,9 +44,12 @@ async def _done(*command: str | Path) -> None:
         raise NotInstalledError(f"it cannot be installed: {last[:100]}")
 
 
-async def load(stage: Stage, url: str, database_url: str) -> Took:
-    """Load all customers with it; again with the same database: its next run, where all of them are merged again."""
+async def load(stage: Stage, url: str, database_url: str, *words: str) -> Took:
+    """Load all customers with it; again with the same database: its next run, where all of them are merged again.
+
+    `words` are more words for LOAD.
+    """
     await install()
     return await measured(
-        ENVIRONMENT / "bin" / "python", LOAD, str(stage.size), url, database_url, stage.folder / "dlt"
+        ENVIRONMENT / "bin" / "python", LOAD, str(stage.size), url, database_url, stage.folder / "dlt", *words
     )

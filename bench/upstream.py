@@ -1,6 +1,6 @@
 """The stand-in upstream: a CycleSoftware account in a process of its own, its pages rendered before they are asked for.
 
-    python -m bench.upstream CUSTOMERS PHONED_EVERY [STRIDE…]
+    python -m bench.upstream CUSTOMERS PHONED_EVERY PAGE [STRIDE…]
 
 Prints its port once all pages at the strides are rendered; pages elsewhere are rendered when they are asked for. Its
 records are those of the sandbox; every PHONED_EVERYth customer has phone numbers, 2.5 of them on average. Nothing
@@ -50,8 +50,9 @@ _READY_S = 300.0
 class Pages:
     """The customers of the account, rendered page by page."""
 
-    def __init__(self, customers: int, phoned_every: int = 1) -> None:
+    def __init__(self, customers: int, phoned_every: int = 1, page: int = PAGE) -> None:
         self._customers = customers
+        self._page = page
         self._changed = False
         self._rendered: dict[int, bytes] = {}
         self._profiles = min(PROFILES, customers)
@@ -84,9 +85,9 @@ class Pages:
     def page(self, offset: int) -> bytes:
         """Return the page at an offset, gzipped."""
         if offset not in self._rendered:
-            records = b",".join(self._record(place) for place in range(offset, min(offset + PAGE, self._customers)))
-            more = offset + PAGE < self._customers
-            body = _listed(records, min(PAGE, max(0, self._customers - offset)), offset + PAGE if more else None)
+            end = min(offset + self._page, self._customers)
+            records = b",".join(self._record(place) for place in range(offset, end))
+            body = _listed(records, max(0, end - offset), end if end < self._customers else None)
             self._rendered[offset] = _gzipped(body)
         return self._rendered[offset]
 
@@ -224,10 +225,10 @@ class Upstream:
 
 @contextlib.asynccontextmanager
 async def served(
-    customers: int, strides: Iterable[int] = (OVERLAPPED,), *, phoned_every: int = 1
+    customers: int, strides: Iterable[int] = (OVERLAPPED,), *, phoned_every: int = 1, page: int = PAGE
 ) -> AsyncIterator[Upstream]:
     """Start a stand-in with so many customers until the block ends."""
-    words = [str(customers), str(phoned_every), *map(str, strides)]
+    words = [str(customers), str(phoned_every), str(page), *map(str, strides)]
     process = await asyncio.create_subprocess_exec(
         *python("-m", "bench.upstream", *words), stdout=subprocess.PIPE, stdin=subprocess.PIPE
     )
@@ -241,8 +242,8 @@ async def served(
         await process.wait()
 
 
-async def _serve(customers: int, phoned_every: int, *strides: int) -> None:
-    pages = Pages(customers, phoned_every)
+async def _serve(customers: int, phoned_every: int, page: int, *strides: int) -> None:
+    pages = Pages(customers, phoned_every, page)
     pages.render(strides)
     server = await asyncio.get_running_loop().create_server(lambda: _Server(pages, strides), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
