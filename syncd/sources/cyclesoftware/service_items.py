@@ -1,7 +1,7 @@
 """Service items: what an object of a customer is due for, walked by days of change and swept whole."""
 
-from collections.abc import AsyncIterator, Callable
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from syncd.contract import (
@@ -19,13 +19,13 @@ from syncd.contract import (
     Walk,
     column,
 )
-from syncd.contract.errors import BadPayload, BadRequest, NotFound
+from syncd.contract.errors import BadPayload, NotFound
 from syncd.contract.options import DAY_S, MINUTE_S
-from syncd.contract.paging import EndUnknown, Resume, walk_offsets
-from syncd.contract.toolkit import cursor_time, overlap_of
+from syncd.contract.paging import EndUnknown, Resume, Slice, walk_offsets
+from syncd.contract.toolkit import cursor_time
+from syncd.contract.windows import Ask, Piece, Window, walk_changes
 from syncd.records.readers import Keys
 from syncd.sources.cyclesoftware.api import SCHEMA, zone_of
-from syncd.sources.cyclesoftware.days import WIDEST, Days, refuses_range, window_from
 from syncd.sources.cyclesoftware.forms import bare_list
 from syncd.sources.cyclesoftware.paged_lists import fetch_pages, offset_of
 
@@ -65,72 +65,39 @@ _KEYS = Keys(SERVICE_ITEMS)
 
 
 async def _walk_service_items(walk: Walk) -> AsyncIterator[Page]:
-    """Walk what was modified since the cursor, window by window; without a cursor, or in a sweep, all of it.
+    """Walk what was modified since the cursor, by windows of days; without a cursor, or in a sweep, the whole list.
 
-    A live walk that goes on in the middle asks once more at its end: what changed meanwhile may lie before the place to
-    go on from. A window that the server finds too wide is halved once.
+    A first walk that goes on in the middle asks once more at its end: what changed meanwhile may lie before that place.
     """
     cursor = walk.cursor or {}
-    width: timedelta | None = None
-    is_whole = walk.kind == "sweep" or "since" not in cursor
-    name = "swept_at" if walk.kind == "sweep" else "since"
-    while True:
-        going = cursor.get("pass")
-        window, finish = None, _named(name)
-        if not is_whole:
-            since = cursor_time(cursor["since"])
-            window = Days.from_json(going) if going else _window(walk, since, width)
-            finish = _since_after(window, since)
-        try:
-            async for page in _pass(walk, window, cursor, finish=finish):
-                cursor = page.cursor or cursor
-                yield page
-        except BadRequest as error:
-            if width or not window or not refuses_range(error):
-                raise
-            width = (window.end - window.begin) / 2 + 2 * overlap_of(walk)  # so that two of them reach to now
-            cursor = {name: value for name, value in cursor.items() if name != "pass"}
-            walk.note(f"the server finds {window.first} to {window.last} too wide a range; half of it is asked for")
-            continue
-        if (window is None or window.is_open) and not going:
+    if walk.kind == "sweep" or (walk.kind == "live" and "since" not in cursor):
+        went_on = "pass" in cursor
+        async for page in _whole_list(walk, cursor.get("pass")):
+            cursor = page.cursor or cursor
+            yield page
+        if not went_on:
             return
-        is_whole = False
+    begins_at = walk.since or walk.now()
+    async for page in walk_changes(replace(walk, cursor=cursor), _asker(walk), begins_at=begins_at, zone=zone_of(walk)):
+        yield page
 
 
-def _window(walk: Walk, since: datetime, width: timedelta | None) -> Days:
-    return window_from(since - overlap_of(walk), walk.now(), zone_of(walk), width=width or WIDEST)
+async def _whole_list(walk: Walk, going: Cursor | None) -> AsyncIterator[Page]:
+    """Give the pages of the list that comes where no days are asked for, going on where the cursor says.
 
-
-def _named(name: str) -> Callable[[datetime], Cursor]:
-    return lambda started: {name: started.isoformat()}
-
-
-def _since_after(window: Days, since: datetime) -> Callable[[datetime], Cursor]:
-    """Return what gives the cursor after a window: the start of its pass, or its end if more windows follow."""
-    return lambda started: {"since": max(since, started if window.is_open else window.end).isoformat()}
-
-
-async def _pass(
-    walk: Walk, window: Days | None, cursor: Cursor, *, finish: Callable[[datetime], Cursor]
-) -> AsyncIterator[Page]:
-    """Give the pages of one window, or of the whole list, going on where the cursor says.
-
-    The cursor of the last page is `finish` of the instant at which the pass began.
+    The last cursor holds the instant at which the walk began.
     """
-    going = cursor.get("pass")
-    keep = {name: value for name, value in cursor.items() if name != "pass"}
     started = cursor_time(going["started_at"]) if going else None
     doubt: str | None = going.get("doubt") if going else None
-    params = [("modified_start", f"{window.first}"), ("modified_end", f"{window.last}")] if window else []
-    fetch = fetch_pages(walk, _KEYS.of_all, _PATH, "next_offset", offset_of, params, counted=True)
     try:
-        async for piece, resume in walk_offsets(fetch, walk=walk, resume=Resume.from_json(going), early=walk.early):
+        async for piece, resume in walk_offsets(_fetch(walk), walk=walk, resume=Resume.from_json(going), early=walk.early):
             started, doubt = started or piece.answer.safe_at, doubt or piece.doubt
-            so_far = {"started_at": started.isoformat(), "doubt": doubt, **(window.to_json() if window else {})}
-            ends_listing = window is None and resume is None and not going
+            so_far = {"started_at": started.isoformat(), "doubt": doubt}
+            mark = "swept_at" if walk.kind == "sweep" else "since"
+            ends_listing = resume is None and not going
             yield Page(
                 records=piece.records,
-                cursor={**keep, "pass": {**so_far, **resume.to_json()}} if resume else finish(started),
+                cursor={"pass": {**so_far, **resume.to_json()}} if resume else {mark: started.isoformat()},
                 requested_at=piece.answer.sent_at,
                 keys=[key if isinstance(key, tuple) else None for key in piece.keys],
                 scope=Scope() if ends_listing else None,
@@ -141,6 +108,20 @@ async def _pass(
     except EndUnknown as error:
         yield Page(records=error.records, cursor=None, requested_at=error.answer.sent_at)
         raise
+
+
+def _fetch(walk: Walk, params: Sequence[tuple[str, str]] = ()) -> Callable[[int], Awaitable[Slice]]:
+    return fetch_pages(walk, _KEYS.of_all, _PATH, "next_offset", offset_of, params, counted=True)
+
+
+def _asker(walk: Walk) -> Ask:
+    async def ask(window: Window, place: Cursor | None) -> AsyncIterator[Piece]:
+        params = [("modified_start", window.first.isoformat()), ("modified_end", window.last.isoformat())]
+        async for piece, resume in walk_offsets(_fetch(walk, params), walk=walk, resume=Resume.from_json(place), early=walk.early):
+            where = resume.to_json() if resume else None
+            yield Piece(records=piece.records, answer=piece.answer, place=where, keys=piece.keys)
+
+    return ask
 
 
 async def _confirm_service_item(walk: Walk, key: tuple[Any, ...]) -> bytes:
@@ -168,5 +149,6 @@ SERVICE_ITEMS_STREAM = Stream(
     walk=_walk_service_items,
     every_s=30 * MINUTE_S,
     sweep_s=7 * DAY_S,
+    backfills=True,
     confirm=_confirm_service_item,
 )
