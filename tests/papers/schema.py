@@ -47,6 +47,11 @@ ORDER = ("reporting", *(source.type for source in registry().values()), "syncd")
 LEADS_TO = {
     "cyclesoftware.customer_phone_numbers": {"customer_id": "customers"},
     "cyclesoftware.leads": {"customer_id": "customers", "store_id": "stores"},
+    "cyclesoftware.packing_list_items": {
+        "supplier_id": "suppliers",
+        "employee_id": "employees",
+        "stock_object_id": "stock_items",
+    },
     "cyclesoftware.platform_keys": {"store_id": "stores"},
     "cyclesoftware.proforma_invoices": {"customer_id": "customers", "sales_order_id": "sales_orders"},
     "cyclesoftware.repair_objects": {"customer_id": "customers"},

@@ -31,6 +31,7 @@ from tests.support.matrix import (
     CELLS,
     CHILDREN,
     MATRIX,
+    RECENT,
     SIZES,
     Fault,
 )
@@ -93,10 +94,11 @@ def change(bench: Bench, selector: str, *, ties: bool, rest: dict[str, float]) -
     """Let records of a stream change and a new one come, more than a page of them; then let time pass."""
     name, _, stream = selector.partition(".")
     world, api, stream = bench.sandbox.world, NAMES[name], CHANGED.get(selector, stream)
-    for key in list(world[api, stream].keys())[:10]:
+    keys = list(world[api, stream].keys())
+    for key in keys[-10:] if selector in RECENT else keys[:10]:
         bench.time.pass_by(seconds=0 if ties else 1)
         world.change(api, stream, key)
-    if stream != "account":
+    for _ in range(0 if stream == "account" else 2 * PAGE if selector in RECENT else 1):
         world.put(api, stream, world.fresh(api, stream))
     bench.time.pass_by(**rest)
 

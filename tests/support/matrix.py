@@ -29,7 +29,9 @@ FLAT = ("shop.employees", "shop.repair_codes", "shop.rental_objects")
 """Of these, the lists of which each answer is all there is, and each record a row as sent."""
 ONCE = tuple(each for each in LISTED if each != "shop.suppliers")
 """Those of which each record is sent once: a brand stands in two lists, and the better one is believed."""
-PAGED = ("shop.proforma_invoices", "shop.repair_objects", "shop.service_items")
+RECENT = ("shop.packing_list_items",)
+"""Lists of what was made in the last days."""
+PAGED = ("shop.proforma_invoices", "shop.repair_objects", "shop.service_items", *RECENT)
 """Lists that are read page by page, the first two whole in every run: where they go on tells a number, or a link."""
 NUMBERED = ("shop.proforma_invoices", "shop.service_items")
 """Of these, the ones where it is a number."""

@@ -177,6 +177,9 @@ async def _asked_for(bench: Bench, source: str, table: Table, truth: Mapping[Key
                 lambda key, _: str(today) < key[1] <= last,
                 buries=lambda key, _: len(key) > 2 and str(today) < key[1] <= last,
             )
+        case "packing_list_items":  # live runs ask for what was imported in the last seven days, and bury nothing
+            first = bench.time.now() - timedelta(days=7)
+            return _Asked(lambda _, record: _is_since(record["created_at"], first), buries=lambda _key, _row: False)
         case "service_items":  # one without the number of its service cannot be asked for, and stays
             return _Asked(buries=lambda _, row: row["service_id"] is not None)
         case "orders" | "cyclists" if table.schema == "cyclis":
@@ -186,6 +189,10 @@ async def _asked_for(bench: Bench, source: str, table: Table, truth: Mapping[Key
             return _Asked(buries=lambda _, row: str(row["company_id"]) in visible)
         case _:
             return _Asked()
+
+
+def _is_since(text: str, first: datetime) -> bool:
+    return _instants(text, ZoneInfo(ZONES["cyclesoftware"]))[0] >= first
 
 
 _LOOKUPS = ("stock", "leads", "contacts", "products")

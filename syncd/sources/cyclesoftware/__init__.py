@@ -9,6 +9,7 @@ from syncd.sources.cyclesoftware.article_terms import ARTICLE_PROPERTIES_STREAM,
 from syncd.sources.cyclesoftware.common import EMPLOYEES_STREAM, ENUMS_STREAM, SUPPLIERS_STREAM
 from syncd.sources.cyclesoftware.customers import CUSTOMERS_STREAM
 from syncd.sources.cyclesoftware.leads import LEADS_STREAM
+from syncd.sources.cyclesoftware.packing_lists import PACKING_LIST_ITEMS_STREAM
 from syncd.sources.cyclesoftware.proforma import PROFORMA_INVOICES_STREAM
 from syncd.sources.cyclesoftware.rental import RENTAL_OBJECTS_STREAM
 from syncd.sources.cyclesoftware.sales import SALES_ORDERS_STREAM
@@ -48,5 +49,6 @@ SOURCE = Source(
         REPAIR_OBJECTS_STREAM,
         SERVICE_ITEMS_STREAM,
         TRADING_HOURS_STREAM,
+        PACKING_LIST_ITEMS_STREAM,
     ),
 )

@@ -90,7 +90,8 @@ async def _whole_list(walk: Walk, going: Cursor | None) -> AsyncIterator[Page]:
     started = cursor_time(going["started_at"]) if going else None
     doubt: str | None = going.get("doubt") if going else None
     try:
-        async for piece, resume in walk_offsets(_fetch(walk), walk=walk, resume=Resume.from_json(going), early=walk.early):
+        at = Resume.from_json(going)
+        async for piece, resume in walk_offsets(_fetch(walk), walk=walk, resume=at, early=walk.early):
             started, doubt = started or piece.answer.safe_at, doubt or piece.doubt
             so_far = {"started_at": started.isoformat(), "doubt": doubt}
             mark = "swept_at" if walk.kind == "sweep" else "since"
@@ -117,7 +118,8 @@ def _fetch(walk: Walk, params: Sequence[tuple[str, str]] = ()) -> Callable[[int]
 def _asker(walk: Walk) -> Ask:
     async def ask(window: Window, place: Cursor | None) -> AsyncIterator[Piece]:
         params = [("modified_start", window.first.isoformat()), ("modified_end", window.last.isoformat())]
-        async for piece, resume in walk_offsets(_fetch(walk, params), walk=walk, resume=Resume.from_json(place), early=walk.early):
+        at = Resume.from_json(place)
+        async for piece, resume in walk_offsets(_fetch(walk, params), walk=walk, resume=at, early=walk.early):
             where = resume.to_json() if resume else None
             yield Piece(records=piece.records, answer=piece.answer, place=where, keys=piece.keys)
 

@@ -45,8 +45,12 @@ def test_what_may_be_missing_erases() -> None:
 
 
 def asked(script: Script) -> list[tuple[date, date]]:
-    found = [(each[2]["start_date"], each[2]["end_date"]) for each in script.asked]
-    return [tuple(datetime.strptime(day, "%d-%m-%Y").date() for day in days) for days in found]  # type: ignore[misc]
+    return [(_day(each[2]["start_date"]), _day(each[2]["end_date"])) for each in script.asked]
+
+
+def _day(text: str) -> date:
+    day, month, year = map(int, text.split("-"))
+    return date(year, month, day)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +109,7 @@ async def test_live_runs_find_what_is_imported_and_sweeps_what_changes(make_benc
     world = bench.sandbox.world
 
     def imported() -> int:
-        return world.put("cyclesoftware", "packing_list_items", world.fresh("cyclesoftware", "packing_list_items"))
+        return int(world.put("cyclesoftware", "packing_list_items", world.fresh("cyclesoftware", "packing_list_items")))
 
     numbers = [imported() for _ in range(12)]
     first = await bench.sync("shop.packing_list_items")

@@ -113,6 +113,7 @@ def walk_of(
     zone: str = "Europe/Amsterdam",
     stored: dict[str, Any] | None = None,
     now: datetime = NOW,
+    whole: bool = False,
 ) -> Walk:
     return Walk(
         upstream=upstream,
@@ -125,6 +126,7 @@ def walk_of(
         mirrored=never,
         since=since,
         until=until,
+        whole=whole,
         stored=partial(_stored, stored or {}),
     )
 

@@ -13,6 +13,7 @@ from syncd.sandbox.apis.cyclesoftware import (
     common,
     customers,
     hours,
+    packing,
     proforma,
     rental,
     sales,
@@ -24,7 +25,7 @@ from syncd.sandbox.apis.cyclesoftware import (
 from syncd.sandbox.apis.cyclesoftware.lists import API, Lists
 from syncd.sandbox.world import World
 
-PARTS = (customers, shops, stock, sales, common, workshop, rental, article_terms, proforma, service, hours)
+PARTS = (customers, shops, stock, sales, common, workshop, rental, article_terms, proforma, service, hours, packing)
 FAMILIES = tuple(part.FAMILY for part in PARTS)
 PREFIX = "/cyclesoftware"
 # Made up, under the names of syncd's configuration.
