@@ -106,7 +106,7 @@ class Table:
     """A table of the mirror: its key (without `source`, which always comes first), typed columns and child tables.
 
     `columns` holds the key columns too, in the order of the table. `deleted` names the boolean column by which the
-    upstream itself flags a deleted record; such a row is a tombstone for as long as the flag is set.
+    upstream itself flags a deleted record; such a row is a tombstone for as long as the column is `deleted_if`.
 
     personal   columns that hold what is said of a person, or may (free text)
     person     True if each row is a person, whose one key column `syncd forget` takes
@@ -123,6 +123,7 @@ class Table:
     columns: tuple[Column, ...]
     comment: str
     deleted: str | None = None
+    deleted_if: bool = True
     children: tuple["Child", ...] = ()
     indexes: tuple[Index, ...] = ()
     personal: tuple[str, ...] = field(default=(), repr=False)

@@ -42,6 +42,8 @@ class Stream:
     confirm     asks for one record by its key: the record as sent, or raises NotFound; None where no such request
                 exists. A row about to be buried is first asked for by it. Raises CannotTell where the mirrored row
                 lacks what the request needs: that row stays.
+    lacks       asks another list which of the rows about to be buried it lacks, and returns their keys: only these are
+                buried. None where there is no such list. Raises CannotTell if the list is not complete: all rows stay.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Stream:
     windows: Windows | None = None
     reads: tuple[str, ...] = ()
     confirm: Callable[[Walk, tuple[Any, ...]], Awaitable[bytes]] | None = None
+    lacks: Callable[[Walk, Sequence[tuple[Any, ...]]], Awaitable[Sequence[tuple[Any, ...]]]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,13 +34,17 @@ Options = Mapping[str, Any]
 class Scope:
     """The rows about which a page is complete: those whose `column` is one of `values`, or all if `column` is None.
 
-    A row in scope that was not seen is gone. `guarded` says whether the breaker judges the burial (listings), or not
+    Of these only rows all of whose times `within` lie from `since` on and before `until`, if times are named. A row in
+    scope that was not seen is gone. `guarded` says whether the breaker judges the burial (listings), or not
     (an answer about keys that were asked for by name).
     """
 
     column: str | None = None
     values: tuple[Any, ...] = ()
     guarded: bool = True
+    within: tuple[str, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ import asyncpg
 from syncd.contract import CannotTell, Page, Scope
 from syncd.engine.route import Pass
 from syncd.engine.seen import SeenKeys
-from syncd.errors import NotFound, SyncdError
+from syncd.errors import NotFound, SyncdError, UpstreamError
 from syncd.records.rows import Key
 from syncd.storage.mirror import listing, writer
 from syncd.storage.mirror.table_locks import lock_tables
@@ -78,7 +78,7 @@ async def end_listing(work: Pass, page: Page, scope: Scope, seen: SeenKeys) -> N
     All that is one transaction. Raises SweepRefused, having buried nothing, if the listing is not believed.
     """
     try:
-        if page.unproven and work.route.stream.confirm is None:
+        if page.unproven and work.route.stream.confirm is None and work.route.stream.lacks is None:
             work.upstream.note(f"nothing buried: {page.unproven}")
             confirmed = _Confirmed(gone=(), returned=())
         else:
@@ -101,7 +101,7 @@ async def _believed(work: Pass, page: Page, scope: Scope, seen: SeenKeys) -> lis
         most = most_believed(alive) if scope.guarded and not accepts else alive
         gone = await seen.missing(conn, scope, limit=most + 1)
         unnamed = await rejects.count_unnamed(conn, route.source, route.stream.name, since=seen.began_at)
-    if gone and unnamed and not route.stream.confirm and not accepts:
+    if gone and unnamed and not (route.stream.confirm or route.stream.lacks) and not accepts:
         raise SweepRefused(
             f"{name}: rows are missing from the listing, but {unnamed} of its records had no usable key and may be"
             " these; nothing was buried",
@@ -144,6 +144,8 @@ async def _confirm(work: Pass, gone: list[Key], *, unproven: str | None) -> _Con
     buried; the others wait for the next sweep.
     """
     stream = work.route.stream
+    if stream.lacks is not None and gone:
+        return _Confirmed(gone=await _lacked(work, gone), returned=())
     if stream.confirm is None or not gone:
         return _Confirmed(gone=gone, returned=())
     is_sample = len(gone) > CONFIRM_ROWS
@@ -172,6 +174,19 @@ async def _confirm(work: Pass, gone: list[Key], *, unproven: str | None) -> _Con
             hint="Nothing was buried; the next sweep tries again.",
         )
     return _Confirmed(gone=gone, returned=())
+
+
+async def _lacked(work: Pass, gone: Sequence[Key]) -> Sequence[Key]:
+    """Return which of the missing rows another list of the upstream lacks, too; none if it is not complete."""
+    lacks = work.route.stream.lacks
+    try:
+        lacked = await lacks(work.walk, gone) if lacks else gone
+    except (CannotTell, UpstreamError) as error:
+        work.upstream.note(f"{len(gone)} missing rows stay: {error}")
+        return ()
+    if left := len(gone) - len(lacked):
+        work.upstream.note(f"{left} missing rows stay: another list of the upstream still holds them")
+    return lacked
 
 
 async def _bury_once(work: Pass, page: Page, seen: SeenKeys, confirmed: _Confirmed) -> None:

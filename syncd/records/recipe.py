@@ -59,6 +59,7 @@ def _described(table: Table) -> dict[str, Any]:
     described: dict[str, Any] = {"key": table.key, "columns": [_column(column) for column in table.columns]}
     if table.deleted:
         described["deleted"] = table.deleted
+        described |= {} if table.deleted_if else {"deleted_if": False}
     if table.children:
         described["children"] = [{"field": child.field, **_described(child.table)} for child in table.children]
     return described

@@ -28,11 +28,15 @@ class Ask:
     path: str
     params: Mapping[str, str]  # from the path
     query: MultiDict[str]
+    raw_query: str  # as it was sent, undecoded
     headers: Mapping[str, str]
     body: bytes
     world: World
     page_limit: int | None = None  # rows at most, whatever is asked for
     lenient: bool = False  # limits on the range of times are not looked at
+    widest_days: int | None = None  # of a range of dates, for lists whose page names no limit
+    days_in_utc: bool = False  # days of a range are days of UTC, not local ones
+    last_day_counts: bool = True  # the last day of a range belongs to it
 
     def number(self, name: str, default: int) -> int:
         """Return a whole number of the query; ValueError if it is none or is negative."""

@@ -72,6 +72,7 @@ def _endpoint(sandbox: Sandbox, api: Api, route: Route) -> Handler:
             path=request.path,
             params=request.match_info,
             query=MultiDict(request.query),
+            raw_query=request.rel_url.raw_query_string,
             headers=request.headers,
             body=await request.read(),
             world=sandbox.world,

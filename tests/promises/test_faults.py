@@ -41,7 +41,14 @@ from tests.support.watch import Watch
 PAGE = 4
 """Rows on a page, so that these few records fill several."""
 LINES = {"autengo": f"limit = {PAGE}"}
-EXTRA = '[sources.shop.streams.sales_orders]\nfrom = "2026-10-20"\n[sources.parts.streams.orders]\nwindow = 200\n'
+EXTRA = """
+[sources.shop.streams.sales_orders]
+from = "2026-10-20"
+[sources.shop.streams.sales_transactions]
+from = "2026-06-01"
+[sources.parts.streams.orders]
+window = 200
+"""
 SHORT = aiohttp.ClientTimeout(total=0.15)
 """For answers that never end; real seconds."""
 SLOW = ("hang", "slow-drip")

@@ -37,6 +37,8 @@ NUMBERED = ("shop.proforma_invoices", "shop.service_items")
 """Of these, the ones where it is a number."""
 BARE = ("cars.filter_values",)
 """Lists of bare values, several in one answer."""
+TOKENS = ("shop.sales_transactions",)
+"""Lists whose pages go on by tokens, asked for by windows of days."""
 WHOLE = ("shop.stores", "shop.platform_keys", "lease.dealers", "lease.cyclists", "cars.models", "parts.account")
 LOOKUPS = ("shop.stock", "shop.leads", "cars.contacts", "parts.products")
 SESSIONS = ("cars.vehicles", "cars.models", "parts.orders", "parts.products")
@@ -54,6 +56,7 @@ CHILDREN = ("shop.customer_phone_numbers", "parts.urgent_messages")
 SIZES = {
     "customers": 14, "stock_items": 12, "leads": 4, "sales_orders": 14, "companies": 4, "cyclists": 10,
     "cyclis_orders": 14, "dealers": 6, "vehicles": 14, "makes": 3, "contacts": 6, "products": 14, "orders": 104,
+    "sales_transactions": 70,
 }  # fmt: skip
 BUDGET_OPENS = {"hours": 26.0}
 SOON = {"minutes": 1.0}
@@ -177,6 +180,21 @@ MATRIX: tuple[Fault, ...] = (
     _harmless("wrong-charset", sweeps=False),
     Fault(name="gzip-bomb", streams=("shop.stores", "lease.dealers", "cars.makes", "parts.account"), once=FAILED,
           says="larger than", lasting=None, params={"megabytes": 300}, sweeps=False),
+    # Links, tokens and windows of days
+    Fault(name="next-url-absent", streams=TOKENS, once=FAILED, says="next_url. is missing"),
+    Fault(name="next-url-repeats", streams=TOKENS, once=FAILED, says="paging loop"),
+    Fault(name="token-expired", streams=TOKENS, lasting=FAILED),
+    Fault(name="token-expired", streams=TOKENS, lasting=FAILED, params={"inside": True}),
+    _harmless("range-refused", streams=TOKENS),
+    _harmless("days-in-utc", streams=TOKENS),
+    _harmless("last-day-excluded", streams=TOKENS),
+    Fault(name="error-500", streams=TOKENS, says="500", after=1),
+    _lying("error-in-200", "error inside|expected", streams=TOKENS),
+    _lying("missing-list", "expected an array", streams=TOKENS, re_asked=True),
+    _lying("scope-revoked", "403", streams=TOKENS),
+    _harmless("row-inserted-ahead", streams=TOKENS),
+    _harmless("duplicate-key-on-page", streams=TOKENS),
+    Fault(name="null-key", streams=TOKENS, once=EITHER, lasting=EITHER, leaves="rejects", rest=AT_ONCE),
     # Authentication
     _passing("auth-expired", "401"),
     Fault(name="auth-expired", streams=SEVERAL, says="401", after=1),

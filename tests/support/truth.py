@@ -94,7 +94,7 @@ async def _rows(bench: Bench, source: str, table: Table) -> list[asyncpg.Record]
 
 def _is_flagged(table: Table, record: Record) -> bool:
     flag = next((column for column in table.columns if column.name == table.deleted), None)
-    return flag is not None and record.get(str(flag.path[0])) is True
+    return flag is not None and record.get(str(flag.path[0])) is table.deleted_if
 
 
 def _truth(bench: Bench, api: str, table: Table) -> dict[Key, Record]:
@@ -148,9 +148,7 @@ async def _asked_for(bench: Bench, source: str, table: Table, truth: Mapping[Key
                 lambda key, record: key[0] in ids or _is_found(record, wanted), buries=lambda key, _: key[0] in ids
             )
         case "sales_orders":
-            first = bench.time.now() - SALES_HISTORY
-            if wanted_from := bench.config.sources[source].streams["sales_orders"].options.get("from"):
-                first = datetime.fromisoformat(str(wanted_from)).replace(tzinfo=UTC)
+            first = _first_day(bench, source, "sales_orders")
             return _Asked(
                 lambda _, record: _stamp(bench, record["sales_order_id"]) >= first.timestamp(),
                 compares=lambda _key, _record: True,
@@ -165,6 +163,18 @@ async def _asked_for(bench: Bench, source: str, table: Table, truth: Mapping[Key
         case "packing_list_items":  # live runs ask for what was imported in the last seven days, and bury nothing
             first = bench.time.now() - timedelta(days=7)
             return _Asked(lambda _, record: _is_since(record["created_at"], first), buries=lambda _key, _row: False)
+        case "sales_transactions" | "sales_transaction_items":  # a booked one is never buried
+            first = _first_day(bench, source, "sales_transactions")
+            booked = await bench.fetch(
+                "SELECT account_id, sales_transaction_number FROM cyclesoftware.sales_transactions WHERE is_final"
+            )
+            kept = {tuple(map(str, row)) for row in booked}
+            stamps = bench.sandbox.world["cyclesoftware", "sales_transactions"]
+            return _Asked(
+                lambda key, _: stamps.stamp((int(key[0]), int(key[1]))) >= first.timestamp(),
+                compares=lambda _key, _record: True,
+                buries=lambda key, _: key[:2] not in kept,
+            )
         case "service_items":  # one without the number of its service cannot be asked for, and stays
             return _Asked(buries=lambda _, row: row["service_id"] is not None)
         case "orders" | "cyclists" if table.schema == "cyclis":
@@ -178,6 +188,13 @@ async def _asked_for(bench: Bench, source: str, table: Table, truth: Mapping[Key
 
 def _is_since(text: str, first: datetime) -> bool:
     return instants(text, ZoneInfo(ZONES["cyclesoftware"]))[0] >= first
+
+
+def _first_day(bench: Bench, source: str, stream: str) -> datetime:
+    """Return from when on a stream of windows asks."""
+    if wanted := bench.config.sources[source].streams[stream].options.get("from"):
+        return datetime.fromisoformat(str(wanted)).replace(tzinfo=UTC)
+    return bench.time.now() - SALES_HISTORY
 
 
 _LOOKUPS = ("stock", "leads", "contacts", "products")

@@ -15,6 +15,7 @@ class Sizes:
     stock_items: int = 600
     leads: int = 24
     sales_orders: int = 300
+    sales_transactions: int = 90
     companies: int = 8
     cyclists: int = 120
     cyclis_orders: int = 200

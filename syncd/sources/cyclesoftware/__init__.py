@@ -17,6 +17,7 @@ from syncd.sources.cyclesoftware.service_items import SERVICE_ITEMS_STREAM
 from syncd.sources.cyclesoftware.stock import STOCK_ITEMS_STREAM, STOCK_STREAM
 from syncd.sources.cyclesoftware.stores import PLATFORM_KEYS_STREAM, STORES_STREAM
 from syncd.sources.cyclesoftware.trading_hours import TRADING_HOURS_STREAM
+from syncd.sources.cyclesoftware.transactions import SALES_TRANSACTIONS_STREAM
 from syncd.sources.cyclesoftware.workshop import REPAIR_CODES_STREAM, REPAIR_OBJECTS_STREAM
 
 SOURCE = Source(
@@ -38,6 +39,7 @@ SOURCE = Source(
         PLATFORM_KEYS_STREAM,
         LEADS_STREAM,
         SALES_ORDERS_STREAM,
+        SALES_TRANSACTIONS_STREAM,
         ENUMS_STREAM,
         EMPLOYEES_STREAM,
         SUPPLIERS_STREAM,

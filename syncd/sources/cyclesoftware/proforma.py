@@ -25,9 +25,11 @@ PROFORMA_INVOICES = Table(
     ),
 )
 
+PROFORMA_PATH = "/api/v1/invoices/proforma.json"
+
 PROFORMA_INVOICES_STREAM = Stream(
     name="proforma_invoices",
     table=PROFORMA_INVOICES,
-    walk=full_list(PROFORMA_INVOICES, "/api/v1/invoices/proforma.json", "next_offset", offset_of),
+    walk=full_list(PROFORMA_INVOICES, PROFORMA_PATH, "next_offset", offset_of),
     every_s=30 * MINUTE_S,
 )

@@ -129,22 +129,32 @@ async def _stored_values(conn: asyncpg.Connection, persons: _Persons) -> dict[st
 
 
 async def _scrub(conn: asyncpg.Connection, persons: _Persons, target: Target, counts: ByTable) -> None:
-    """Take what is personal from the rows that refer to these persons, and add these changes to the feed."""
-    table = target.table
-    own = ", ".join(f"'{name}', {quoted(name)}" for name in table.key)
-    emptied = [*_personal(table), "_extra"]
-    for refers in (column for column, of in table.refers.items() if of == persons.stream):
-        gone = ", ".join(f"{quoted(name)} = NULL" for name in emptied)
-        where = f"WHERE source = $1 AND {quoted(refers)} = ANY({persons.target.layout.arrays(2)})"
-        for _, name in await tables_of(conn, [target]):
-            also = ", _hash = NULL" if name == target.name else ""
-            scrubbed = await conn.fetch(
-                f"UPDATE {name} SET {gone}{also} {where} RETURNING jsonb_build_object({own})::text",
-                persons.source, persons.keys,
-            )  # fmt: skip
-            counts[name.replace('"', "")] = len(scrubbed)
-            if name == target.name:
-                await _add_to_feed(conn, persons, target, "update", [row[0] for row in scrubbed], changed=emptied)
+    """Take what is personal from the rows that refer to these persons and from their child rows; tell the feed."""
+    for refers in (column for column, of in target.table.refers.items() if of == persons.stream):
+        where = f"{quoted(refers)} = ANY({persons.target.layout.arrays(2)})"
+        tables = await tables_of(conn, [target])
+        own = target.layout.key_names
+        parents = " UNION ".join(f"SELECT {own} FROM {name} WHERE source = $1 AND {where}" for _, name in tables)
+        for child in target.children:
+            if _personal(child.table):
+                await _empty(conn, persons, child, f"({own}) IN ({parents})", counts)
+        await _empty(conn, persons, target, where, counts)
+
+
+async def _empty(conn: asyncpg.Connection, persons: _Persons, target: Target, where: str, counts: ByTable) -> None:
+    """Set what is personal to null in rows and old versions of one table."""
+    emptied = [*_personal(target.table), "_extra"]
+    gone = ", ".join(f"{quoted(name)} = NULL" for name in emptied)
+    own = ", ".join(f"'{name}', {quoted(name)}" for name in target.table.key)
+    for _, name in await tables_of(conn, [target]):
+        also = ", _hash = NULL" if name == target.name else ""
+        scrubbed = await conn.fetch(
+            f"UPDATE {name} SET {gone}{also} WHERE source = $1 AND {where} RETURNING jsonb_build_object({own})::text",
+            persons.source, persons.keys,
+        )  # fmt: skip
+        counts[name.replace('"', "")] = counts.get(name.replace('"', ""), 0) + len(scrubbed)
+        if name == target.name:
+            await _add_to_feed(conn, persons, target, "update", [row[0] for row in scrubbed], changed=emptied)
 
 
 def _personal(table: Table) -> list[str]:

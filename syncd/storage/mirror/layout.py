@@ -73,7 +73,11 @@ class TableLayout:
 
     def gone(self, row: Row) -> bool:
         """Say whether the upstream itself flags the row as deleted."""
-        return self.flag_at is not None and row.values[self.flag_at] is True
+        return self.flag_at is not None and self.is_flagged(row.values[self.flag_at])
+
+    def is_flagged(self, flag: Any) -> bool:
+        """Say whether this value of the flag means that the record is deleted; a missing one does not."""
+        return flag is self.table.deleted_if
 
 
 def layout_of(table: Table) -> TableLayout:

@@ -110,8 +110,15 @@ def as_listed(target: Target, source: str, stream: str, scope: Scope, read: Read
     return Condition(sql=condition, values=(source, stream, *keys, list(read.fingerprints.values()), *values))
 
 
-def _in_scope(layout: TableLayout, scope: Scope, place: int) -> tuple[str, list[list[Any]]]:
-    """Return a condition on the table as `t`: its rows are in scope; its parameter, if it has one, is `$place`."""
-    if scope.column is None:
-        return "", []
-    return f" AND t.{quoted(scope.column)} = ANY(${place}::{layout.types[scope.column]}[])", [list(scope.values)]
+def _in_scope(layout: TableLayout, scope: Scope, place: int) -> tuple[str, list[Any]]:
+    """Return a condition on the table as `t`: its rows are in scope; its parameters begin with `$place`."""
+    condition, values = "", list[Any]()
+    if scope.column is not None:
+        condition = f" AND t.{quoted(scope.column)} = ANY(${place}::{layout.types[scope.column]}[])"
+        values.append(list(scope.values))
+    for sign, limit in ((">=", scope.since), ("<", scope.until)):
+        if limit is not None and scope.within:
+            values.append(limit)
+            at = f"${place + len(values) - 1}::timestamptz"
+            condition += "".join(f" AND t.{quoted(column)} {sign} {at}" for column in scope.within)
+    return condition, values

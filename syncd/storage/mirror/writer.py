@@ -61,7 +61,7 @@ async def _feed_new(
     """Add rows just copied, given as columns, to the change feed; a row that came as deleted is left out."""
     keys = [columns[target.layout.columns.index(name)] for name in target.table.key]
     if target.layout.flag_at is not None:
-        alive = [flag is not True for flag in columns[target.layout.flag_at]]
+        alive = [not target.layout.is_flagged(flag) for flag in columns[target.layout.flag_at]]
         keys = [list(compress(column, alive)) for column in keys]
     await conn.execute(target.statements.feed_new, source, now, *map(list, keys))
 
@@ -239,7 +239,9 @@ async def _copy_columns(
     at = microseconds(now)
     kept: dict[str, Iterable[Any]] = {"_first_seen_at": repeat(at), "_changed_at": repeat(at), "_hash": fingerprints}
     if target.layout.flag_at is not None:
-        kept["_deleted_at"] = [at if flag else None for flag in columns.values[target.layout.flag_at]]
+        kept["_deleted_at"] = [
+            at if target.layout.is_flagged(flag) else None for flag in columns.values[target.layout.flag_at]
+        ]
     if columns.extras:
         kept["_extra"] = columns.extras
     status = await conn.copy_records_to_table(

@@ -20,12 +20,27 @@ from syncd.sandbox.apis.cyclesoftware import (
     service,
     shops,
     stock,
+    transactions,
     workshop,
 )
 from syncd.sandbox.apis.cyclesoftware.lists import API, Lists
 from syncd.sandbox.world import World
 
-PARTS = (customers, shops, stock, sales, common, workshop, rental, article_terms, proforma, service, hours, packing)
+PARTS = (
+    customers,
+    shops,
+    stock,
+    sales,
+    common,
+    workshop,
+    rental,
+    article_terms,
+    proforma,
+    service,
+    hours,
+    packing,
+    transactions,
+)
 FAMILIES = tuple(part.FAMILY for part in PARTS)
 PREFIX = "/cyclesoftware"
 # Made up, under the names of syncd's configuration.

@@ -1,16 +1,23 @@
 """How CycleSoftware's endpoints answer: envelopes, whole lists, and pages with `next_offset`."""
 
+from datetime import date, timedelta
+
 import msgspec
 
 from syncd.sandbox.answer import Answer, Ask
-from syncd.sandbox.world import Collection, Key, Pace, Record, World
+from syncd.sandbox.world import Collection, Dice, Key, Pace, Record, World
 
 API = "cyclesoftware"
-V1, V2 = "/api/v1", "/api/v2"
+V1, V2, V3 = "/api/v1", "/api/v2", "/api/v3"
 NO_ERROR = {"error": False, "error_message": None}
 STORES_ENVELOPE = {"error_message": None, "error": False}  # the order of the documented samples
 SELDOM = Pace(changed=1, added=0, deletion_percent=0)  # what a shop sets up once, and mends now and then
 DEFAULT_LIMIT, MAX_LIMIT = 150, 1000  # rows of a page of repair objects
+ELSEWHERE = "https://s01.cyclesoftware.nl"  # where the vendor's own samples lead
+TOKEN_SIZES = (7, 13, 50)  # rows of the pages of a walk by tokens, in turn
+TOKEN_LIVES_S = 1_800
+WIDEST_DAYS = 31  # of a range of dates, where the vendor's page names a limit
+DAY_S = 86_400
 FIRST_NEW_ID = 5_000_000  # of customers and orders that were not seeded: a number is never given out twice
 
 
@@ -21,6 +28,8 @@ class Lists:
         self.world = world
         self.skew: dict[str, tuple[int, int]] = {}  # stream → (offset, rows): later offsets move; a fault sets it
         self.page_size = page_size
+        self._walks: dict[str, tuple[str, float, Collection, list[Key], int]] = {}  # by token
+        self._tokens = 0
 
     def error(self, status: int, message: str) -> Answer:
         """Return an error in the documented JSON form."""
@@ -71,3 +80,52 @@ class Lists:
         pagination = {"count": len(rows), "next_offset": offset + size if more else None}
         body = {**NO_ERROR, rows_at: rows, "pagination": pagination}
         return Answer(body=body, rows_at=(rows_at,), paging="next_offset", more=more)
+
+    def days(self, ask: Ask, first: str, last: str, *, widest: int | None = None) -> tuple[float, float] | Answer:
+        """Return from when to when two dates of the query reach, as epoch seconds, the end not included; or the error.
+
+        Faults say in which zone the days are, whether the last one counts, and how wide a range may be.
+        """
+        try:
+            start, end = (self._midnight(ask, ask.query[name]) for name in (first, last))
+        except (KeyError, ValueError):
+            return self.error(400, f"{first} and {last} are required")
+        most = ask.widest_days or widest
+        if not ask.lenient and most and not -DAY_S / 2 <= end - start <= (most + 0.5) * DAY_S:
+            return self.error(400, f"The range of {first} and {last} is limited to {most} days")
+        return start, self._midnight(ask, ask.query[last], later=1) if ask.last_day_counts else end
+
+    def _midnight(self, ask: Ask, text: str, *, later: int = 0) -> float:
+        day = (date.fromisoformat(text) + timedelta(days=later)).isoformat()
+        return self.world.parsed(API, f"{day}T00:00:00{'+00:00' if ask.days_in_utc else ''}")
+
+    def token_page(self, ask: Ask, collection: Collection, keys: list[Key]) -> Answer:
+        """Return the first page of a list whose next pages are asked for by a token alone."""
+        return self._token_page(ask, collection, keys, turn=0)
+
+    def token_walk(self, ask: Ask) -> Answer | None:
+        """Return the page of the token that was sent, or the error; None where none was sent.
+
+        A token must come back byte for byte and alone. It is good for a while.
+        """
+        if "token" not in ask.query:
+            return None
+        token = ask.raw_query.removeprefix("token=")
+        stream, until, collection, keys, turn = self._walks.get(token, ("", 0.0, Collection(()), [], 0))
+        if stream != ask.stream or self.world.now().timestamp() > until or "&" in ask.raw_query:
+            return self.error(400, "Invalid token")
+        return self._token_page(ask, collection, keys, turn=turn)
+
+    def _token_page(self, ask: Ask, collection: Collection, keys: list[Key], *, turn: int) -> Answer:
+        size = min(TOKEN_SIZES[turn % len(TOKEN_SIZES)], self.page_size, ask.page_limit or self.page_size)
+        here, left = keys[:size], keys[size:]
+        rows = [collection.raw(key) for key in here if key in collection]
+        link = None
+        now_s = self.world.now().timestamp()
+        if left:
+            self._tokens += 1
+            self._walks = {held: walk for held, walk in self._walks.items() if walk[1] > now_s - TOKEN_LIVES_S}
+            token = f"+/{Dice(self.world.seed, ask.stream, 'token', self._tokens).uuid()}%2b=="
+            self._walks[token] = (ask.stream, now_s + TOKEN_LIVES_S, collection, left, turn + 1)
+            link = f"{ELSEWHERE}{ask.path.replace(V3, V2)}?token={token}"
+        return Answer(body={"data": rows, "pagination": {"next_url": link}}, rows_at=("data",), more=bool(left))
