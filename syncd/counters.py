@@ -23,6 +23,8 @@ waiting: Final[Counter[str]] = Counter()
 """Runs by source that are due and wait for a seat."""
 callbacks: Final[Counter[tuple[str, str]]] = Counter()
 """Callbacks by source and what became of them; those for an address that there is not have the source ""."""
+notifications: Final[Counter[str]] = Counter()
+"""Messages by what became of them at one service: sent or failed."""
 under_way: Final[Counter[str]] = Counter()
 """Runs by source that have a seat."""
 

@@ -46,6 +46,11 @@ EVENTS: Final[Mapping[str, str]] = {
     "tries the port again every 2 s. Logged once.",
     "page_failed": "A page of the web server failed because of a bug in syncd. The visitor saw an error page. Please "
     "report the bug.",
+    "heartbeat_failed": "`heartbeat_url` could not be called, see `reason`. It is called again in the next interval.",
+    "notification_failed": "A message could not be sent to the address at `place` in `notify.urls`, see `reason`. If "
+    "no address took it, it is sent again after a minute, then after longer waits.",
+    "notification_sent": "A message was sent to the addresses of `notify.urls`.",
+    "notifications_failed": "Looking for what needs a notification failed. It is tried again within a minute.",
     "prune_failed": "Deleting what is older than `[retention]` allows failed. It is tried again within an hour.",
     "request_malformed": "Somebody sent a listener what is no HTTP request. It was answered 400 and closed. Logged at "
     "most once a minute; `count` is the number of such requests since the last line. No byte of them is logged.",

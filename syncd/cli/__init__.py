@@ -33,6 +33,7 @@ COMMANDS = {
     "verify": "Compare the mirror with the upstream, field by field.",
     "forget": "Erase persons for good.",
     "sources": "Say whose data the mirror holds, rename it, adopt it, or drop it.",
+    "notify": "Send a test message to everybody who is notified.",
     "callbacks": "Register or clear the address that a vendor calls.",
     "sandbox": "Serve the four simulated upstreams.",
     "sql": "Run one read-only query on the mirror.",

@@ -12,6 +12,7 @@ from syncd.config.model import (
     DatabaseConfig,
     Http,
     Log,
+    Notify,
     Privacy,
     Retention,
     Schemas,
@@ -45,7 +46,7 @@ from syncd.config.secret import Secret
 from syncd.config.shown import Shown
 
 __all__ = [
-    "REQUIRED", "SOURCE_NAME", "SOURCE_NAME_RULE", "BudgetConfig", "Config", "DatabaseConfig", "Http", "Log",
+    "REQUIRED", "SOURCE_NAME", "SOURCE_NAME_RULE", "BudgetConfig", "Config", "DatabaseConfig", "Http", "Log", "Notify",
     "Option", "OptionSpec", "Privacy", "Proxy", "Retention", "Schemas", "Secret", "Shown", "SourceConfig", "SourceSpec",
     "StreamConfig", "StreamSpec", "Timeouts", "by_name", "duration_option", "find", "flag_option", "host_of",
     "is_loopback", "is_off", "load", "matching", "missing_secrets", "normal_form", "optional_text", "optional_url",

@@ -123,6 +123,21 @@ def password_of(database_url: str) -> str:
     return unquote(parts.password or "") or parse_qs(parts.query).get("password", [""])[0]
 
 
+PART_CHARS = 10
+"""A part of an address that is at least as long and holds a digit is taken for a token; our choice."""
+
+
+def secret_parts(url: str) -> list[str]:
+    """Return the parts of an address that are secrets by themselves: its password, and whatever looks like a token."""
+    rest = url.partition("://")[2]
+    authority = re.split("[/?]", rest, maxsplit=1)[0]
+    login, _, host = authority.rpartition("@")
+    password = unquote(login.partition(":")[2] or login)
+    words = re.split("[/?&=:,]", rest[len(authority) :]) + ([] if "." in host else host.split(":"))
+    tokens = [unquote(word) for word in words if len(word) >= PART_CHARS and re.search("[0-9]", word)]
+    return list(dict.fromkeys([*([password] if password else []), *tokens]))
+
+
 def _split_database(text: str) -> SplitResult | None:
     """Split the address of a database, which may name several hosts: host1:5432,host2:5432."""
     try:

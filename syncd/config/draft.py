@@ -42,6 +42,10 @@ listen = "127.0.0.1:8787"            # status page, /metrics, /healthz, /readyz,
 
 [privacy]
 # hash_key = { env = "SYNCD_HASH_KEY" }   # needed where a stream has `hash`; for a new one: openssl rand -hex 32
+
+[notify]
+# urls = [{ env = "NOTIFY_URL" }]    # who is told of what needs a look (docs/notifications.md)
+# heartbeat_url = { env = "HEARTBEAT_URL" }   # called while all is well
 """
 
 

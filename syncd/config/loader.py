@@ -15,6 +15,7 @@ from typing import Final
 
 from syncd.config.address import EMBEDDED, parse_base_url, parse_database_url, parse_host, parse_listen
 from syncd.config.crontab import parse_cron
+from syncd.config.hours import parse_hours, parse_time
 from syncd.config.model import (
     CALLBACK_LISTEN,
     IN_FLIGHT,
@@ -24,6 +25,7 @@ from syncd.config.model import (
     DatabaseConfig,
     Http,
     Log,
+    Notify,
     Privacy,
     Retention,
     Schemas,
@@ -152,6 +154,7 @@ def _read(
         log=_log(root.table("log")),
         retention=_retention(root.table("retention")),
         privacy=_privacy(root.table("privacy"), sources),
+        notify=_notify(root.table("notify")),
     )
     root.close()
     if reading.problems:
@@ -272,6 +275,34 @@ def _retention(table: TomlTable) -> Retention:
     )
     table.close()
     return kept
+
+
+def _notify(table: TomlTable) -> Notify | None:
+    """Read the table; None if it is absent."""
+
+    def notify_url(value: object) -> Secret:
+        secret = table.reading.secret(value)
+        if secret.is_resolved and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", secret.reveal()):
+            raise ValueError('expected an address such as "mailto://…" (https://appriseit.com/services/)')
+        return secret
+
+    def heartbeat(value: object) -> Secret:
+        secret = table.reading.secret(value)
+        if secret.is_resolved and not re.match(r"https?://[^\s/]+", secret.reveal()):
+            raise ValueError("expected an address that begins with https:// or http://")
+        return secret
+
+    notify = Notify(
+        urls=table.take("urls", list_of(notify_url), ()),
+        heartbeat_url=table.take("heartbeat_url", heartbeat, None),
+        heartbeat_every_s=table.take("heartbeat_every", duration, Notify.heartbeat_every_s),
+        quiet=table.take("quiet", lambda value: parse_hours(text(value)), None),
+        digest=table.take("digest", lambda value: parse_time(text(value)), None),
+        zone=table.take("zone", zone, Notify.zone),
+        after_s=table.take("after", duration, Notify.after_s),
+    )
+    table.close()
+    return notify if table.raw else None
 
 
 def _duration_or_forever(value: object) -> float | None:

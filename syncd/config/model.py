@@ -8,11 +8,13 @@ import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import time
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final, Literal, cast
 
 from syncd.config import address
+from syncd.config.hours import Hours
 from syncd.config.option import OptionSpec
 from syncd.config.proxy import Proxy
 from syncd.config.secret import Secret
@@ -162,6 +164,33 @@ class Privacy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Notify:
+    """Who is told of what needs a look: addresses as Apprise writes them, and a heartbeat for as long as all is well.
+
+    Nothing is told in the hours of `quiet`, and of what lasts less than `after_s`. `digest` is the time of a daily
+    message; both are on the clocks of `zone`.
+    """
+
+    urls: tuple[Secret, ...] = ()
+    heartbeat_url: Secret | None = None
+    heartbeat_every_s: float = 60.0
+    quiet: Hours | None = None
+    digest: time | None = None
+    zone: str = "Europe/Amsterdam"
+    after_s: float = 60.0
+
+    @property
+    def secrets(self) -> Iterator[tuple[str, Secret]]:
+        """The addresses with their keys, and the parts of the resolved ones that are secrets by themselves."""
+        for place, url in enumerate(self.urls, 1):
+            yield f"notify.urls ({place})", url
+            yield from ((f"notify.urls ({place}, a part)", part) for part in _parts(url))
+        if self.heartbeat_url:
+            yield "notify.heartbeat_url", self.heartbeat_url
+            yield from (("notify.heartbeat_url (a part)", part) for part in _parts(self.heartbeat_url))
+
+
+@dataclass(frozen=True, kw_only=True)
 class StreamConfig:
     """One stream as configured; present for every stream of the type, whether or not the file names it.
 
@@ -230,6 +259,11 @@ class Config:
     retention: Retention = Retention()
     privacy: Privacy = Privacy()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    notify: Notify | None = None
+
+
+def _parts(url: Secret) -> list[Secret]:
+    return [Secret(part, ref=url.ref) for part in address.secret_parts(url.reveal())] if url.is_resolved else []
 
 
 def secrets(config: Config) -> Iterator[tuple[str, Secret]]:
@@ -240,6 +274,8 @@ def secrets(config: Config) -> Iterator[tuple[str, Secret]]:
             yield "database.url (password)", config.database.password
     if config.privacy.hash_key:
         yield "privacy.hash_key", config.privacy.hash_key
+    if config.notify:
+        yield from config.notify.secrets
     for proxy in {source.proxy.origin: source.proxy for source in config.sources.values() if source.proxy}.values():
         for secret in proxy.secrets:
             yield proxy.origin, secret

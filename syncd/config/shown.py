@@ -40,6 +40,7 @@ class Shown:
 def shown(taken: Taken) -> Shown:
     """Return how one key that was read is shown."""
     is_secret = isinstance(taken.value, Secret) and not _is_embedded(taken.value)
+    is_secret = is_secret or (isinstance(taken.value, tuple) and any(isinstance(one, Secret) for one in taken.value))
     value = _given(taken) if taken.is_given else _default(taken)
     return Shown(table=taken.table, key=taken.key, value=value, is_default=not taken.is_given, is_secret=is_secret)
 
@@ -50,6 +51,8 @@ def _is_embedded(secret: Secret) -> bool:
 
 def _given(taken: Taken) -> object:
     """Return what the file says; a text that is a secret, without it."""
+    if isinstance(taken.value, tuple) and any(isinstance(one, Secret) for one in taken.value):
+        return [MASK if isinstance(one, str) else one for one in taken.raw] if isinstance(taken.raw, list) else MASK
     if not isinstance(taken.value, Secret) or isinstance(taken.raw, dict):
         return taken.raw
     if taken.table == ("database",) and taken.key == "url":

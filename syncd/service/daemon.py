@@ -30,6 +30,7 @@ from syncd.service.connection import Connection
 from syncd.service.house import House
 from syncd.service.listener import PortTaken, when_free
 from syncd.service.notices import Notices
+from syncd.service.notify import Watch
 from syncd.service.systemd import Notifier
 from syncd.service.timetable import Timetable
 from syncd.sources import found, registry
@@ -116,8 +117,9 @@ class _Daemon:
             next_runs=lambda: self._timetable.next_runs() if self._timetable else {},
             notices=self._notices.all,
         )
+        watch = Watch(self.reader, config=lambda: self._config, database=self._connection.get, clock=utc_now)
         self._house = House(
-            self._scheduler, notifier, self.reader, config=lambda: self._config, database=self._connection.get,
+            self._scheduler, notifier, self.reader, watch, config=lambda: self._config, database=self._connection.get,
             on_outage=self._lost, stop=stop,
         )  # fmt: skip
 

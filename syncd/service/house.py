@@ -18,6 +18,8 @@ from syncd.clock import utc_now
 from syncd.config import Config
 from syncd.engine import schedule
 from syncd.errors import DatabaseError, DatabaseUnavailable
+from syncd.service.notify import Watch
+from syncd.service.notify.watch import LOOK_S
 from syncd.service.systemd import Notifier
 from syncd.service.timetable import JOB_RULES, Rhythm
 from syncd.status import StatusReader
@@ -36,7 +38,7 @@ CLOCK_TRUST_S: Final = 86_400.0
 """A wall clock that ran ahead of the monotonic one by more than this, since the start, deletes nothing."""
 STATUS_S: Final = 30.0
 PRUNE_S: Final = 3600.0
-HOUSE_JOBS: Final = ("beat", "prune", "tell")
+HOUSE_JOBS: Final = ("beat", "prune", "tell", "notify")
 
 _log = log.get(__name__)
 
@@ -49,6 +51,7 @@ class House:
         scheduler: AsyncIOScheduler,
         notifier: Notifier,
         reader: StatusReader,
+        watch: Watch,
         *,
         config: Callable[[], Config],
         database: Callable[[], Database],
@@ -58,6 +61,7 @@ class House:
         self._scheduler = scheduler
         self._notifier = notifier
         self._reader = reader
+        self._watch = watch
         self._config = config
         self._database = database
         self._on_outage = on_outage
@@ -68,8 +72,8 @@ class House:
     def keep(self) -> None:
         """Add the jobs to the scheduler."""
         beat_s = min(BEAT_S, (self._notifier.watchdog_s or BEAT_S * 3) / 3)
-        jobs = (self._beat, self._prune, self._tell)
-        for name, job, every_s in zip(HOUSE_JOBS, jobs, (beat_s, PRUNE_S, STATUS_S), strict=True):
+        jobs = (self._beat, self._prune, self._tell, self._notify)
+        for name, job, every_s in zip(HOUSE_JOBS, jobs, (beat_s, PRUNE_S, STATUS_S, LOOK_S), strict=True):
             self._scheduler.add_job(
                 job, Rhythm(partial(schedule.rhythm_after, every_s)), id=name,
                 next_run_time=utc_now() + timedelta(seconds=every_s / 20), **JOB_RULES,
@@ -124,6 +128,11 @@ class House:
         """Tell systemd how the streams stand; this also notices a database that went away while nothing ran."""
         with self._telling("status_failed"):
             self._notifier.send(f"STATUS={await self._reader.line()}")
+
+    async def _notify(self) -> None:
+        """Tell people what needs a look."""
+        with self._telling("notifications_failed"):
+            await self._watch.look()
 
     @contextlib.contextmanager
     def _telling(self, event: str) -> Iterator[None]:

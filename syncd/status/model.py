@@ -195,8 +195,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def line(self) -> str:
         """The streams that are on, in one line: "12 streams: 11 fresh, 1 late"; and what is wrong with the service."""
+        return "; ".join([self.counts, *(notice.text for notice in self.notices)])
+
+    @property
+    def counts(self) -> str:
+        """The streams that are on, in one line."""
         on = {state: count for state, count in self.summary.items() if count and state not in ("off", "disabled")}
         total = sum(on.values())
         told = ", ".join(f"{count} {state}" for state, count in on.items())
-        streams = f"{total} stream{'' if total == 1 else 's'}: {told or 'none is on'}"
-        return "; ".join([streams, *(notice.text for notice in self.notices)])
+        return f"{total} stream{'' if total == 1 else 's'}: {told or 'none is on'}"

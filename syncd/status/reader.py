@@ -178,10 +178,13 @@ class StatusReader:
 
     async def line(self) -> str:
         """Return the status in one line; counts no rows for it. Raises DatabaseError."""
-        found = await collect(
+        return (await self.brief()).line
+
+    async def brief(self) -> Status:
+        """Return the status of now without counts of rows, which cost the most. Raises DatabaseError."""
+        return await collect(
             self.database(), self.config(), self._registry, now=self.clock(), counts_rows=False, notices=self._notices()
         )
-        return found.line
 
     async def runs(self, source: str, stream: str, limit: int = 50) -> list[RunStatus]:
         """Return the newest runs of one stream, newest first. Raises DatabaseError."""

@@ -47,6 +47,7 @@ GENERAL = {
     "log": "How syncd logs to stderr.",
     "retention": "How long syncd keeps what it knows of the past.",
     "privacy": "See [personal data](privacy.md).",
+    "notify": "Who is told of what needs a look. See [notifications](notifications.md).",
 }
 OF_EVERY_STREAM = "sources.shop.streams.customers"
 OF_EVERY_BUDGET = "sources.shop.budget"

@@ -111,6 +111,8 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
             yield Finding(what="sources", state="warning", detail="not asked, because secrets are missing")
             return
         full = load_config(path)
+        for finding in _notified(full):
+            yield finding
         http = await stack.enter_async_context(http_session())
         syncer = Syncer(full, registry(), opened or _Nowhere(), http)
         asked = [asyncio.create_task(_source(syncer, name, charged=opened is not None)) for name in full.sources]
@@ -186,6 +188,20 @@ def _exposed(settings: Config) -> list[Finding]:
         hint = f"chmod 600 {settings.path}"
         found.append(Finding(what=str(settings.path), state="warning", detail=detail, hint=hint))
     return found
+
+
+def _notified(settings: Config) -> list[Finding]:
+    """Return a finding for [notify]: addresses that Apprise does not know are never told anything."""
+    if settings.notify is None or not settings.notify.urls:
+        return []
+    from syncd.service.notify import outbox
+
+    hint = "https://appriseit.com/services/ lists every form; syncd notify test tries them."
+    unknown = [place for place, url in enumerate(settings.notify.urls, 1) if outbox.service_of(url) is None]
+    if not unknown:
+        return [Finding(what="notify", state="ok", detail="syncd notify test sends a message")]
+    detail = f"urls {', '.join(map(str, unknown))}: {outbox.NO_SERVICE}"
+    return [Finding(what="notify", state="warning", detail=detail, hint=hint)]
 
 
 def _twice(settings: Config) -> list[Finding]:

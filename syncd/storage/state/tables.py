@@ -26,6 +26,7 @@ def add_state_tables(meta: sa.MetaData) -> None:
     _compatibility(meta)
     _losses(meta)
     _lock_salt(meta)
+    _notifications(meta)
 
 
 def _counter(name: str, comment: str) -> sa.Column[int]:
@@ -286,4 +287,23 @@ def _lock_salt(meta: sa.MetaData) -> None:
         sa.Column("salt", sa.LargeBinary(), nullable=False, comment="Random"),
         schema="syncd",
         comment="Secret of this database that the numbers of its advisory locks are made with; only for its owner",
+    )
+
+
+def _notifications(meta: sa.MetaData) -> None:
+    sa.Table(
+        "notifications",
+        meta,
+        sa.Column("cause", _TEXT, primary_key=True, comment="What needed a look: source and kind of trouble"),
+        sa.Column("began_at", _TIME, primary_key=True, comment="When it was first seen"),
+        sa.Column("headline", _TEXT, nullable=False, comment="The cause in words, as it was told"),
+        sa.Column("details", _TEXT, nullable=False, comment="The streams that it concerns, and the next step"),
+        sa.Column("scope", _TEXT, nullable=False, comment="Host of the only daemon that sees it; empty: every daemon"),
+        sa.Column("is_event", sa.Boolean(), nullable=False, comment="Whether it happened once and has no end"),
+        sa.Column("told_at", _TIME, comment="When somebody was told; null: not yet, or never"),
+        sa.Column("ended_at", _TIME, comment="When it was over; null while it stands"),
+        sa.Column("over_told_at", _TIME, comment="When somebody was told that it is over"),
+        sa.Index("notifications_open", "cause", unique=True, postgresql_where=sa.text("ended_at IS NULL")),
+        schema="syncd",
+        comment="What needed a look and who was told, so that a restart repeats nothing",
     )
