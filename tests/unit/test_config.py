@@ -154,6 +154,8 @@ EXAMPLE_ENVIRON = {
     "GHS_KEY": "s4-hunter",
     "GHS_PASSWORD": "s5-hunter",
     "SYNCD_HASH_KEY": "s6-hunter-of-16-signs",
+    "NOTIFY_URL": "json://s7-hunter@localhost",
+    "HEARTBEAT_URL": "https://hc.example.com/s8-hunter",
 }
 
 
@@ -204,7 +206,7 @@ ANY_STREAM = {"enabled", "history", "changes", "max_records", "exclude", "hash"}
 
 def test_the_example_shows_every_option_of_every_source() -> None:
     shown = tomllib.loads(uncommented_example())
-    assert set(shown) == {"database", "http", "log", "retention", "privacy", "sources"}
+    assert set(shown) == {"database", "http", "log", "retention", "privacy", "notify", "sources"}
     assert set(shown["sources"]["shop"]["budget"]) == {"per_minute", "per_day", "live_reserve", "backfill_share"}
     assert set(shown["sources"]["shop"]["timeouts"]) == {"first_byte", "answer"}
     specs = sources.specs()
@@ -225,6 +227,9 @@ def test_the_defaults_in_the_example_are_the_defaults(tmp_path: Path) -> None:
     path.write_text(uncommented_example(), encoding="utf-8")
     config = load(path, sources.specs(), environ=EXAMPLE_ENVIRON)
     assert (config.log, config.retention) == (configuration.Log(), configuration.Retention())
+    assert config.notify
+    told, usual = config.notify, configuration.Notify()
+    assert (told.zone, told.after_s, told.heartbeat_every_s) == (usual.zone, usual.after_s, usual.heartbeat_every_s)
     for source in config.sources.values():
         spec = sources.specs()[source.type]
         assert spec.base_url in {None, source.base_url}
@@ -622,7 +627,7 @@ def test_windows_line_ends_and_byte_order_mark_are_read(tmp_path: Path) -> None:
 
 
 KNOWN_KEYS = {
-    "": ["database", "http", "sources", "log", "retention", "privacy"],
+    "": ["database", "http", "sources", "log", "retention", "privacy", "notify"],
     "[sources.shop]": [
         *REGISTRY["cyclesoftware"].options,
         "type",

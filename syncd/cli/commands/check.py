@@ -414,6 +414,9 @@ class _Uncounted:
     async def flush(self) -> None:
         return
 
+    def has_room(self, _lane: str) -> bool:
+        return False
+
 
 async def _source(syncer: Syncer, name: str, *, charged: bool) -> list[Finding]:
     """Log in to one source and ask for the first page of its cheapest listing."""
