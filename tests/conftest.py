@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 import tempfile
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -33,6 +34,22 @@ def pytest_configure() -> None:
 def pytest_runtest_setup() -> None:
     """Take SIGTERM back from a loop that handled it: `remove_signal_handler` leaves the default action."""
     signals.restore()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how much time the cases of each room took in all processes together, the slowest room first."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    cases: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                room = report.nodeid.partition("::")[0].rpartition("/")[0]
+                seconds[room] += report.duration
+                cases[room] += report.when == "call"
+    if len(seconds) > 1:
+        terminalreporter.section("time per room")
+        for room, taken in sorted(seconds.items(), key=lambda item: -item[1]):
+            terminalreporter.write_line(f"{taken:8.2f}s {cases[room]:5} cases  {room}")
 
 
 @pytest.fixture(scope="session", autouse=True)
