@@ -19,6 +19,7 @@
 #   make clean             remove all that these made (the demo's data is in ~/.local/state/syncd-demo)
 
 MAKEFLAGS += --no-print-directory
+unexport PYTHONDONTWRITEBYTECODE  # tests start many a Python, and each would compile syncd anew
 PYTHONS := python3.13 python3.12 python3.11 python3 python3.14
 RUN := .venv/bin/python -m
 PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet

@@ -6,7 +6,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from syncd.errors import DatabaseError
 from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from syncd.storage.state.runs import stream_lock
+from tests.support import forks
 from tests.support.bench import Bench, MakeBench, Time, open_bench
 from tests.support.crashes import CRASHES, Crash
 from tests.support.crashing import POINTS
@@ -47,10 +47,9 @@ class RealTime(Time):
 
 async def crashed(bench: Bench, point: str, times: int, *words: str) -> int:
     """Run `syncd` in a process that kills itself at a point; return its exit code once the server has noticed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.crashing", point, str(times), *words, "--config", str(bench.config_file()),
-        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    process = await forks.start(
+        point, str(times), *words, "--config", str(bench.config_file()), module="tests.support.crashing"
+    )
     _, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode is not None
     if process.returncode >= 0:

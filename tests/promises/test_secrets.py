@@ -79,7 +79,7 @@ async def test_no_command_page_metric_or_process_shows_a_secret(make_bench: Make
         assert (await syncd("sync", "shop.customers", "--config", path)).code == 0
         upstream.mode, upstream.pad = "json 401", 60
         texts: dict[str, str] = {}
-        async with started("run", "--config", path) as daemon:
+        async with started("run", "--config", path, anew=True) as daemon:  # its command line is looked at
             await until(lambda: upstream.struck > 4)
             texts["processes"] = command_lines()
             assert "syncd run --config" in texts["processes"]

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.support import forks
 from tests.support.bench import Bench, Time
 
 LONGEST_S = 120.0
@@ -47,7 +47,7 @@ class Ended:
 class Running:
     """A command under way."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: forks.Process) -> None:
         self.process = process
 
     @property
@@ -67,13 +67,12 @@ class Running:
 
 
 @asynccontextmanager
-async def started(*words: str | Path, env: Mapping[str, str] | None = None) -> AsyncIterator[Running]:
-    """Start a command; it is killed if the block leaves it running."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "syncd", *map(str, words),
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "COLUMNS": "80", **(env or {})},
-    )  # fmt: skip
+async def started(
+    *words: str | Path, env: Mapping[str, str] | None = None, anew: bool = False
+) -> AsyncIterator[Running]:
+    """Start a command, with `anew` in a new Python (see `forks`); it is killed if the block leaves it running."""
+    start = forks.exec_anew if anew else forks.start
+    process = await start(*map(str, words), env={**os.environ, "COLUMNS": "80", **(env or {})})
     running = Running(process)
     try:
         yield running

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import socket
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from syncd.sandbox import CREDENTIALS
 from syncd.service import daemon
 from syncd.sources import registry, specs
 from syncd.storage.postgres import embedded
+from tests.support import forks
 from tests.support.bench import Bench, Time
 
 APIS = {"shop": "cyclesoftware", "lease": "cyclis", "cars": "autengo", "parts": "ghs"}
@@ -82,7 +82,7 @@ async def serving(path: Path, *, environ: Mapping[str, str] | None = None) -> As
 class Process:
     """A daemon in a process of its own."""
 
-    process: asyncio.subprocess.Process
+    process: forks.Process
     log: Path
     _ended_s: float = field(default=0.0)
 
@@ -102,9 +102,7 @@ class Process:
 async def spawned(path: Path, name: str = "daemon") -> AsyncIterator[Process]:
     log = path.parent / f"{name}.log"
     with log.open("wb") as file:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "syncd", "run", "--config", str(path), stdout=file, stderr=file
-        )
+        process = await forks.start("run", "--config", str(path), stdout=file.fileno(), stderr=file.fileno())
     try:
         yield Process(process, log)
     finally:

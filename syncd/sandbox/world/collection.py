@@ -4,6 +4,8 @@ Owns encoding and the cache of encoded records; knows no API. Records may be mad
 quick to start. A record handed out is always a fresh copy.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -48,6 +50,11 @@ class Collection:
     def promise(self, stamps: Iterable[tuple[Key, float]]) -> None:
         """Add keys whose records are made when first asked for."""
         self._stamps.update(stamps)
+        self.version += 1
+
+    def copy_from(self, other: Collection) -> None:
+        """Take over the records and promises of a collection of the same stream; neither sees the other's changes."""
+        self._stamps, self._encoded = other._stamps.copy(), other._encoded.copy()
         self.version += 1
 
     def put(self, record: Record, stamp: float, *, first: bool = False) -> Key:
@@ -101,4 +108,5 @@ class Collection:
 
     def records(self) -> list[Record]:
         """Return copies of all records in list order."""
-        return [self.get(key) for key in self.keys()]
+        records: list[Record] = _decode(b"[" + b",".join(map(bytes, map(self.raw, self.keys()))) + b"]")
+        return records

@@ -6,7 +6,7 @@ an API only what its families declare.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -20,6 +20,9 @@ from syncd.sandbox.world.sizes import Sizes
 # Seed data ends here, so that a seed gives the same records whenever it is used.
 ANCHOR = datetime(2026, 6, 30, 12, tzinfo=UTC)
 OLDEST_CHANGE_S = 1000 * 86_400  # seeded records were last changed within this time before the anchor
+MOST_SEEDED = 4
+_seeded: dict[Hashable, tuple[tuple[Family, ...], dict[tuple[str, str], Collection]]] = {}
+"""What seeds have made, by everything that their records depend on."""
 FIRST_BORN = 50_000  # numbers of records that were not seeded lie above
 
 
@@ -123,11 +126,17 @@ class World:
         self._children: dict[tuple[str, str], Child] = {}
         self._collections: dict[tuple[str, str], Collection] = {}
         self._pace: dict[tuple[str, str], Pace] = {}
-        families = list(families)
+        families = tuple(families)
         for family in families:
             self._open(family)
-        for family in families:
-            family.seed(self, sizes)
+        recipe = (seed, tuple(map(id, families)), sizes, self.anchor, tuple(zones.items()))
+        if recipe not in _seeded:
+            for family in families:
+                family.seed(self, sizes)
+            self._remember(recipe, families)
+        else:
+            for api_stream, collection in _seeded[recipe][1].items():
+                self._collections[api_stream].copy_from(collection)
 
     def _open(self, family: Family) -> None:
         """Make the empty collections of a family."""
@@ -140,6 +149,15 @@ class World:
             make = partial(maker, self) if maker else None
             self._collections[family.api, stream] = Collection(key_fields, make)
         self._pace |= {(family.api, stream): pace for stream, pace in family.pace.items()}
+
+    def _remember(self, recipe: Hashable, families: tuple[Family, ...]) -> None:
+        """Keep what the seed has made for the next worlds of this process that are made the same way."""
+        while len(_seeded) >= MOST_SEEDED:
+            del _seeded[next(iter(_seeded))]
+        kept = {name: Collection(made.key_fields) for name, made in self._collections.items()}
+        for name, collection in kept.items():
+            collection.copy_from(self._collections[name])
+        _seeded[recipe] = families, kept  # the families live on, so that no other takes their id
 
     def __getitem__(self, api_stream: tuple[str, str]) -> Collection:
         return self._collections[api_stream]
