@@ -10,6 +10,7 @@
 #                          MINUTES=20, and 5,000 examples of the model; SEED=1
 #   make bench             what syncd costs, beside a floor and dlt (docs/performance.md); ARGS="loads --size 20000"
 #   make plans             how the cookbook's questions are answered on 1,000,000 rows; ARGS="--rows 100000"
+#   make deb               a Debian package in dist/
 #   make docs              the documentation as a site in build/docs; a link that leads nowhere fails
 #   make lint types        style, import contracts, types
 #   make lowest            a part of the suite with the oldest libraries that pyproject.toml admits
@@ -39,7 +40,7 @@ LOWEST_PYTHON ?= python3.11
 ON_THE_LOWEST := $(addprefix tests/,unit integration/test_migrations.py integration/test_web.py integration/test_daemon.py \
   integration/test_embedded.py sources cli)
 
-.PHONY: demo test check acceptance majors soak bench plans lint types lowest lock dist changelog clean
+.PHONY: demo test check acceptance majors soak bench plans lint types lowest lock dist deb changelog clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -131,6 +132,10 @@ lowest: $(READY) build/tools/uv
 # Wheel and source archive, checked as their users meet them, and a bill of materials (CycloneDX) beside them.
 dist: $(READY)
 	@deploy/dist.sh
+
+# A Debian package in dist/, for the Debian and the Python of this machine (deploy/deb.sh).
+deb: $(READY)
+	@deploy/deb.sh
 
 changelog: $(READY)
 	@.venv/bin/towncrier build --draft --version "$$(.venv/bin/hatchling version)"

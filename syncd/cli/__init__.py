@@ -39,6 +39,7 @@ COMMANDS = {
     "sql": "Run one read-only query on the mirror.",
     "report": "Answer one of the cookbook's questions.",
     "export": "Export the mirrored rows of one stream as a file.",
+    "files": "List, show or write the files that syncd brings: unit, roles, alerts, dashboard and others.",
     "completion": "Print the script that completes words of syncd.",
 }
 """Every command with the first line of its help, in the order of use."""

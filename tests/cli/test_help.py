@@ -17,7 +17,7 @@ from tests.support.command import Say, assert_refused
 
 SUBCOMMANDS = [
     "rejects list", "rejects show", "rejects replay", "cursor show", "cursor set", "cursor reset",
-    "notify test", "runs list", "runs show", "config show",
+    "files list", "files show", "files write", "notify test", "runs list", "runs show", "config show",
     "callbacks register", "callbacks clear", "callbacks status",
 ]  # fmt: skip
 HEAVY = ("sqlalchemy", "alembic", "aiohttp", "apscheduler", "jinja2")
@@ -41,7 +41,7 @@ def test_help_lists_the_commands_in_the_order_of_their_use_and_the_exit_codes() 
     assert listed == [
         "demo", "init", "config", "check", "migrate", "run", "sync", "backfill", "status", "runs", "logs", "rejects",
         "cursor", "verify",
-        "forget", "sources", "notify", "callbacks", "sandbox", "sql", "report", "export", "completion",
+        "forget", "sources", "notify", "callbacks", "sandbox", "sql", "report", "export", "files", "completion",
     ]  # fmt: skip
     assert "..." not in text.partition("Commands:")[2]  # no summary is cut
     assert re.search(r"3  the database cannot be reached", text)

@@ -114,7 +114,7 @@ def _head(title: str, section: int, name: str, summary: str) -> list[str]:
 
 
 def _command(name: str, command: click.Command) -> Iterator[str]:
-    context = click.Context(command, info_name=name)
+    context = click.Context(command, info_name=name, help_option_names=["-h", "--help"])
     yield f'.SS "{text(" ".join([name, *command.collect_usage_pieces(context)]))}"'
     yield from _paragraphs(command.help or "")
     for option in command.get_params(context):

@@ -252,3 +252,40 @@ def test_the_composed_services_are_shut_in_and_wait_for_each_other() -> None:
     assert used == COMPOSE["secrets"].keys()
     assert run(sys.executable, "-m", "syncd", services["migrate"]["command"][0], "--help").returncode == 0
     assert int(services["syncd"]["stop_grace_period"].rstrip("s")) > daemon.DRAIN_S + 4
+
+
+# --- The Debian package -----------------------------------------------------------------------------------------------
+
+
+@needs("dpkg-deb", "dpkg")
+def test_the_debian_package_is_built_installed_and_removed(tmp_path: Path) -> None:
+    stub = tmp_path / "environment" / "bin" / "syncd"
+    stub.parent.mkdir(parents=True)
+    stub.write_text("#!/bin/sh\necho syncd\n")
+    stub.chmod(0o755)
+    environ = {**os.environ, "ENVIRONMENT": str(tmp_path / "environment"), "OUT": str(tmp_path)}
+    built = subprocess.run([DEPLOY / "deb.sh"], env=environ, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
+    assert built.returncode == 0, built.stderr
+    [package] = tmp_path.glob("syncd_*.deb")
+    root = tmp_path / "root"
+    for folder in ("var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers"):
+        (root / folder).mkdir(parents=True)
+    (root / "var/lib/dpkg/status").touch()
+    dpkg = ("dpkg", f"--root={root}", "--force-depends", "--force-script-chrootless", "--force-not-root")
+    installed = run(*dpkg, "--install", package)
+    assert installed.returncode == 0, installed.stderr
+    program = (root / "usr/bin/syncd").readlink().relative_to("/opt/syncd/current")
+    assert (root / "opt/syncd/current" / program).stat().st_mode & 0o111
+    unit = (root / "lib/systemd/system/syncd.service").read_text()
+    assert "ExecStart=/opt/syncd/current/bin/syncd run" in unit
+    for name in (
+        "usr/share/man/man1/syncd.1",
+        "usr/lib/sysusers.d/syncd.conf",
+        "usr/share/doc/syncd/examples/config.example.toml",
+    ):
+        assert (root / name).is_file(), name
+    assert str(tmp_path) not in run("dpkg-deb", "--info", package).stdout
+    removed = run(*dpkg, "--remove", "syncd")
+    assert removed.returncode == 0, removed.stderr
+    assert not (root / "opt/syncd").exists() or not list((root / "opt/syncd").rglob("*"))
+    assert not (root / "usr/bin/syncd").is_symlink()

@@ -13,6 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 
 from syncd import __version__
+from syncd.cli import carried
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -70,6 +71,25 @@ def test_the_wheel_holds_every_file_of_the_package_and_every_migration(wheel: Pa
     } <= package
     assert len(migrations) > 5
     assert package | migrations <= names(wheel)
+
+
+def test_the_wheel_holds_every_file_that_syncd_brings(wheel: Path) -> None:
+    assert {f"syncd/deploy/{one.name}" for one in carried.FILES} <= names(wheel)
+    assert len(carried.FILES) > 5
+
+
+def test_the_installed_wheel_shows_the_files_that_it_brings(installed: Path, tmp_path: Path) -> None:
+    for name in ("config.example.toml", "roles.sql", "man/syncd.1"):
+        assert f"syncd {__version__}: {name}\n" in run(
+            "-m", "syncd", "files", "show", name, cwd=tmp_path, path=installed
+        )
+
+
+def test_the_container_gets_every_folder_that_the_wheel_is_made_of() -> None:
+    made_of = SETTINGS["tool"]["hatch"]["build"]["targets"]["wheel"]
+    needed = {path.partition("/")[0] for path in (*made_of["only-include"], *made_of["shared-data"])} | {"README.md"}
+    copied = re.findall(r"^COPY (?!--from)(.*) \S+$", (ROOT / "deploy" / "Containerfile").read_text(), re.MULTILINE)
+    assert needed <= {path.rstrip("/") for line in copied for path in line.split()}
 
 
 def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
