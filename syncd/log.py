@@ -50,23 +50,42 @@ class _Protected:
     def __init__(self) -> None:
         self.lasting: set[str] = set()
         self.short_lived: deque[str] = deque(maxlen=SHORT_LIVED_KEPT)
-        self.is_compiled = False
+        self._new: list[str] = []
+        self._is_current = True
         self._spelt = Spelt(())
         self._short: re.Pattern[str] | None = None
 
+    def add(self, text: str, *, short_lived: bool) -> None:
+        """Protect one more text, from the next line on."""
+        if short_lived:
+            self.short_lived.append(text)
+        else:
+            self.lasting.add(text)
+            self._new.append(text)
+        self._is_current = False
+
     def compile(self) -> None:
-        """Prepare for finding."""
+        """Prepare for finding, from the beginning."""
+        self._spelt = Spelt(self.lasting)
+        self._new.clear()
+        self._update()
+
+    def _update(self) -> None:
+        """Prepare for finding what is new: there may be a hundred thousand texts, and a new one with each login."""
+        for text in self._new:
+            self._spelt.add(text)
+        self._new.clear()
+        self._spelt.stand_by(self.short_lived)
         texts = {*self.lasting, *self.short_lived}
-        self._spelt = Spelt(texts)
         forms = {form for text in texts if len(text) < SHORT_CHARS for form in spellings(text)}
         short = [rf"(?<!\w){re.escape(form)}(?!\w)" for form in sorted(forms, key=len, reverse=True)]
         self._short = re.compile("|".join(short)) if short else None
-        self.is_compiled = True
+        self._is_current = True
 
     def mask(self, text: str) -> str:
         """Return the text with each of its protected parts replaced by ***."""
-        if not self.is_compiled:
-            self.compile()
+        if not self._is_current:
+            self._update()
         text = self._spelt.mask(text, MASK)
         return self._short.sub(MASK, text) if self._short else text
 
@@ -82,11 +101,7 @@ def protect(secret_text: str, *, short_lived: bool = False) -> None:
     """
     if not secret_text or secret_text in _protected.lasting or secret_text in _protected.short_lived:
         return
-    if short_lived:
-        _protected.short_lived.append(secret_text)
-    else:
-        _protected.lasting.add(secret_text)
-    _protected.is_compiled = False
+    _protected.add(secret_text, short_lived=short_lived)
 
 
 def mask(text: str) -> str:

@@ -11,7 +11,7 @@ import html.entities
 import json
 import re
 import unicodedata
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -99,9 +99,17 @@ class Finder:
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._by_head: dict[str, list[str]] = {}
-        # longer ones first, so that no tail of one is left when it begins with another
-        for text in sorted({text for text in texts if len(text) >= HEAD_CHARS}, key=len, reverse=True):
-            self._by_head.setdefault(text[:HEAD_CHARS], []).append(text)
+        for text in texts:
+            self.add(text)
+
+    def add(self, text: str) -> None:
+        """Find one more text."""
+        if len(text) >= HEAD_CHARS:
+            known = self._by_head.setdefault(text[:HEAD_CHARS], [])
+            # longer ones first, so that no tail of one is left when it begins with another
+            place = bisect_left(known, -len(text), key=lambda other: -len(other))
+            if text not in known[place : place + 1]:
+                known.insert(place, text)
 
     def spans(self, line: str) -> list[Span]:
         """Return where the texts stand, in order, without overlaps."""
@@ -121,23 +129,49 @@ class Finder:
 
 
 class Spelt:
-    """Masks texts however they are spelt."""
+    """Masks texts however they are spelt: those that it has for good, and some that stand by for a while."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        known = [text for text in texts if len(text) >= HEAD_CHARS]
-        self._plain = Finder(form for text in known for form in spellings(text))
-        self._undone = Finder(form for text in known for form in _as_bytes(text))
-        self._is_empty = not known
+        self._plain = Finder(())
+        self._undone = Finder(())
+        self.is_empty = True
+        self._beside: Spelt | None = None
+        for text in texts:
+            self.add(text)
+
+    def add(self, text: str) -> None:
+        """Mask one more text for good."""
+        if len(text) >= HEAD_CHARS:
+            for form in spellings(text):
+                self._plain.add(form)
+            for form in _as_bytes(text):
+                self._undone.add(form)
+            self.is_empty = False
+
+    def stand_by(self, texts: Iterable[str]) -> None:
+        """Mask these texts, too, until the next call names others."""
+        beside = Spelt(texts)
+        self._beside = None if beside.is_empty else beside
+
+    def plain_spans(self, line: str) -> list[Span]:
+        """Return where spellings of the texts stand in a line as it is written."""
+        spans = self._plain.spans(line)
+        return _merged(spans + self._beside.plain_spans(line)) if self._beside else spans
+
+    def undone_spans(self, text: str) -> list[Span]:
+        """Return where the texts stand in a line whose escapes are undone."""
+        spans = self._undone.spans(text)
+        return _merged(spans + self._beside.undone_spans(text)) if self._beside else spans
 
     def mask(self, line: str, mask: str) -> str:
         """Return the line with each of the texts replaced."""
-        if self._is_empty:
+        if self.is_empty and self._beside is None:
             return line
-        line = _replaced(line, self._plain.spans(line), mask)
+        line = _replaced(line, self.plain_spans(line), mask)
         if not _ESCAPES.search(line):
             return line
         raw = _raw(line)
-        spans = [span for reading in _readings(raw) for span in reading.origins(self._undone.spans(reading.text))]
+        spans = [span for reading in _readings(raw) for span in reading.origins(self.undone_spans(reading.text))]
         if not spans:
             return line
         return _replaced(raw, _merged(spans), mask).encode("latin-1").decode("utf-8", "replace")

@@ -1,6 +1,7 @@
 """Durations: as the configuration writes them ("1h30m"), and as people are told them ("90 min")."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 LONGEST_DURATION_S: Final = 3650 * 86_400.0  # ten years; a larger one is a slip, and would overflow a timedelta
@@ -9,6 +10,7 @@ _UNITS_S: Final = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 _DURATION: Final = re.compile("".join(f"(?:([0-9]{{1,9}}){letter})?" for letter in _UNITS_S))
 
 
+@lru_cache(maxsize=256)
 def parse_duration(text: str) -> float:
     """Read "30s", "5m", "6h", "7d" or a falling sequence such as "1h30m" as seconds; raise ValueError that says why."""
     match = _DURATION.fullmatch(text)

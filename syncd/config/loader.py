@@ -113,7 +113,7 @@ def load(
     secrets of the sources stay unread (that of the database is always read). Relative paths in the file count from the
     file's own directory.
     """
-    return _read(path, registry, environ, refused, resolve_secrets=resolve_secrets)[0]
+    return _read(path, registry, environ, refused, resolve_secrets=resolve_secrets, notes_keys=False)[0]
 
 
 def read_shown(
@@ -124,7 +124,7 @@ def read_shown(
     refused: Mapping[str, str] = {},
 ) -> tuple[Config, list[Shown]]:
     """Read and check the file as `load` does, the secrets unread; return with it every key as it may be shown."""
-    config, reading = _read(path, registry, environ, refused, resolve_secrets=False)
+    config, reading = _read(path, registry, environ, refused, resolve_secrets=False, notes_keys=True)
     return config, [shown(taken) for taken in reading.taken]
 
 
@@ -135,9 +135,11 @@ def _read(
     refused: Mapping[str, str],
     *,
     resolve_secrets: bool,
+    notes_keys: bool,
 ) -> tuple[Config, Reading]:
     path = find(path, environ, Path.cwd())
     reading = Reading(folder=path.absolute().parent, environ=environ, resolve_secrets=resolve_secrets)
+    reading.notes_keys = notes_keys
     root = TomlTable(reading, (), read_toml(path))
     database = _database(root.table("database"), (*TAKEN_SCHEMAS, *registry))
     http, callback_listen, proxy = _http(root.table("http"))
@@ -371,7 +373,7 @@ def _source(
     in_flight = table.take("in_flight", _in_flight, IN_FLIGHT)
     options = _options(table, spec.options)
     streams = table.table("streams")
-    read = {stream.name: _stream(streams.table(stream.name), stream) for stream in spec.streams.values()}
+    read = {stream.name: _known_stream(streams, stream) for stream in spec.streams.values()}
     streams.close()
     budget = _budget(table.table("budget"), spec.budget)
     timeouts = _timeouts(table.table("timeouts"), spec.timeouts)
@@ -398,6 +400,19 @@ def _proxy_of(table: TomlTable, base_url: str, general: ProxySetting) -> Proxy |
     if setting is None:
         return None
     return Proxy(url=setting, origin=".".join((*table.where, "proxy")) if "proxy" in table.raw else "http.proxy")
+
+
+def _known_stream(streams: TomlTable, spec: StreamSpec) -> StreamConfig:
+    """Read a stream; thousands of accounts say the same of theirs, which is then read once and shared."""
+    reading, wrong = streams.reading, len(streams.reading.problems)
+    said = (id(spec), repr(streams.raw.get(spec.name, {})))
+    if said in reading.streams and not reading.notes_keys:
+        streams.known.append(spec.name)
+        return reading.streams[said]
+    stream = _stream(streams.table(spec.name), spec)
+    if len(reading.problems) == wrong:
+        reading.streams[said] = stream
+    return stream
 
 
 def _stream(table: TomlTable, spec: StreamSpec) -> StreamConfig:
@@ -493,18 +508,24 @@ def variable(source: str, option: str) -> str:
 
 def _option(spec: OptionSpec, reading: Reading) -> Callable[[object], object]:
     """Return the parser of an option: that of its kind, then its bounds."""
-    parsers: dict[OptionKind, Callable[[object], object]] = {
-        "str": choice(*spec.choices) if spec.choices else text,
-        "int": integer,
-        "float": number,
-        "bool": boolean,
-        "duration": duration,
-        "secret": reading.secret,
-        "zone": zone,
-        "url": lambda value: parse_base_url(text(value)),
-        "list[str]": list_of(text),
-        "list[int]": list_of(integer),
-    }
-    parse = parsers[spec.kind]
-
+    parse: Callable[[object], object]
+    if spec.kind == "secret":
+        parse = reading.secret
+    elif spec.choices:
+        parse = choice(*spec.choices)
+    else:
+        parse = _PARSERS[spec.kind]
     return Bounded(spec=spec, parse=parse)
+
+
+_PARSERS: dict[OptionKind, Callable[[object], object]] = {
+    "str": text,
+    "int": integer,
+    "float": number,
+    "bool": boolean,
+    "duration": duration,
+    "zone": zone,
+    "url": lambda value: parse_base_url(text(value)),
+    "list[str]": list_of(text),
+    "list[int]": list_of(integer),
+}

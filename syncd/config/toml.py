@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from syncd.config.duration import format_duration, parse_duration
+from syncd.config.model import StreamConfig
 from syncd.config.option import OptionSpec
 from syncd.config.secret import Secret, SecretRef, one_line
 from syncd.errors import ConfigError
@@ -62,13 +63,19 @@ class Taken:
 
 @dataclass(kw_only=True)
 class Reading:
-    """One reading of one file: its surroundings, the problems found so far, and every key in the order of reading."""
+    """One reading of one file: its surroundings, the problems found so far, and every key in the order of reading.
+
+    `notes_keys` says whether the keys are wanted: there may be a million. `streams` are those read without a problem,
+    by what was said of them.
+    """
 
     folder: Path
     environ: Mapping[str, str]
     resolve_secrets: bool
+    notes_keys: bool = False
     problems: list[str] = field(default_factory=list)
     taken: list[Taken] = field(default_factory=list)
+    streams: dict[tuple[int, str], StreamConfig] = field(default_factory=dict)
 
     def path(self, value: object) -> Path:
         """Make a path of the file absolute; ~ is the user's home."""
@@ -131,9 +138,10 @@ class TomlTable:
         self.known.append(key)
         is_given = key in self.raw
         value = self.attempt(key, lambda: parse(self.raw[key]), default) if is_given else default
-        self.reading.taken.append(
-            Taken(table=self.where, key=key, is_given=is_given, raw=self.raw.get(key), value=value, parse=parse)
-        )
+        if self.reading.notes_keys:
+            self.reading.taken.append(
+                Taken(table=self.where, key=key, is_given=is_given, raw=self.raw.get(key), value=value, parse=parse)
+            )
         return value
 
     def require(self, key: str, parse: Callable[[object], T], default: T, advice: str = "") -> T:

@@ -1,6 +1,6 @@
 """What the tables of schema syncd say of streams, read in one transaction, and how a stream stands by it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -21,6 +21,8 @@ from syncd.storage.state.runs import stream_lock
 from syncd.upstream import budget
 
 QUERY_TIMEOUT_S: Final = 20.0
+PAIRS_AT_ONCE: Final = 2_000
+"""Streams that one query is about: their rows take some hundredths of a second to read."""
 DRIFT_SHOWN: Final = 100
 """Drifted fields of one stream that are listed; `drift_count` counts all."""
 
@@ -55,13 +57,28 @@ STREAM_RUNS: Final = f"""
 SELECT {_RUN_COLUMNS} FROM syncd.runs WHERE source = $1 AND stream = $2 ORDER BY run_id DESC LIMIT $3
 """  # noqa: S608  (as above)
 
-FIRST_OK: Final = """
-SELECT w.source, w.stream, r.started_at FROM unnest($1::text[], $2::text[]) AS w(source, stream)
-CROSS JOIN LATERAL (
-  SELECT started_at FROM syncd.runs
-  WHERE source = w.source AND stream = w.stream AND kind = 'live' AND outcome = 'ok' ORDER BY run_id LIMIT 1
-) AS r
-"""
+_OF_STREAM: Final = "FROM syncd.runs WHERE source = w.source AND stream = w.stream"
+HISTORY: Final = f"""
+SELECT w.source, w.stream, ok.started_at AS ok_at, ok.requests,
+       coalesce(swept.started_at, first.started_at) AS swept_at,
+       tried.finished_at AS tried_at, tried.outcome AS tried_outcome, tried.error_kind AS tried_error_kind
+FROM unnest($1::text[], $2::text[]) AS w(source, stream)
+LEFT JOIN LATERAL (
+  SELECT started_at, requests {_OF_STREAM} AND kind = 'live' AND outcome = 'ok' ORDER BY run_id DESC LIMIT 1
+) AS ok ON true
+LEFT JOIN LATERAL (
+  SELECT started_at {_OF_STREAM} AND kind = 'sweep' AND outcome = 'ok' ORDER BY run_id DESC LIMIT 1
+) AS swept ON true
+LEFT JOIN LATERAL (
+  SELECT finished_at, outcome, error_kind {_OF_STREAM} AND kind = 'sweep'
+    AND (outcome IN ('ok', 'failed', 'throttled') OR error_kind = 'Killed') ORDER BY run_id DESC LIMIT 1
+) AS tried ON true
+LEFT JOIN LATERAL (
+  SELECT started_at {_OF_STREAM} AND kind = 'live' AND outcome = 'ok' AND swept.started_at IS NULL
+  ORDER BY run_id LIMIT 1
+) AS first ON true
+"""  # noqa: S608  (as above)
+"""What a scheduler that starts must know of earlier runs of some streams."""
 
 _HELD_LOCKS: Final = """
 SELECT number FROM unnest($1::bigint[]) AS asked (number) WHERE syncd.lock_key(number) IN (
@@ -120,9 +137,11 @@ class Facts:
         async with database.connection() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
             await conn.execute(f"SET LOCAL statement_timeout = {QUERY_TIMEOUT_S * 1000:.0f}")
             # locks first: a run that ends meanwhile is then seen as running, not as dead
-            numbers = [stream_lock(*pair, kind) for pair in pairs for kind in ("live", "backfill")]
-            facts.locks = {row[0] for row in await conn.fetch(_HELD_LOCKS, numbers)}
-            await facts._read_runs(conn, pairs)
+            for some in batches(pairs):
+                numbers = [stream_lock(*pair, kind) for pair in some for kind in ("live", "backfill")]
+                facts.locks.update(row[0] for row in await conn.fetch(_HELD_LOCKS, numbers))
+            for some in batches(pairs):
+                await facts._read_runs(conn, some)
             for row in await conn.fetch(_LOSSES):
                 loss = Loss(rows=row["rows_lost"], since=row["since"], by=row["by"])
                 facts.losses.setdefault(row["source"], {})[row["table_name"]] = loss
@@ -263,6 +282,11 @@ def lost_words(lost: Sequence[tuple[str, Loss]], name: str, *, by_listing: bool)
     )
     way = f"syncd sync {name} --full" if by_listing else f"syncd backfill {name} --since DATE"
     return f"rows are missing: {told}; to bring them back: {way}"
+
+
+def batches(pairs: Sequence[Pair]) -> Iterator[Sequence[Pair]]:
+    """Yield the streams, so many at a time that others have their turn between."""
+    yield from (pairs[at : at + PAIRS_AT_ONCE] for at in range(0, len(pairs), PAIRS_AT_ONCE))
 
 
 def columns(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:

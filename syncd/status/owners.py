@@ -64,7 +64,13 @@ def owners_of(
     """
     held = {*names, *stored, *config.left_out, *(source for _, source in counted if source)}
     everybody = [*config.sources, *sorted(held - config.sources.keys())]
-    return [_owner(name, config, registry, stored.get(name), counted) for name in everybody]
+    rows_of: dict[str, dict[str, int]] = {}
+    for (table, source), rows in counted.items():
+        rows_of.setdefault(source, {})[table] = rows.alive + rows.deleted
+    counts = bool(counted)
+    return [
+        _owner(name, config, registry, stored.get(name), rows_of.get(name, {}), counts=counts) for name in everybody
+    ]
 
 
 def orphans_of(owners: Collection[Owner]) -> list[Orphan]:
@@ -74,13 +80,15 @@ def orphans_of(owners: Collection[Owner]) -> list[Orphan]:
 
 def accounts_twice(config: Config, registry: Mapping[str, Source]) -> list[tuple[str, str]]:
     """Return each source of the configuration that is the account of one before it, with the name of that one."""
-    known: list[tuple[str, Identity]] = []
+    known: dict[tuple[object, ...], str] = {}
     found = []
     for source in config.sources.values():
         with contextlib.suppress(ConfigError):  # a secret is missing, which `check` tells by itself
             identity = registry[source.type].identity(source.base_url, source.options)
-            found += [(source.name, name) for name, other in known if other == identity][:1]
-            known.append((source.name, identity))
+            account = (identity.type, identity.address, *sorted(identity.account.items()))
+            if account in known:
+                found.append((source.name, known[account]))
+            known.setdefault(account, source.name)
     return found
 
 
@@ -97,9 +105,15 @@ def refusal(source: SourceConfig, registry: Mapping[str, Source], stored: Identi
 
 
 def _owner(
-    name: str, config: Config, registry: Mapping[str, Source], stored: Identity | None, counted: Counted
+    name: str,
+    config: Config,
+    registry: Mapping[str, Source],
+    stored: Identity | None,
+    mine: Mapping[str, int],
+    *,
+    counts: bool,
 ) -> Owner:
-    mine = {table: rows.alive + rows.deleted for (table, source), rows in counted.items() if source == name}
+    """Return one source; `mine` are its rows by table, unless nothing `counts` them."""
     settings, identity, why = config.sources.get(name), stored, ""
     state: OwnerState = "orphan"
     if name in config.left_out:
@@ -116,7 +130,7 @@ def _owner(
     type_ = identity.type if identity else settings.type if settings else _type_of(mine)
     return Owner(
         source=name, type=type_, address=identity.address if identity else None,
-        account=identity.account_words if identity else None, rows=sum(mine.values()) if counted else None,
+        account=identity.account_words if identity else None, rows=sum(mine.values()) if counts else None,
         configured=settings is not None or state == "left out", state=state, why=why,
     )  # fmt: skip
 

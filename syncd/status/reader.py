@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
+import asyncpg
+
 from syncd import __version__
 from syncd.config import Config
 from syncd.contract import Source, Stream
@@ -12,7 +14,7 @@ from syncd.engine import schedule
 from syncd.status.cache import Cache
 from syncd.status.counts import count_rows, tables_there
 from syncd.status.day import Day, StreamDay, read_day, read_stream_days
-from syncd.status.facts import FIRST_OK, STREAM_RUNS, Facts, budget_status, columns, purse_of, run_of
+from syncd.status.facts import HISTORY, STREAM_RUNS, Facts, batches, budget_status, columns, purse_of, run_of
 from syncd.status.model import Notice, Pair, Rows, RunStatus, SourceStatus, State, Status
 from syncd.status.owners import Counted, orphans_of, owners_of, tables_of
 from syncd.storage.postgres.database import Database
@@ -22,6 +24,9 @@ STATUS_KEPT_S: Final = 1.0
 COUNTS_KEPT_S: Final = 5.0
 COUNTS_REST: Final = 99.0
 """Rows are counted at most so often by one process, and for a hundredth of the time: it reads every row."""
+LINE_KEPT_S: Final = 20.0
+LINE_REST: Final = 99.0
+"""The line that systemd shows is made at most so often, and for a hundredth of the time."""
 DAY_KEPT_S: Final = 5.0
 """What happened in 24 hours changes slowly."""
 SOURCES_AT_ONCE: Final = 25
@@ -119,22 +124,24 @@ def _table(registry: Mapping[str, Source], source_type: str, stream: str) -> str
 
 async def histories(database: Database, pairs: Sequence[Pair]) -> dict[Pair, schedule.History]:
     """Return what a scheduler that starts must know of earlier runs. Failures of live runs are forgiven."""
-    facts = await Facts.read(database, pairs)
-    async with database.connection() as conn:
-        first = {(row[0], row[1]): row[2] for row in await conn.fetch(FIRST_OK, *columns(pairs))}
     found = {}
-    for pair in pairs:
-        ok, swept, tried = facts.run(pair, "ok", "live"), facts.run(pair, "ok", "sweep"), facts.judged_sweep(pair)
-        failed = tried is not None and tried.outcome != "ok"
-        found[pair] = schedule.History(
-            ok_at=ok.started_at if ok else None,
-            idle=1 if ok and not ok.requests else 0,
-            swept_at=swept.started_at if swept else first.get(pair),
-            sweep_failures=1 if failed else 0,
-            sweep_tried_at=tried.finished_at if tried and failed else None,
-            sweep_error_kind=tried.error_kind if tried and failed else None,
-        )
+    async with database.connection() as conn:
+        for some in batches(pairs):
+            for row in await conn.fetch(HISTORY, *columns(some)):
+                found[row["source"], row["stream"]] = _history(row)
     return found
+
+
+def _history(row: asyncpg.Record) -> schedule.History:
+    failed = row["tried_outcome"] not in (None, "ok")
+    return schedule.History(
+        ok_at=row["ok_at"],
+        idle=1 if row["ok_at"] and not row["requests"] else 0,
+        swept_at=row["swept_at"],
+        sweep_failures=1 if failed else 0,
+        sweep_tried_at=row["tried_at"] if failed else None,
+        sweep_error_kind=row["tried_error_kind"] if failed else None,
+    )
 
 
 class StatusReader:
@@ -162,6 +169,7 @@ class StatusReader:
         """Drop all that is cached, because the configuration changed."""
         self._status: Cache[Status] = Cache(STATUS_KEPT_S, self.clock)
         self._counts: Cache[Counted] = Cache(COUNTS_KEPT_S, self.clock, rest=COUNTS_REST)
+        self._line: Cache[str] = Cache(LINE_KEPT_S, self.clock, rest=LINE_REST)
         self._day: Cache[Day] = Cache(DAY_KEPT_S, self.clock)
         self._days: dict[tuple[Pair, ...], Cache[dict[Pair, StreamDay]]] = {}
 
@@ -177,8 +185,14 @@ class StatusReader:
         return await self._status.get(make)
 
     async def line(self) -> str:
-        """Return the status in one line; counts no rows for it. Raises DatabaseError."""
-        return (await self.brief()).line
+        """Return the status in one line, some time old; counts no rows for it. Raises DatabaseError."""
+
+        async def make() -> str:
+            return (await self.brief()).line
+
+        async with self.database().connection() as conn:
+            await conn.execute("SELECT 1")
+        return await self._line.get(make)
 
     async def brief(self) -> Status:
         """Return the status of now without counts of rows, which cost the most. Raises DatabaseError."""

@@ -208,8 +208,7 @@ async def planned(line: Line, history: History | None = None) -> AsyncIterator[t
         scheduler.start()
         try:
             timetable.plan()
-            (job,) = scheduler.get_jobs()
-            yield timetable, lambda: job.modify(next_run_time=utc_now())
+            yield timetable, lambda: timetable.move(ORDERS_PAIR, utc_now())
         finally:
             await timetable.close(grace_s=5)
             scheduler.shutdown(wait=False)

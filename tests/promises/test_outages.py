@@ -79,11 +79,10 @@ class Days:
         """Run every job when it is due, and its run to the end."""
         time = self.bench.time
         until = time.at + timedelta(**duration)
-        while (job := min(self.scheduler.get_jobs(), key=lambda job: job.next_run_time)).next_run_time <= until:
-            time.at = max(time.at, job.next_run_time)
-            job.modify(next_run_time=job.trigger.get_next_fire_time(job.next_run_time, time.at))
+        while (at := min(self.timetable.next_runs().values())) <= until:
+            time.at = max(time.at, at)
             others = asyncio.all_tasks()
-            await job.func(*job.args)
+            await self.timetable.run_due()
             await asyncio.gather(*(asyncio.all_tasks() - others))
         time.at = until
 

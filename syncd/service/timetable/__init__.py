@@ -1,7 +1,7 @@
 """When the daemon's streams run, how many at once, and what holds them back.
 
 runs       the timetable itself: starts runs, and decides with the parts below what follows each one
-jobs       one job of APScheduler per stream: when it runs next
+jobs       when each stream runs next
 streams    what is planned: settings and history of each stream, grouped by source
 attempts   one attempt at a run; what keeps it from opening becomes a value
 seats      how many runs at once

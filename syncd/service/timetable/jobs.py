@@ -1,22 +1,33 @@
-"""One job of APScheduler per stream that is on: when it runs next. Starts nothing itself, but for calling `tick`."""
+"""When each stream that is on runs next. Starts nothing itself, but for calling `tick`.
 
-import contextlib
+The instants lie in a heap. APScheduler has one job for all streams, which wakes at the earliest of them: a job of its
+own for each of 200,000 streams would take a minute to make.
+"""
+
+import heapq
 import random
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
-from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 
+from syncd.clock import Clock
 from syncd.config import StreamConfig
 from syncd.engine import schedule
 from syncd.status import Pair
 
 JOB_RULES: Final = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1, "replace_existing": True}
 """A late tick is made up for, once; a job of the same name takes the place of the one before."""
+JOB: Final = "streams"
+LOOK_S: Final = 60.0
+"""Longest sleep: the job itself says when it wakes next, unless it could not run."""
+INSTANCES: Final = 10
+"""The job never waits, so that its instances cannot meet; APScheduler counts one as running for a moment longer."""
+STALE_MOST: Final = 1_000
+"""The heap is made anew when so many of its entries, and half of them, no longer count."""
 
 
 class Rhythm(BaseTrigger):  # type: ignore[misc]
@@ -26,46 +37,89 @@ class Rhythm(BaseTrigger):  # type: ignore[misc]
     and gigabytes, and nothing else runs meanwhile.
     """
 
-    def __init__(self, following: Callable[[datetime, datetime], datetime], *, jitter_s: float = 0.0) -> None:
+    def __init__(self, following: Callable[[datetime, datetime], datetime]) -> None:
         self._following = following
-        self._jitter_s = jitter_s
 
     def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime:
         """Return the next instant, always later than now; APScheduler's name for it."""
-        late_s = random.uniform(0.0, self._jitter_s)  # noqa: S311  (spreads work, guards nothing)
-        return self._following(previous or now, now) + timedelta(seconds=late_s)
+        return self._following(previous or now, now)
+
+
+class _Due(NamedTuple):
+    """One entry of the heap; it counts only while its stream's next run is at that instant."""
+
+    at: datetime
+    pair: Pair
 
 
 class Jobs:
-    """The jobs of all streams; `tick` is awaited with the stream whose time has come."""
+    """The next runs of all streams; `tick` is called with each stream whose time has come, and must not wait."""
 
-    def __init__(self, scheduler: AsyncIOScheduler, tick: Callable[[Pair], Awaitable[None]]) -> None:
+    def __init__(self, scheduler: AsyncIOScheduler, tick: Callable[[Pair], Awaitable[None]], clock: Clock) -> None:
         self._scheduler = scheduler
         self._tick = tick
+        self._clock = clock
+        self._settings: dict[Pair, StreamConfig] = {}
+        self._next: dict[Pair, datetime] = {}
+        self._heap: list[_Due] = []
+        self._wakes_at: datetime | None = None
 
-    def add(self, pair: Pair, settings: StreamConfig, *, now: datetime, first_at: datetime) -> None:
+    def add(self, pair: Pair, settings: StreamConfig, *, first_at: datetime) -> None:
         """Give a stream its rhythm, from `first_at` on."""
-        jitter_s = schedule.jitter_s(schedule.interval_s(settings, now))
-        trigger = Rhythm(partial(schedule.following, settings), jitter_s=jitter_s)
-        self._scheduler.add_job(
-            self._tick, trigger, args=[pair], id=_job_id(pair), next_run_time=first_at, **JOB_RULES
-        )  # fmt: skip
+        self._settings[pair] = settings
+        self._set(pair, first_at)
+        self._wake()
 
     def remove(self, pair: Pair) -> None:
         """Take a stream off the timetable; harmless if it is not on it."""
-        with contextlib.suppress(JobLookupError):
-            self._scheduler.remove_job(_job_id(pair))
+        self._settings.pop(pair, None)
+        self._next.pop(pair, None)
 
     def move(self, pair: Pair, at: datetime) -> None:
         """Set the next run of a stream, unless it was taken off the timetable meanwhile."""
-        if self._scheduler.get_job(_job_id(pair)):
-            self._scheduler.modify_job(_job_id(pair), next_run_time=at)
+        if pair in self._next:
+            self._set(pair, at)
+            self._wake()
 
     def next_runs(self, pairs: Iterable[Pair]) -> dict[Pair, datetime]:
         """Return when each of these streams runs next."""
-        jobs = {job.id: job.next_run_time for job in self._scheduler.get_jobs()}
-        return {pair: at for pair in pairs if (at := jobs.get(_job_id(pair)))}
+        return {pair: at for pair in pairs if (at := self._next.get(pair))}
 
+    async def run_due(self) -> None:
+        """Tick every stream whose time has come, and set its next run; then sleep until the next one's."""
+        now, due = self._clock(), []
+        while self._heap and self._heap[0].at <= now:
+            at, pair = heapq.heappop(self._heap)
+            if self._next.get(pair) == at:
+                self._set(pair, self._following(self._settings[pair], at, now))
+                due.append(pair)
+        for pair in due:
+            await self._tick(pair)
+        self._wakes_at = None
+        self._wake()
 
-def _job_id(pair: Pair) -> str:
-    return f"run {pair[0]}.{pair[1]}"
+    @staticmethod
+    def _following(settings: StreamConfig, previous: datetime, now: datetime) -> datetime:
+        """Return when a stream is due after now, put off at random so that streams do not tick together."""
+        jitter_s = schedule.jitter_s(schedule.interval_s(settings, now))
+        late_s = random.uniform(0.0, jitter_s)  # noqa: S311  (spreads work, guards nothing)
+        return schedule.following(settings, previous, now) + timedelta(seconds=late_s)
+
+    def _set(self, pair: Pair, at: datetime) -> None:
+        self._next[pair] = at
+        heapq.heappush(self._heap, _Due(at, pair))
+        if len(self._heap) > 2 * len(self._next) + STALE_MOST:
+            self._heap = [_Due(at, pair) for pair, at in self._next.items()]
+            heapq.heapify(self._heap)
+
+    def _wake(self) -> None:
+        """Have APScheduler wake the job at the earliest instant, if that is earlier than it would."""
+        if not self._heap or (self._wakes_at is not None and self._wakes_at <= self._heap[0].at):
+            return
+        is_new, self._wakes_at = self._wakes_at is None, self._heap[0].at
+        if is_new and self._scheduler.get_job(JOB) is None:
+            rules = {**JOB_RULES, "max_instances": INSTANCES}
+            trigger = Rhythm(partial(schedule.rhythm_after, LOOK_S))
+            self._scheduler.add_job(self.run_due, trigger, id=JOB, next_run_time=self._wakes_at, **rules)
+        else:
+            self._scheduler.modify_job(JOB, next_run_time=self._wakes_at)

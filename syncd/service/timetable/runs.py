@@ -1,7 +1,7 @@
 """The daemon's timetable: starts runs when they are due, and decides what follows each one.
 
-A job of APScheduler only starts a task of ours and returns, so that runs can be ended at a page. When a stream is due,
-and how long it rests after a failure, is decided in `engine/schedule.py`.
+APScheduler only wakes a job that starts tasks of ours and returns, so that runs can be ended at a page. When a stream
+is due, and how long it rests after a failure, is decided in `engine/schedule.py`.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -43,7 +43,7 @@ class Timetable:
     ) -> None:
         self._syncer = syncer
         self._streams = Streams(histories)
-        self._jobs = Jobs(scheduler, self._tick)
+        self._jobs = Jobs(scheduler, self._tick, syncer.clock)
         self._seats = Seats(self._streams.answered_last())
         self._tasks = Tasks(self._work)
         self._gate = Gate()
@@ -68,7 +68,7 @@ class Timetable:
                 self._streams.forgive(pair)
             settings, history = wanted[pair], self._streams.history(pair)
             first_at = schedule.first_at(now, ".".join(pair), settings, history, len(wanted))
-            self._jobs.add(pair, settings, now=now, first_at=first_at)
+            self._jobs.add(pair, settings, first_at=first_at)
 
     def _has_rhythm(self, pair: Pair, settings: StreamConfig) -> bool:
         if pair not in self._streams:
@@ -84,14 +84,19 @@ class Timetable:
         """Bring every run forward by as much as the clock was set back: each would wait that much longer."""
         now = self._syncer.clock()
         for pair, at in self.next_runs().items():
-            self._move(pair, schedule.clock_set_back(self._streams.settings(pair), at, back_s, now))
+            self.move(pair, schedule.clock_set_back(self._streams.settings(pair), at, back_s, now))
 
-    def _move(self, pair: Pair, at: datetime) -> None:
+    def move(self, pair: Pair, at: datetime) -> None:
+        """Set the next run of a stream; nothing moves once the service ends."""
         if not self._gate.is_closed:
             self._jobs.move(pair, at)
 
     def _move_soon(self, pair: Pair, now: datetime) -> None:
-        self._move(pair, now + timedelta(seconds=schedule.spread_s(".".join(pair), schedule.SPREAD_S)))
+        self.move(pair, now + timedelta(seconds=schedule.spread_s(".".join(pair), schedule.SPREAD_S)))
+
+    async def run_due(self) -> None:
+        """Start what is due; the scheduler calls it at the right times."""
+        await self._jobs.run_due()
 
     # --- Running
 
@@ -185,7 +190,7 @@ class Timetable:
         if pair in self._streams:
             at = probe_at or schedule.again_at(self._streams.settings(pair), self._streams.history(pair))
             if at and at > now:  # else it did not run, because another process does: its job's rhythm holds
-                self._move(pair, min(at, schedule.longest_at(self._streams.settings(pair), now)))
+                self.move(pair, min(at, schedule.longest_at(self._streams.settings(pair), now)))
 
     def _is_held(self, pair: Pair) -> bool:
         return self._streams.is_held(pair, self._syncer.clock())
@@ -229,7 +234,7 @@ class Timetable:
         now, missed = self._syncer.clock(), [pair for pair in self._gate.resume() if pair in self._streams]
         for pair in missed:
             every_s = schedule.interval_s(self._streams.settings(pair), now)
-            self._move(pair, now + timedelta(seconds=schedule.spread_s(".".join(pair), every_s, len(missed))))
+            self.move(pair, now + timedelta(seconds=schedule.spread_s(".".join(pair), every_s, len(missed))))
         self._answers.look_at_all()
 
     async def reconfigure(self, config: Config, *, grace_s: float) -> None:
