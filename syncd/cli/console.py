@@ -41,6 +41,11 @@ def say(text: str) -> None:
     out.print(log.mask(text), markup=False, soft_wrap=True)
 
 
+def reveal(text: str) -> None:
+    """Print a line that holds a secret, because an operator asked for just that."""
+    out.print(text, markup=False, soft_wrap=True)
+
+
 def print_note(text: str) -> None:
     """Print a line beside the output, on stderr."""
     err.print(log.mask(text), markup=False, soft_wrap=True, style="dim" if err.is_terminal else None)

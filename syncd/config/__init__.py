@@ -34,10 +34,12 @@ from syncd.config.option import (
     by_name,
     duration_option,
     flag_option,
+    optional_secret,
     optional_text,
     optional_url,
     secret_option,
     text_option,
+    whole_list_option,
     whole_option,
     zone_option,
 )
@@ -49,7 +51,8 @@ __all__ = [
     "REQUIRED", "SOURCE_NAME", "SOURCE_NAME_RULE", "BudgetConfig", "Config", "DatabaseConfig", "Http", "Log", "Notify",
     "Option", "OptionSpec", "Privacy", "Proxy", "Retention", "Schemas", "Secret", "Shown", "SourceConfig", "SourceSpec",
     "StreamConfig", "StreamSpec", "Timeouts", "by_name", "duration_option", "find", "flag_option", "host_of",
-    "is_loopback", "is_off", "load", "matching", "missing_secrets", "normal_form", "optional_text", "optional_url",
-    "read_shown", "secret_option", "secrets", "select", "text_option", "variable", "variable_of", "whole_option",
+    "is_loopback", "is_off", "load", "matching", "missing_secrets", "normal_form", "optional_secret", "optional_text",
+    "optional_url", "read_shown", "secret_option", "secrets", "select", "text_option", "variable", "variable_of",
+    "whole_list_option", "whole_option",
     "zone_option",
 ]  # fmt: skip

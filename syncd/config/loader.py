@@ -421,6 +421,9 @@ def _stream(table: TomlTable, spec: StreamSpec) -> StreamConfig:
     history = table.take("history", boolean, default=False)
     changes = table.take("changes", boolean, default=False)
     max_records = table.take("max_records", count, None)
+    if spec.is_pushed:
+        for key in ("every", "cron"):
+            table.refuse(key, "webhooks bring this stream, nothing asks for it; remove the key")
     every_s = table.take("every", duration, None if "cron" in table.raw else spec.every_s)
     cron = table.take("cron", lambda value: parse_cron(text(value)), None)
     if "every" in table.raw and "cron" in table.raw:
@@ -452,6 +455,7 @@ def _stream(table: TomlTable, spec: StreamSpec) -> StreamConfig:
         options=options,
         exclude=exclude,
         hash=hashed,
+        is_pushed=spec.is_pushed,
     )
 
 

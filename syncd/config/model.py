@@ -30,15 +30,16 @@ class StreamSpec:
     """One stream: its default schedule and what may be said about it.
 
     `every_s` None: no schedule of its own unless the file gives one. `sweep_s` None: it has no sweep, and `sweep` is
-    refused. `is_on` False: off, unless the file says `enabled = true`. Each name in `lookup` is accepted as a list of
-    keys and, with `_query` added, as SQL that yields keys. `may_withhold` raises ValueError for a field that may not
-    stand in `exclude`, or in `hash`.
+    refused. `is_on` False: off, unless the file says `enabled = true`. `is_pushed`: only webhooks bring it. Each
+    name in `lookup` is accepted as a list of keys and, with `_query` added, as SQL that yields keys. `may_withhold`
+    raises ValueError for a field that may not stand in `exclude`, or in `hash`.
     """
 
     name: str
     every_s: float | None = None
     sweep_s: float | None = None
     is_on: bool = True
+    is_pushed: bool = False
     lookup: tuple[str, ...] = ()
     options: Mapping[str, OptionSpec] = field(default_factory=dict)
     may_withhold: Callable[[str, Withholding], None] = lambda _name, _how: None
@@ -198,7 +199,8 @@ class StreamConfig:
     lookup name of the stream (empty for other streams) with its keys as texts, without duplicates, in the file's order;
     `queries` holds the SQL of those that were given as `<name>_query`, under `<name>`. `history` keeps old versions of
     rows, `changes` tells of every change in `syncd.changes`. `max_records` stops a run whose list does not end.
-    `exclude` and `hash` name the fields that are never written, or only as keyed hashes.
+    `exclude` and `hash` name the fields that are never written, or only as keyed hashes. `is_pushed`: nothing asks for
+    its records, because webhooks bring them.
     """
 
     name: str
@@ -215,6 +217,7 @@ class StreamConfig:
     options: Mapping[str, object] = field(default_factory=dict)
     exclude: tuple[str, ...] = ()
     hash: tuple[str, ...] = ()
+    is_pushed: bool = False
 
 
 IN_FLIGHT: Final = 4
@@ -308,6 +311,8 @@ def is_off(stream: StreamConfig) -> str | None:
     """Tell why the stream does nothing, or None if it is on."""
     if not stream.enabled:
         return "disabled (enabled = false)" if stream.is_named_off else "off by default (enabled = true turns it on)"
+    if stream.is_pushed:
+        return "comes by webhooks only: nothing asks for it"
     if stream.lookup and not any(stream.lookup.values()) and not stream.queries:
         accepted = " or ".join(f"{name} / {name}_query" for name in stream.lookup)
         return f"has no keys to look up; give it {accepted}"

@@ -70,6 +70,11 @@ def secret_option(name: str, comment: str) -> Option[Secret]:
     return Option(name=name, kind="secret", comment=comment)
 
 
+def optional_secret(name: str, comment: str) -> Option[Secret | None]:
+    """Declare a secret that may be left out."""
+    return Option(name=name, kind="secret", comment=comment, default=None)
+
+
 def zone_option(name: str, comment: str, *, default: str) -> Option[str]:
     """Declare a time zone by its IANA name."""
     return Option(name=name, kind="zone", comment=comment, default=default)
@@ -92,6 +97,11 @@ def duration_option(
 ) -> Option[float]:
     """Declare a duration, all in seconds; the file writes it as "10m"."""
     return Option(name=name, kind="duration", comment=comment, default=default, minimum=minimum, maximum=maximum)
+
+
+def whole_list_option(name: str, comment: str) -> Option[tuple[int, ...]]:
+    """Declare a list of whole numbers, empty unless the file gives one."""
+    return Option(name=name, kind="list[int]", comment=comment, default=())
 
 
 def by_name(options: tuple[Option[Any], ...]) -> dict[str, OptionSpec]:

@@ -6,7 +6,8 @@ about that API.
     Source ── Auth                  how requests are signed, and when a login is due
        ├───── Stream ── Table       where its rows go (and Child tables)
        │         └───── walk(Walk)  an async generator of Pages: one page is committed in one transaction
-       └───── Callbacks             where the API tells us of changes, if it does
+       ├───── Callbacks             where the API tells us of changes, if it does
+       └───── Webhooks              the same by calls that are signed
 
 The names of this module are what every source needs. Beside it: `errors` (what a source raises and catches), `options`
 (what it asks of the configuration), `paging` (lists that are paged by offset), `links` (lists that go on by links) and
@@ -42,6 +43,7 @@ from syncd.contract.schema import (
 from syncd.contract.source import Callbacks, CannotTell, Source, Stream, Windows
 from syncd.contract.version import VERSION
 from syncd.contract.walk import Answer, Cursor, Lane, Options, Page, RunKind, Scope, Upstream, Walk
+from syncd.contract.webhooks import AccountColumn, Hint, Told, Webhooks
 
 __all__ = [
     "ALIVE",
@@ -56,6 +58,7 @@ __all__ = [
     "TIMESTAMP",
     "UUID",
     "VERSION",
+    "AccountColumn",
     "Answer",
     "Auth",
     "Callbacks",
@@ -64,6 +67,7 @@ __all__ = [
     "Column",
     "Cursor",
     "FixedHeaders",
+    "Hint",
     "Identity",
     "Index",
     "Kind",
@@ -77,8 +81,10 @@ __all__ = [
     "Stream",
     "Table",
     "Timeouts",
+    "Told",
     "Upstream",
     "Walk",
+    "Webhooks",
     "Windows",
     "camel_column",
     "column",

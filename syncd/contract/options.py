@@ -7,18 +7,21 @@ from syncd.config import (
     Secret,
     duration_option,
     flag_option,
+    optional_secret,
     optional_text,
     optional_url,
     secret_option,
     text_option,
+    whole_list_option,
     whole_option,
     zone_option,
 )
 
 __all__ = [
     "CALLBACK_OPTIONS", "CALLBACK_SECRET_IN", "CALLBACK_URL", "DAY_S", "HOUR_S", "LISTENS", "MINUTE_S", "OVERLAP",
-    "Option", "Secret", "duration_option", "flag_option", "optional_text", "optional_url", "secret_option",
-    "text_option", "whole_option", "zone_option",
+    "WEBHOOKS_ON", "WEBHOOK_ACCOUNTS", "WEBHOOK_HASH", "WEBHOOK_OPTIONS", "WEBHOOK_SECRET", "WEBHOOK_SIGNATURE",
+    "Option", "Secret", "duration_option", "flag_option", "optional_secret", "optional_text", "optional_url",
+    "secret_option", "text_option", "whole_list_option", "whole_option", "zone_option",
 ]  # fmt: skip
 
 MINUTE_S: Final = 60.0
@@ -44,3 +47,27 @@ CALLBACK_SECRET_IN: Final = text_option(
 )
 CALLBACK_OPTIONS: Final = (LISTENS, CALLBACK_URL, CALLBACK_SECRET_IN)
 """Of a source that has callbacks."""
+
+WEBHOOKS_ON: Final = flag_option(
+    "callbacks", "listen for webhooks once webhook_secret is set (docs/callbacks.md)", default=True
+)
+WEBHOOK_SECRET: Final = optional_secret("webhook_secret", "secret by which the vendor signs webhooks")
+WEBHOOK_HASH: Final = text_option(
+    "webhook_hash",
+    "hash of the signature, which the vendor does not document",
+    default="sha256",
+    choices=("sha256", "sha1", "sha512"),
+)
+WEBHOOK_SIGNATURE: Final = text_option(
+    "webhook_signature",
+    "what proves that a webhook is the vendor's: its signature, or (off) only the secret part of the address",
+    default="body",
+    choices=("body", "off"),
+)
+WEBHOOK_ACCOUNTS: Final = whole_list_option(
+    "webhook_accounts", "numbers of the accounts whose webhooks count; without any, those that the mirror holds"
+)
+WEBHOOK_OPTIONS: Final = (
+    WEBHOOKS_ON, WEBHOOK_SECRET, WEBHOOK_HASH, WEBHOOK_SIGNATURE, WEBHOOK_ACCOUNTS, CALLBACK_URL
+)  # fmt: skip
+"""Of a source that has webhooks."""

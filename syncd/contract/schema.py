@@ -107,6 +107,8 @@ class Table:
 
     `columns` holds the key columns too, in the order of the table. `deleted` names the boolean column by which the
     upstream itself flags a deleted record; such a row is a tombstone for as long as the column is `deleted_if`.
+    `newest_by` names a numeric column for records that do not come in the order of their changes: one whose number is
+    smaller than the stored one, or missing, is older and not written.
 
     personal   columns that hold what is said of a person, or may (free text)
     person     True if each row is a person, whose one key column `syncd forget` takes
@@ -126,6 +128,7 @@ class Table:
     deleted_if: bool = True
     children: tuple["Child", ...] = ()
     indexes: tuple[Index, ...] = ()
+    newest_by: str | None = None
     personal: tuple[str, ...] = field(default=(), repr=False)
     person: bool = field(default=False, repr=False)
     refers: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)

@@ -13,6 +13,7 @@ from syncd.contract.identity import Identity, identity_of
 from syncd.contract.options import Option, Secret
 from syncd.contract.schema import Table
 from syncd.contract.walk import Answer, Options, Page, Upstream, Walk
+from syncd.contract.webhooks import Webhooks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,8 @@ class Stream:
                 lacks what the request needs: that row stays.
     lacks       asks another list which of the rows about to be buried it lacks, and returns their keys: only these are
                 buried. None where there is no such list. Raises CannotTell if the list is not complete: all rows stay.
+    is_pushed   True for a stream whose records come in webhooks only: nothing asks for them, so it has no runs of its
+                own, `every_s` counts for nothing, and nobody can say that it is complete
     """
 
     name: str
@@ -59,6 +62,7 @@ class Stream:
     reads: tuple[str, ...] = ()
     confirm: Callable[[Walk, tuple[Any, ...]], Awaitable[bytes]] | None = None
     lacks: Callable[[Walk, Sequence[tuple[Any, ...]]], Awaitable[Sequence[tuple[Any, ...]]]] | None = None
+    is_pushed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +114,7 @@ class Source:
     headers: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda _options: {}
     zone: str = "UTC"
     callbacks: Callbacks | None = None
+    webhooks: Webhooks | None = None
     example_name: str = ""
     account: tuple[Option[Any], ...] = ()
     contract: str = ""
@@ -122,7 +127,8 @@ class Source:
 
     def secrets(self, options: Options) -> list[Secret]:
         """Return the values of the options that are declared secret."""
-        return [option.of(options) for option in self.options if option.kind == "secret"]
+        found = [option.of(options) for option in self.options if option.kind == "secret"]
+        return [secret for secret in found if secret is not None]
 
     def identity(self, base_url: str, options: Options) -> Identity:
         """Return which account these options are of; see `identity_of`."""

@@ -20,7 +20,8 @@ RunKind = Literal["live", "sweep", "backfill", "callback"]
 live       what is new since the cursor of the live runs; everything where there is no cursor yet
 sweep      everything, so that rows which the upstream no longer has can be buried
 backfill   what changed from `since` to `until`, with a cursor of its own for each range
-callback   the records whose keys `named` holds, because the upstream told of them; stores no cursor, buries nothing
+callback   the records whose keys `named` holds, because the upstream told of them, or the records in `pushed`; stores
+           no cursor
 """
 
 Lane = Literal["live", "backfill"]
@@ -139,6 +140,7 @@ class Walk:
     whole      True for a sweep that an operator ordered: of everything there is, not only of what one on schedule gives
     base_url   the source's address, to judge a link by: one that leads to another host is never followed
     named      keys of the records that a callback told of
+    pushed     records of a pushed stream that webhooks brought
     note       keeps a remark for the run's record
     ways       second ways that the stream's server needs, as far as this process knows; see `second_ways`
     early      what may be asked before its turn; see `early`
@@ -157,6 +159,7 @@ class Walk:
     whole: bool = False
     base_url: str = ""
     named: Sequence[tuple[Any, ...]] = ()
+    pushed: Sequence[bytes] = ()
     note: Callable[[str], None] = _unheard
     ways: set[str] = field(default_factory=set)
     stored: Callable[[tuple[Any, ...]], Awaitable[Mapping[str, Any]]] = _nothing_stored

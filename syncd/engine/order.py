@@ -45,7 +45,7 @@ Progress = Callable[[Result], None]
 
 @dataclass(kw_only=True)
 class Order:
-    """What a run is asked to do beyond its stream: kind, range or keys, whether mass burials are accepted, its stop.
+    """What a run is asked to do beyond its stream: kind, range, keys or records, mass burials, its stop.
 
     `whole` asks a sweep for everything there is, though one on schedule may list a part only. `stop` ends the run at
     the next page boundary; `progress` hears of every committed page; the `seat` is given back while the run waits.
@@ -55,6 +55,7 @@ class Order:
     since: datetime | None = None
     until: datetime | None = None
     named: Sequence[Key] = ()
+    pushed: Sequence[bytes] = ()
     accept_deletions: bool = False
     whole: bool = False
     stop: asyncio.Event = field(default_factory=asyncio.Event)

@@ -187,6 +187,7 @@ class Syncer:
             until=order.until,
             whole=order.whole,
             named=order.named,
+            pushed=order.pushed,
             note=upstream.note,
             ways=upstream.account.ways(stream),
             early=Early(

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from syncd.sandbox.apis.cyclesoftware.webhooks import HOSTILE as WEBHOOK_HOSTILE
 from syncd.sandbox.apis.cyclis.callbacks import HOSTILE
 from syncd.sandbox.catalog import KEYS
 from syncd.sandbox.faults import KINDS, parse_fault
@@ -94,7 +95,25 @@ def _callback_routes(sandbox: Sandbox) -> list[web.RouteDef]:
         sandbox.callbacks.attack(given["kind"], times=int(given.get("times", 1)))
         return _json({"ok": True})
 
+    async def list_webhooks(_request: web.Request) -> web.Response:
+        calls = sandbox.webhooks
+        sent = [{"kind": call.kind, "status": call.status} for call in calls.sent]
+        known = {"url": calls.url, "waiting": calls.courier.waiting, "known": WEBHOOK_HOSTILE}
+        return _json({**known, "sent": sent})
+
+    async def set_webhooks(request: web.Request) -> web.Response:
+        given = await request.json()
+        calls = sandbox.webhooks
+        for name in ("url", "secret", "hash", "over", "form"):
+            if name in given:
+                setattr(calls, name, given[name])
+        if "kind" in given:
+            calls.attack(given["kind"], times=int(given.get("times", 1)))
+        return _json({"ok": True})
+
     return [
+        web.get(f"{PREFIX}/webhooks", list_webhooks),
+        web.post(f"{PREFIX}/webhooks", _checked(set_webhooks)),
         web.get(f"{PREFIX}/callbacks", list_callbacks),
         web.post(f"{PREFIX}/callbacks", _checked(send_callback)),
     ]

@@ -10,7 +10,9 @@ from typing import Any
 
 from syncd.sandbox.answer import Api, LogEntry
 from syncd.sandbox.apis import packages
+from syncd.sandbox.apis.cyclesoftware.api import CycleSoftware
 from syncd.sandbox.apis.cyclesoftware.sales import CANCELLED
+from syncd.sandbox.apis.cyclesoftware.webhooks import Webhooks
 from syncd.sandbox.apis.cyclis import Cyclis
 from syncd.sandbox.apis.cyclis.callbacks import Callbacks
 from syncd.sandbox.catalog import FAMILIES, ZONES
@@ -59,6 +61,7 @@ class Sandbox:
         )
         self.apis: list[Api] = [package.open_api(self.world, page_size=page_size) for package in packages().values()]
         self.callbacks: Callbacks = next(api for api in self.apis if isinstance(api, Cyclis)).callbacks
+        self.webhooks: Webhooks = next(api for api in self.apis if isinstance(api, CycleSoftware)).webhooks
         given = {"cyclesoftware": limits} if isinstance(limits, Limits) else dict(limits or {})
         self.windows = {api: Window(value) for api, value in {"cyclesoftware": Limits(), **given}.items()}
 

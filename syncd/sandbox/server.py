@@ -148,7 +148,7 @@ async def serve(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> Asy
         site = web.TCPSite(runner, host, port)
         await site.start()
         taken: Any = runner.addresses[0]
-        async with sandbox.callbacks.delivering():
+        async with sandbox.callbacks.courier.delivering(), sandbox.webhooks.courier.delivering():
             yield Address(url=f"http://{host}:{taken[1]}")
     finally:
         await runner.cleanup()

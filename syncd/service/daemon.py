@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import UTC
 from functools import partial
 from typing import Any, Final, Literal
@@ -19,12 +19,14 @@ from syncd import __version__, log, status
 from syncd import config as configuration
 from syncd.clock import utc_now
 from syncd.config import Config
+from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseUnavailable, Defect, SyncdError
 from syncd.records.rows import Key
 from syncd.service import listener, web
 from syncd.service.background import Background
 from syncd.service.callbacks import receiver
+from syncd.service.callbacks.inbox import Inbox
 from syncd.service.callbacks.receiver import Receiver
 from syncd.service.connection import Connection
 from syncd.service.house import House
@@ -34,6 +36,7 @@ from syncd.service.notify import Watch
 from syncd.service.systemd import Notifier
 from syncd.service.timetable import Timetable
 from syncd.sources import found, registry
+from syncd.storage.mirror import listing
 from syncd.upstream.wire import http_session
 
 DRAIN_S: Final = 6.0
@@ -106,9 +109,12 @@ class _Daemon:
         self._reload_again = False
         self._notices = Notices()
         self._receiver = Receiver(
-            registry(), config=lambda: self._config, database=self._connection.get, hear=self._hear, clock=utc_now
-        )
-        self._listens = bool(receiver.sources(config))
+            registry(), config=lambda: self._config, database=self._connection.get, hear=self._hear,
+            push=self._push, values=self._values, clock=utc_now,
+        )  # fmt: skip
+        self._syncer: Syncer | None = None
+        self._inbox = Inbox(self._store)
+        self._listens = bool(receiver.sources(config, registry()))
         self.reader = status.StatusReader(
             registry(),
             config=lambda: self._config,
@@ -130,7 +136,7 @@ class _Daemon:
             if not await self._unless_ending(self._connection.open(stack)):
                 return
             http = await stack.enter_async_context(http_session())
-            syncer = Syncer(self._config, registry(), self._connection.get(), http)
+            syncer = self._syncer = Syncer(self._config, registry(), self._connection.get(), http)
             self._scheduler.start()
             stack.callback(self._scheduler.shutdown, wait=False)
             pairs = [(source.name, name) for source in self._config.sources.values() for name in source.streams]
@@ -138,6 +144,7 @@ class _Daemon:
             timetable = self._timetable = Timetable(syncer, self._scheduler, histories, on_outage=self._lost)
             stack.push_async_callback(self._background.end)
             stack.push_async_callback(self._timetable.close, grace_s=DRAIN_S)
+            stack.push_async_callback(self._inbox.close)
             self._timetable.plan()
             self._house.keep()
             self._background.spawn("clock", lambda: self._house.watch_clock(timetable.follow_clock))
@@ -165,7 +172,7 @@ class _Daemon:
 
         def opened(address: str | None) -> None:
             self._notices.settle("callbacks_port_taken")
-            _log.info("callbacks_listening", address=address, sources=receiver.sources(self._config))
+            _log.info("callbacks_listening", address=address, sources=receiver.sources(self._config, registry()))
 
         def taken(error: PortTaken) -> None:
             self._notices.put("callbacks_port_taken", error)
@@ -193,8 +200,23 @@ class _Daemon:
         async with when_free(make, taken=taken, opened=opened) as url:
             yield url
 
-    def _hear(self, pair: status.Pair, key: Key) -> str:
+    def _hear(self, pair: status.Pair, key: Key | None) -> str:
         return self._timetable.hear(pair, key) if self._timetable else "left to poll"
+
+    async def _push(self, pair: status.Pair, records: Sequence[bytes]) -> None:
+        await self._inbox.store(pair, records)
+
+    async def _store(self, pair: status.Pair, order: Order) -> Result:
+        return await self._opened_syncer().run(*pair, order)
+
+    async def _values(self, pair: status.Pair, column: str) -> list[Any]:
+        async with self._connection.get().connection() as conn:
+            return await listing.first_values(conn, self._opened_syncer().target(*pair), pair[0], column)
+
+    def _opened_syncer(self) -> Syncer:
+        if self._syncer is None:
+            raise DatabaseUnavailable("the database was not opened yet")
+        return self._syncer
 
     def is_alive(self) -> bool:
         """Say whether the scheduler has ticked lately (or has not begun to)."""
@@ -266,7 +288,7 @@ class _Daemon:
         if self._logs and new.log != old.log:
             log.configure(new.log.format, new.log.level)
         late = [key for key in ("database", "http", "callback_listen") if getattr(new, key) != getattr(old, key)]
-        if receiver.sources(new) and not self._listens:
+        if receiver.sources(new, registry()) and not self._listens:
             late.append("callbacks")
         for key in late:
             _log.warning("config_needs_restart", key=key, hint="This part of the change counts after a restart.")

@@ -38,6 +38,8 @@ CLOCK_TRUST_S: Final = 86_400.0
 """A wall clock that ran ahead of the monotonic one by more than this, since the start, deletes nothing."""
 STATUS_S: Final = 30.0
 PRUNE_S: Final = 3600.0
+WEBHOOKS_S: Final = 7 * 86_400.0
+"""A webhook is known as repeated for so long (STREAMS 4)."""
 HOUSE_JOBS: Final = ("beat", "prune", "tell", "notify")
 
 _log = log.get(__name__)
@@ -113,12 +115,12 @@ class House:
         now, kept = self._trusted_now(), self._config().retention
         ages = {
             "runs": kept.runs_s, "rejects": kept.rejects_s, "drift": kept.drift_s, "changes": kept.changes_s,
-            "versions": kept.history_s,
+            "versions": kept.history_s, "webhooks": WEBHOOKS_S, "callback_counts": kept.runs_s,
         }  # fmt: skip
         before = {name: now - timedelta(seconds=age_s) for name, age_s in ages.items() if age_s is not None}
         with self._telling("prune_failed"):
             pruned = await retention.prune(self._database(), before)
-            if any(pruned.values()):
+            if any(count for name, count in pruned.items() if name not in ("webhooks", "callback_counts")):
                 _log.info(
                     "history_pruned", runs=pruned["runs"], rejects=pruned["rejects"], drift=pruned["drift"],
                     changes=pruned["changes"], versions=pruned.get("versions", 0),

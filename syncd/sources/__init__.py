@@ -55,9 +55,10 @@ def spec_of(source: Source) -> SourceSpec:
         streams={
             stream.name: StreamSpec(
                 name=stream.name,
-                every_s=stream.every_s,
+                every_s=None if stream.is_pushed else stream.every_s,
                 sweep_s=stream.sweep_s,
                 is_on=stream.is_on,
+                is_pushed=stream.is_pushed,
                 lookup=stream.lookup,
                 options=by_name(stream.options),
                 may_withhold=partial(may_withhold, stream.table),

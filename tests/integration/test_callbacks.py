@@ -334,7 +334,7 @@ async def test_duplicates_and_replays_coalesce(line: Line) -> None:
 
 
 def _call(key: str) -> Any:
-    from syncd.sandbox.apis.cyclis.callbacks import Call
+    from syncd.sandbox.courier import Call
 
     return Call(kind="sent", body=body_of(key))
 
@@ -679,10 +679,10 @@ async def test_what_is_missing_is_said(line: Line, extra: str, words: tuple[str,
 
 async def test_other_sources_refuse_the_option_and_the_command(bench: Bench) -> None:
     path = bench.config_file()
-    ended = await syncd("callbacks", "status", "shop", "--config", path)
+    ended = await syncd("callbacks", "status", "parts", "--config", path)
     assert (ended.code, "has no callbacks" in ended.err) == (2, True)
     path.write_text(path.read_text().replace('type = "ghs"', 'type = "ghs"\ncallbacks = true'))
-    ended = await syncd("callbacks", "status", "shop", "--config", path)
+    ended = await syncd("callbacks", "status", "parts", "--config", path)
     assert (ended.code, "sources.parts.callbacks" in ended.err) == (2, True)
 
 

@@ -147,6 +147,7 @@ def problems_of(load_text: Load, text: str, **arguments: object) -> list[str]:
 # --- The example ------------------------------------------------------------------------------------------------------
 
 EXAMPLE_ENVIRON = {
+    "SHOP_WEBHOOK_SECRET": "w",
     **ENVIRON,
     "SHOP_PASSWORD": "s1-hunter",
     "CYCLIS_TOKEN": "s2-hunter",
@@ -217,7 +218,9 @@ def test_the_example_shows_every_option_of_every_source() -> None:
         assert {"type", "base_url", "streams", *spec.options} == set(source) - general
         assert set(source["streams"]) == set(spec.streams)
         for name, stream in spec.streams.items():
-            expected = {"every", *stream.options} | ({"sweep"} if stream.sweep_s else set())
+            expected = {*(() if stream.is_pushed else ("every",)), *stream.options} | (
+                {"sweep"} if stream.sweep_s else set()
+            )
             expected |= {key for lookup in stream.lookup for key in (lookup, f"{lookup}_query")}
             assert set(source["streams"][name]) - ANY_STREAM == expected
 

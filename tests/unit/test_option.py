@@ -69,6 +69,9 @@ def test_the_declaration_is_what_the_file_is_checked_by(tmp_path: Path) -> None:
         assert words in told
 
 
+SECRETS = ("password", "api_key", "api_token", "webhook_secret")
+
+
 @pytest.mark.parametrize("source", registry().values(), ids=registry())
 def test_secrets_of_a_source_are_those_declared_so(source: Source) -> None:
     kinds = {option.name: option.kind for option in source.options}
@@ -76,7 +79,7 @@ def test_secrets_of_a_source_are_those_declared_so(source: Source) -> None:
         name: Secret(f"value of {name}") if kind == "secret" else f"value of {name}" for name, kind in kinds.items()
     }
     found = {secret.reveal() for secret in source.secrets(values)}
-    assert found == {f"value of {name}" for name in kinds if name in ("password", "api_key", "api_token")}
+    assert found == {f"value of {name}" for name in kinds if name in SECRETS}
     assert found
 
 

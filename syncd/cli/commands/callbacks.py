@@ -13,16 +13,17 @@ from typing import Final
 import click
 
 from syncd import log
-from syncd.cli import console, proposals, runner
+from syncd.cli import console, proposals, runner, webhooks
 from syncd.cli.options import config_option, group, json_option
-from syncd.cli.session import execute
+from syncd.cli.session import execute, load_config, opened_database
 from syncd.clock import utc_now
-from syncd.config import SourceConfig
-from syncd.contract import Callbacks, CannotTell
+from syncd.config import Config, SourceConfig
+from syncd.contract import Callbacks, CannotTell, Webhooks
 from syncd.contract.options import CALLBACK_SECRET_IN, CALLBACK_URL
 from syncd.errors import NotFound, SyncdError, UsageError
 from syncd.service.callbacks import registration
 from syncd.service.callbacks.registration import Registration
+from syncd.sources import registry
 from syncd.storage.postgres.database import Database
 from syncd.upstream.request import RunUpstream
 
@@ -48,17 +49,20 @@ def callbacks() -> None:
     examples=[
         ("syncd callbacks register lease", "refused if another address stands there"),
         ("syncd callbacks register lease --replace", "takes its place; whoever listens there hears no more"),
+        ("syncd callbacks register shop", "prints address, events and secret, which you enter at the vendor"),
     ],
 )
 @source_argument
 @click.option("--replace", is_flag=True, help="Take the place of another address.")
 @config_option
-def callbacks_register(source: str, replace: bool, config_path: Path | None) -> int:
-    """Register an address of ours for a source.
+@json_option
+def callbacks_register(source: str, replace: bool, config_path: Path | None, as_json: bool) -> int:
+    """Register an address of ours for a source, or say what to enter at its vendor.
 
     Needs callbacks = true and callback_url in the configuration of the source. Does nothing if ours is there already.
+    Of a source with webhooks (CycleSoftware) it prints address, events and secret, and asks nobody; --json is for it.
     """
-    return execute(register_address(config_path, source, replace=replace))
+    return execute(register_address(config_path, source, replace=replace, as_json=as_json))
 
 
 @callbacks.command("clear", examples=[("syncd callbacks clear lease", "refused if the address is not ours")])
@@ -154,6 +158,13 @@ class _Desk:
         await registration.settle(self.database, self.settings.name, digest, now=utc_now())
 
 
+def _webhooks(path: Path | None, source: str) -> tuple[Config, Webhooks | None]:
+    """Return how a source is told of changes by signed calls, None if it is told otherwise or not at all."""
+    settings = load_config(path)
+    found = settings.sources.get(source)
+    return settings, registry()[found.type].webhooks if found else None
+
+
 @contextlib.asynccontextmanager
 async def _opened(path: Path | None, source: str) -> AsyncIterator[_Desk]:
     """Open everything; raises UsageError for a source that there is not, or that knows no callbacks."""
@@ -172,8 +183,11 @@ async def _opened(path: Path | None, source: str) -> AsyncIterator[_Desk]:
             await account.purse.flush()
 
 
-async def register_address(path: Path | None, source: str, *, replace: bool) -> int:
+async def register_address(path: Path | None, source: str, *, replace: bool, as_json: bool) -> int:
     """Register an address of ours, unless it is registered already; with `replace` also in place of another one."""
+    settings, hooks = _webhooks(path, source)
+    if hooks:
+        return webhooks.print_entry(settings.sources[source], hooks, settings.callback_listen, as_json=as_json)
     async with _opened(path, source) as desk:
         options = desk.settings.options
         if not options["callbacks"]:
@@ -235,6 +249,11 @@ async def _put(desk: _Desk, *, clears: bool) -> None:
 
 async def clear_address(path: Path | None, source: str) -> int:
     """Take our address away; one that is not ours stays."""
+    if _webhooks(path, source)[1]:
+        raise UsageError(
+            f"{source}: its address was entered at the vendor by hand",
+            hint="Delete it there, and take webhook_secret out of the configuration.",
+        )
     async with _opened(path, source) as desk:
         found = await desk.found()
         if found.is_ours is False and found.url is None:
@@ -257,6 +276,10 @@ async def clear_address(path: Path | None, source: str) -> int:
 
 async def show_registration(path: Path | None, source: str, *, as_json: bool) -> int:
     """Say what is registered, whether it is ours, and what came of the last callback; 1 if callbacks cannot come."""
+    settings, hooks = _webhooks(path, source)
+    if hooks:
+        async with opened_database(settings) as database:
+            return await webhooks.show(settings.sources[source], hooks, database, as_json=as_json)
     async with _opened(path, source) as desk:
         found, known = await desk.found(), await desk.known()
         last = max((one for one in known if one.heard_at), key=lambda one: str(one.heard_at), default=None)

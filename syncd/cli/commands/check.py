@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 
 from syncd import config as configuration
-from syncd.cli import console, foreign
+from syncd.cli import console, foreign, webhooks
 from syncd.cli.finding import CONFIGURATION, DATABASE, UPSTREAM, Finding
 from syncd.cli.options import command, config_option, json_option
 from syncd.cli.session import execute, load_config
@@ -171,6 +171,7 @@ async def _stored(settings: Config, opened: Database, *, is_whole: bool) -> list
             *await _queries(settings, opened),
             *await foreign.strangers(settings, opened),
             *await _second_ways(settings, opened),
+            *await webhooks.findings(settings, registry(), opened),
         ]
     return found
 
@@ -222,7 +223,7 @@ def _lookups(settings: Config) -> list[Finding]:
         Finding(what=f"{source.name}.{stream.name}", state="warning", detail=f"is off: it {reason}")
         for source in settings.sources.values()
         for stream in source.streams.values()
-        if stream.enabled and (reason := configuration.is_off(stream))
+        if stream.enabled and not stream.is_pushed and (reason := configuration.is_off(stream))
     ]
 
 

@@ -146,6 +146,8 @@ async def rename_source(path: Path | None, old: str, new: str) -> int:
         console.print_note(f"the configuration names {old} still. {hint}")
     if "syncd.callbacks" in moved:
         console.print_note(f"the callback address holds the old name: syncd callbacks register {new} --replace")
+    if "syncd.webhooks" in moved:
+        console.print_note(f"the address for webhooks holds the old name: syncd callbacks register {new}")
     return 0
 
 

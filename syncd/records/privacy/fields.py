@@ -52,6 +52,10 @@ def may_withhold(table: Table, name: str, how: Withholding) -> None:
         raise ValueError(f'"{name}" is part of the key, without which there is no row')
     if column.name == found.table.deleted:
         raise ValueError(f'"{name}" says what is deleted upstream; without it rows would come back to life')
+    if column.name == found.table.newest_by:
+        raise ValueError(
+            f'"{name}" says which of two records is newer; without it an old one would overwrite a new one'
+        )
     if column.name in found.table.needed:
         raise ValueError(f'"{name}" is what deletions are found by; without it rows would stay for ever')
     if column.name in found.table.refers:

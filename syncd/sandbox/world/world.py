@@ -116,7 +116,7 @@ class World:
         self.anchor = ANCHOR
         while self.anchor > now():
             self.anchor -= timedelta(days=365)
-        self.on_change: Callable[[str, str, Key], None] = lambda _api, _stream, _key: None
+        self.on_change: list[Callable[[str, str, Key], None]] = []
         self.revoked: set[str] = set()  # ids of what was taken from an account; the family says what that hides
         self._zones = {api: ZoneInfo(zone) for api, zone in zones.items()}
         self._steps = 0
@@ -239,7 +239,8 @@ class World:
         before = collection.get(key) if key in collection else None
         collection.put(record, at.timestamp(), first=first)
         family.follow(self, stream, before, record, at.timestamp())
-        self.on_change(api, stream, key)
+        for tell in self.on_change:
+            tell(api, stream, key)
         return key
 
     def _put_child(self, api: str, child: Child, record: Record, at: datetime) -> Key:
@@ -261,7 +262,8 @@ class World:
             return
         record = self[api, stream].remove(key)
         self._families[api, stream].follow(self, stream, record, None, self.now().timestamp())
-        self.on_change(api, stream, key)
+        for tell in self.on_change:
+            tell(api, stream, key)
 
     def fresh(self, api: str, stream: str) -> Record:
         """Make a new record of a stream, not yet put."""

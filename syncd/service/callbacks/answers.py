@@ -31,8 +31,8 @@ class Answers:
     def __contains__(self, pair: Pair) -> bool:
         return pair in self._calls
 
-    def hear(self, pair: Pair, key: Key) -> str:
-        """Note that a callback named a record, and look at once; return in a word or two what becomes of it."""
+    def hear(self, pair: Pair, key: Key | None) -> str:
+        """Note that a callback named a record (None: only its stream), and look at once; return what becomes of it."""
         is_new = self._calls.setdefault(pair, Calls()).hear(key, time.monotonic())
         self._look(pair)
         return "left to poll" if self.is_left_to_poll(pair) else "accepted" if is_new else "repeated"

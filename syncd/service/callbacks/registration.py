@@ -1,7 +1,8 @@
 """The addresses at which callbacks are accepted. They are generated here; only a digest is stored (syncd.callbacks).
 
-An address holds 256 random bits that stand nowhere but in it: at the end of its path, or as its password. So whoever
-reads the database or a backup of it cannot call, and syncd itself can never show it.
+An address of a callback holds 256 random bits that stand nowhere but in it: at the end of its path, or as its password.
+So whoever reads the database or a backup of it cannot call, and syncd itself can never show it. The
+address for webhooks is made of the secret by which they are signed, so that it stands nowhere and can be shown again.
 """
 
 import base64
@@ -51,6 +52,12 @@ def matches(secret: str, digests: Sequence[bytes]) -> bytes | None:
         if hmac.compare_digest(given, digest):
             found = digest
     return found
+
+
+def place_of(secret: str, source: str) -> str:
+    """Return the secret part of the address for webhooks: always the same for a secret, which it does not tell."""
+    made = hmac.digest(secret.encode("utf-8", "surrogatepass"), f"syncd webhooks of {source}".encode(), "sha256")
+    return base64.urlsafe_b64encode(made).decode().rstrip("=")
 
 
 def address(base: str, source: str, secret: str, place: str) -> str:

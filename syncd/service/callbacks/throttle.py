@@ -54,10 +54,13 @@ class Calls:
         self._polls_from = 0.0
         self._bucket = Bucket(FETCHES_PER_MINUTE, FETCHES_PER_MINUTE / 60)
 
-    def hear(self, key: Key, now: float) -> bool:
-        """Note that a record changed; return False if a fetch of it is already due."""
+    def hear(self, key: Key | None, now: float) -> bool:
+        """Note that a record changed, or (None) one that cannot be asked for; return False if that is already due."""
         if self._wants_poll or key in self._due_at:
             return False
+        if key is None:
+            self._wants_poll = True
+            return True
         self._due_at[key] = max(now, self._fetched_at.get(key, now - REPEAT_S) + REPEAT_S)
         self._wants_poll = len(self._due_at) > FEW
         return True

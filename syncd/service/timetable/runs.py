@@ -197,8 +197,8 @@ class Timetable:
 
     # --- Callbacks
 
-    def hear(self, pair: Pair, key: Key) -> str:
-        """Fetch a record soon that a callback named; return in a word or two what becomes of it."""
+    def hear(self, pair: Pair, key: Key | None) -> str:
+        """Fetch a record soon that a callback named, or (None) run its stream; return in words what becomes of it."""
         return self._answers.hear(pair, key) if pair in self._streams else "ignored"
 
     def _answer(self, pair: Pair) -> None:

@@ -15,9 +15,11 @@ from syncd.sources.cyclesoftware.rental import RENTAL_OBJECTS_STREAM
 from syncd.sources.cyclesoftware.sales import SALES_ORDERS_STREAM
 from syncd.sources.cyclesoftware.service_items import SERVICE_ITEMS_STREAM
 from syncd.sources.cyclesoftware.stock import STOCK_ITEMS_STREAM, STOCK_STREAM
+from syncd.sources.cyclesoftware.store_orders import STORE_ORDERS_STREAM
 from syncd.sources.cyclesoftware.stores import PLATFORM_KEYS_STREAM, STORES_STREAM
 from syncd.sources.cyclesoftware.trading_hours import TRADING_HOURS_STREAM
 from syncd.sources.cyclesoftware.transactions import SALES_TRANSACTIONS_STREAM
+from syncd.sources.cyclesoftware.webhooks import WEBHOOKS
 from syncd.sources.cyclesoftware.workshop import REPAIR_CODES_STREAM, REPAIR_OBJECTS_STREAM
 
 SOURCE = Source(
@@ -52,5 +54,7 @@ SOURCE = Source(
         SERVICE_ITEMS_STREAM,
         TRADING_HOURS_STREAM,
         PACKING_LIST_ITEMS_STREAM,
+        STORE_ORDERS_STREAM,
     ),
+    webhooks=WEBHOOKS,
 )

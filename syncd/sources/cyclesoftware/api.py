@@ -21,8 +21,8 @@ from syncd.contract import (
     Table,
     Walk,
 )
-from syncd.contract.errors import BadPayload, ConfigError
-from syncd.contract.options import OVERLAP, optional_text, secret_option, text_option, zone_option
+from syncd.contract.errors import BadPayload, ConfigError, NotFound
+from syncd.contract.options import OVERLAP, WEBHOOK_OPTIONS, optional_text, secret_option, text_option, zone_option
 from syncd.contract.paging import Slice, walk_offsets
 from syncd.contract.toolkit import fault_text
 from syncd.records.readers import (
@@ -40,7 +40,7 @@ SCHEMA = "cyclesoftware"
 USERNAME = text_option("username", "user name of the API account")
 PASSWORD = secret_option("password", "its password")
 ZONE = zone_option("zone", "zone of times that are sent without one", default="Europe/Amsterdam")
-OPTIONS = (USERNAME, PASSWORD, ZONE, OVERLAP)
+OPTIONS = (USERNAME, PASSWORD, ZONE, OVERLAP, *WEBHOOK_OPTIONS)
 
 FROM = optional_text("from", "day from which the first run starts; default: two years back")
 """Of a stream that is walked by windows of time."""
@@ -200,6 +200,20 @@ def listing(
             )
 
     return pages
+
+
+async def named_records(walk: Walk, ask: Callable[[Walk, tuple[Any, ...]], Awaitable[bytes]]) -> AsyncIterator[Page]:
+    """Ask for the records that webhooks named, one request each.
+
+    One that is not there gives an empty page and proves nothing: it may not be readable yet.
+    """
+    for key in walk.named:
+        asked_at = walk.now()
+        try:
+            records = [await ask(walk, key)]
+        except NotFound:
+            records = []
+        yield Page(records=records, cursor=None, requested_at=asked_at)
 
 
 def zone_of(walk: Walk) -> ZoneInfo:

@@ -24,7 +24,7 @@ from syncd.contract.options import DAY_S, MINUTE_S
 from syncd.contract.paging import Resume, walk_offsets
 from syncd.contract.toolkit import cursor_time, overlap_of
 from syncd.records.readers import Keys, envelope
-from syncd.sources.cyclesoftware.api import SCHEMA, fetch_slices, modified_since
+from syncd.sources.cyclesoftware.api import SCHEMA, fetch_slices, modified_since, named_records
 
 PHONE_NUMBERS = Table(
     schema=SCHEMA,
@@ -96,11 +96,15 @@ _KEYS = Keys(CUSTOMERS)
 
 
 async def _walk_customers(walk: Walk) -> AsyncIterator[Page]:
-    """Walk what was modified since the cursor, or everything.
+    """Walk what was modified since the cursor, or everything; or ask for the customers that webhooks named.
 
     A live pass that goes on where a killed run stopped is followed by a fresh one: what changed meanwhile may lie
     before the place to go on from.
     """
+    if walk.kind == "callback":
+        async for page in named_records(walk, _confirm_customer):
+            yield page
+        return
     cursor = walk.cursor or {}
     if walk.kind == "backfill":
         keep: Cursor = {"since": walk.since.isoformat() if walk.since else None}

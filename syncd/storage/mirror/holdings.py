@@ -19,10 +19,12 @@ from syncd.storage.state import losses
 STATE: Final = "syncd"
 FEED: Final = "syncd.changes"
 """The change feed: its entries have numbers without a gap, so that none is deleted before its time."""
-NO_DATA: Final = frozenset({"syncd.runs", "syncd.budgets", "syncd.drift", "syncd.callbacks", FEED})
+NO_DATA: Final = frozenset(
+    {"syncd.runs", "syncd.budgets", "syncd.drift", "syncd.callbacks", "syncd.webhooks", "syncd.callback_counts", FEED}
+)
 """Tables that say what was done for a name; a name with rows in these alone holds no data."""
-_ONE_ROW_EACH: Final = ("syncd.budgets", "syncd.drift")
-"""Of these tables, which have one row for a name and a field, a renamed source brings its own."""
+_ONE_ROW_EACH: Final = ("syncd.budgets", "syncd.drift", "syncd.webhooks", "syncd.callback_counts")
+"""Of these tables, which have one row for a name and one other thing, a renamed source brings its own."""
 
 _TABLES: Final = """
 SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

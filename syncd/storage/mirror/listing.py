@@ -46,6 +46,19 @@ async def holds_any(conn: asyncpg.Connection, target: Target, source: str) -> bo
     return found
 
 
+async def first_values(conn: asyncpg.Connection, target: Target, source: str, column: str) -> list[Any]:
+    """Return the different values of a column that begins the table's key, in ascending order; a look for each."""
+    of, name = quoted(column), target.name
+    first = f"SELECT t.{of} FROM {name} t WHERE t.source = $1"
+    rows = await conn.fetch(
+        f"WITH RECURSIVE found (value) AS (({first} ORDER BY 1 LIMIT 1) UNION ALL SELECT"
+        f" ({first} AND t.{of} > found.value ORDER BY 1 LIMIT 1) FROM found WHERE found.value IS NOT NULL)"
+        " SELECT value FROM found WHERE value IS NOT NULL LIMIT 1000",
+        source,
+    )
+    return [row["value"] for row in rows]
+
+
 async def count_alive(conn: asyncpg.Connection, target: Target, source: str, scope: Scope) -> int:
     """Return how many rows in scope are alive."""
     where, values = _in_scope(target.layout, scope, 2)

@@ -98,7 +98,7 @@ async def write_page(
         new = await _copy_new(conn, target, source, read, new, written, now=now, turns=turns)
     if new or old:
         await lock_feed(conn, target, source)
-    if rows := _parsed(target, settled, {**new, **old}, written):
+    if rows := await _newer(conn, target, source, _parsed(target, settled, {**new, **old}, written), old):
         inserted, updated = await _write_rows(conn, target, source, rows, old, now=now)
         written.counts.inserted += inserted
         written.counts.updated += len(updated)
@@ -124,7 +124,7 @@ async def write_row_by_row(
     new, old = await _differing(conn, target, source, read.fingerprints, not_after, Turns())
     if new or old:
         await lock_feed(conn, target, source)
-    for row, fingerprint in _parsed(target, settled, {**new, **old}, written):
+    for row, fingerprint in await _newer(conn, target, source, _parsed(target, settled, {**new, **old}, written), old):
         try:
             async with conn.transaction():
                 inserted, updated = await _write_rows(conn, target, source, [(row, fingerprint)], old, now=now)
@@ -164,6 +164,25 @@ def _parsed(
             written.rejects.append((row, fingerprint))
             written.counts.rejected += 1
     return rows
+
+
+async def _newer(
+    conn: asyncpg.Connection, target: Target, source: str, rows: list[tuple[Row, bytes]], old: Container[Key]
+) -> list[tuple[Row, bytes]]:
+    """Leave out the rows that are older than the stored ones, where the table says how that is known."""
+    keys = [row.key for row, _ in rows if row.key in old]
+    if target.table.newest_by is None or not keys:
+        return rows
+    place = target.layout.columns.index(target.table.newest_by)
+    places = [target.layout.columns.index(name) for name in target.table.key]
+    found = await conn.fetch(target.statements.select_rows, source, *map(list, zip(*keys, strict=True)))
+    stored = {tuple(row[at] for at in places): row[place] for row in found}
+
+    def is_newer(row: Row) -> bool:
+        before, now = stored.get(row.key), row.values[place]
+        return before is None or (now is not None and now >= before)
+
+    return [(row, fingerprint) for row, fingerprint in rows if is_newer(row)]
 
 
 async def _differing(

@@ -1,4 +1,4 @@
-"""What is deleted because it is old: finished runs, rejects, drift, the change feed, old versions of rows."""
+"""What is deleted because it is old: finished runs, rejects, drift, the change feed, old versions of rows, webhooks."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -42,7 +42,19 @@ _DRIFT = """
 DELETE FROM syncd.drift WHERE ctid = ANY (ARRAY(SELECT ctid FROM syncd.drift WHERE last_seen_at < $1 LIMIT $2))
 """
 
-_STATEMENTS = {"runs": _RUNS, "rejects": _REJECTS, "drift": _DRIFT, "changes": _CHANGES}
+_WEBHOOKS = """
+DELETE FROM syncd.webhooks WHERE ctid = ANY (ARRAY(SELECT ctid FROM syncd.webhooks WHERE taken_at < $1 LIMIT $2))
+"""
+
+_CALLBACK_COUNTS = """
+DELETE FROM syncd.callback_counts
+WHERE ctid = ANY (ARRAY(SELECT ctid FROM syncd.callback_counts WHERE last_at < $1 LIMIT $2))
+"""
+
+_STATEMENTS = {
+    "runs": _RUNS, "rejects": _REJECTS, "drift": _DRIFT, "changes": _CHANGES, "webhooks": _WEBHOOKS,
+    "callback_counts": _CALLBACK_COUNTS,
+}  # fmt: skip
 
 _HISTORY_TABLES = """
 SELECT format('%I.%I', $1::text, relname) AS name FROM pg_class
@@ -57,7 +69,8 @@ DELETE FROM {0} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {0} WHERE valid_to < $1
 async def prune(database: Database, before: Mapping[str, datetime]) -> dict[str, int]:
     """Delete what is older than these instants, in many small statements; return how many of each.
 
-    The names are `runs`, `rejects`, `drift`, `changes` and `versions` (old versions of rows, by when they ended).
+    The names are `runs`, `rejects`, `drift`, `changes`, `webhooks`, `callback_counts` and `versions` (old versions of
+    rows, by when they ended).
     """
     statements = [(name, statement) for name, statement in _STATEMENTS.items() if name in before]
     if "versions" in before:

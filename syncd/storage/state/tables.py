@@ -20,6 +20,7 @@ def add_state_tables(meta: sa.MetaData) -> None:
     _budgets(meta)
     _changes(meta)
     _callbacks(meta)
+    _webhooks(meta)
     _sources(meta)
     _forgotten(meta)
     _seen(meta)
@@ -193,6 +194,30 @@ def _callbacks(meta: sa.MetaData) -> None:
         sa.Column("heard", _TEXT, comment="What became of it, e.g. accepted, repeated, refused: too large"),
         schema="syncd",
         comment="Addresses at which callbacks of a source are accepted, known by a digest only",
+    )
+
+
+def _webhooks(meta: sa.MetaData) -> None:
+    sa.Table(
+        "webhooks",
+        meta,
+        sa.Column("source", _TEXT, primary_key=True, comment="Configured name of the source"),
+        sa.Column("delivery", _TEXT, primary_key=True, comment="Number that the vendor gave the webhook"),
+        sa.Column("taken_at", _TIME, nullable=False, comment="When it was taken"),
+        sa.Index("webhooks_by_time", "taken_at"),
+        schema="syncd",
+        comment="Webhooks that were taken in the last seven days, so that a repeated one is known",
+    )
+    sa.Table(
+        "callback_counts",
+        meta,
+        sa.Column("source", _TEXT, primary_key=True, comment="Configured name of the source"),
+        sa.Column("day", sa.Date(), primary_key=True, comment="Day in UTC"),
+        sa.Column("result", _TEXT, primary_key=True, comment="What became of the calls, e.g. accepted, repeated"),
+        sa.Column("count", _NUMBER, nullable=False, comment="Calls of which that became"),
+        sa.Column("last_at", _TIME, nullable=False, comment="When the last of them came"),
+        schema="syncd",
+        comment="Callbacks and webhooks by day and what became of them",
     )
 
 

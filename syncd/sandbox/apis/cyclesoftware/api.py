@@ -20,10 +20,12 @@ from syncd.sandbox.apis.cyclesoftware import (
     service,
     shops,
     stock,
+    store_orders,
     transactions,
     workshop,
 )
 from syncd.sandbox.apis.cyclesoftware.lists import API, Lists
+from syncd.sandbox.apis.cyclesoftware.webhooks import Webhooks
 from syncd.sandbox.world import World
 
 PARTS = (
@@ -40,6 +42,7 @@ PARTS = (
     hours,
     packing,
     transactions,
+    store_orders,
 )
 FAMILIES = tuple(part.FAMILY for part in PARTS)
 PREFIX = "/cyclesoftware"
@@ -60,6 +63,7 @@ class CycleSoftware:
     def __init__(self, world: World, *, page_size: int) -> None:
         self._lists = Lists(world, page_size=page_size)
         self.skew = self._lists.skew
+        self.webhooks = Webhooks(world)
 
     def routes(self) -> list[Route]:
         """Return all endpoints."""

@@ -3,23 +3,15 @@
 Owns what is sent and the log of it. Calls only addresses on this machine, whatever is registered.
 """
 
-import asyncio
-import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from ipaddress import ip_address
-from urllib.parse import urlsplit
+from collections.abc import Callable
 from uuid import UUID
 
-import aiohttp
 import msgspec
 
+from syncd.sandbox.courier import Call, Courier
 from syncd.sandbox.world import Dice, Key, World
 
-LOG_SIZE = 5_000
-TIMEOUT_S = 10.0
-JSON_TYPE = "application/json"
 HUGE_BYTES = 1_000_000
 FLOOD = 500
 
@@ -45,35 +37,27 @@ GARBAGE = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """One callback: what it is for, and how it was answered (0: not at all)."""
-
-    kind: str
-    body: bytes
-    content_type: str = JSON_TYPE
-    beside: bool = False  # sent to a wrong address
-    status: int = 0
-
-
 class Callbacks:
     """The address that is called, the calls that wait, and those that were made."""
 
     def __init__(self, world: World) -> None:
         self.url: str | None = None
         self.tells = True  # whether the address can be asked for, which no document promises
-        self.sent: deque[Call] = deque(maxlen=LOG_SIZE)
+        self.courier = Courier(lambda: self.url)
         self.is_muted = False  # changes are not told
         self._world = world
-        self._queue: deque[Call] = deque()
-        self._wakes = asyncio.Event()
         self._strangers = 0
-        world.on_change = self._tell
+        world.on_change.append(self._tell)
+
+    @property
+    def sent(self) -> deque[Call]:
+        """The calls that were made."""
+        return self.courier.sent
 
     @property
     def waiting(self) -> int:
         """How many calls are still to be made."""
-        return len(self._queue)
+        return self.courier.waiting
 
     def _tell(self, api: str, stream: str, key: Key) -> None:
         if (api, stream) == ("cyclis", "orders") and not self.is_muted and self.url:
@@ -81,8 +65,7 @@ class Callbacks:
 
     def send(self, *calls: Call) -> None:
         """Make these calls soon, in order."""
-        self._queue.extend(calls)
-        self._wakes.set()
+        self.courier.send(*calls)
 
     def attack(self, kind: str, *, times: int = 1) -> None:
         """Make hostile calls of one kind, so many times; KeyError for a kind that there is not."""
@@ -91,7 +74,7 @@ class Callbacks:
             "foreign": lambda: [Call(kind=kind, body=body_of(key)) for key in self._foreign()],
             "garbage": lambda: [Call(kind=kind, body=body) for body in GARBAGE],
             "huge": lambda: [Call(kind=kind, body=body_of(self._order()) + b" " * HUGE_BYTES)],
-            "form": lambda: [Call(kind=kind, body=body_of(self._order()), content_type="text/plain")],
+            "form": lambda: [Call(kind=kind, body=body_of(self._order()), headers={"Content-Type": "text/plain"})],
             "other": lambda: [Call(kind=kind, body=body_of(self._stranger(), "companyCallback"))],
             "duplicate": lambda: [Call(kind=kind, body=body_of(self._order()))] * 2,
             "replay": lambda: [Call(kind=kind, body=call.body) for call in self.sent if call.kind == "change"],
@@ -115,55 +98,7 @@ class Callbacks:
         self._strangers += 1
         return str(UUID(Dice(self._world.seed, "stranger", self._strangers).uuid()))
 
-    @contextlib.asynccontextmanager
-    async def delivering(self) -> AsyncIterator[None]:
-        """Make the calls while the block lasts."""
-        self._wakes = asyncio.Event()
-        if self._queue:
-            self._wakes.set()
-        task = asyncio.create_task(self._deliver())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _deliver(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as http:
-            while True:
-                await self._wakes.wait()
-                self._wakes.clear()
-                while self._queue:
-                    call = self._queue[0]
-                    status = await self._call(http, call)
-                    self.sent.append(
-                        Call(kind=call.kind, body=call.body, content_type=call.content_type, status=status)
-                    )
-                    self._queue.popleft()
-
-    async def _call(self, http: aiohttp.ClientSession, call: Call) -> int:
-        url = self.url
-        if url is None or not _is_here(url):
-            return 0
-        try:
-            async with http.post(
-                url + ("x" if call.beside else ""), data=call.body, headers={"Content-Type": call.content_type},
-                allow_redirects=False,
-            ) as answer:  # fmt: skip
-                return answer.status
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return 0
-
 
 def body_of(key: str, kind: str = "orderCallback") -> bytes:
     """Return the body of a callback, as documented."""
     return msgspec.json.encode({"data": {"type": kind, "attributes": {"uuid": key}}})
-
-
-def _is_here(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
