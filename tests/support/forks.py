@@ -3,7 +3,7 @@
 A fork is a process of its own, with its own descriptors, environment, folder and signals, and it ends as Python ends.
 It spares the half second of imports that each of some hundred commands would cost. Two things differ from a process
 that was started: /proc tells the first process's command line and environment, and nothing is left to import. A test
-of these uses `exec_anew`, and so does a command with variables that Python reads before its first line.
+of these uses `exec_anew`, and so does a command with variables that are read at its start.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
-READ_BY_PYTHON = ("PYTHON", "LC_", "LANG")
+READ_AT_START = ("PYTHON", "LC_", "LANG", "SSL_")  # the last by aiohttp, which makes its TLS contexts at import
 _LARGEST = 1 << 20
 
 
@@ -54,7 +54,7 @@ async def start(
 ) -> Process:
     """Start a module with words; `env` is added to this process's environment, the outputs may be descriptors."""
     whole = {**os.environ, **(env or {})}
-    if any(name.startswith(READ_BY_PYTHON) and whole[name] != os.environ.get(name) for name in whole):
+    if any(name.startswith(READ_AT_START) and whole[name] != os.environ.get(name) for name in whole):
         return await exec_anew(*words, stdout=stdout, stderr=stderr, env=whole, module=module)
     pipes = [os.pipe() if wanted == subprocess.PIPE else (-1, os.dup(wanted)) for wanted in (stdout, stderr)]
     pipes.append(os.pipe())
