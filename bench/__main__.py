@@ -15,6 +15,7 @@ from bench.table import Row
 MEASURES = {
     "loads": "bench.loads",
     "latency": "bench.latency",
+    "giants": "bench.giants",
     "idle": "bench.idle_tick",
     "memory": "bench.memory",
     "start": "bench.start_up",

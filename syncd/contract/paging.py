@@ -95,6 +95,11 @@ Fetch = Callable[[int], Awaitable[Slice]]
 """Asks for the slice at an offset."""
 
 
+def row_keys(keys: Sequence[Hashable | None] | None) -> Sequence[tuple[Any, ...] | None] | None:
+    """Return the keys of a slice as those of a page; None where each is read with its record, as of a large answer."""
+    return [key if isinstance(key, tuple) else None for key in keys] if isinstance(keys, list) else None
+
+
 async def walk_offsets(
     fetch: Callable[[int], Awaitable[Slice]],
     *,

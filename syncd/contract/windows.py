@@ -15,11 +15,11 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from syncd.contract.errors import UpstreamError
-from syncd.contract.paging import EndUnknown
+from syncd.contract.paging import EndUnknown, row_keys
 from syncd.contract.second_ways import is_refusal, take
 from syncd.contract.toolkit import cursor_time, earliest_reading, latest_reading, overlap_of
 from syncd.contract.walk import Answer, Cursor, Page, Scope, Walk
@@ -161,7 +161,7 @@ async def walk_windows(
                     records=piece.records,
                     cursor=cursor,
                     requested_at=piece.answer.sent_at,
-                    keys=_tuples(piece.keys),
+                    keys=row_keys(piece.keys),
                     scope=scope if is_last else None,
                     whole_walk=is_last and scope is not None,
                     unproven=unproven if is_last else None,
@@ -333,7 +333,3 @@ def _last_cursor(walk: Walk, began_at: datetime, keep: Cursor, marks: Cursor) ->
             return keep or {"as_of": began_at.isoformat()}
         case _:
             return {**keep, **marks} or {"as_of": began_at.isoformat()}
-
-
-def _tuples(keys: Sequence[Hashable | None] | None) -> list[tuple[Any, ...] | None] | None:
-    return None if keys is None else [key if isinstance(key, tuple) else None for key in keys]

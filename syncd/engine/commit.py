@@ -3,7 +3,7 @@
 Never fetches a page and never commits a part of one. What is missing from a listing is judged in `deletions`.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -68,7 +68,7 @@ class Committed:
     closes: bool
 
 
-async def commit_page(work: Pass, page: Page, read: Read, seen: SeenKeys, plan: PagePlan) -> None:
+async def commit_page(work: Pass, page: Page, read: Read | None, seen: SeenKeys, plan: PagePlan) -> None:
     """Commit one page, and add it to the result.
 
     Tries again if somebody was forgotten since the page was read, and row by row if PostgreSQL refuses a value.
@@ -110,9 +110,9 @@ async def _require_unchanged(work: Pass) -> None:
 
 
 async def commit_once(
-    work: Pass, page: Page, read: Read, seen: SeenKeys, plan: PagePlan, writing: Writing
+    work: Pass, page: Page, read: Read | None, seen: SeenKeys, plan: PagePlan, writing: Writing
 ) -> Committed:
-    """Commit one page in one transaction; all of it or nothing.
+    """Commit one page in one transaction; all of it or nothing. A large page is read and written in chunks.
 
     A page that ends a full listing closes the run only if no row is missing. Else the stored cursor stays as it is
     until `deletions` has judged what is missing. Raises MarkersChanged if somebody was forgotten since the page was
@@ -120,7 +120,7 @@ async def commit_once(
     """
     is_first = work.run.identity is None  # the page says whose data it is, in its own transaction
     may_be_unchanged = plan.ending is Ending.CLOSES_IF_COMPLETE and not is_first
-    if may_be_unchanged and (unchanged := await _commit_unchanged(work, page, read, seen)):
+    if may_be_unchanged and read and (unchanged := await _commit_unchanged(work, page, read, seen)):
         return Committed(counts=unchanged, closes=True)
     route, now = work.route, work.route.clock()
     riders = {name: route.target_of(name) for name, records in page.riders.items() if records}
@@ -132,7 +132,7 @@ async def commit_once(
             await lock_tables(conn, route.source, targets, run_id=work.run.run_id)
         if plan.begins:
             await seen.open(conn)
-        counts = await _write_rows(conn, work, page, read, seen, writing, now=now)
+        counts, generations = await _write_rows(conn, work, page, read, seen, writing, now=now)
         await _write_riders(conn, work, page, riders, writing, now=now)
         work.reader.learn(counts)
         closes = await _closes(conn, page, seen, plan)
@@ -142,7 +142,7 @@ async def commit_once(
             cursor=None if is_open_end else page.cursor, closes=closes,
         )  # fmt: skip
         generation = await runs.record_page(conn, work.run, recorded)
-        if touches_rows and generation != read.generation:
+        if touches_rows and generations - {generation}:
             raise MarkersChanged
         if is_first:
             await sources.claim(conn, route.source, route.identity, now=now)
@@ -151,17 +151,62 @@ async def commit_once(
 
 
 async def _write_rows(
-    conn: asyncpg.Connection, work: Pass, page: Page, read: Read, seen: SeenKeys, writing: Writing, *, now: datetime
-) -> Counts:
-    """Write the stream's own records and all that goes with them: burials of a page's scope, keys, rejects, drift."""
-    route = work.route
+    conn: asyncpg.Connection,
+    work: Pass,
+    page: Page,
+    read: Read | None,
+    seen: SeenKeys,
+    writing: Writing,
+    *,
+    now: datetime,
+) -> tuple[Counts, set[str]]:
+    """Write the stream's own records and all that goes with them: burials of a page's scope, keys, rejects, drift.
+
+    Return the counts, and the generations of the markers of forgotten persons that were known while it was read.
+    """
+    route, whole = work.route, Written(Counts())
     not_after = page.requested_at if work.run.kind == "backfill" else None
-    written = await writing.rows(conn, route.target, route.source, read, now=now, not_after=not_after)
+    write = partial(writing.rows if read else _chunk_writer(work, writing), now=now, not_after=not_after)
+    generations: set[str] = set()
+    async for each in _one(read) if read else work.reader.read_chunks(page):
+        written = await write(conn, route.target, route.source, each)
+        generations.add(each.generation)
+        whole.counts.add(written.counts)
+        if page.scope and not page.whole_walk:
+            whole.keys += written.keys
+            whole.rejects += written.rejects
+        await seen.add(conn, written.keys, seen_at=page.requested_at)
+        await _save_oddities(conn, work, route.stream.name, written, now=now)
     if page.scope and not page.whole_walk:
-        written.counts.deleted += await bury_missing_of_page(conn, work, page, page.scope, written, now=now)
-    await seen.add(conn, written.keys, seen_at=page.requested_at)
-    await _save_oddities(conn, work, route.stream.name, written, now=now)
-    return written.counts
+        whole.counts.deleted += await bury_missing_of_page(conn, work, page, page.scope, whole, now=now)
+    return whole.counts, generations
+
+
+async def _one(read: Read) -> AsyncIterator[Read]:
+    yield read
+
+
+def _chunk_writer(work: Pass, writing: Writing) -> _Write:
+    """Return what writes a chunk of a large page: row by row only where PostgreSQL refuses one of these rows."""
+
+    async def write(
+        conn: asyncpg.Connection,
+        target: Target,
+        source: str,
+        read: Read,
+        *,
+        now: datetime,
+        not_after: datetime | None = None,
+    ) -> Written:
+        if writing is not ROW_BY_ROW:
+            try:
+                async with conn.transaction():
+                    return await writing.rows(conn, target, source, read, now=now, not_after=not_after)
+            except writer.ROW_FAULTS:
+                await _require_unchanged(work)
+        return await ROW_BY_ROW.rows(conn, target, source, read, now=now, not_after=not_after)
+
+    return write
 
 
 async def _write_riders(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from syncd.contract import Cursor, Lane, Page, Stream
+from syncd.records.giant import is_large
 
 
 class Listing(Enum):
@@ -63,7 +64,7 @@ class Plan:
 
     def page(self, page: Page, *, is_first: bool, is_last: bool) -> PagePlan:
         """Return what a page is; `is_last` says that the walk is known to end with it."""
-        tracking = self._tracking(is_whole=is_first and is_last and not self.resumes)
+        tracking = self._tracking(is_whole=is_first and is_last and not self.resumes and not is_large(page.records))
         return PagePlan(
             tracking=tracking,
             begins=(is_first and not self.resumes) or page.starts_over,

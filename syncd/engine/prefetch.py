@@ -6,11 +6,13 @@ Never writes anything. A page that was fetched ahead and not committed is fetche
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
 
 from syncd.contract import Page
 from syncd.contract.early import Early
+from syncd.records.giant import chunks_of, is_large
 from syncd.records.page import Read
 from syncd.records.rows import Key
 from syncd.storage.mirror.target import Target
@@ -32,34 +34,78 @@ class PageReader:
         """Learn what the page before the next one brought: if it was mostly new, so will be the next."""
         self._last = counts
 
-    async def read(self, page: Page) -> Read:
-        """Read a page when it is its turn: keys and fingerprints, and all values too if most rows will be new."""
+    @property
+    def _whole(self) -> bool:
+        return self._expects_new or self._last.inserted > self._last.seen / 2
+
+    async def read(self, page: Page) -> Read | None:
+        """Read a page when it is its turn: keys and fingerprints, and all values too if most rows will be new.
+
+        A large page is not read here, but chunk by chunk while it is written.
+        """
+        if is_large(page.records):
+            self._before = {}
+            return None
         await self._turns.reading()
-        whole = self._expects_new or self._last.inserted > self._last.seen / 2
-        read = self._target.intake.read(page.records, keys=page.keys, whole=whole, before=self._before)
+        read = self._target.intake.read(page.records, keys=page.keys, whole=self._whole, before=self._before)
         self._before = read.fingerprints
         return read
 
-    def read_again(self, page: Page, read: Read) -> Read:
+    def read_again(self, page: Page, read: Read | None) -> Read | None:
         """Read a page anew, as far as before: somebody was forgotten meanwhile."""
-        return self._target.intake.read(page.records, keys=page.keys, whole=bool(read.columns))
+        return read and self._target.intake.read(page.records, keys=page.keys, whole=bool(read.columns))
+
+    async def read_chunks(self, page: Page) -> AsyncIterator[Read]:
+        """Read a large page chunk by chunk; of records with the same key, the last one of the page counts."""
+        keys_of, begin = self._target.intake.parser.keys, 0
+        last = await _last_places(keys_of, page.records)
+        for chunk in chunks_of(page.records):
+            kept = chunk
+            if last:
+                keys = enumerate(keys_of(chunk), begin)
+                kept = [each for each, (at, key) in zip(chunk, keys, strict=True) if last.get(key, at) == at]
+            read = self._target.intake.read(kept, whole=self._whole)
+            yield replace(read, seen=read.seen + len(chunk) - len(kept))
+            begin += len(chunk)
+            await asyncio.sleep(0)
+
+
+_BITS: Final = 2**27
+"""Of the field that tells which keys may have been met: of a million keys some 4,000 are suspected wrongly."""
+
+
+async def _last_places(
+    keys_of: Callable[[Sequence[bytes]], Sequence[Key | None]], records: Sequence[bytes]
+) -> dict[Key | None, int]:
+    """Return the last place of each key that comes more than once, and of some others; memory does not grow by key."""
+    met, last, begin = bytearray(_BITS // 8), dict[Key | None, int](), 0
+    for chunk in chunks_of(records):
+        for at, key in enumerate(keys_of(chunk), begin):
+            if key is not None:
+                byte, bit = divmod(hash(key) % _BITS, 8)
+                if met[byte] >> bit & 1:
+                    last[key] = at
+                met[byte] |= 1 << bit
+        begin += len(chunk)
+        await asyncio.sleep(0)
+    return last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """A page, what was read of it, and whether the walk is known to end with it."""
+    """A page, what was read of it (None: it is large), and whether the walk is known to end with it."""
 
     page: Page
-    read: Read
+    read: Read | None
     is_last: bool
 
 
-_Ahead = tuple[Page, Read]
+_Ahead = tuple[Page, Read | None]
 
 
 @contextlib.asynccontextmanager
 async def fetch_ahead(
-    pages: AsyncIterator[Page], read: Callable[[Page], Awaitable[Read]], stop: asyncio.Event, early: Early
+    pages: AsyncIterator[Page], read: Callable[[Page], Awaitable[Read | None]], stop: asyncio.Event, early: Early
 ) -> AsyncIterator[AsyncIterator[Fetched]]:
     """Give the pages of a walk, each fetched and read while the one before is at the caller's.
 
@@ -80,7 +126,7 @@ async def fetch_ahead(
 class _Fetches:
     """The requests for pages that are under way."""
 
-    def __init__(self, pages: AsyncIterator[Page], read: Callable[[Page], Awaitable[Read]]) -> None:
+    def __init__(self, pages: AsyncIterator[Page], read: Callable[[Page], Awaitable[Read | None]]) -> None:
         self._pages = pages
         self._read = read
         self._under_way: set[asyncio.Task[_Ahead | None]] = set()
@@ -112,9 +158,14 @@ class _Fetches:
 async def _in_order(fetches: _Fetches, stop: asyncio.Event) -> AsyncGenerator[Fetched]:
     ahead = await _unless(stop, fetches.start())
     while ahead is not None:
+        page, read = ahead
+        if read is None:  # one large answer at a time is in memory
+            yield Fetched(page=page, read=None, is_last=False)
+            del page, ahead
+            ahead = await _unless(stop, fetches.start())
+            continue
         following = fetches.start()
         await asyncio.sleep(0)  # a walk that ends without another request ends now
-        page, read = ahead
         yield Fetched(page=page, read=read, is_last=_has_ended(following))
         ahead = await _unless(stop, following)
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from zoneinfo import ZoneInfo
 
 from syncd.contract import Table
+from syncd.records.giant import Giant
 from syncd.records.lenient import LenientReader
 from syncd.records.recipe import recipe
 from syncd.records.rows import Columns, Key, Reject, Row
@@ -54,8 +55,10 @@ class Parser:
         """Return the fingerprint of each record."""
         return list(map(self.fingerprint, records))
 
-    def keys(self, records: Sequence[bytes]) -> list[Key | None]:
-        """Return the key of each record, None for one without a usable key."""
+    def keys(self, records: Sequence[bytes]) -> Sequence[Key | None]:
+        """Return the key of each record, None for one without a usable key; those of a large array when needed."""
+        if isinstance(records, Giant):
+            return records.read(self.keys)
         if self._key_reader and records and (found := self._key_reader.keys(_array(records), len(records))):
             return list(found)
         return [self.key(record) for record in records]

@@ -35,7 +35,7 @@ class Keys:
         """Return the record's key, None if it has no usable one."""
         return self._parser.key(record)
 
-    def of_all(self, records: Sequence[bytes]) -> list[Key | None]:
+    def of_all(self, records: Sequence[bytes]) -> Sequence[Key | None]:
         """Return the key of each record; faster than one by one."""
         return self._parser.keys(records)
 

@@ -3,7 +3,7 @@
 Knows no table. Text that is no sound JSON is mended first, if that is possible.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from syncd.contract import Answer
 from syncd.errors import BadPayload
+from syncd.records.giant import GiantArray
 from syncd.records.shallow import shallow_array, shallow_object
 from syncd.records.values import mended
 
@@ -45,11 +46,14 @@ class Elements(list[bytes]):
         self.array = array
 
 
-def elements(raw: bytes | None, name: str) -> Elements:
+def elements(raw: bytes | None, name: str) -> Sequence[bytes]:
     """Split a JSON array into its elements, each as sent; `name` is the array's, for the error.
 
+    Those of a large array are split chunk by chunk, when they are needed.
     Raises BadPayload if it is missing or no array.
     """
+    if isinstance(raw, GiantArray):
+        return raw.elements
     try:
         return Elements(*sound(ARRAY, raw or b""))
     except (msgspec.MsgspecError, RecursionError):

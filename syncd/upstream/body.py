@@ -3,6 +3,7 @@
 Knows nothing of statuses, budgets or APIs.
 """
 
+import asyncio
 import contextlib
 from typing import Final
 
@@ -15,6 +16,8 @@ from syncd.upstream.encodings import GZIP_MARK, INFLATES, OPTIONAL, SYNONYMS
 BODY_MAX_BYTES: Final = 256 * 2**20
 """Largest body after decompression; a page of a thousand records is below one megabyte."""
 CHUNK_BYTES: Final = 2**18
+APART_BYTES: Final = 2**18
+"""A larger body is inflated in a thread of its own; our choice."""
 UTF8_MARK: Final = b"\xef\xbb\xbf"
 MARKS: Final = ((UTF8_MARK, "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 """Byte order marks, and the encoding that each one announces."""
@@ -49,11 +52,19 @@ async def read_body(response: aiohttp.ClientResponse) -> bytes:
         chunks.append(chunk)
     body = b"".join(chunks)
     names = [name.strip().lower() for name in response.headers.get("Content-Encoding", "").split(",")]
-    for name in reversed(names):
-        body = _inflated(body, SYNONYMS.get(name, name))
-    if body.startswith(GZIP_MARK):  # gzip that no header announces
-        body = _inflated(body, "gzip")
+    names = [SYNONYMS.get(name, name) for name in reversed(names)]
+    if size < APART_BYTES:
+        body = _plain(body, names)
+    else:  # the libraries let other threads run meanwhile
+        body = await asyncio.to_thread(_plain, body, names)
     return utf8(body, response.charset)
+
+
+def _plain(body: bytes, names: list[str]) -> bytes:
+    """Undo all encodings, and gzip that no header announces."""
+    for name in names:
+        body = _inflated(body, name)
+    return _inflated(body, "gzip") if body.startswith(GZIP_MARK) else body
 
 
 def _inflated(body: bytes, name: str) -> bytes:

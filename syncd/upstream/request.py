@@ -15,6 +15,7 @@ from syncd.contract import Answer, Lane
 from syncd.contract.early import IS_FORETOLD
 from syncd.contract.second_ways import PREFIX
 from syncd.errors import BadCredentials, BadRequest, NotSent, ScopeMissing, Throttled, Unreachable, UpstreamError
+from syncd.records.presplit import presplit
 from syncd.storage.state.runs import Spent
 from syncd.upstream import faults
 from syncd.upstream.account import Account
@@ -146,6 +147,7 @@ class RunUpstream:
             self.seat.heard(is_answering=False)
             return faults.of_transport(request.what, error, self.account.proxy)
         await self.turn()
+        await presplit(answer)
         return self.account.judge(request.what, answer) or answer
 
     async def _charged(self, request: Request, headers: Mapping[str, str]) -> Answer:

@@ -1,6 +1,6 @@
 """The values that the account's vehicles have in the fields that lists can be filtered by."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import msgspec
@@ -52,7 +52,7 @@ async def _walk_filter_values(walk: Walk) -> AsyncIterator[Page]:
     yield Page(records=[], cursor={"as_of": answer.safe_at.isoformat()}, requested_at=answer.sent_at)
 
 
-async def _ask(walk: Walk) -> tuple[Answer, dict[str, list[bytes]]]:
+async def _ask(walk: Walk) -> tuple[Answer, dict[str, Sequence[bytes]]]:
     """Return the answer and its lists by field. A field that was not asked for counts too if it holds a list."""
     params = [("fields[]", name) for name in FIELDS]
     answer = await walk.upstream.request("GET", "/vehicle/filter/values", params=params)

@@ -21,7 +21,7 @@ from syncd.contract import (
 )
 from syncd.contract.errors import BadPayload
 from syncd.contract.options import DAY_S, MINUTE_S
-from syncd.contract.paging import Resume, walk_offsets
+from syncd.contract.paging import Resume, row_keys, walk_offsets
 from syncd.contract.toolkit import cursor_time, overlap_of
 from syncd.records.readers import Keys, envelope
 from syncd.sources.cyclesoftware.api import SCHEMA, fetch_slices, modified_since, named_records
@@ -169,7 +169,7 @@ async def _customer_pass(
             records=piece.records,
             cursor={**keep, "pass": {**so_far, **resume.to_json()}} if resume else finish(started),
             requested_at=piece.answer.sent_at,
-            keys=[key if isinstance(key, tuple) else None for key in piece.keys],
+            keys=row_keys(piece.keys),
             scope=Scope() if ends_listing else None,
             whole_walk=ends_listing,
             doubt=doubt,

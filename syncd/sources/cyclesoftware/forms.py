@@ -3,6 +3,8 @@
 The vendor's PHP writes an empty map as `[]`, and a list with gaps as a map of numbers. Pure functions over answers.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from syncd.contract import Answer
@@ -13,19 +15,19 @@ from syncd.sources.cyclesoftware.api import RecordsOf
 DATA = "data"
 
 
-def data_of(answer: Answer) -> list[bytes]:
+def data_of(answer: Answer) -> Sequence[bytes]:
     """Return the records of the list in `data`; one object there is a list of one."""
     return rows_of(envelope(answer).get(DATA), DATA)
 
 
-def bare_list(answer: Answer) -> list[bytes]:
+def bare_list(answer: Answer) -> Sequence[bytes]:
     """Return the records of an answer that is an array itself; an object that holds one in `data` is taken for it."""
     if answer.body.lstrip()[:1] == b"{":
         return elements(envelope(answer).get(DATA), DATA)
     return elements(answer.body, "the answer")
 
 
-def rows_of(raw: bytes | None, name: str) -> list[bytes]:
+def rows_of(raw: bytes | None, name: str) -> Sequence[bytes]:
     """Return the records of a list: the elements of an array, the values of a map of numbers, or one object alone."""
     if raw is None or raw[:1] != b"{":
         return elements(raw, name)
@@ -57,7 +59,7 @@ def respelled(name: str, right: str, records_of: RecordsOf) -> RecordsOf:
     """
     sign = f'"{name}"'.encode()
 
-    def read(answer: Answer) -> list[bytes]:
+    def read(answer: Answer) -> Sequence[bytes]:
         return [_renamed(each, name, right) if sign in each else each for each in records_of(answer)]
 
     return read

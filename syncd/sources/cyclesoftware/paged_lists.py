@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from syncd.contract import Page, Scope, Table, Walk
 from syncd.contract.errors import BadPayload
 from syncd.contract.links import Linked, members_of, query_of
-from syncd.contract.paging import EndUnknown, Resume, Slice, walk_offsets
+from syncd.contract.paging import EndUnknown, Resume, Slice, row_keys, walk_offsets
 from syncd.contract.toolkit import cursor_time
 from syncd.records.readers import Keys, envelope, scalar, shown, whole_number
 from syncd.sources.cyclesoftware.api import KeysOf, count_doubt
@@ -134,7 +134,7 @@ def full_list(
                     records=piece.records,
                     cursor={"pass": so_far} if so_far else {"as_of": started.isoformat()},
                     requested_at=piece.answer.sent_at,
-                    keys=[key if isinstance(key, tuple) else None for key in piece.keys],
+                    keys=row_keys(piece.keys),
                     scope=None if resume else Scope(),
                     whole_walk=resume is None,
                 )

@@ -21,7 +21,7 @@ from syncd.contract import (
 )
 from syncd.contract.errors import BadPayload, NotFound
 from syncd.contract.options import DAY_S, MINUTE_S
-from syncd.contract.paging import EndUnknown, Resume, Slice, walk_offsets
+from syncd.contract.paging import EndUnknown, Resume, Slice, row_keys, walk_offsets
 from syncd.contract.toolkit import cursor_time
 from syncd.contract.windows import Ask, Piece, Window, walk_changes
 from syncd.records.readers import Keys
@@ -100,7 +100,7 @@ async def _whole_list(walk: Walk, going: Cursor | None) -> AsyncIterator[Page]:
                 records=piece.records,
                 cursor={"pass": {**so_far, **resume.to_json()}} if resume else {mark: started.isoformat()},
                 requested_at=piece.answer.sent_at,
-                keys=[key if isinstance(key, tuple) else None for key in piece.keys],
+                keys=row_keys(piece.keys),
                 scope=Scope() if ends_listing else None,
                 whole_walk=ends_listing,
                 doubt=doubt,

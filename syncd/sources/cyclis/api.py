@@ -84,7 +84,7 @@ def fault_of(answer: Answer) -> str | None:
     return None
 
 
-def records_of(fields: Mapping[str, bytes]) -> list[bytes]:
+def records_of(fields: Mapping[str, bytes]) -> Sequence[bytes]:
     """Return the records at `data`: an array, or the single object of a detail."""
     raw = fields.get("data")
     return [raw] if raw and raw[:1] == b"{" else elements(raw, "data")
@@ -130,7 +130,7 @@ def _port(parts: Any) -> int | None:
 class Piece:
     """The records of one response; `is_last` if no next link follows."""
 
-    records: list[bytes]
+    records: Sequence[bytes]
     answer: Answer
     is_last: bool
 

@@ -1,6 +1,6 @@
 """Lease orders: walked by time of change, company by company where one is new, or one by one as callbacks name them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -141,7 +141,7 @@ async def _walk_named_orders(walk: Walk) -> AsyncIterator[Page]:
 
 async def _ask_order(walk: Walk, key: tuple[Any, ...]) -> Page:
     """Return the page of one order, empty if it is not to be had."""
-    records: list[bytes] = []
+    records: Sequence[bytes] = ()
     asked_at = walk.now()
     try:
         answer = await walk.upstream.request("GET", f"{path_of(walk, 'orders')}/{key[0]}")
