@@ -43,6 +43,7 @@ class Stream:
     confirm     asks for one record by its key: the record as sent, or raises NotFound; None where no such request
                 exists. A row about to be buried is first asked for by it. Raises CannotTell where the mirrored row
                 lacks what the request needs: that row stays.
+    keyless     True where a list may hold records that can have no key: they are rejects, and no reason to bury nothing
     lacks       asks another list which of the rows about to be buried it lacks, and returns their keys: only these are
                 buried. None where there is no such list. Raises CannotTell if the list is not complete: all rows stay.
     is_pushed   True for a stream whose records come in webhooks only: nothing asks for them, so it has no runs of its
@@ -61,6 +62,7 @@ class Stream:
     windows: Windows | None = None
     reads: tuple[str, ...] = ()
     confirm: Callable[[Walk, tuple[Any, ...]], Awaitable[bytes]] | None = None
+    keyless: bool = False
     lacks: Callable[[Walk, Sequence[tuple[Any, ...]]], Awaitable[Sequence[tuple[Any, ...]]]] | None = None
     is_pushed: bool = False
 

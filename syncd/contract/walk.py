@@ -35,9 +35,9 @@ Options = Mapping[str, Any]
 class Scope:
     """The rows about which a page is complete: those whose `column` is one of `values`, or all if `column` is None.
 
-    Of these only rows all of whose times `within` lie from `since` on and before `until`, if times are named. A row in
-    scope that was not seen is gone. `guarded` says whether the breaker judges the burial (listings), or not
-    (an answer about keys that were asked for by name).
+    Of these only rows all of whose times `within` lie from `since` on and before `until`, if times are named; with
+    `nulls` one that has no such time, too. A row in scope that was not seen is gone. `guarded` says whether the
+    breaker judges the burial (listings), or not (an answer about keys that were asked for by name).
     """
 
     column: str | None = None
@@ -46,6 +46,7 @@ class Scope:
     within: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
+    nulls: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

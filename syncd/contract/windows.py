@@ -57,6 +57,7 @@ class Piece:
 
     place       where the list goes on in its window, as members of a cursor; None at the window's end
     holds_back  True if records were kept back, to come with a later piece: nobody can resume after this one
+    doubt       why nothing may be buried on the strength of a walk that holds this piece, None if all is well
     """
 
     records: Sequence[bytes]
@@ -64,6 +65,7 @@ class Piece:
     place: Cursor | None
     holds_back: bool = False
     keys: Sequence[Hashable | None] | None = None
+    doubt: str | None = None
 
 
 Ask = Callable[[Window, Cursor | None], AsyncIterator[Piece]]
@@ -117,6 +119,7 @@ class _At:
     place: Cursor | None = None
     started_at: datetime | None = None
     began_at: datetime | None = None
+    doubt: str | None = None
 
 
 async def walk_windows(
@@ -147,7 +150,7 @@ async def walk_windows(
         try:
             async for window, piece in _asked(walk, ahead, at):
                 at.started_at = at.started_at or piece.answer.safe_at
-                at.began_at = at.began_at or at.started_at
+                at.began_at, at.doubt = at.began_at or at.started_at, at.doubt or piece.doubt
                 if piece.place is None:
                     told = at.started_at if window.is_open else min(at.started_at, window.end)
                     reached = max(told, reached or told)
@@ -156,7 +159,7 @@ async def walk_windows(
                 if is_last:
                     cursor: Cursor | None = _last_cursor(walk, at.began_at, keep, marks)
                 else:
-                    cursor = _cursor(walk, piece, window, at, {**keep, **marks}, begin=window.end - wanted.overlap)
+                    cursor = _cursor(walk, piece, window, at, keep, marks, begin=window.end - wanted.overlap)
                 yield Page(
                     records=piece.records,
                     cursor=cursor,
@@ -164,6 +167,7 @@ async def walk_windows(
                     keys=row_keys(piece.keys),
                     scope=scope if is_last else None,
                     whole_walk=is_last and scope is not None,
+                    doubt=at.doubt if is_last else None,
                     unproven=unproven if is_last else None,
                     starts_over=starts_over,
                 )
@@ -174,7 +178,7 @@ async def walk_windows(
             raise
         if window is None or window.is_open:
             return
-        at = _At(begin=window.end - wanted.overlap, began_at=at.began_at)
+        at = _At(begin=window.end - wanted.overlap, began_at=at.began_at, doubt=at.doubt)
 
 
 async def walk_changes(
@@ -275,7 +279,7 @@ async def _asked(walk: Walk, ahead: _Ahead, at: _At) -> AsyncGenerator[tuple[Win
         yield window, piece
 
 
-_OWN: Final = frozenset({"begin", "first", "last", "end", "open", "started_at", "began_at", "at", "ordered"})
+_OWN: Final = frozenset({"begin", "first", "last", "end", "open", "started_at", "began_at", "at", "ordered", "doubt"})
 """Members of a resume point that are not of the place in the window."""
 
 
@@ -284,9 +288,9 @@ def _resumed(walk: Walk, begin: datetime) -> tuple[_At, bool]:
     going = (walk.cursor or {}).get("pass")
     if not isinstance(going, dict):
         return _At(begin=begin), False
-    if "begin" not in going or (walk.kind == "sweep" and not _is_fresh(walk, going)):
+    if "begin" not in going or not is_fresh(walk, going):
         return _At(begin=begin), True
-    at = _At(begin=cursor_time(going["begin"]), began_at=cursor_time(going["began_at"]))
+    at = _At(begin=cursor_time(going["begin"]), began_at=cursor_time(going["began_at"]), doubt=going.get("doubt"))
     if "first" in going:
         at.window = Window(
             first=date.fromisoformat(going["first"]),
@@ -299,18 +303,22 @@ def _resumed(walk: Walk, begin: datetime) -> tuple[_At, bool]:
     return at, False
 
 
-def _is_fresh(walk: Walk, going: Cursor) -> bool:
-    """Say whether a sweep may go on: what it has read must not be too old for what was ordered."""
+def is_fresh(walk: Walk, going: Cursor) -> bool:
+    """Say whether a walk may go on: what a sweep has read must not be too old for what was ordered."""
+    if walk.kind != "sweep":
+        return True
     rests = ORDERED_RESUMES_FOR if walk.whole else RESUMES_FOR
     return going.get("ordered", False) == walk.whole and walk.now() - cursor_time(going["at"]) < rests
 
 
-def _cursor(walk: Walk, piece: Piece, window: Window, at: _At, kept: Cursor, *, begin: datetime) -> Cursor | None:
+def _cursor(
+    walk: Walk, piece: Piece, window: Window, at: _At, keep: Cursor, marks: Cursor, *, begin: datetime
+) -> Cursor | None:
     """Return the cursor after a piece that is not the last; the next window starts at `begin`."""
     if piece.holds_back:
         return None
-    if piece.place is None and kept and walk.kind != "sweep":
-        return kept  # the mark says where the next window starts
+    if piece.place is None and marks:
+        return {**keep, **marks}  # the mark says where the next window starts
     going: Cursor = {"begin": (begin if piece.place is None else at.begin).isoformat()}
     if piece.place is not None:
         started_at = at.started_at or piece.answer.safe_at
@@ -318,10 +326,15 @@ def _cursor(walk: Walk, piece: Piece, window: Window, at: _At, kept: Cursor, *, 
             "first": window.first.isoformat(), "last": window.last.isoformat(), "end": window.end.isoformat(),
             "open": window.is_open, "started_at": started_at.isoformat(), **piece.place,
         }  # fmt: skip
-    going["began_at"] = (at.began_at or piece.answer.safe_at).isoformat()
+    return {**keep, **marks, "pass": going | passed(walk, at.began_at or piece.answer.safe_at, doubt=at.doubt)}
+
+
+def passed(walk: Walk, began_at: datetime, *, doubt: str | None = None) -> Cursor:
+    """Return what every resume point of a walk tells: when it began and, of a sweep, who ordered it and when it was."""
+    told: Cursor = {"began_at": began_at.isoformat()}
     if walk.kind == "sweep":
-        going |= {"at": walk.now().isoformat(), "ordered": walk.whole}
-    return {**kept, "pass": going}
+        told |= {"at": walk.now().isoformat(), "ordered": walk.whole}
+    return told | ({"doubt": doubt} if doubt else {})
 
 
 def _last_cursor(walk: Walk, began_at: datetime, keep: Cursor, marks: Cursor) -> Cursor:

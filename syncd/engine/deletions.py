@@ -101,7 +101,8 @@ async def _believed(work: Pass, page: Page, scope: Scope, seen: SeenKeys) -> lis
         most = most_believed(alive) if scope.guarded and not accepts else alive
         gone = await seen.missing(conn, scope, limit=most + 1)
         unnamed = await rejects.count_unnamed(conn, route.source, route.stream.name, since=seen.began_at)
-    if gone and unnamed and not (route.stream.confirm or route.stream.lacks) and not accepts:
+    is_asked = route.stream.confirm or route.stream.lacks or route.stream.keyless
+    if gone and unnamed and not is_asked and not accepts:
         raise SweepRefused(
             f"{name}: rows are missing from the listing, but {unnamed} of its records had no usable key and may be"
             " these; nothing was buried",

@@ -97,7 +97,9 @@ async def test_sales_orders_show_the_deleted_ones_as_cancelled_on_request(caller
     window = {"modified_start": "2026-10-01 13:00:00", "modified_end": "2026-10-01 15:00:00"}
     assert (await caller.call("cyclesoftware", SALES, window)).json()["data"] == []
     shown = (await caller.call("cyclesoftware", SALES, {**window, "include_deleted": "1"})).json()["data"]
-    assert shown == [{**order, "status": "cancelled"}] == caller.sandbox.deleted_sales_orders()
+    (deleted,) = caller.sandbox.deleted_sales_orders()
+    assert (deleted["sales_order_id"], deleted["status_text"]) == (key, "cancelled")
+    assert shown == deleted["order_items"] == [{**item, "status_text": "cancelled"} for item in order["order_items"]]
     assert key not in {row["sales_order_id"] for row in caller.sandbox.truth("cyclesoftware", "sales_orders")}
 
 

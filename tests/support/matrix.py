@@ -39,6 +39,10 @@ BARE = ("cars.filter_values",)
 """Lists of bare values, several in one answer."""
 TOKENS = ("shop.sales_transactions",)
 """Lists whose pages go on by tokens, asked for by windows of days."""
+REPAIRS = ("shop.workshop_orders",)
+"""The same, but planned days are asked for, and what is gone is asked for by key."""
+PAYMENTS = ("shop.payments",)
+"""A bare array for each window of days."""
 WHOLE = ("shop.stores", "shop.platform_keys", "lease.dealers", "lease.cyclists", "cars.models", "parts.account")
 LOOKUPS = ("shop.stock", "shop.leads", "cars.contacts", "parts.products")
 SESSIONS = ("cars.vehicles", "cars.models", "parts.orders", "parts.products")
@@ -56,7 +60,7 @@ CHILDREN = ("shop.customer_phone_numbers", "parts.urgent_messages")
 SIZES = {
     "customers": 14, "stock_items": 12, "leads": 4, "sales_orders": 14, "companies": 4, "cyclists": 10,
     "cyclis_orders": 14, "dealers": 6, "vehicles": 14, "makes": 3, "contacts": 6, "products": 14, "orders": 104,
-    "sales_transactions": 70,
+    "sales_transactions": 70, "payments": 30, "workshop_orders": 30,
 }  # fmt: skip
 BUDGET_OPENS = {"hours": 26.0}
 SOON = {"minutes": 1.0}
@@ -185,9 +189,14 @@ MATRIX: tuple[Fault, ...] = (
     Fault(name="next-url-repeats", streams=TOKENS, once=FAILED, says="paging loop"),
     Fault(name="token-expired", streams=TOKENS, lasting=FAILED),
     Fault(name="token-expired", streams=TOKENS, lasting=FAILED, params={"inside": True}),
-    _harmless("range-refused", streams=TOKENS),
-    _harmless("days-in-utc", streams=TOKENS),
-    _harmless("last-day-excluded", streams=TOKENS),
+    _harmless("range-refused", streams=(*TOKENS, *REPAIRS, *PAYMENTS)),
+    _harmless("days-in-utc", streams=(*TOKENS, *REPAIRS, *PAYMENTS)),
+    _harmless("last-day-excluded", streams=(*TOKENS, *REPAIRS, *PAYMENTS)),
+    _harmless("row-left-out", streams=REPAIRS, params={"key": 820_002}),
+    _lying("error-in-200", "error inside|expected", streams=(*REPAIRS, *PAYMENTS)),
+    _lying("scope-revoked", "403", streams=(*REPAIRS, *PAYMENTS)),
+    Fault(name="reset", streams=(*REPAIRS, *PAYMENTS), says="no whole answer"),
+    Fault(name="empty-list", streams=PAYMENTS, once=EITHER, lasting=EITHER, rest=AT_ONCE, buries=True),
     Fault(name="error-500", streams=TOKENS, says="500", after=1),
     _lying("error-in-200", "error inside|expected", streams=TOKENS),
     _lying("missing-list", "expected an array", streams=TOKENS, re_asked=True),

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 
 from syncd.contract import Table
+from syncd.sandbox.apis.cyclesoftware.payments import booked_at
 from syncd.sandbox.apis.cyclesoftware.sales import CANCELLED
 from syncd.sources import registry
 from syncd.testing.records import differing as _differing
@@ -102,6 +103,13 @@ def _truth(bench: Bench, api: str, table: Table) -> dict[Key, Record]:
     records = bench.sandbox.truth(api, table.name)
     if table.name == "sales_orders":
         records += bench.sandbox.deleted_sales_orders()
+    if table.name == "sales_order_items":
+        records = [
+            {name: value for name, value in item.items() if name not in _OF_ORDER}
+            for order in (*bench.sandbox.truth(api, "sales_orders"), *bench.sandbox.deleted_sales_orders())
+            for item in order["order_items"]
+            if item["order_item_id"]
+        ]
     return {_key_of(record, table): record for record in records}
 
 
@@ -163,6 +171,20 @@ async def _asked_for(bench: Bench, source: str, table: Table, truth: Mapping[Key
         case "packing_list_items":  # live runs ask for what was imported in the last seven days, and bury nothing
             first = bench.time.now() - timedelta(days=7)
             return _Asked(lambda _, record: _is_since(record["created_at"], first), buries=lambda _key, _row: False)
+        case "service_items":  # one without the number of its service cannot be asked for, and stays
+            return _Asked(buries=lambda _, row: row["service_id"] is not None)
+        case "orders" | "cyclists" if table.schema == "cyclis":
+            # of a company that was taken from the key nothing is known: its rows stay as they were
+            visible = {company["id"] for company in bench.sandbox.truth("cyclis", "companies")}
+            visible |= {record["relationships"]["company"]["data"]["id"] for record in truth.values()}
+            return _Asked(buries=lambda _, row: str(row["company_id"]) in visible)
+        case _:
+            return await _asked_by_windows(bench, source, table)
+
+
+async def _asked_by_windows(bench: Bench, source: str, table: Table) -> _Asked:
+    """Return what is asked for of a table whose stream is walked by windows of days; of any other, everything."""
+    match table.name:
         case "sales_transactions" | "sales_transaction_items":  # a booked one is never buried
             first = _first_day(bench, source, "sales_transactions")
             booked = await bench.fetch(
@@ -175,19 +197,40 @@ async def _asked_for(bench: Bench, source: str, table: Table, truth: Mapping[Key
                 compares=lambda _key, _record: True,
                 buries=lambda key, _: key[:2] not in kept,
             )
-        case "service_items":  # one without the number of its service cannot be asked for, and stays
-            return _Asked(buries=lambda _, row: row["service_id"] is not None)
-        case "orders" | "cyclists" if table.schema == "cyclis":
-            # of a company that was taken from the key nothing is known: its rows stay as they were
-            visible = {company["id"] for company in bench.sandbox.truth("cyclis", "companies")}
-            visible |= {record["relationships"]["company"]["data"]["id"] for record in truth.values()}
-            return _Asked(buries=lambda _, row: str(row["company_id"]) in visible)
+        case "sales_order_items":
+            first = _first_day(bench, source, "sales_orders")
+            return _Asked(
+                lambda key, _: _stamp(bench, int(key[0])) >= first.timestamp(), compares=lambda _key, _record: True
+            )
+        case "payments":  # live runs ask for three days; sweeps bury what lies within their range with a margin
+            world, first = bench.sandbox.world, _first_day(bench, source, "payments")
+            recent = bench.time.now() - timedelta(days=3)
+            swept = bench.time.now() - timedelta(days=29)
+            return _Asked(
+                lambda _, record: booked_at(world, record) >= max(first, recent).timestamp(),
+                compares=lambda _, record: booked_at(world, record) >= recent.timestamp(),
+                buries=lambda _, row: min(row["book_date"], row["created_at"]) >= swept,
+            )
+        case "workshop_orders" | "workshop_order_items":  # live runs ask for what is planned around now
+            near = _planned_near(bench)
+            return _Asked(lambda key, _: key[0] in near)
         case _:
             return _Asked()
 
 
 def _is_since(text: str, first: datetime) -> bool:
     return instants(text, ZoneInfo(ZONES["cyclesoftware"]))[0] >= first
+
+
+def _planned_near(bench: Bench) -> set[str]:
+    """Return the numbers of the repairs that each live run asks for."""
+    now, zone = bench.time.now(), ZoneInfo(ZONES["cyclesoftware"])
+    return {
+        str(record["workshop_order_id"])
+        for record in bench.sandbox.truth("cyclesoftware", "workshop_orders")
+        if record["datetime_scheduled_start"]
+        and abs(instants(record["datetime_scheduled_start"], zone)[0] - now) < timedelta(days=1)
+    }
 
 
 def _first_day(bench: Bench, source: str, stream: str) -> datetime:
@@ -197,6 +240,10 @@ def _first_day(bench: Bench, source: str, stream: str) -> datetime:
     return bench.time.now() - SALES_HISTORY
 
 
+_OF_ORDER = {column.name for column in registry()["cyclesoftware"].stream("sales_orders").table.columns} - {
+    "sales_order_id"
+}
+"""What each item of an order repeats of it."""
 _LOOKUPS = ("stock", "leads", "contacts", "products")
 
 

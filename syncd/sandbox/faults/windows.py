@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from syncd.sandbox.answer import decoded
+from syncd.sandbox.catalog import KEYS
 from syncd.sandbox.faults.table import Armed, Moment, Stage, fault
 
-LINKED = ("sales_transactions",)
+LINKED = ("sales_transactions", "workshop_orders")
 """Streams whose pages tell by a link where the list goes on."""
-DATED = ("sales_transactions",)
+DATED = ("sales_transactions", "workshop_orders", "payments")
 """Streams that are asked for by days."""
 NARROW_DAYS = 15
 
@@ -44,6 +46,25 @@ def _next_url_repeats(moment: Moment, _armed: Armed) -> bool:
         return False
     pagination["next_url"] = f"https://s01.cyclesoftware.nl/list.json?{moment.ask.raw_query}"
     return True
+
+
+@fault(
+    "row-left-out",
+    "lists leave out one row, by its key, which can still be asked for",
+    Stage.ANSWER,
+    apis=("cyclesoftware",),
+    streams=("workshop_orders",),
+)
+def _row_left_out(moment: Moment, armed: Armed) -> bool:
+    answer = moment.answered
+    if answer.rows_at is None or not answer.is_list:
+        return False
+    (field,) = KEYS[moment.ask.api][moment.ask.stream]
+    key = armed.params.get("key")
+    left = [row for row in answer.rows if decoded(row)[field] != key]
+    struck = len(left) < len(answer.rows)
+    answer.rows = left
+    return struck
 
 
 @fault(

@@ -16,6 +16,8 @@ class Sizes:
     leads: int = 24
     sales_orders: int = 300
     sales_transactions: int = 90
+    payments: int = 80
+    workshop_orders: int = 70
     companies: int = 8
     cyclists: int = 120
     cyclis_orders: int = 200

@@ -10,6 +10,7 @@ from syncd.sources.cyclesoftware.common import EMPLOYEES_STREAM, ENUMS_STREAM, S
 from syncd.sources.cyclesoftware.customers import CUSTOMERS_STREAM
 from syncd.sources.cyclesoftware.leads import LEADS_STREAM
 from syncd.sources.cyclesoftware.packing_lists import PACKING_LIST_ITEMS_STREAM
+from syncd.sources.cyclesoftware.payments import PAYMENTS_STREAM
 from syncd.sources.cyclesoftware.proforma import PROFORMA_INVOICES_STREAM
 from syncd.sources.cyclesoftware.rental import RENTAL_OBJECTS_STREAM
 from syncd.sources.cyclesoftware.sales import SALES_ORDERS_STREAM
@@ -21,6 +22,7 @@ from syncd.sources.cyclesoftware.trading_hours import TRADING_HOURS_STREAM
 from syncd.sources.cyclesoftware.transactions import SALES_TRANSACTIONS_STREAM
 from syncd.sources.cyclesoftware.webhooks import WEBHOOKS
 from syncd.sources.cyclesoftware.workshop import REPAIR_CODES_STREAM, REPAIR_OBJECTS_STREAM
+from syncd.sources.cyclesoftware.workshop_orders import WORKSHOP_ORDERS_STREAM
 
 SOURCE = Source(
     type=SCHEMA,
@@ -42,6 +44,8 @@ SOURCE = Source(
         LEADS_STREAM,
         SALES_ORDERS_STREAM,
         SALES_TRANSACTIONS_STREAM,
+        PAYMENTS_STREAM,
+        WORKSHOP_ORDERS_STREAM,
         ENUMS_STREAM,
         EMPLOYEES_STREAM,
         SUPPLIERS_STREAM,

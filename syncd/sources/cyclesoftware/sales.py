@@ -11,8 +11,10 @@ from syncd.contract import (
     BOOLEAN,
     DATE,
     JSON,
+    NUMERIC,
     TEXT,
     TIMESTAMP,
+    Child,
     Column,
     Cursor,
     Index,
@@ -37,6 +39,34 @@ def _order(name: str, kind: Kind, comment: str) -> Column:
     # every field is optional: the team's pages name none of them
     return column(name, kind, comment, optional=True)
 
+
+_ITEMS = "sales_order_items"
+"""Member of our own making: the lines of an order without what each repeats of the order."""
+
+SALES_ORDER_ITEMS = Table(
+    schema=SCHEMA,
+    name="sales_order_items",
+    key=("sales_order_id", "order_item_id"),
+    comment="Lines of sales orders; live and die with their order",
+    personal=("assigned_to_customer_id",),
+    columns=(
+        column("sales_order_id", BIGINT, "Number of the sales order"),
+        column("order_item_id", BIGINT, "Number of the line: sales_transaction_items.sales_order_item_id"),
+        column("order_item_status", TEXT, "Status of the line in words"),
+        column("assigned_to_customer_id", BIGINT, "The customer for whom the line is"),
+        column("item_type", TEXT, "Kind of line in words, e.g. Artikelregel or Arbeid"),
+        column("barcode", TEXT, "Barcode of what was ordered"),
+        column("object_id", BIGINT, "The bike: stock_items.object_id; 0 for none"),
+        column("pos_group_id", BIGINT, "Turnover group: enums, subject pos_groups"),
+        column("quantity", NUMERIC, "How many"),
+        column("description", TEXT, "What was ordered, in words"),
+        column("gross_unit_price_in_vat_in_cents", BIGINT, "Price of one before discount, with VAT, in euro cents"),
+        column("unit_discount_in_vat_in_cents", BIGINT, "Discount on one, with VAT, in euro cents"),
+        column("nett_line_price_in_vat_in_cents", BIGINT, "Price of the line, with VAT, in euro cents"),
+        column("vat_amount_cents", BIGINT, "VAT of the line, in euro cents"),
+        column("vat_percentage", NUMERIC, "VAT in percent"),
+    ),
+)
 
 SALES_ORDERS = Table(
     schema=SCHEMA,
@@ -71,12 +101,14 @@ SALES_ORDERS = Table(
             "order_items", JSON, "The order's items as sent, where the API gives one record per item (by order_item_id)"
         ),
     ),
+    children=(Child(field=_ITEMS, table=SALES_ORDER_ITEMS),),
     indexes=(Index(name="sales_orders_by_month", on=(month_of("datetime_created"),)),),
 )
 _ORDER_FIELDS = frozenset(each.name for each in SALES_ORDERS.columns) - {"order_items"}
 
 _KEYS = Keys(SALES_ORDERS)
 _PATH = "/api/v2/salesdata/orders.json"
+_NO_LINE = ("0", '"0"')
 _NO_DELETED = "the server refuses include_deleted=1; orders are asked for without, so deleted ones stay as they were"
 
 
@@ -147,10 +179,24 @@ def _item_of(record: bytes) -> str:
 
 
 def _whole_order(items: Mapping[str, bytes]) -> bytes:
-    """Make one record of an order: its own fields as in the last item, and all items as sent."""
-    ordered = [items[item] for item in sorted(items, key=lambda item: (len(item), item))]
+    """Make one record of an order: its own fields as in the last item, all items as sent, and its lines by themselves.
+
+    An order without lines comes with one item, whose number is 0: that is no line.
+    """
+    ordered = [items[item] for item in sorted(items, key=_by_number)]
     fields = {name: msgspec.Raw(raw) for name, raw in envelope(ordered[-1]).items() if name in _ORDER_FIELDS}
-    return msgspec.json.encode({**fields, "order_items": [msgspec.Raw(item) for item in ordered]})
+    lines = [_line(envelope(items[item])) for item in sorted(items, key=_by_number) if item not in _NO_LINE]
+    return msgspec.json.encode({**fields, "order_items": [msgspec.Raw(item) for item in ordered], _ITEMS: lines})
+
+
+def _by_number(item: str) -> tuple[int, str]:
+    return len(item), item
+
+
+def _line(item: Mapping[str, bytes]) -> dict[str, msgspec.Raw]:
+    return {
+        name: msgspec.Raw(raw) for name, raw in item.items() if name == "sales_order_id" or name not in _ORDER_FIELDS
+    }
 
 
 SALES_ORDERS_STREAM = Stream(

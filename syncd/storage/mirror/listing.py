@@ -133,5 +133,7 @@ def _in_scope(layout: TableLayout, scope: Scope, place: int) -> tuple[str, list[
         if limit is not None and scope.within:
             values.append(limit)
             at = f"${place + len(values) - 1}::timestamptz"
-            condition += "".join(f" AND t.{quoted(column)} {sign} {at}" for column in scope.within)
+            for column in map(quoted, scope.within):
+                also = f" OR t.{column} IS NULL" if scope.nulls else ""
+                condition += f" AND (t.{column} {sign} {at}{also})"
     return condition, values

@@ -9,8 +9,9 @@ import pytest
 
 from syncd.errors import ConfigError
 from syncd.sources.cyclesoftware import SOURCE
-from tests.support.bench import MakeBench
+from tests.support.bench import Bench, MakeBench
 from tests.support.sources.cyclesoftware import NOW, Script, expected, mirror_of, pages_of, parsed, walk_of
+from tests.support.truth import differences, told
 
 
 def orders(*records: Any, after: int | None = None) -> dict[str, Any]:
@@ -73,7 +74,10 @@ async def test_orders_that_come_item_by_item_become_whole_orders() -> None:
         return {"sales_order_id": order, "status_id": 2, "datetime_modified": "2026-03-01 10:00:00"}
 
     def item(order: int, number: int, barcode: str) -> dict[str, Any]:
-        return {**head(order), "order_item_id": number, "barcode": barcode}
+        return {**head(order), **line(order, number, barcode)}
+
+    def line(order: int, number: int, barcode: str) -> dict[str, Any]:
+        return {"sales_order_id": order, "order_item_id": number, "barcode": barcode}
 
     script = Script(
         [
@@ -89,15 +93,19 @@ async def test_orders_that_come_item_by_item_become_whole_orders() -> None:
         {
             **head(54228),
             "order_items": [item(54228, 2, "a"), item(54228, 10, "b")],
+            "sales_order_items": [line(54228, 2, "a"), line(54228, 10, "b")],
         },
         {
             **head(54230),
             "order_items": [item(54230, 0, ""), item(54230, 1, "c")],
+            "sales_order_items": [line(54230, 1, "c")],
         },
     ]
     row = parsed("sales_orders", last.records[1])
     assert row.extra is None
-    assert not row.notes
+    assert {note.field.partition("[")[0] for note in row.notes} == {"sales_order_items"}, (
+        "of its lines, which say little"
+    )
 
 
 async def test_sales_orders_hold_deleted_ones_too(make_bench: MakeBench) -> None:
@@ -108,3 +116,28 @@ async def test_sales_orders_hold_deleted_ones_too(make_bench: MakeBench) -> None
     assert await mirror_of(bench, "sales_orders") == truth | expected(
         "sales_orders", bench.sandbox.deleted_sales_orders()
     )
+
+
+async def test_an_order_without_items_has_no_line_and_one_that_lost_an_item_loses_its_line(
+    make_bench: MakeBench,
+) -> None:
+    bench: Bench = await make_bench(customers=0, stock_items=0, page_size=37)
+    assert (await bench.sync("shop.sales_orders")).outcome == "ok"
+    orders = bench.sandbox.world["cyclesoftware", "sales_orders"]
+    none, several = (
+        next(order for order in orders.records() if (order["order_items"][0]["order_item_id"] > 0) is has)
+        for has in (False, True)
+    )
+    where = "sales_order_id = {}"
+    assert await bench.rows("cyclesoftware.sales_orders", where.format(none["sales_order_id"]))
+    assert await bench.rows("cyclesoftware.sales_order_items", where.format(none["sales_order_id"])) == []
+    lines = await bench.rows("cyclesoftware.sales_order_items", where.format(several["sales_order_id"]))
+    assert [row["order_item_id"] for row in lines] == [item["order_item_id"] for item in several["order_items"]]
+    bench.time.pass_by(minutes=10)
+    placeholder = {"order_item_id": 0, "description": "-", "quantity": 0}
+    bench.sandbox.put("cyclesoftware", "sales_orders", {**several, "order_items": [placeholder]})
+    assert (await bench.sync("shop.sales_orders")).outcome == "ok"
+    lines = await bench.rows("cyclesoftware.sales_order_items", where.format(several["sales_order_id"]))
+    assert all(row["_deleted_at"] for row in lines)
+    found = await differences(bench, "shop.sales_orders")
+    assert not found, told(found)

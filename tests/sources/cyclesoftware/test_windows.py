@@ -16,6 +16,7 @@ from syncd.contract.errors import BadRequest, UpstreamError
 from syncd.contract.windows import HALVED, Range
 from syncd.engine.order import Order
 from tests.support.bench import Bench, MakeBench
+from tests.support.crashed import crashed
 from tests.support.forgetting import forgotten, remembered
 from tests.support.sources.cyclesoftware import NOW, Script, answer, pages_of, walk_of
 from tests.support.truth import differences, told
@@ -139,17 +140,6 @@ async def test_a_refusal_of_half_the_width_or_of_a_narrow_window_fails(since: st
         await pages_of("sales_orders", walk)
     assert len(script.asked) == (4 if since < "2026-03" else 2)
     assert not walk.ways
-
-
-async def crashed(bench: Bench, selector: str, order: Order, *, pages: int) -> None:
-    """Run a stream, and end the run for good with the request after some pages under way."""
-    reached = asyncio.Event()
-    order.progress = lambda result: reached.set() if result.pages >= pages else None
-    source, _, stream = selector.partition(".")
-    running = asyncio.ensure_future(bench.syncer.run(source, stream, order))
-    await reached.wait()
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_full_sync_of_orders_reads_all_of_them_again_and_resumes(make_bench: MakeBench) -> None:

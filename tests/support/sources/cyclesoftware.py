@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from syncd.config import Secret
-from syncd.contract import Answer, Cursor, Page, RunKind, Walk
+from syncd.contract import Answer, Column, Cursor, Kind, Page, RunKind, Walk
 from syncd.records.parser import Parser
 from syncd.records.rows import Row
 from syncd.sources.cyclesoftware import SOURCE
@@ -146,10 +146,10 @@ def customers(*ids: int, after: int | str | None, count: Any = ...) -> dict[str,
 
 
 async def mirror_of(bench: Bench, stream: str) -> dict[Any, Any]:
-    columns, key = [each.name for each in table(stream).columns], table(stream).key
+    columns, key = table(stream).columns, table(stream).key
     return {
         tuple(row[name] for name in key): (
-            tuple(row[name] for name in columns),
+            tuple(_shown(column, row[column.name]) for column in columns),
             row["_extra"] and json.loads(row["_extra"]),
         )
         for row in await bench.rows(f"cyclesoftware.{stream}")
@@ -157,11 +157,19 @@ async def mirror_of(bench: Bench, stream: str) -> dict[Any, Any]:
 
 
 def expected(stream: str, records: Sequence[dict[str, Any]]) -> dict[Any, Any]:
-    parser = Parser(table(stream), ZONE)
+    parser, columns = Parser(table(stream), ZONE), table(stream).columns
     rows = [parser.parse(json.dumps(each).encode()) for each in records]
     deleted_at = parser.names.index("is_deleted") if stream == "stock_items" else None
     return {
-        row.key: (row.values, row.extra and json.loads(row.extra))
+        row.key: (
+            tuple(_shown(column, value) for column, value in zip(columns, row.values, strict=True)),
+            row.extra and json.loads(row.extra),
+        )
         for row in rows
         if isinstance(row, Row) and (deleted_at is None or not row.values[deleted_at])
     }
+
+
+def _shown(column: Column, value: Any) -> Any:
+    """Return a value of a column; of JSON what it means, for PostgreSQL writes it in an order of its own."""
+    return json.loads(value) if column.kind is Kind.JSON and isinstance(value, str) else value

@@ -14,8 +14,10 @@ from syncd.sandbox.apis.cyclesoftware import (
     customers,
     hours,
     packing,
+    payments,
     proforma,
     rental,
+    repairs,
     sales,
     service,
     shops,
@@ -43,6 +45,8 @@ PARTS = (
     packing,
     transactions,
     store_orders,
+    payments,
+    repairs,
 )
 FAMILIES = tuple(part.FAMILY for part in PARTS)
 PREFIX = "/cyclesoftware"

@@ -5,7 +5,7 @@ from functools import partial
 
 from syncd.sandbox.answer import Answer, Ask, Route
 from syncd.sandbox.apis.cyclesoftware.lists import API, FIRST_NEW_ID, NO_ERROR, V1, V2, Lists
-from syncd.sandbox.world import Collection, Dice, Family, Pace, Record, Sizes, World, names, samples
+from syncd.sandbox.world import Child, Collection, Dice, Family, Pace, Record, Sizes, World, names, samples
 from syncd.sandbox.world.sizes import FIRST_CUSTOMER_ID
 
 LEAD_TYPES = ("information", "sales_offer", "test_ride", "contact_request", "exchange", "complaint", "other")
@@ -14,6 +14,8 @@ ORDER_STATES = ("open", "ordered", "delivered", "invoiced")  # "cancelled" is ke
 FIRST_ORDER_ID = 700_001
 CANCELLED = "cancelled_sales_orders"  # deleted orders, which are still listed on request
 WIDEST_RANGE = timedelta(days=31)  # of modified_start to modified_end (FACTS, P)
+ACCOUNT = 5_185
+NO_ITEM: Record = {"order_item_id": 0, "description": "-", "quantity": 0}  # stands for an order without items
 AUTUMN_NIGHT_S = 3_600  # the hour that comes twice may lie in the range
 
 
@@ -72,29 +74,61 @@ def _lead(world: World, number: int) -> Record:
 
 
 def _sales_order(world: World, order_id: int) -> tuple[Record, float]:
+    """Make an order as the vendor lists it: each of its items bears the order's own fields, too."""
     dice = Dice(world.seed, "sales_order", order_id)
     created_at = world.before(dice.between(3_600, 400 * 86_400))
-    brand = dice.pick(names.BIKE_BRANDS)
-    price = dice.between(499, 4_299) * 100
-    record = {
-        "sales_order_id": order_id,
+    head = {
+        "account_id": ACCOUNT,
         "store_id": dice.pick((1, 3)),
         "customer_id": FIRST_CUSTOMER_ID + dice.below(400),
-        "status": dice.pick(ORDER_STATES),
-        "reference": f"VO{order_id}",
+        "sales_order_id": order_id,
+        "order_type_id": 6,
+        "order_type_text": "Reparatie",
+        "order_reference_id": f"VO{order_id}",
+        "order_reference_text": dice.pick(("", "Graag bellen")),
         "datetime_created": world.local(API, created_at),
-        "total_inc_vat_cents": price,
-        "order_lines": [
-            {
-                "line_id": 1,
-                "description": f"{brand} {dice.pick(names.BIKE_MODELS)}",
-                "quantity": 1,
-                "price_cents": price,
-            },
-            {"line_id": 2, "description": "Afleverbeurt", "quantity": 1, "price_cents": 0},
-        ],
+        "datetime_modified": world.local(API, created_at),
+        "datetime_preferred_delivery": None,
+        "sales_employee_id": dice.pick((11, 12, 14)),
+        "last_update_employee_id": 11,
+        "status_text": dice.pick(ORDER_STATES),
+        "cancellation_type_id": 0,
+        "has_invoice": dice.chance(50),
+        "invoice_number": dice.pick((0, None)),
+        "delivery_method_id": 0,
+        "delivery_method_description": "Afhalen in winkel",
     }
-    return record, created_at.timestamp()
+    items = [_order_item(dice, order_id, at) for at in range(1, dice.below(4) + 1)]
+    return _with_items(head, items or [NO_ITEM]), created_at.timestamp()
+
+
+def _order_item(dice: Dice, order_id: int, at: int) -> Record:
+    price = dice.between(499, 4_299) * 100
+    return {
+        "order_item_id": order_id * 10 + at,
+        "order_item_status": dice.pick(("Te bestellen", "Geleverd")),
+        "assigned_to_customer_id": FIRST_CUSTOMER_ID + dice.below(400),
+        "item_type": dice.pick(("Artikelregel", "Arbeid")),
+        "barcode": f"871{dice.digits(10)}",
+        "object_id": dice.pick((0, 10_000 + dice.below(9_000))),
+        "pos_group_id": dice.pick((1, 2)),
+        "quantity": dice.pick((1, 2, 0.5)),
+        "description": f"{dice.pick(names.BIKE_BRANDS)} {dice.pick(names.BIKE_MODELS)}",
+        "gross_unit_price_in_vat_in_cents": price,
+        "unit_discount_in_vat_in_cents": 0,
+        "nett_line_price_in_vat_in_cents": price,
+        "vat_amount_cents": round(price - price / 1.21),
+        "vat_percentage": 21,
+    }
+
+
+def _with_items(head: Record, items: list[Record]) -> Record:
+    """Return an order whose items bear its own fields, as they are now."""
+    return {**head, "order_items": [{**item, **head} for item in items]}
+
+
+def _head(order: Record) -> Record:
+    return {name: value for name, value in order.items() if name != "order_items"}
 
 
 def _fresh(world: World, stream: str, number: int) -> Record:
@@ -107,15 +141,19 @@ def _changed(stream: str, record: Record, dice: Dice) -> Record:
     if stream == "leads":
         record["status"] = dice.pick(LEAD_STATES)
         record["message"] = f"{record['message']} (gebeld {dice.below(9_999)})"
-    else:
-        record["status"] = dice.pick(ORDER_STATES)
-        record["total_inc_vat_cents"] += dice.between(1, 5_000)
-    return record
+        return record
+    if dice.chance(30) and len(record["order_items"]) > 1:
+        record["order_items"].pop()  # an item is removed: it just disappears
+    record["order_reference_text"] = f"Gewijzigd {dice.below(9_999)}"
+    return _with_items(_head(record) | {"status_text": dice.pick(ORDER_STATES)}, record["order_items"])
 
 
 def _stamp(world: World, stream: str, record: Record, at: datetime) -> None:
     if stream == "leads":
         record["modified_at"] = world.zoned(API, at)
+        return
+    record["datetime_modified"] = world.local(API, at)
+    record |= _with_items(_head(record), record["order_items"])
 
 
 def _follow(world: World, stream: str, before: Record | None, after: Record | None, stamp: float) -> None:
@@ -124,14 +162,28 @@ def _follow(world: World, stream: str, before: Record | None, after: Record | No
     if stream != "sales_orders":
         return
     if after is None:
-        cancelled.put({**(before or {}), "status": "cancelled"}, stamp)
+        order = before or {}
+        cancelled.put(_with_items(_head(order) | {"status_text": "cancelled"}, order["order_items"]), stamp)
     elif after["sales_order_id"] in cancelled:
         cancelled.remove(after["sales_order_id"])
 
 
 FAMILY = Family(
     api=API,
-    keys={"leads": ("uuid",), "sales_orders": ("sales_order_id",)},
+    keys={
+        "leads": ("uuid",),
+        "sales_orders": ("sales_order_id",),
+        "sales_order_items": ("sales_order_id", "order_item_id"),
+    },
+    children={
+        "sales_order_items": Child(
+            parent="sales_orders",
+            parent_key=("sales_order_id",),
+            field=("order_items",),
+            owner=("sales_order_id",),
+            number="order_item_id",
+        )
+    },
     aside={CANCELLED: ("sales_order_id",)},
     pace={
         "leads": Pace(changed=2, added=1, deletion_percent=10),
@@ -181,15 +233,16 @@ def _sales_orders(lists: Lists, ask: Ask) -> Answer:
         return lists.error(400, "modified_start and modified_end are required")
     if not ask.lenient and not 0 <= end - start <= WIDEST_RANGE.total_seconds() + AUTUMN_NIGHT_S:
         return lists.error(400, "The range of modified_start and modified_end is limited to 31 days")
-    orders = Collection(world[API, "sales_orders"].key_fields)
+    items = Collection(("sales_order_id", "order_item_id"))
     sources = [world[API, "sales_orders"]]
     if ask.query.get("include_deleted") == "1":
         sources.append(world[API, CANCELLED])
     for source in sources:
         for key in source.since(start):
             if source.stamp(key) <= end:
-                orders.put(source.get(key), source.stamp(key))
-    return lists.page(ask, orders, orders.keys(), "data")
+                for item in source.get(key)["order_items"]:
+                    items.put(item, source.stamp(key))
+    return lists.page(ask, items, items.keys(), "data")
 
 
 def lookups(world: World) -> dict[str, list[str]]:

@@ -1,0 +1,277 @@
+"""Repairs of the workshop with their lines. The vendor filters them by the day for which they are planned, only."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from syncd.contract import (
+    BIGINT,
+    BOOLEAN,
+    JSON,
+    NUMERIC,
+    TEXT,
+    TIMESTAMP,
+    Child,
+    Cursor,
+    Page,
+    Scope,
+    Stream,
+    Table,
+    Walk,
+    Windows,
+    column,
+)
+from syncd.contract.errors import BadPayload
+from syncd.contract.links import walk_links
+from syncd.contract.options import DAY_S, MINUTE_S
+from syncd.contract.paging import EndUnknown
+from syncd.contract.source import CannotTell
+from syncd.contract.toolkit import cursor_time, overlap_of
+from syncd.contract.windows import Piece, Range, Window, is_fresh, passed, walk_windows
+from syncd.records.readers import Keys, envelope, members
+from syncd.sources.cyclesoftware.api import FROM, SCHEMA, first_day, zone_of
+from syncd.sources.cyclesoftware.forms import DATA
+from syncd.sources.cyclesoftware.paged_lists import fetch_linked
+
+NEAR = timedelta(days=2)
+"""Around now: planned days of which every live run asks."""
+WIDE_BACK, WIDE_AHEAD = timedelta(days=45), timedelta(days=120)
+"""Around now: planned days of which a live run asks now and then."""
+WIDE_EVERY = timedelta(hours=6)
+FAR = timedelta(days=366)
+"""How far ahead repairs are planned at most."""
+
+WORKSHOP_ORDER_ITEMS = Table(
+    schema=SCHEMA,
+    name="workshop_order_items",
+    key=("workshop_order_id", "item_id"),
+    comment="Lines of repairs; live and die with their repair",
+    personal=("assigned_to_customer_id",),
+    columns=(
+        column("workshop_order_id", BIGINT, "Number of the repair"),
+        column("item_id", BIGINT, "Number of the line, unique within the repair"),
+        column(
+            "item_type_id", BIGINT, "Kind of line: enums, subject transaction_item_types; 4 was seen for repair codes"
+        ),
+        column("special_type_id", BIGINT, "Which bike or code the line is of, by its kind"),
+        column("quantity", NUMERIC, "How many"),
+        column("barcode", TEXT, "Barcode; of a repair code the code itself"),
+        column("pos_group_id", BIGINT, "Turnover group: enums, subject pos_groups"),
+        column("description", TEXT, "What it is, in words"),
+        column("unit_price_in_vat_cents", BIGINT, "Price of one, with VAT, in euro cents"),
+        column("unit_discount_amount_in_vat_cents", BIGINT, "Discount on one, with VAT, in euro cents"),
+        column("price_in_vat_cents", BIGINT, "Price of the line, with VAT, in euro cents"),
+        column("discount_percentage", NUMERIC, "Discount in percent"),
+        column("vat_code", BIGINT, "VAT code: enums, subject vat_codes"),
+        column("vat_percentage", NUMERIC, "VAT in percent"),
+        column("vat_amount_cents", BIGINT, "VAT of the line, in euro cents"),
+        column("item_status_id", BIGINT, "Status of the line: enums, subject sales_order_item_status"),
+        column("item_status_text", TEXT, "Status of the line in words"),
+        column("unit_work_time_minutes", BIGINT, "Work for one, in minutes"),
+        column("assigned_to_customer_id", BIGINT, "Customer who pays the line", optional=True),
+        column("invoice_number", BIGINT, "Invoice of the line", optional=True),
+    ),
+)
+
+WORKSHOP_ORDERS = Table(
+    schema=SCHEMA,
+    name="workshop_orders",
+    key=("workshop_order_id",),
+    comment="Repairs; one whose is_active is false is deleted and bears a tombstone; needs the scope resources",
+    deleted="is_active",
+    deleted_if=False,
+    personal=("customer_id", "repair_description"),
+    refers={"customer_id": "customers"},
+    columns=(
+        column("workshop_order_id", BIGINT, "Number of the repair"),
+        column("sales_order_id", BIGINT, "The sales order: sales_orders.sales_order_id"),
+        column("customer_id", BIGINT, "The customer whose bike it is"),
+        column("store_id", BIGINT, "Store within the account: the second part of stores.store_id"),
+        column("repair_object_id", BIGINT, "What is repaired: repair_objects.object_id"),
+        column("is_active", BOOLEAN, "False if deleted upstream; the row then bears a tombstone"),
+        column("reference_text", TEXT, "Reference in words"),
+        column("datetime_scheduled_start", TIMESTAMP, "Planned begin; null if it is not planned; sent in local time"),
+        column("datetime_scheduled_finished", TIMESTAMP, "Planned end; sent in local time"),
+        column("datetime_created", TIMESTAMP, "When it was created; sent in local time"),
+        column("datetime_modified", TIMESTAMP, "When it was last modified; sent in local time"),
+        column("mechanic_employee_id", BIGINT, "Who repairs it: employees; 0 or null for nobody yet"),
+        column("created_by_employee_id", BIGINT, "Who entered it: employees"),
+        column("last_update_employee_id", BIGINT, "Who changed it last: employees"),
+        column("phone_number_id", TEXT, "Number to call: customer_phone_numbers.phone_number_id"),
+        column("repair_description", TEXT, "What is to be done, in words"),
+        column("status_id", BIGINT, "Status: enums, subject workshop_order_status"),
+        column("status_text", TEXT, "Status in words"),
+        column("invoice_number", BIGINT, "Number of the invoice; 0 for none"),
+        column("borrowed_object_reference", TEXT, "Bike that was lent meanwhile"),
+        column("total_repair_time_minutes", BIGINT, "Time that the lines take, in minutes"),
+        column("custom_repair_time_minutes", BIGINT, "Time as planned by hand, in minutes"),
+        column("repair_codes", JSON, "Repair codes as sent; only when it is created", optional=True),
+        column("service_card_codes", JSON, "Codes of service cards as sent; only when it is created", optional=True),
+        column("delivery_method_id", BIGINT, "How it is delivered: enums, subject delivery_methods"),
+        column("workshop_order_type_id", BIGINT, "Kind of repair: enums, subject workshop_order_types"),
+    ),
+    children=(Child(field="order_items", table=WORKSHOP_ORDER_ITEMS),),
+)  # fmt: skip
+
+_PATH = "/api/v1/workshop/orders.json"
+_KEYS = Keys(WORKSHOP_ORDERS)
+_ALL, _NEAR, _WIDE = "all", "near", "wide"
+
+
+async def _walk_workshop_orders(walk: Walk) -> AsyncIterator[Page]:
+    """Walk repairs by their planned days: around now in a live run, further around it every few hours.
+
+    A first run and a sweep give all of them: first the list without days, which alone holds what is not planned, then
+    all windows since `from`. Only a sweep buries, and only what a request by key confirms.
+    """
+    cursor = walk.cursor or {}
+    what = _what(walk, cursor)
+    listed: set[Any] | None = None
+    if what == _ALL and (place := _place_in_list(walk, cursor)) is not None:
+        listed = None if place else set()
+        async for page in _list_without_days(walk, place, first=first_day(walk)):
+            if listed is not None:
+                listed.update(page.keys or ())
+            cursor = page.cursor or cursor
+            yield page
+    strangers = False
+    keep: Cursor = {"wide_at": cursor["wide_at"]} if what == _NEAR and "wide_at" in cursor else {}
+    wanted = _range(walk, what)
+    pages = walk_windows(
+        replace(walk, cursor=cursor), _asker(walk), wanted, keep={**keep, "what": what},
+        scope=_inside(wanted) if walk.kind == "sweep" else None,
+    )  # fmt: skip
+    async for page in pages:
+        strangers = strangers or (listed is not None and not listed.issuperset(page.keys or ()))
+        yield _last(walk, page, what, strangers) if page.cursor and "pass" not in page.cursor else page
+
+
+def _last(walk: Walk, page: Page, what: str, strangers: bool) -> Page:
+    """Return the last page of a walk with the cursor for the next; nothing is buried if the list is not believed."""
+    cursor = dict(page.cursor or {})
+    cursor.pop("what", None)
+    if walk.kind == "live" and what != _NEAR:
+        cursor = {"wide_at": page.requested_at.isoformat()}
+    if walk.kind == "backfill":
+        cursor = {"as_of": page.requested_at.isoformat()}
+    if page.scope is None or not strangers:
+        return replace(page, cursor=cursor)
+    walk.note("nothing buried: the list without days lacks repairs that the windows hold")
+    return replace(page, cursor=cursor, scope=None, whole_walk=False)
+
+
+def _what(walk: Walk, cursor: Cursor) -> str:
+    """Return what a run walks: all repairs, those around now, or those further around it."""
+    if "pass" in cursor and "what" in cursor:
+        return str(cursor["what"])
+    if walk.kind != "live" or "wide_at" not in cursor:
+        return _ALL
+    return _WIDE if abs(walk.now() - cursor_time(cursor["wide_at"])) >= WIDE_EVERY else _NEAR
+
+
+def _range(walk: Walk, what: str) -> Range:
+    now = walk.now()
+    begin, limit = {
+        _NEAR: (now - NEAR, now),
+        _WIDE: (now - WIDE_BACK, now + WIDE_AHEAD),
+        _ALL: (first_day(walk), walk.until or now + FAR),
+    }[what]
+    return Range(begin=min(begin, limit), limit=limit, overlap=overlap_of(walk), zone=zone_of(walk))
+
+
+def _inside(wanted: Range) -> Scope:
+    """Return the rows about which a sweep says everything: those planned within its range, and those not planned."""
+    return Scope(within=("datetime_scheduled_start",), since=wanted.begin, until=wanted.limit, nulls=True)
+
+
+def _asker(walk: Walk) -> Any:
+    """Return what asks for one window of planned days."""
+
+    async def ask(window: Window, place: Cursor | None) -> AsyncIterator[Piece]:
+        params = [("date_from", window.first.isoformat()), ("date_until", window.last.isoformat())]
+        fetch = fetch_linked(walk, _PATH, _KEYS.of_all, params)
+        async for piece in walk_links(fetch, resume=(place or {}).get("query", "")):
+            yield Piece(
+                records=[_with_items(record) for record in piece.records],
+                answer=piece.answer,
+                place=None if piece.following is None else {"query": piece.following},
+                keys=piece.keys,
+            )
+
+    return ask
+
+
+def _place_in_list(walk: Walk, cursor: Cursor) -> str | None:
+    """Return the place in the list without days where a walk is, empty for its beginning, None if that list is done."""
+    going = cursor.get("pass")
+    if walk.kind == "backfill":
+        return None
+    if not isinstance(going, dict) or not is_fresh(walk, {"at": walk.now().isoformat(), **going}):
+        return ""
+    return str(going["list"]) if "list" in going else None if "begin" in going else ""
+
+
+async def _list_without_days(walk: Walk, place: str, *, first: datetime) -> AsyncIterator[Page]:
+    """Give the pages of the list without days, from a place in it; after its end the windows begin."""
+    began_at: datetime | None = None
+    held = (walk.cursor or {}).get("pass")
+    if place and isinstance(held, dict):
+        began_at = cursor_time(held["began_at"])
+    starts_over = bool(held) and not place
+    try:
+        async for piece in walk_links(fetch_linked(walk, _PATH, _KEYS.of_all), resume=place):
+            began_at = began_at or piece.answer.safe_at
+            where: Cursor = {"list": piece.following} if piece.following else {"begin": first.isoformat()}
+            yield Page(
+                records=[_with_items(record) for record in piece.records],
+                cursor={"what": _ALL, "pass": where | passed(walk, began_at)},
+                requested_at=piece.answer.sent_at,
+                keys=[key if isinstance(key, tuple) else None for key in piece.keys],
+                starts_over=starts_over or piece.starts_over,
+            )
+            starts_over = False
+    except EndUnknown as error:
+        yield Page(records=error.records, cursor=None, requested_at=error.answer.sent_at)
+        raise
+
+
+def _with_items(record: bytes) -> bytes:
+    """Return a repair with its lines; the vendor leaves the member out where there are none."""
+    if b'"order_items"' in record or not (fields := members(record)):
+        return record
+    return msgspec.json.encode({**{name: msgspec.Raw(raw) for name, raw in fields.items()}, "order_items": []})
+
+
+async def _confirm_workshop_order(walk: Walk, key: tuple[Any, ...]) -> bytes:
+    """Return one repair as sent; it is asked for with its customer. A deleted one has `is_active` false, or a 404."""
+    customer_id = (await walk.stored(key)).get("customer_id")
+    if not customer_id:
+        raise CannotTell("a repair without customer_id cannot be asked for")
+    answer = await walk.upstream.request("GET", f"/api/v1/customers/{customer_id}/workshop-order/{key[0]}.json")
+    record = answer.body.lstrip()
+    if _KEYS.of(record) != key:
+        record = envelope(answer).get(DATA, b"")
+    if _KEYS.of(record) != key:
+        raise BadPayload(f"asked for repair {key[0]}, got another or none")
+    return _with_items(record)
+
+
+def _windows(walk: Walk) -> list[tuple[datetime, datetime]]:
+    """Return the windows of a backfill; see Windows."""
+    return _range(walk, _ALL).windows()
+
+
+WORKSHOP_ORDERS_STREAM = Stream(
+    name="workshop_orders",
+    table=WORKSHOP_ORDERS,
+    walk=_walk_workshop_orders,
+    every_s=15 * MINUTE_S,
+    sweep_s=7 * DAY_S,
+    backfills=True,
+    windows=Windows(of=_windows, columns=("datetime_scheduled_start", "datetime_created")),
+    options=(FROM,),
+    confirm=_confirm_workshop_order,
+)
