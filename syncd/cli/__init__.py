@@ -35,6 +35,7 @@ COMMANDS = {
     "sources": "Say whose data the mirror holds, rename it, adopt it, or drop it.",
     "notify": "Send a test message to everybody who is notified.",
     "callbacks": "Register or clear the address that a vendor calls.",
+    "new-source": "Write the beginnings of a plugin: a source of your own.",
     "sandbox": "Serve the four simulated upstreams.",
     "sql": "Run one read-only query on the mirror.",
     "report": "Answer one of the cookbook's questions.",

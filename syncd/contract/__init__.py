@@ -40,7 +40,7 @@ from syncd.contract.schema import (
     month_of,
     snake,
 )
-from syncd.contract.source import Callbacks, CannotTell, Source, Stream, Windows
+from syncd.contract.source import Callbacks, CannotTell, Limits, Source, Stream, Windows
 from syncd.contract.version import VERSION
 from syncd.contract.walk import Answer, Cursor, Lane, Options, Page, RunKind, Scope, Upstream, Walk
 from syncd.contract.webhooks import AccountColumn, Hint, Told, Webhooks
@@ -71,7 +71,7 @@ __all__ = [
     "Identity",
     "Index",
     "Kind",
-    "Lane",
+    "Lane", "Limits",
     "Options",
     "Page",
     "RunKind",

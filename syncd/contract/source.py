@@ -68,6 +68,19 @@ class Stream:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What the headers of an answer say of the budget; None: they do not say.
+
+    A bucket that drips empty in a minute is a minute of as many requests as it holds.
+    """
+
+    per_minute: int | None = None
+    minute_left: int | None = None
+    per_day: int | None = None
+    day_left: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Callbacks:
     """How an API tells of changes: it calls one address of ours, which it was given once.
 
@@ -104,6 +117,12 @@ class Source:
     timeouts  how long an answer may take, unless the configuration says otherwise
     account   options that name the account: another value is another account, whose rows are never mixed with those of
               the first. Of a secret the digest counts. Empty: every secret names the account.
+    contract  the version of this contract for which the source was built; see `version`
+    migrations  the folder of the source's own migrations (docs/add-an-api.md); None where they are among syncd's own
+    per_minute, per_day  requests that the vendor documents; the configuration may say otherwise, and headers that say
+              less are believed
+    limits_of  reads the budget from the headers of an answer, where they are other ones than X-RateLimit-Minutely-* and
+              X-RateLimit-Daily-*; None where they say nothing. Retry-After is read for every source.
     """
 
     type: str
@@ -121,6 +140,9 @@ class Source:
     account: tuple[Option[Any], ...] = ()
     contract: str = ""
     migrations: Path | None = None
+    per_minute: int | None = None
+    per_day: int | None = None
+    limits_of: Callable[[Mapping[str, str]], Limits | None] = lambda _headers: None
     timeouts: Timeouts = field(default_factory=Timeouts)
 
     def stream(self, name: str) -> Stream:

@@ -6,7 +6,7 @@ registry.
 
 from functools import cache, partial
 
-from syncd.config import SourceSpec, StreamSpec, by_name
+from syncd.config import BudgetConfig, SourceSpec, StreamSpec, by_name
 from syncd.contract import Source
 from syncd.records.privacy import may_withhold
 from syncd.sources import entry_points
@@ -52,6 +52,7 @@ def spec_of(source: Source) -> SourceSpec:
         example_name=source.example_name or source.type,
         options=by_name(source.options),
         timeouts=source.timeouts,
+        budget=BudgetConfig(per_minute=source.per_minute, per_day=source.per_day),
         streams={
             stream.name: StreamSpec(
                 name=stream.name,

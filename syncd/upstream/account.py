@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
@@ -106,13 +106,23 @@ class Account:
         if odd := self.session.received(received):
             note(f"the session was dropped, because it cannot be sent back: {odd}")
             self._tell_dropped(odd)
-        await self.purse.observe(
-            budget.read_headers(
-                answer.headers, answer.status, sent_at=charged_at, received_at=received.at.timestamp(),
-                endpoint=request.endpoint,
-            )
+        seen = budget.read_headers(
+            answer.headers, answer.status, sent_at=charged_at, received_at=received.at.timestamp(),
+            endpoint=request.endpoint,
         )  # fmt: skip
+        await self.purse.observe(self._with_limits(seen, answer))
         return answer
+
+    def _with_limits(self, seen: budget.Observation, answer: Answer) -> budget.Observation:
+        """Add what the source reads from headers of its own."""
+        limits = self.source.limits_of(answer.headers)
+        if limits is None:
+            return seen
+        told: dict[str, Any] = {
+            "minute_limit": limits.per_minute, "minute_remaining": limits.minute_left,
+            "day_limit": limits.per_day, "day_remaining": limits.day_left,
+        }  # fmt: skip
+        return dataclasses.replace(seen, **{name: value for name, value in told.items() if value is not None})
 
     def _tell_dropped(self, odd: str) -> None:
         """Tell the log once of each oddity for which the session was dropped."""

@@ -7,13 +7,15 @@ from datetime import timedelta
 from typing import Any
 
 from syncd.sandbox.answer import decoded, spoiled
+from syncd.sandbox.apis import SEEDED_FIRST
 from syncd.sandbox.apis.autengo import Autengo
 from syncd.sandbox.apis.cyclesoftware import CycleSoftware
 from syncd.sandbox.apis.ghs import Ghs
 from syncd.sandbox.catalog import KEYS
 from syncd.sandbox.faults.table import ALL_APIS, Armed, Moment, Stage, fault
 
-PAGED = ("cyclesoftware", "autengo", "ghs")
+PLUGINS = tuple(api for api in KEYS if api not in SEEDED_FIRST)
+PAGED = ("cyclesoftware", "autengo", "ghs", *PLUGINS)
 OTHER_HOST = "http://elsewhere.example"
 SINCE = {"modified_since", "updated_since"}
 CLAMPED_ROWS = 10

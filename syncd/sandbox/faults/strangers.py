@@ -45,6 +45,13 @@ def _retry_later(moment: Moment, armed: Armed) -> None:
     moment.answer.headers["Retry-After"] = told
 
 
+@fault("echo", "an error in the vendor's form that repeats the request: headers, query, body; status=400", Stage.BEFORE)
+def _echo(moment: Moment, armed: Armed) -> None:
+    ask = moment.ask
+    told = f"{dict(ask.headers)} {dict(ask.query)} {ask.body.decode('utf-8', 'replace')}"
+    moment.answer = moment.api.error(int(armed.params.get("status", 400)), told)
+
+
 @fault("odd-status", "a status that answers something else than was asked; status=304", Stage.BEFORE)
 def _odd_status(moment: Moment, armed: Armed) -> None:
     moment.answer = Answer(status=int(armed.params.get("status", 304)), body=b"")

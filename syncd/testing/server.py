@@ -1,0 +1,78 @@
+"""One private PostgreSQL server for all kits of a process, with a migrated database for each source.
+
+It lies in memory where there is room, and ends with the process.
+"""
+
+import asyncio
+import atexit
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+
+from syncd import config as configuration
+from syncd.contract import Source
+from syncd.storage.postgres import database, embedded, migrations
+
+ROOM_BYTES: Final = 1 << 30
+"""What the server may take of the memory's own file system; our choice."""
+SETTINGS: Final = {
+    "autovacuum": "off", "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
+}  # fmt: skip
+"""Nothing here outlives the process, so nothing need be safe on a disk."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A migrated database of the server, and a folder to write files to."""
+
+    url: str
+    folder: Path
+
+    @property
+    def settings(self) -> configuration.DatabaseConfig:
+        """The database as a configuration names it."""
+        return configuration.DatabaseConfig(url=configuration.Secret(self.url), data_dir=self.folder)
+
+
+_places: dict[str, Place] = {}
+
+
+async def place_of(source: Source) -> Place:
+    """Return the database of a source, with its tables; made on first use."""
+    if source.type not in _places:
+        server = await embedded.ensure(_folder() / "data", settings=SETTINGS)
+        name = f"kit_{source.type}"
+        conn = await asyncpg.connect(**server.connect_arguments)
+        await conn.execute(f"CREATE DATABASE {name}")
+        await conn.close()
+        login, _, rest = server.url.partition("@")
+        place = Place(url=f"{login}@{rest.replace('/syncd', f'/{name}', 1)}", folder=_folder())
+        opened = await database.connect(place.settings)
+        try:
+            migrated = await migrations.migrate_all(opened, [source])
+        finally:
+            await opened.close()
+        if migrated.failed:
+            raise migrated.failed[0]
+        _places[source.type] = place
+    return _places[source.type]
+
+
+@cache
+def _folder() -> Path:
+    memory = Path("/dev/shm")  # noqa: S108  (the name inside it is made by tempfile)
+    is_fit = os.access(memory, os.W_OK | os.X_OK) and shutil.disk_usage(memory).free > ROOM_BYTES
+    folder = Path(tempfile.mkdtemp(prefix="syncd-kit-", dir=memory if is_fit else None))
+    atexit.register(_end, folder)
+    return folder
+
+
+def _end(folder: Path) -> None:
+    asyncio.run(embedded.stop(folder / "data"))
+    shutil.rmtree(folder, ignore_errors=True)
