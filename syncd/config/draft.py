@@ -107,7 +107,9 @@ def source(draft: Draft) -> str:
 
 
 def _stream(table: str, stream: StreamSpec) -> Iterator[str]:
-    if stream.lookup:
+    if stream.is_fed:
+        yield "# The mirror gives its keys, unless you name some: a list, or a query whose first column is the key."
+    elif stream.lookup:
         yield "# Off until it has keys: a list, or a query on the mirror whose first column is the key."
     yield f"# [{table}.streams.{stream.name}]"
     if not stream.is_on:

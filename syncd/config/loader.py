@@ -451,6 +451,7 @@ def _stream(table: TomlTable, spec: StreamSpec) -> StreamConfig:
         cron=cron,
         sweep_s=sweep_s,
         lookup=lookup,
+        is_fed=spec.is_fed,
         queries={name: query for name, query in queries.items() if query},
         options=options,
         exclude=exclude,

@@ -30,9 +30,10 @@ class StreamSpec:
     """One stream: its default schedule and what may be said about it.
 
     `every_s` None: no schedule of its own unless the file gives one. `sweep_s` None: it has no sweep, and `sweep` is
-    refused. `is_on` False: off, unless the file says `enabled = true`. `is_pushed`: only webhooks bring it. Each
-    name in `lookup` is accepted as a list of keys and, with `_query` added, as SQL that yields keys. `may_withhold`
-    raises ValueError for a field that may not stand in `exclude`, or in `hash`.
+    refused. `is_on` False: off, unless the file says `enabled = true`. `is_pushed`: only webhooks bring it.
+    `is_fed`: the mirror gives keys where the file names none. Each name in `lookup` is accepted as a list of keys and,
+    with `_query` added, as SQL that yields keys. `may_withhold` raises ValueError for a field that may not stand in
+    `exclude`, or in `hash`.
     """
 
     name: str
@@ -41,6 +42,7 @@ class StreamSpec:
     is_on: bool = True
     is_pushed: bool = False
     lookup: tuple[str, ...] = ()
+    is_fed: bool = False
     options: Mapping[str, OptionSpec] = field(default_factory=dict)
     may_withhold: Callable[[str, Withholding], None] = lambda _name, _how: None
 
@@ -200,7 +202,7 @@ class StreamConfig:
     `queries` holds the SQL of those that were given as `<name>_query`, under `<name>`. `history` keeps old versions of
     rows, `changes` tells of every change in `syncd.changes`. `max_records` stops a run whose list does not end.
     `exclude` and `hash` name the fields that are never written, or only as keyed hashes. `is_pushed`: nothing asks for
-    its records, because webhooks bring them.
+    its records, because webhooks bring them. `is_fed`: the mirror gives keys where there are none here.
     """
 
     name: str
@@ -214,6 +216,7 @@ class StreamConfig:
     sweep_s: float | None = None
     lookup: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     queries: Mapping[str, str] = field(default_factory=dict)
+    is_fed: bool = False
     options: Mapping[str, object] = field(default_factory=dict)
     exclude: tuple[str, ...] = ()
     hash: tuple[str, ...] = ()
@@ -313,7 +316,7 @@ def is_off(stream: StreamConfig) -> str | None:
         return "disabled (enabled = false)" if stream.is_named_off else "off by default (enabled = true turns it on)"
     if stream.is_pushed:
         return "comes by webhooks only: nothing asks for it"
-    if stream.lookup and not any(stream.lookup.values()) and not stream.queries:
+    if stream.lookup and not any(stream.lookup.values()) and not stream.queries and not stream.is_fed:
         accepted = " or ".join(f"{name} / {name}_query" for name in stream.lookup)
         return f"has no keys to look up; give it {accepted}"
     return None

@@ -18,6 +18,7 @@ apart.
 from syncd.config import Timeouts
 from syncd.contract.auth import Auth, FixedHeaders, Send
 from syncd.contract.identity import Identity
+from syncd.contract.lookups import Feed
 from syncd.contract.schema import (
     ALIVE,
     BIGINT,
@@ -42,7 +43,7 @@ from syncd.contract.schema import (
 )
 from syncd.contract.source import Callbacks, CannotTell, Limits, Source, Stream, Windows
 from syncd.contract.version import VERSION
-from syncd.contract.walk import Answer, Cursor, Lane, Options, Page, RunKind, Scope, Upstream, Walk
+from syncd.contract.walk import Answer, Cursor, Due, Lane, Options, Page, RunKind, Scope, Upstream, Walk
 from syncd.contract.webhooks import AccountColumn, Hint, Told, Webhooks
 
 __all__ = [
@@ -66,6 +67,8 @@ __all__ = [
     "Child",
     "Column",
     "Cursor",
+    "Due",
+    "Feed",
     "FixedHeaders",
     "Hint",
     "Identity",

@@ -10,6 +10,7 @@ from syncd.config import Timeouts
 from syncd.contract.auth import Auth
 from syncd.contract.errors import SyncdError
 from syncd.contract.identity import Identity, identity_of
+from syncd.contract.lookups import Feed
 from syncd.contract.options import Option, Secret
 from syncd.contract.schema import Table
 from syncd.contract.walk import Answer, Options, Page, Upstream, Walk
@@ -36,6 +37,7 @@ class Stream:
     every_s     default time between two live runs; sweep_s between two sweeps (None: a live pass is a full listing,
                 or nothing can be swept)
     lookup      names of the stream options that hold the keys to ask for; empty for listings
+    feed        keys of the lookup that the mirror gives; a stream that has one needs none from the configuration
     is_on       False for a stream that runs only where the configuration says `enabled = true`
     backfills   True if the stream can be walked over a range of time
     windows     how a backfill splits its range, where it does: what a range costs is known by it
@@ -56,6 +58,7 @@ class Stream:
     every_s: float
     sweep_s: float | None = None
     lookup: tuple[str, ...] = ()
+    feed: Feed | None = None
     options: tuple[Option[Any], ...] = ()
     is_on: bool = True
     backfills: bool = False

@@ -35,9 +35,10 @@ Options = Mapping[str, Any]
 class Scope:
     """The rows about which a page is complete: those whose `column` is one of `values`, or all if `column` is None.
 
-    Of these only rows all of whose times `within` lie from `since` on and before `until`, if times are named; with
-    `nulls` one that has no such time, too. A row in scope that was not seen is gone. `guarded` says whether the
-    breaker judges the burial (listings), or not (an answer about keys that were asked for by name).
+    `also` names further columns, and the value that each must have. Of these only rows all of whose times `within` lie
+    from `since` on and before `until`, if times are named; with `nulls` one that has no such time, too. A row in scope
+    that was not seen is gone. `guarded` says whether the breaker judges the burial (listings), or not (an answer about
+    keys that were asked for by name).
     """
 
     column: str | None = None
@@ -47,6 +48,7 @@ class Scope:
     since: datetime | None = None
     until: datetime | None = None
     nulls: bool = False
+    also: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +120,22 @@ class Upstream(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Due:
+    """A key that the mirror gives to a lookup, and when what it stands for last changed, where that counts."""
+
+    key: str
+    at: datetime | None = None
+
+
+async def _nothing_held(_scope: Scope) -> Sequence[tuple[Any, ...]]:
+    return ()
+
+
+async def _nothing_due(_after: Due | None, _most: int) -> Sequence[Due]:
+    return ()
+
+
 def _unheard(_remark: str) -> None:
     pass
 
@@ -136,6 +154,8 @@ class Walk:
     lookup     keys to look up, by option name (e.g. {"barcodes": [...]}), queries already resolved
     mirrored   reads one column of the live rows of another stream of this source, in ascending order
     stored     reads the mirrored row of this stream by its key, as values by column; empty where there is none
+    held       reads the keys of the live rows of this stream in a scope
+    due        reads the keys of the stream's feed that come after one (None: from the first), so many at most
     now        our clock, aware UTC
     since      where a backfill begins, None for the first record there is; `until` where it ends, None for now
     whole      True for a sweep that an operator ordered: of everything there is, not only of what one on schedule gives
@@ -165,3 +185,5 @@ class Walk:
     ways: set[str] = field(default_factory=set)
     stored: Callable[[tuple[Any, ...]], Awaitable[Mapping[str, Any]]] = _nothing_stored
     early: Early = field(default_factory=Early)
+    held: Callable[[Scope], Awaitable[Sequence[tuple[Any, ...]]]] = _nothing_held
+    due: Callable[[Due | None, int], Awaitable[Sequence[Due]]] = _nothing_due

@@ -4,14 +4,16 @@ Only reads.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
 from syncd.config import StreamConfig
+from syncd.contract import Due, Feed, Scope
 from syncd.errors import SyncdError
 from syncd.records.rows import Key
+from syncd.storage.mirror import listing
 from syncd.storage.mirror.target import Target
 from syncd.storage.postgres import reading
 from syncd.storage.postgres.database import Database
@@ -108,3 +110,35 @@ async def stored(database: Database, target: Target, source: str, key: Key) -> M
     async with database.connection() as conn:
         found = await conn.fetchrow(target.statements.select_rows, source, *([part] for part in key))
     return dict(found) if found else {}
+
+
+async def held(database: Database, target: Target, source: str, scope: Scope) -> Sequence[Key]:
+    """Return the keys of the live rows of a stream in a scope, in ascending order."""
+    async with database.connection() as conn:
+        return await listing.alive_keys(conn, target, source, scope)
+
+
+async def due_keys(database: Database, source: str, feed: Feed | None, after: Due | None, most: int) -> Sequence[Due]:
+    """Return at most so many keys of a feed that come after one: the oldest first, or in the order of their texts.
+
+    What changed since a run began that is still under way is not given yet: not all of it may be committed. Raises
+    SyncdError if the query takes too long.
+    """
+    if feed is None or most <= 0:
+        return ()
+    at = "NULL::timestamptz" if feed.in_turn else "at"
+    query = f"""
+    WITH due AS (SELECT key::text COLLATE "C" AS key, coalesce({at}, '-infinity') AS at FROM ({feed.query}) AS given)
+    SELECT key, nullif(at, '-infinity') AS at FROM due
+    WHERE ($2::text IS NULL OR (at, key) > (coalesce($3::timestamptz, '-infinity'), $2))
+      AND at < coalesce((SELECT min(started_at) FROM syncd.runs
+                         WHERE source = $1 AND stream = ANY($4) AND outcome = 'running'), 'infinity')
+    ORDER BY due.at, key LIMIT $5
+    """
+    place = (after.key, after.at) if after else (None, None)
+    try:
+        async with database.connection() as conn:
+            found = await conn.fetch(query, source, *place, list(feed.reads), most, timeout=LOOKUP_TIMEOUT_S)
+    except TimeoutError:
+        raise SyncdError(f"the mirror did not give the keys of {feed.option} within {LOOKUP_TIMEOUT_S:.0f} s") from None
+    return [Due(key=row["key"], at=row["at"]) for row in found]

@@ -104,6 +104,9 @@ async def _begin_pass(route: Route, run: Run, order: Order, upstream: RunUpstrea
     turns = Turns()
     upstream.turn = turns.reading
     plan = await _plan(route, run)
+    start = plan.cursor
+    if start and run.lost and route.stream.feed:  # rows that somebody deleted are asked for again, from the first on
+        start = {name: value for name, value in start.items() if name != "fed"}
     return Pass(
         route=route,
         run=run,
@@ -111,7 +114,7 @@ async def _begin_pass(route: Route, run: Run, order: Order, upstream: RunUpstrea
         upstream=upstream,
         result=result,
         plan=plan,
-        walk=await route.begin_walk(order, upstream, plan.cursor),
+        walk=await route.begin_walk(order, upstream, start),
         turns=turns,
         reader=PageReader(route.target, turns, expects_new=plan.listing is Listing.FIRST_LOAD),
     )

@@ -6,7 +6,7 @@ Hands each run the route of its stream. Never runs a page: `run` does.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,9 +17,9 @@ import asyncpg
 from syncd import log
 from syncd.clock import Clock, Sleep, utc_now
 from syncd.config import Config, SourceConfig
-from syncd.contract import Cursor, Identity, Source, Walk
+from syncd.contract import Cursor, Identity, Scope, Source, Walk
 from syncd.contract.early import Early
-from syncd.engine.lookups import lookup_keys, mirrored, stored
+from syncd.engine.lookups import due_keys, held, lookup_keys, mirrored, stored
 from syncd.engine.order import Order, Result
 from syncd.engine.plan import is_tick
 from syncd.engine.route import Route
@@ -163,7 +163,7 @@ class Syncer:
 
     async def walk(self, source: str, stream: str, order: Order, upstream: RunUpstream, cursor: Cursor | None) -> Walk:
         """Return what a walk through a stream may know."""
-        _, settings = self.source(source)
+        kind, settings = self.source(source)
         stream_settings = settings.streams[stream]
 
         async def read_mirrored(other: str, column: str) -> list[Any]:
@@ -171,6 +171,9 @@ class Syncer:
 
         async def read_stored(key: tuple[Any, ...]) -> Mapping[str, Any]:
             return await stored(self.database, self.target(source, stream), source, key)
+
+        async def read_held(scope: Scope) -> Sequence[tuple[Any, ...]]:
+            return await held(self.database, self.target(source, stream), source, scope)
 
         return Walk(
             upstream=upstream,
@@ -183,6 +186,8 @@ class Syncer:
             now=self.clock,
             mirrored=read_mirrored,
             stored=read_stored,
+            held=read_held,
+            due=partial(due_keys, self.database, source, kind.stream(stream).feed),
             since=order.since,
             until=order.until,
             whole=order.whole,

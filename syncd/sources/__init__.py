@@ -61,6 +61,7 @@ def spec_of(source: Source) -> SourceSpec:
                 is_on=stream.is_on,
                 is_pushed=stream.is_pushed,
                 lookup=stream.lookup,
+                is_fed=stream.feed is not None,
                 options=by_name(stream.options),
                 may_withhold=partial(may_withhold, stream.table),
             )

@@ -43,6 +43,8 @@ REPAIRS = ("shop.workshop_orders",)
 """The same, but planned days are asked for, and what is gone is asked for by key."""
 PAYMENTS = ("shop.payments",)
 """A bare array for each window of days."""
+ONE_BY_ONE = ("shop.stock_objects", "shop.comments", "shop.labels")
+"""Lookups that ask for one key after the other, within caps; the first one's keys come from the mirror."""
 WHOLE = ("shop.stores", "shop.platform_keys", "lease.dealers", "lease.cyclists", "cars.models", "parts.account")
 LOOKUPS = ("shop.stock", "shop.leads", "cars.contacts", "parts.products")
 SESSIONS = ("cars.vehicles", "cars.models", "parts.orders", "parts.products")
@@ -306,6 +308,24 @@ MATRIX: tuple[Fault, ...] = (
     Fault(name="next-offset-repeats", streams=NUMBERED, once=FAILED, says="loop"),
     Fault(name="next-offset-absent", streams=NUMBERED, once=FAILED, says="pagination"),
     _harmless("next-offset-string", streams=NUMBERED),
+    Fault(name="error-500", streams=ONE_BY_ONE, says="503", params={"status": 503}, after=1),
+    Fault(name="truncated-body", streams=ONE_BY_ONE, says="no whole answer"),
+    Fault(name="auth-expired", streams=ONE_BY_ONE, says="401"),
+    Fault(name="rate-limited", streams=ONE_BY_ONE, once=MAYBE_THROTTLED, lasting=THROTTLED, says="429|budget",
+          sweeps=False),
+    _lying("scope-revoked", "403", streams=ONE_BY_ONE),
+    _lying("empty-200", "empty body", streams=ONE_BY_ONE),
+    _lying("html-200", "HTML", streams=ONE_BY_ONE),
+    _lying("error-in-200", "error inside|expected", streams=ONE_BY_ONE),
+    _lying("null-list", "expected an array", streams=("shop.comments",)),
+    _odd("unknown-field", leaves="drift", streams=("shop.stock_objects", "shop.comments")),
+    _odd("wrong-type", leaves="drift", streams=("shop.stock_objects", "shop.comments")),
+    _odd("nul-in-text", leaves="drift", streams=("shop.comments",)),
+    _odd("missing-field", streams=("shop.stock_objects", "shop.comments")),
+    _odd("null-field", streams=("shop.stock_objects", "shop.comments")),
+    Fault(name="null-key", streams=("shop.comments",), once=EITHER, lasting=EITHER, leaves="rejects", rest=AT_ONCE),
+    Fault(name="null-key", streams=("shop.stock_objects",), once=FAILED, lasting=FAILED, says="got another"),
+    _harmless("clamped-limit", streams=("shop.comments",), params={"rows": 2}),
     Fault(name="error-500", streams=BARE, says="500"),
     Fault(name="truncated-body", streams=BARE, says="no whole answer"),
     Fault(name="auth-expired", streams=BARE, says="401"),

@@ -6,6 +6,7 @@ Owns every fact about this API; `docs/sources/cyclesoftware.md` says which page 
 from syncd.contract import Source
 from syncd.sources.cyclesoftware.api import OPTIONS, SCHEMA, USERNAME, basic_auth, fault_of
 from syncd.sources.cyclesoftware.article_terms import ARTICLE_PROPERTIES_STREAM, CODE_LIST_ENTRIES_STREAM
+from syncd.sources.cyclesoftware.comments import COMMENTS_STREAM, LABELS_STREAM
 from syncd.sources.cyclesoftware.common import EMPLOYEES_STREAM, ENUMS_STREAM, SUPPLIERS_STREAM
 from syncd.sources.cyclesoftware.customers import CUSTOMERS_STREAM
 from syncd.sources.cyclesoftware.leads import LEADS_STREAM
@@ -16,6 +17,7 @@ from syncd.sources.cyclesoftware.rental import RENTAL_OBJECTS_STREAM
 from syncd.sources.cyclesoftware.sales import SALES_ORDERS_STREAM
 from syncd.sources.cyclesoftware.service_items import SERVICE_ITEMS_STREAM
 from syncd.sources.cyclesoftware.stock import STOCK_ITEMS_STREAM, STOCK_STREAM
+from syncd.sources.cyclesoftware.stock_objects import STOCK_OBJECTS_STREAM
 from syncd.sources.cyclesoftware.store_orders import STORE_ORDERS_STREAM
 from syncd.sources.cyclesoftware.stores import PLATFORM_KEYS_STREAM, STORES_STREAM
 from syncd.sources.cyclesoftware.trading_hours import TRADING_HOURS_STREAM
@@ -59,6 +61,9 @@ SOURCE = Source(
         TRADING_HOURS_STREAM,
         PACKING_LIST_ITEMS_STREAM,
         STORE_ORDERS_STREAM,
+        STOCK_OBJECTS_STREAM,
+        COMMENTS_STREAM,
+        LABELS_STREAM,
     ),
     webhooks=WEBHOOKS,
 )

@@ -123,12 +123,27 @@ def as_listed(target: Target, source: str, stream: str, scope: Scope, read: Read
     return Condition(sql=condition, values=(source, stream, *keys, list(read.fingerprints.values()), *values))
 
 
+async def alive_keys(conn: asyncpg.Connection, target: Target, source: str, scope: Scope) -> list[Key]:
+    """Return the keys of the alive rows in scope, in ascending order."""
+    where, values = _in_scope(target.layout, scope, 2)
+    own_key = target.layout.own_key
+    found = await conn.fetch(
+        f"SELECT {own_key} FROM {target.name} t WHERE t.source = $1 AND t._deleted_at IS NULL{where}"
+        f" ORDER BY {own_key}",
+        source, *values,
+    )  # fmt: skip
+    return [tuple(row) for row in found]
+
+
 def _in_scope(layout: TableLayout, scope: Scope, place: int) -> tuple[str, list[Any]]:
     """Return a condition on the table as `t`: its rows are in scope; its parameters begin with `$place`."""
     condition, values = "", list[Any]()
     if scope.column is not None:
         condition = f" AND t.{quoted(scope.column)} = ANY(${place}::{layout.types[scope.column]}[])"
         values.append(list(scope.values))
+    for name, value in scope.also:
+        values.append(value)
+        condition += f" AND t.{quoted(name)} = ${place + len(values) - 1}::{layout.types[name]}"
     for sign, limit in ((">=", scope.since), ("<", scope.until)):
         if limit is not None and scope.within:
             values.append(limit)

@@ -10,6 +10,7 @@ from typing import Any
 from syncd.sandbox.answer import Answer, Ask, Route
 from syncd.sandbox.apis.cyclesoftware import (
     article_terms,
+    comments,
     common,
     customers,
     hours,
@@ -22,6 +23,7 @@ from syncd.sandbox.apis.cyclesoftware import (
     service,
     shops,
     stock,
+    stock_objects,
     store_orders,
     transactions,
     workshop,
@@ -47,6 +49,8 @@ PARTS = (
     store_orders,
     payments,
     repairs,
+    stock_objects,
+    comments,
 )
 FAMILIES = tuple(part.FAMILY for part in PARTS)
 PREFIX = "/cyclesoftware"
@@ -96,4 +100,5 @@ class CycleSoftware:
 
     def lookups(self) -> dict[str, dict[str, list[Any]]]:
         """Return the keys that lookup streams can be asked for; all exist now."""
-        return {"stock": stock.lookups(self._lists.world), "leads": sales.lookups(self._lists.world)}
+        world = self._lists.world
+        return {"stock": stock.lookups(world), "leads": sales.lookups(world), **comments.lookups(world)}

@@ -5,6 +5,7 @@ from functools import partial
 import msgspec
 
 from syncd.sandbox.answer import Answer, Ask, Route, decoded
+from syncd.sandbox.apis.cyclesoftware import stock_objects
 from syncd.sandbox.apis.cyclesoftware.lists import API, NO_ERROR, STORES_ENVELOPE, V1, Lists
 from syncd.sandbox.world import Dice, Family, Pace, Record, Sizes, World, names, samples
 
@@ -95,6 +96,8 @@ def _follow(world: World, stream: str, before: Record | None, after: Record | No
         _place_in_stock(world, {**before, "is_deleted": True}, 0.0)
     if stream == "stock_items" and after is not None:
         _place_in_stock(world, after, stamp)
+    if stream == "stock_items":
+        stock_objects.follow(world, before, after)
 
 
 def _fresh(world: World, _stream: str, number: int) -> Record:
