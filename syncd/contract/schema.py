@@ -139,9 +139,20 @@ class Table:
 class Child:
     """A child table, filled from the array `field` of each parent record; its rows live and die with the parent.
 
+    `path` leads to the array where it stands within objects of the record; `field` is then its last step, by which the
+    configuration names it. `optional` is True where the vendor's page declares that the array may be absent: only then
+    has a record without it no child rows, else those that are stored stay.
+
     The child's key is the parent's key followed by its own: the leading columns of `table.key` bear the names of the
     parent's key columns and take the parent's values, whatever the element itself says.
     """
 
     field: str
     table: Table
+    path: tuple[str, ...] = ()
+    optional: bool = False
+
+    @property
+    def at(self) -> tuple[str, ...]:
+        """Where the array stands in a record."""
+        return self.path or (self.field,)

@@ -6,15 +6,15 @@ faster; both give the same row where both give one.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Raw
 
-from syncd.contract import Kind, Table
+from syncd.contract import Child, Kind, Table
 from syncd.records.rows import KEY_CHARS, Key, Note, Reject, Row
 from syncd.records.split import ARRAY, OBJECT, decoded, kind_of
 from syncd.records.values import INT64, jsonb, masked, plain, read
@@ -22,16 +22,27 @@ from syncd.records.values import INT64, jsonb, masked, plain, read
 
 @dataclass(slots=True)
 class _Reading:
-    """What has been read of one record so far."""
+    """What has been read of one record so far.
+
+    `arrays` holds the arrays of child tables by place, `unread` the places of those whose object was something else.
+    """
 
     values: list[Any]
     extra: dict[str, bytes] = field(default_factory=dict)
     absent: set[str] = field(default_factory=set)
+    arrays: dict[int, bytes] = field(default_factory=dict)
+    unread: set[int] = field(default_factory=set)
     notes: list[Note] = field(default_factory=list)
 
 
 _Node = dict[str | int, Any]
-"""Where each field's value goes: name (or place in an array) → index of a column, or a nested _Node."""
+"""Where each field's value goes: name (or place in an array) → index of a column, a nested _Node, or an _Array."""
+
+
+class _Array(NamedTuple):
+    """The array of a child table, within objects of the record."""
+
+    place: int
 
 
 class LenientReader:
@@ -43,7 +54,7 @@ class LenientReader:
         index = {column.name: place for place, column in enumerate(table.columns)}
         self._key_at = tuple(index[name] for name in table.key)
         self._children = tuple(LenientReader(child.table, zone) for child in table.children)
-        self._child_fields = {child.field: place for place, child in enumerate(table.children)}
+        self._child_fields = {child.at[0]: at for at, child in enumerate(table.children) if len(child.at) == 1}
         self._seconds = {index[column.after]: index[column.name] for column in table.columns if column.after}
         self._nodes = self._tree()
 
@@ -54,7 +65,7 @@ class LenientReader:
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return self.reject(f"expected an object, got {kind_of(record)}", record)
         reading = _Reading(values=[None] * len(self._table.columns))
-        arrays = {place: bytes(fields.pop(name)) for name, place in self._child_fields.items() if name in fields}
+        reading.arrays = {at: bytes(fields.pop(name)) for name, at in self._child_fields.items() if name in fields}
         self._read_object(self._nodes, fields, reading, reading.extra, "")
         for part, index in zip(inherited, self._key_at, strict=False):
             self._inherit(index, part, reading)
@@ -62,7 +73,7 @@ class LenientReader:
         if bad := self._bad_names(key, reading.extra, len(inherited)):
             reason = f"no usable key: {', '.join(bad)} is missing, null, empty, too long or of another type"
             return self.reject(reason, record)
-        children = self._read_children(arrays, key, reading)
+        children = self._read_children(key, reading)
         absent = reading.absent.difference(self._table.key)
         extra = _object_text(reading.extra) if reading.extra else None
         return Row(key, tuple(reading.values), extra, frozenset(absent), children, reading.notes)
@@ -76,21 +87,25 @@ class LenientReader:
         reading.values[index] = part
         reading.absent.discard(column.name)
 
-    def _read_children(self, arrays: dict[int, bytes], key: Key, reading: _Reading) -> tuple[list[Row] | None, ...]:
-        children: list[list[Row] | None] = []
-        for child, place in zip(self._table.children, range(len(self._table.children)), strict=True):
-            raw = arrays.get(place)
-            if raw is None:
-                reading.notes.append(Note(child.field, "vanished"))
-                children.append(None)
-                continue
-            rows, leftover = self._children[place]._rows_of(raw, key)
-            if leftover:
-                reading.extra[child.field] = leftover
-                reading.notes.append(Note(child.field, "type_changed", masked(leftover)))
-            reading.notes.extend(Note(f"{child.field}[].{n.field}", n.change, n.sample) for r in rows for n in r.notes)
-            children.append(rows)
-        return tuple(children)
+    def _read_children(self, key: Key, reading: _Reading) -> tuple[list[Row] | None, ...]:
+        return tuple(self._read_child(place, child, key, reading) for place, child in enumerate(self._table.children))
+
+    def _read_child(self, place: int, child: Child, key: Key, reading: _Reading) -> list[Row] | None:
+        """Read the array of a child table; None if it is missing, unless that means that there are no rows."""
+        raw, name = reading.arrays.get(place), ".".join(child.at)
+        if raw is None and place in reading.unread:
+            return None
+        if child.optional and raw in (None, b"null"):
+            return []
+        if raw is None:
+            reading.notes.append(Note(name, "vanished"))
+            return None
+        rows, leftover = self._children[place]._rows_of(raw, key)
+        if leftover:
+            _keep(reading.extra, child.at, leftover)
+            reading.notes.append(Note(name, "type_changed", masked(leftover)))
+        reading.notes.extend(Note(f"{name}[].{n.field}", n.change, n.sample) for r in rows for n in r.notes)
+        return rows
 
     def _rows_of(self, raw: bytes, inherited: Key) -> tuple[list[Row], bytes | None]:
         """Return the child rows of an array, and as sent whatever of it became no row (null if the array is null)."""
@@ -132,6 +147,8 @@ class LenientReader:
             if not fits and not self._read_second(spot, raw, reading):
                 extra[name] = raw
                 reading.notes.append(Note(prefix + name, "type_changed", masked(raw)))
+        elif isinstance(spot, _Array):
+            reading.arrays[spot.place] = raw
         elif not self._read_nested(spot, name, raw, reading, extra, prefix):
             extra[name] = raw
             if raw != b"null":
@@ -159,6 +176,8 @@ class LenientReader:
             fields = decoded(OBJECT, raw)
         except msgspec.MsgspecError:
             self._read_bare(node, raw, reading)
+            if raw.split() != [b"[]"]:  # how PHP writes an empty object
+                reading.unread.update(array.place for array in _arrays(node))
             return False
         if not fields:
             return False
@@ -190,7 +209,7 @@ class LenientReader:
 
     def _mark_absent(self, spot: Any, reading: _Reading, name: str) -> None:
         """Note the columns of a missing field, unless the vendor declares it optional (then they are null)."""
-        leaves = [spot] if isinstance(spot, int) else list(_leaves(spot))
+        leaves = _leaves(spot)
         leaves += [self._seconds[leaf] for leaf in leaves if leaf in self._seconds]
         kept = [self._table.columns[leaf] for leaf in leaves if not self._table.columns[leaf].optional]
         reading.absent.update(column.name for column in kept)
@@ -233,6 +252,12 @@ class LenientReader:
             for step in column.path[:-1]:
                 node = node.setdefault(step, {})
             node[column.path[-1]] = index
+        for place, child in enumerate(self._table.children):
+            node = root
+            for step in child.at[:-1]:
+                node = node.setdefault(step, {})
+            if node is not root:
+                node[child.at[-1]] = _Array(place)
         return root
 
 
@@ -240,8 +265,28 @@ def _digest(raw: bytes) -> bytes:
     return msgspec.json.encode(hashlib.sha256(bytes(raw)).hexdigest())
 
 
-def _leaves(node: _Node) -> list[int]:
-    return [leaf for spot in node.values() for leaf in ([spot] if isinstance(spot, int) else _leaves(spot))]
+def _leaves(spot: Any) -> list[int]:
+    """Return the columns at or below a spot."""
+    if isinstance(spot, dict):
+        return [leaf for inner in spot.values() for leaf in _leaves(inner)]
+    return [spot] if isinstance(spot, int) else []
+
+
+def _arrays(spot: Any) -> list[_Array]:
+    """Return the arrays of child tables at or below a spot."""
+    if isinstance(spot, dict):
+        return [array for inner in spot.values() for array in _arrays(inner)]
+    return [spot] if isinstance(spot, _Array) else []
+
+
+def _keep(extra: dict[str, bytes], path: Sequence[str], raw: bytes) -> None:
+    """Keep a value where it stood in the record, beside what is kept of the objects around it."""
+    if len(path) == 1:
+        extra[path[0]] = raw
+        return
+    inner = {name: bytes(value) for name, value in decoded(OBJECT, extra.get(path[0], b"{}")).items()}
+    _keep(inner, path[1:], raw)
+    extra[path[0]] = _object_text(inner).encode()
 
 
 def _bad_key(part: Any) -> bool:

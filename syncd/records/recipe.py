@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from syncd.contract import Column, Table
+from syncd.contract import Child, Column, Table
 
 VERSION: Final = 3
 """To be raised when the parser itself turns the same record into another row."""
@@ -61,8 +61,15 @@ def _described(table: Table) -> dict[str, Any]:
         described["deleted"] = table.deleted
         described |= {} if table.deleted_if else {"deleted_if": False}
     if table.children:
-        described["children"] = [{"field": child.field, **_described(child.table)} for child in table.children]
+        described["children"] = [
+            {"field": child.field, **_rules(child), **_described(child.table)} for child in table.children
+        ]
     return described
+
+
+def _rules(child: Child) -> dict[str, Any]:
+    rules = {"path": child.path, "optional": child.optional}
+    return {name: rule for name, rule in rules.items() if rule}
 
 
 def _column(column: Column) -> dict[str, Any]:

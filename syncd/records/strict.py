@@ -16,7 +16,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 from msgspec.structs import astuple
 
-from syncd.contract import Kind, Table
+from syncd.contract import Child, Kind, Table
 from syncd.records.rows import KEY_CHARS, Columns, Key, Note, Row
 from syncd.records.values import read, read_date
 from syncd.records.values.days import ODD, Times, fitting
@@ -260,8 +260,12 @@ def is_flat(table: Table) -> bool:
     return (
         has_plain_key(table)
         and all(len(column.path) == 1 and column.kind in _TYPES and not column.after for column in table.columns)
-        and all(is_flat(child.table) and _keys_first(child.table) for child in table.children)
+        and all(_is_plain(child) and is_flat(child.table) and _keys_first(child.table) for child in table.children)
     )
+
+
+def _is_plain(child: Child) -> bool:
+    return len(child.at) == 1 and not child.optional
 
 
 def _keys_first(table: Table) -> bool:

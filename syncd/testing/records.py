@@ -112,13 +112,22 @@ def unwrapped(value: Any) -> Any:
 def plain(record: Record, table: Table) -> Record:
     """Return a record of the truth without the marks that the sandbox adds, its secrets digested, numbers exact."""
     exact: Record = json.loads(json.dumps(record), parse_float=Decimal)
-    told = {name: value for name, value in exact.items() if not name.startswith("_")}
+    read = {str(column.path[0]) for column in table.columns}
+    told = {name: value for name, value in exact.items() if not name.startswith("_") or name in read}
     for column in table.columns:
         if column.kind is Kind.SHA256 and told.get(str(column.path[-1])) is not None:
             told[str(column.path[-1])] = sha256(told[str(column.path[-1])])
     for child in table.children:  # compared as rows of their own
-        told.pop(child.field, None)
+        _take_out(told, child.at)
     return told
+
+
+def _take_out(record: Any, path: Sequence[str]) -> None:
+    """Take a value out of a record, wherever it stands in it."""
+    for step in path[:-1]:
+        record = record.get(step) if isinstance(record, dict) else None
+    if isinstance(record, dict):
+        record.pop(path[-1], None)
 
 
 def differing(place: str, mirrored: Any, sent: Any, zone: ZoneInfo) -> list[str]:

@@ -45,6 +45,8 @@ ORDER = ("reporting", *(source.type for source in registry().values()), "syncd")
 # Which column leads to which table, as far as the vendors' pages or samples say so. Nothing is enforced: what an
 # upstream sends may lead nowhere.
 LEADS_TO = {
+    "cyclesoftware.article_objects": {"object_id": "stock_items"},
+    "cyclesoftware.article_suppliers": {"supplier_id": "suppliers"},
     "cyclesoftware.customer_phone_numbers": {"customer_id": "customers"},
     "cyclesoftware.leads": {"customer_id": "customers", "store_id": "stores"},
     "cyclesoftware.packing_list_items": {
@@ -202,7 +204,7 @@ def _fields() -> dict[tuple[str, str], str]:
 
 
 def _tables(stream: Stream) -> list[tuple[Table, str]]:
-    return [(stream.table, ""), *((child.table, f"{child.field}[].") for child in stream.table.children)]
+    return [(stream.table, ""), *((child.table, f"{'.'.join(child.at)}[].") for child in stream.table.children)]
 
 
 def _path(column: Column) -> str:

@@ -72,6 +72,34 @@ async def test_every_record_can_be_given_back(db: Database, name: str, data: st.
     assert not truth._differing(name, _without_surrogates(rebuilt), _without_surrogates(sent), ZONE)
 
 
+CHILDREN = {child.table.name: (table, place) for table in TABLES.values() for place, child in enumerate(table.children)}
+
+
+@pytest.mark.parametrize("name", CHILDREN)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(data=st.data())
+def test_every_element_of_a_child_table_can_be_given_back(name: str, data: st.DataObject) -> None:
+    parent, place = CHILDREN[name]
+    child = parent.children[place]
+    inherited = {str(column.path[0]) for column in child.table.columns if column.name in parent.key}
+    some = data.draw(st.lists(st.sampled_from(child.table.columns), max_size=8, unique=True))
+    element = keyed(child.table, data.draw(values_of(tuple(some), 0)))
+    element = {field: value for field, value in element.items() if field not in inherited}
+    record = keyed(parent, {})
+    holder = record
+    for step in child.at[:-1]:
+        holder = holder.setdefault(step, {})
+    holder[child.at[-1]] = [element]
+    row = Parser(parent, ZONE).parse(sent_as(record))
+    assert isinstance(row, Row)
+    (found,) = row.children[place] or []
+    columns = zip((column.name for column in child.table.columns), found.values, strict=True)
+    rebuilt = truth._rebuilt({**dict(columns), "_extra": found.extra}, child.table)
+    rebuilt = {field: value for field, value in rebuilt.items() if field not in inherited}
+    sent = json.loads(sent_as(element), parse_float=Decimal)
+    assert not truth._differing(name, _without_surrogates(rebuilt), _without_surrogates(sent), ZONE)
+
+
 phone_numbers = st.lists(
     st.one_of(
         st.fixed_dictionaries(

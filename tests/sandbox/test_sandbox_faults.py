@@ -5,11 +5,13 @@ import gzip
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from syncd.sandbox import FAULTS, parse_fault
 from syncd.sandbox.faults import KINDS, Stage
@@ -184,6 +186,8 @@ TOLD_BELOW = {
     "truncated-body", "reset", "hang", "corrupt-gzip", "login-error-200", "refresh-fails", "token-expires-early",
     "row-inserted-ahead", "row-deleted-ahead", "row-moved-ahead", "late-commit", "object-moves", "since-ignored",
     "daily-exhausted", "gzip-required", "odd-session", "unsound-http",
+    "next-url-absent", "next-url-repeats", "token-expired", "range-refused", "days-in-utc", "last-day-excluded",
+    "stock-changes-unseen", "row-left-out",
 }  # fmt: skip
 
 
@@ -423,3 +427,61 @@ def test_the_bomb_is_small_and_holds_the_answer() -> None:
     packed = _blanks(3) + gzip.compress(b'{"error":false}')
     assert len(packed) < 100_000
     assert json.loads(gzip.decompress(packed)) == {"error": False}
+
+
+ARTICLES = "/api/v4/articledata/entries.json"
+SERVICE_ITEMS = "/api/v1/workshop/repair-objects/service-items.json"
+TRANSACTIONS = "/api/v3/salesdata/transactions.json"
+
+
+async def test_stock_can_change_without_a_time_of_change(caller: Caller) -> None:
+    caller.sandbox.faults.add("stock-changes-unseen", api="cyclesoftware", times=1)
+    before = [{**each, "stock": None} for each in caller.sandbox.truth("cyclesoftware", "articles")]
+    stock = caller.sandbox.truth("cyclesoftware", "article_stock")
+    await caller.call("cyclesoftware", ARTICLES)
+    assert caller.sandbox.truth("cyclesoftware", "article_stock") != stock
+    assert [{**each, "stock": None} for each in caller.sandbox.truth("cyclesoftware", "articles")] == before
+
+
+async def test_a_link_can_lack_or_repeat_and_a_token_expire(caller: Caller) -> None:
+    days = {"date_field": "modified_at", "date_start": "2020-01-01", "date_end": "2027-01-01"}
+    caller.sandbox.faults.add("next-url-absent", api="cyclesoftware", times=1)
+    assert "next_url" not in (await caller.call("cyclesoftware", TRANSACTIONS, days)).json()["pagination"]
+    link = (await caller.call("cyclesoftware", ARTICLES)).json()["pagination"]["next_url"]
+    headers = await caller.credentials("cyclesoftware")
+    place = f"{caller.address.base_url('cyclesoftware')}{ARTICLES}?{link.partition('?')[2]}"
+    following = URL(place, encoded=True)  # a token goes back as it came
+    caller.sandbox.faults.add("next-url-repeats", api="cyclesoftware", times=1)
+    again = (await caller.raw("GET", following, headers=headers)).json()["pagination"]["next_url"]
+    assert again.partition("?")[2] == link.partition("?")[2]
+    caller.sandbox.faults.add("token-expired", api="cyclesoftware", times=1)
+    assert (await caller.raw("GET", following, headers=headers)).status == 400
+    assert (await caller.raw("GET", following, headers=headers)).status == 200
+
+
+async def test_days_can_be_read_in_other_ways(caller: Caller) -> None:
+    async def found(first: str, last: str) -> list[Any]:
+        days = {"modified_start": first, "modified_end": last}
+        return rows(await caller.call("cyclesoftware", SERVICE_ITEMS, days))
+
+    record = caller.sandbox.world.fresh("cyclesoftware", "service_items")
+    night = datetime(2026, 6, 30, 22, 30, tzinfo=UTC)  # the first of July in Amsterdam
+    caller.sandbox.world.put("cyclesoftware", "service_items", record, modified_at=night)
+    assert len(await found("2026-07-01", "2026-07-01")) == 1
+    caller.sandbox.faults.add("days-in-utc", api="cyclesoftware", times=1)
+    assert await found("2026-07-01", "2026-07-01") == []
+    caller.sandbox.faults.add("last-day-excluded", api="cyclesoftware", times=1)
+    assert await found("2026-07-01", "2026-07-01") == []
+    caller.sandbox.faults.add("range-refused", api="cyclesoftware", times=1)
+    days = {"modified_start": "2026-06-01", "modified_end": "2026-06-27"}
+    assert (await caller.call("cyclesoftware", SERVICE_ITEMS, days)).status == 400
+    assert (await caller.call("cyclesoftware", SERVICE_ITEMS, days)).status == 200
+
+
+async def test_a_list_can_leave_out_a_row(caller: Caller) -> None:
+    path = "/api/v1/workshop/orders.json"
+    key = rows(await caller.call("cyclesoftware", path))[0]["workshop_order_id"]
+    caller.sandbox.faults.add("row-left-out", api="cyclesoftware", times=1, key=key)
+    for holds in (False, True):
+        found = rows(await caller.call("cyclesoftware", path))
+        assert (key in {each["workshop_order_id"] for each in found}) is holds

@@ -51,7 +51,7 @@ class Caller:
     clock: Clock
     tokens: dict[str, str] = field(default_factory=dict)
 
-    async def raw(self, method: str, url: str, **options: Any) -> Reply:
+    async def raw(self, method: str, url: str | URL, **options: Any) -> Reply:
         async with self.session.request(method, URL(url), allow_redirects=False, **options) as response:
             return Reply(status=response.status, headers=response.headers, body=await response.read())
 

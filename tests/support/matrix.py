@@ -37,14 +37,16 @@ NUMBERED = ("shop.proforma_invoices", "shop.service_items")
 """Of these, the ones where it is a number."""
 BARE = ("cars.filter_values",)
 """Lists of bare values, several in one answer."""
-TOKENS = ("shop.sales_transactions",)
-"""Lists whose pages go on by tokens, asked for by windows of days."""
+TOKENS = ("shop.sales_transactions", "shop.articles")
+"""Lists whose pages go on by tokens."""
 REPAIRS = ("shop.workshop_orders",)
 """The same, but planned days are asked for, and what is gone is asked for by key."""
 PAYMENTS = ("shop.payments",)
 """A bare array for each window of days."""
 ONE_BY_ONE = ("shop.stock_objects", "shop.comments", "shop.labels")
 """Lookups that ask for one key after the other, within caps; the first one's keys come from the mirror."""
+DATED = ("shop.sales_transactions", "shop.service_items", *RECENT, *REPAIRS, *PAYMENTS)
+"""Lists that are asked for by windows of days."""
 WHOLE = ("shop.stores", "shop.platform_keys", "lease.dealers", "lease.cyclists", "cars.models", "parts.account")
 LOOKUPS = ("shop.stock", "shop.leads", "cars.contacts", "parts.products")
 SESSIONS = ("cars.vehicles", "cars.models", "parts.orders", "parts.products")
@@ -187,13 +189,13 @@ MATRIX: tuple[Fault, ...] = (
     Fault(name="gzip-bomb", streams=("shop.stores", "lease.dealers", "cars.makes", "parts.account"), once=FAILED,
           says="larger than", lasting=None, params={"megabytes": 300}, sweeps=False),
     # Links, tokens and windows of days
-    Fault(name="next-url-absent", streams=TOKENS, once=FAILED, says="next_url. is missing"),
+    Fault(name="next-url-absent", streams=TOKENS[:1], once=FAILED, says="next_url. is missing"),
     Fault(name="next-url-repeats", streams=TOKENS, once=FAILED, says="paging loop"),
     Fault(name="token-expired", streams=TOKENS, lasting=FAILED),
     Fault(name="token-expired", streams=TOKENS, lasting=FAILED, params={"inside": True}),
-    _harmless("range-refused", streams=(*TOKENS, *REPAIRS, *PAYMENTS)),
-    _harmless("days-in-utc", streams=(*TOKENS, *REPAIRS, *PAYMENTS)),
-    _harmless("last-day-excluded", streams=(*TOKENS, *REPAIRS, *PAYMENTS)),
+    _harmless("range-refused", streams=DATED),
+    _harmless("days-in-utc", streams=DATED),
+    _harmless("last-day-excluded", streams=DATED),
     _harmless("row-left-out", streams=REPAIRS, params={"key": 820_002}),
     _lying("error-in-200", "error inside|expected", streams=(*REPAIRS, *PAYMENTS)),
     _lying("scope-revoked", "403", streams=(*REPAIRS, *PAYMENTS)),
@@ -205,6 +207,11 @@ MATRIX: tuple[Fault, ...] = (
     _lying("scope-revoked", "403", streams=TOKENS),
     _harmless("row-inserted-ahead", streams=TOKENS),
     _harmless("duplicate-key-on-page", streams=TOKENS),
+    Fault(name="stock-changes-unseen", streams=("shop.articles",), lasting=OK, deletes=True),
+    _odd("unknown-field", leaves="drift", streams=("shop.articles",)),
+    _odd("wrong-type", leaves="drift", streams=("shop.articles",)),
+    _odd("missing-field", streams=("shop.articles",)),
+    Fault(name="row-vanishes", streams=("shop.articles",), lasting=None, rest=AT_ONCE),
     Fault(name="null-key", streams=TOKENS, once=EITHER, lasting=EITHER, leaves="rejects", rest=AT_ONCE),
     # Authentication
     _passing("auth-expired", "401"),

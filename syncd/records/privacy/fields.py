@@ -30,10 +30,10 @@ def place(table: Table, name: str) -> Place:
     head, _, rest = name.partition(".")
     for child in table.children:
         if name == child.field:
-            return Place((name,), child.table, array=True)
+            return Place(child.at, child.table, array=True)
         if head == child.field:
             found = place(child.table, rest)
-            return found._replace(path=(head, *found.path))
+            return found._replace(path=(*child.at, *found.path))
     if rest and head in columns and columns[head].kind is Kind.JSON:
         return Place((*columns[head].path, *rest.split(".")), table)
     return Place(tuple(name.split(".")), table)

@@ -160,7 +160,7 @@ def _anywhere(names: Iterable[str], places: Iterable[Place]) -> frozenset[str]:
 def _scrubbing(table: Table) -> Sieve:
     """Return what takes from a record all that is personal."""
     deeds: dict[tuple[str | int, ...], Deed] = {}
-    for prefix, each in ((), table), *(((child.field,), child.table) for child in table.children):
+    for prefix, each in ((), table), *((child.at, child.table) for child in table.children):
         gone = {*each.personal, *each.refers}.difference(each.key)
         deeds |= {(*prefix, *column.path): Deed.EXCLUDE for column in each.columns if column.name in gone}
     return Sieve(table, deeds, excluded=None)

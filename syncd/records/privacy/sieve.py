@@ -54,15 +54,15 @@ class Sieve:
         self._excluded = excluded
         self._hashed = hashed
         self._digest = digest
-        self._arrays = frozenset(child.field for child in table.children)
         self._nodes: dict[int, tuple[frozenset[str | int], dict[str, Raw]]] = {}
         self._root: _Node = {}
-        for prefix, each in ((), table), *(((child.field,), child.table) for child in table.children):
+        for prefix, each in ((), table), *((child.at, child.table) for child in table.children):
             for column in each.columns:
                 is_whole = column.kind is Kind.JSON and excluded is None
                 self._put((*prefix, *column.path), Deed.WHOLE if is_whole else Deed.KEEP)
         for path, deed in sorted(deeds.items(), key=lambda pair: -len(pair[0])):
             self._put(path, deed)
+        self._arrays = frozenset(id(self._node(child.at)) for child in table.children)
 
     def _put(self, path: Sequence[str | int], deed: Deed) -> None:
         node = self._root
@@ -72,13 +72,20 @@ class Sieve:
             node = node[step]
         node[path[-1]] = deed
 
+    def _node(self, path: Sequence[str | int]) -> _Node:
+        """Return the node at a path; an empty one where all of it is left out."""
+        node: Any = self._root
+        for step in path:
+            node = node.get(step) if isinstance(node, dict) else None
+        return node if isinstance(node, dict) else _NOWHERE
+
     def record(self, raw: bytes) -> bytes | None:
         """Return what is left of a record; None if nothing can be told of it: it is no object, or nested too deeply."""
         return None if depth(raw) > JSON_DEPTH else self._object(raw, self._root, fill=True)
 
-    def stored(self, raw: bytes, array: str | None = None) -> bytes:
-        """Return what is left of a stored `_extra` (of a child row, from `array`), empty if that is nothing."""
-        left = self._object(raw, self._root[array] if array else self._root, fill=False)
+    def stored(self, raw: bytes, array: Sequence[str] = ()) -> bytes:
+        """Return what is left of a stored `_extra` (of a child row, from the `array` there), empty if nothing is."""
+        left = self._object(raw, self._node(array), fill=False)
         return b"" if left is None or left == b"{}" else left
 
     def _object(self, raw: bytes, node: _Node, *, fill: bool) -> bytes | None:
@@ -102,7 +109,7 @@ class Sieve:
         known = self._nodes.get(id(node))
         if known is None:
             kept = frozenset(name for name, spot in node.items() if spot == Deed.KEEP)
-            missing = {str(name): self._missing(str(name), spot) for name, spot in node.items()}
+            missing = {str(name): self._missing(spot) for name, spot in node.items()}
             known = kept, {name: Raw(value) for name, value in missing.items() if value is not None}
             self._nodes[id(node)] = known
         return known
@@ -123,13 +130,13 @@ class Sieve:
             return self._digest(raw)
         return raw if deed == Deed.WHOLE else _INSTEAD.get(deed) or self._looked_into(raw)
 
-    def _missing(self, name: str, spot: Any) -> bytes | None:
+    def _missing(self, spot: Any) -> bytes | None:
         """Return what stands for a field that was not sent, if any: one left out must not keep its stored value."""
         if not isinstance(spot, dict):
             return _INSTEAD.get(spot)
-        below = {str(step): self._missing("", inner) for step, inner in spot.items() if isinstance(step, str)}
+        below = {str(step): self._missing(inner) for step, inner in spot.items() if isinstance(step, str)}
         given = {step: Raw(value) for step, value in below.items() if value is not None}
-        return msgspec.json.encode(given) if given and name not in self._arrays else None
+        return msgspec.json.encode(given) if given and id(spot) not in self._arrays else None
 
     def _below(self, raw: bytes, node: _Node, *, fill: bool) -> bytes:
         """Return what is left of an object or array with columns; null where it is neither, and some are left out."""

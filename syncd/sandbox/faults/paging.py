@@ -163,7 +163,7 @@ def _linked_pages(moment: Moment, armed: Armed) -> None:
 def _since_ignored(moment: Moment, _armed: Armed) -> bool:
     query = moment.ask.query
     if "modified_start" in query:
-        query["modified_start"], moment.ask.lenient = "2000-01-01 00:00:00", True
+        query["modified_start"], moment.ask.lenient = "2000-01-01", True
         return True
     names = {name for name in query if name in SINCE or name.startswith("and[updated]")}
     for name in names:

@@ -3,12 +3,13 @@
 from typing import Any
 
 from syncd.sandbox.answer import decoded
+from syncd.sandbox.apis.cyclesoftware.articles import change_stock_unseen
 from syncd.sandbox.catalog import KEYS
 from syncd.sandbox.faults.table import Armed, Moment, Stage, fault
 
-LINKED = ("sales_transactions", "workshop_orders")
+LINKED = ("sales_transactions", "workshop_orders", "articles")
 """Streams whose pages tell by a link where the list goes on."""
-DATED = ("sales_transactions", "workshop_orders", "payments")
+DATED = ("sales_transactions", "workshop_orders", "payments", "service_items", "packing_list_items")
 """Streams that are asked for by days."""
 NARROW_DAYS = 15
 
@@ -25,7 +26,7 @@ def _next_url(moment: Moment) -> dict[str, Any] | None:
     "no next_url though more rows follow",
     Stage.ANSWER,
     apis=("cyclesoftware",),
-    streams=LINKED,
+    streams=("sales_transactions", "workshop_orders"),  # of articles, a page without a link is the last one
 )
 def _next_url_absent(moment: Moment, _armed: Armed) -> bool:
     if (pagination := _next_url(moment)) is None:
@@ -90,6 +91,18 @@ def _token_expired(moment: Moment, armed: Armed) -> bool:
 )
 def _range_refused(moment: Moment, armed: Armed) -> None:
     moment.ask.widest_days = int(armed.params.get("days", NARROW_DAYS))
+
+
+@fault(
+    "stock-changes-unseen",
+    "after the answer, an article's stock changes, and its time of change does not (the world changes)",
+    Stage.WORLD,
+    apis=("cyclesoftware",),
+    streams=("articles",),
+)
+def _stock_changes_unseen(moment: Moment, _armed: Armed) -> bool:
+    keys = moment.world["cyclesoftware", "articles"].keys()
+    return any(change_stock_unseen(moment.world, key) for key in keys)
 
 
 @fault("days-in-utc", "days of a range begin at midnight UTC", Stage.ASK, apis=("cyclesoftware",), streams=DATED)

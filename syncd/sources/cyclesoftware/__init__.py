@@ -6,6 +6,7 @@ Owns every fact about this API; `docs/sources/cyclesoftware.md` says which page 
 from syncd.contract import Source
 from syncd.sources.cyclesoftware.api import OPTIONS, SCHEMA, USERNAME, basic_auth, fault_of
 from syncd.sources.cyclesoftware.article_terms import ARTICLE_PROPERTIES_STREAM, CODE_LIST_ENTRIES_STREAM
+from syncd.sources.cyclesoftware.articles import ARTICLES_STREAM
 from syncd.sources.cyclesoftware.comments import COMMENTS_STREAM, LABELS_STREAM
 from syncd.sources.cyclesoftware.common import EMPLOYEES_STREAM, ENUMS_STREAM, SUPPLIERS_STREAM
 from syncd.sources.cyclesoftware.customers import CUSTOMERS_STREAM
@@ -64,6 +65,7 @@ SOURCE = Source(
         STOCK_OBJECTS_STREAM,
         COMMENTS_STREAM,
         LABELS_STREAM,
+        ARTICLES_STREAM,
     ),
     webhooks=WEBHOOKS,
 )

@@ -17,7 +17,7 @@ def filled(layout: TableLayout, row: Row, stored: asyncpg.Record | None) -> Row:
     )
     table = layout.table
     missing = {str(column.path[0]) for column in table.columns if column.name in row.absent}
-    missing |= {child.field for child, rows in zip(table.children, row.children, strict=False) if rows is None}
+    missing |= {child.at[0] for child, rows in zip(table.children, row.children, strict=False) if rows is None}
     return row._replace(values=values, extra=_carried(row.extra, stored["_extra"], missing))
 
 

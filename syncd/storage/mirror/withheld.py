@@ -93,7 +93,7 @@ async def _strip_blocks(
     if guard is None or guard.sieve is None:
         return 0
     excluded, hashed = withheld_of(target, each.table)
-    array = next((child.field for child in target.table.children if child.table is each.table), None)
+    array = next((child.at for child in target.table.children if child.table is each.table), ())
     read = ", ".join(["ctid::text", "_extra", *map(quoted, hashed)])
     held = _still_held(excluded, hashed)
     rows = await conn.fetch(
@@ -117,7 +117,7 @@ async def _strip_blocks(
 
 
 def _stripped(
-    guard: Guard, row: asyncpg.Record, hashed: Sequence[str], array: str | None
+    guard: Guard, row: asyncpg.Record, hashed: Sequence[str], array: Sequence[str]
 ) -> tuple[str | None, ...] | None:
     """Return the place of a row with its new `_extra` and hashes, None if nothing of it changes."""
     extra = row["_extra"].encode() if row["_extra"] else b""

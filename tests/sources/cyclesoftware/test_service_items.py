@@ -138,9 +138,13 @@ async def test_a_service_item_whose_service_is_unknown_cannot_be_asked_for(row: 
         await STREAM.confirm(walk_of(Script([]), "sweep", stored=row), (2,))
 
 
-@pytest.mark.parametrize("seed", range(4))
-async def test_the_mirror_follows_changes_however_the_server_reads_days(make_bench: MakeBench, seed: int) -> None:
-    bench: Bench = await make_bench(seed=seed, customers=0, stock_items=0, page_size=13)
+@pytest.mark.parametrize("faults", [(), ("days-in-utc",), ("last-day-excluded",), ("days-in-utc", "last-day-excluded")])
+async def test_the_mirror_follows_changes_however_the_server_reads_days(
+    make_bench: MakeBench, faults: tuple[str, ...]
+) -> None:
+    bench: Bench = await make_bench(customers=0, stock_items=0, page_size=13)
+    for name in faults:
+        bench.sandbox.faults.add(name, api="cyclesoftware", stream="service_items")
     assert (await bench.sync("shop.service_items")).pages > 3
     world = bench.sandbox.world
     for at in (datetime(2026, 11, 22, 22, 50, tzinfo=UTC), datetime(2026, 11, 23, 0, 10, tzinfo=UTC)):

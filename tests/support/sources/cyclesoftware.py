@@ -114,12 +114,13 @@ def walk_of(
     stored: dict[str, Any] | None = None,
     now: datetime = NOW,
     whole: bool = False,
+    overlap: float = 600.0,
 ) -> Walk:
     return Walk(
         upstream=upstream,
         kind=kind,
         cursor=cursor,
-        options={**OPTIONS, "zone": zone},
+        options={**OPTIONS, "zone": zone, "overlap": overlap},
         stream_options=stream_options or {},
         lookup=lookup or {},
         now=lambda: now,

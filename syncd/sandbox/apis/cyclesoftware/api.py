@@ -10,6 +10,7 @@ from typing import Any
 from syncd.sandbox.answer import Answer, Ask, Route
 from syncd.sandbox.apis.cyclesoftware import (
     article_terms,
+    articles,
     comments,
     common,
     customers,
@@ -41,6 +42,7 @@ PARTS = (
     workshop,
     rental,
     article_terms,
+    articles,
     proforma,
     service,
     hours,

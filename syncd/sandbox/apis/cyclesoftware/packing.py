@@ -5,8 +5,7 @@ from functools import partial
 
 from syncd.sandbox.answer import Answer, Ask, Route
 from syncd.sandbox.apis.cyclesoftware.common import EMPLOYEES, FIRST_SUPPLIER_ID, IMPORTERS
-from syncd.sandbox.apis.cyclesoftware.days import asked_range
-from syncd.sandbox.apis.cyclesoftware.lists import API, V1, Lists
+from syncd.sandbox.apis.cyclesoftware.lists import API, ELSEWHERE, V1, WIDEST_DAYS, Lists
 from syncd.sandbox.world import Dice, Family, Pace, Record, Sizes, World, names
 
 STREAM = "packing_list_items"
@@ -94,12 +93,11 @@ def routes(lists: Lists) -> list[Route]:
 def _items(lists: Lists, ask: Ask) -> Answer:
     """Return a page of items; links to the pages beside it lead to another host. There is no `error`."""
     world, collection = lists.world, lists.world[API, STREAM]
-    try:
-        asked = asked_range(world, ask, "start_date", "end_date", "%d-%m-%Y")
-    except ValueError as error:
-        return lists.error(400, str(error))
-    if asked is None:
-        return lists.error(400, "start_date and end_date are required")
+    for name in ("start_date", "end_date"):
+        ask.query[name] = "-".join(reversed(ask.query.get(name, "").split("-")))  # the day first, or it is no day
+    asked = lists.days(ask, "start_date", "end_date", widest=WIDEST_DAYS)
+    if isinstance(asked, Answer):
+        return asked
     made = ((each["supplier_packinglist_item_id"], _created(world, each)) for each in collection.records())
     keys = [key for key, at in made if asked[0] <= at < asked[1]]
     answer = lists.page(ask, collection, keys, "data")
@@ -113,4 +111,4 @@ def _items(lists: Lists, ask: Ask) -> Answer:
 
 def _link(ask: Ask, offset: int) -> str:
     days = f"start_date={ask.query['start_date']}&end_date={ask.query['end_date']}"
-    return f"https://s01.cyclesoftware.nl{V1}/supplier/packinglists.json?{days}&offset={offset}"
+    return f"{ELSEWHERE}{V1}/supplier/packinglists.json?{days}&offset={offset}"

@@ -5,8 +5,7 @@ from functools import partial
 
 from syncd.sandbox.answer import Answer, Ask, Route
 from syncd.sandbox.apis.cyclesoftware import workshop
-from syncd.sandbox.apis.cyclesoftware.days import asked_range
-from syncd.sandbox.apis.cyclesoftware.lists import API, V1, Lists
+from syncd.sandbox.apis.cyclesoftware.lists import API, V1, WIDEST_DAYS, Lists
 from syncd.sandbox.world import Dice, Family, Pace, Record, Sizes, World
 
 STREAM = "service_items"
@@ -101,12 +100,11 @@ def routes(lists: Lists) -> list[Route]:
 
 def _items(lists: Lists, ask: Ask) -> Answer:
     collection = lists.world[API, STREAM]
-    try:
-        asked = asked_range(lists.world, ask, "modified_start", "modified_end")
-    except ValueError as error:
-        return lists.error(400, str(error))
     keys = collection.keys()
-    if asked:
+    if {"modified_start", "modified_end"} & set(ask.query):  # without them the whole list comes
+        asked = lists.days(ask, "modified_start", "modified_end", widest=WIDEST_DAYS)
+        if isinstance(asked, Answer):
+            return asked
         keys = [key for key in collection.since(asked[0]) if collection.stamp(key) < asked[1]]
     return lists.page(ask, collection, keys, "data")
 
