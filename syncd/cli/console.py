@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from syncd import log
+from syncd.cli.finding import Finding
 from syncd.errors import SyncdError
 
 PIPE_WIDTH: Final = 200
@@ -82,6 +83,15 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     """
     table = _table(columns, [list(row) for row in rows], title=title)
     out.print(table, width=None if out.is_terminal else _width(table))
+
+
+def print_finding(finding: Finding) -> None:
+    """Print what was looked at, how it stands, and the mending step below."""
+    mark = {"ok": "[green]ok[/]     ", "warning": "[yellow]warning[/]", "failed": "[red]failed[/] "}[finding.state]
+    out.print(mark, end=" ")
+    say(f"{finding.what}: {finding.detail}" if finding.detail else finding.what)
+    if finding.hint:
+        say(f"        → {finding.hint}")
 
 
 def is_narrow(columns: int) -> bool:

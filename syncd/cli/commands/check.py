@@ -60,21 +60,13 @@ async def check_all(path: Path | None, *, as_json: bool) -> int:
         async for finding in found:
             findings.append(finding)
             if not as_json:
-                _print(finding)
+                console.print_finding(finding)
     code = max(finding.exit_code for finding in findings)
     if as_json:
         console.print_json(findings)
     elif code == 0:
         console.say("all well; next: syncd sync, or syncd run")
     return code
-
-
-def _print(finding: Finding) -> None:
-    mark = {"ok": "[green]ok[/]     ", "warning": "[yellow]warning[/]", "failed": "[red]failed[/] "}[finding.state]
-    console.out.print(mark, end=" ")
-    console.say(f"{finding.what}: {finding.detail}" if finding.detail else finding.what)
-    if finding.hint:
-        console.say(f"        → {finding.hint}")
 
 
 async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:

@@ -19,10 +19,12 @@ of meeting a server that is about to go. If the supervisor is killed, the kernel
     supervisor.py   the server's side: the detached process that owns it
     cluster.py      PostgreSQL: binaries, settings, commands, ending what was left behind
     privilege.py    as whom it runs, and that it dies with its supervisor
+    dump.py         backup and restore, with the server's own tools
     serverlog.py    postgres.log, and what can be read from it
     directory.py    the files and locks of the data directory
 """
 
+from syncd.storage.postgres.embedded.dump import dump, load
 from syncd.storage.postgres.embedded.server import READER, Server, ensure, release, stop
 
-__all__ = ["READER", "Server", "ensure", "release", "stop"]
+__all__ = ["READER", "Server", "dump", "ensure", "load", "release", "stop"]
