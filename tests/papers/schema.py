@@ -48,6 +48,7 @@ LEADS_TO = {
     "cyclesoftware.article_objects": {"object_id": "stock_items"},
     "cyclesoftware.article_suppliers": {"supplier_id": "suppliers"},
     "cyclesoftware.customer_phone_numbers": {"customer_id": "customers"},
+    "cyclesoftware.insurances": {"customer_id": "customers", "stock_object_id": "stock_items"},
     "cyclesoftware.leads": {"customer_id": "customers", "store_id": "stores"},
     "cyclesoftware.packing_list_items": {
         "supplier_id": "suppliers",

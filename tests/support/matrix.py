@@ -29,9 +29,9 @@ FLAT = ("shop.employees", "shop.repair_codes", "shop.rental_objects")
 """Of these, the lists of which each answer is all there is, and each record a row as sent."""
 ONCE = tuple(each for each in LISTED if each != "shop.suppliers")
 """Those of which each record is sent once: a brand stands in two lists, and the better one is believed."""
-RECENT = ("shop.packing_list_items",)
-"""Lists of what was made in the last days."""
-PAGED = ("shop.proforma_invoices", "shop.repair_objects", "shop.service_items", *RECENT)
+RECENT = ("shop.packing_list_items", "shop.insurances")
+"""Lists of what was made in the last days: the first one in pages, the other one a bare array for each window."""
+PAGED = ("shop.proforma_invoices", "shop.repair_objects", "shop.service_items", RECENT[0])
 """Lists that are read page by page, the first two whole in every run: where they go on tells a number, or a link."""
 NUMBERED = ("shop.proforma_invoices", "shop.service_items")
 """Of these, the ones where it is a number."""
@@ -199,6 +199,10 @@ MATRIX: tuple[Fault, ...] = (
     _harmless("row-left-out", streams=REPAIRS, params={"key": 820_002}),
     _lying("error-in-200", "error inside|expected", streams=(*REPAIRS, *PAYMENTS)),
     _lying("scope-revoked", "403", streams=(*REPAIRS, *PAYMENTS)),
+    _lying("error-in-200", "error inside|expected", streams=RECENT[1:]),
+    _lying("scope-revoked", "403", streams=RECENT[1:]),
+    _lying("empty-200", "empty body", streams=RECENT[1:]),
+    Fault(name="truncated-body", streams=RECENT[1:], says="no whole answer"),
     Fault(name="reset", streams=(*REPAIRS, *PAYMENTS), says="no whole answer"),
     Fault(name="empty-list", streams=PAYMENTS, once=EITHER, lasting=EITHER, rest=AT_ONCE, buries=True),
     Fault(name="error-500", streams=TOKENS, says="500", after=1),

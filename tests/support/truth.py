@@ -168,6 +168,9 @@ async def _asked_for(bench: Bench, source: str, table: Table, truth: Mapping[Key
                 lambda key, _: str(today) < key[1] <= last,
                 buries=lambda key, _: len(key) > 2 and str(today) < key[1] <= last,
             )
+        case "insurances":  # the same, for two weeks
+            first = bench.time.now() - timedelta(days=14)
+            return _Asked(lambda _, record: _is_since(record["created_at"], first), buries=lambda _key, _row: False)
         case "packing_list_items":  # live runs ask for what was imported in the last seven days, and bury nothing
             first = bench.time.now() - timedelta(days=7)
             return _Asked(lambda _, record: _is_since(record["created_at"], first), buries=lambda _key, _row: False)

@@ -9,7 +9,7 @@ from syncd.sandbox.faults.table import Armed, Moment, Stage, fault
 
 LINKED = ("sales_transactions", "workshop_orders", "articles")
 """Streams whose pages tell by a link where the list goes on."""
-DATED = ("sales_transactions", "workshop_orders", "payments", "service_items", "packing_list_items")
+DATED = ("sales_transactions", "workshop_orders", "payments", "service_items", "packing_list_items", "insurances")
 """Streams that are asked for by days."""
 NARROW_DAYS = 15
 

@@ -10,6 +10,7 @@ from syncd.sources.cyclesoftware.articles import ARTICLES_STREAM
 from syncd.sources.cyclesoftware.comments import COMMENTS_STREAM, LABELS_STREAM
 from syncd.sources.cyclesoftware.common import EMPLOYEES_STREAM, ENUMS_STREAM, SUPPLIERS_STREAM
 from syncd.sources.cyclesoftware.customers import CUSTOMERS_STREAM
+from syncd.sources.cyclesoftware.insurances import INSURANCES_STREAM
 from syncd.sources.cyclesoftware.leads import LEADS_STREAM
 from syncd.sources.cyclesoftware.packing_lists import PACKING_LIST_ITEMS_STREAM
 from syncd.sources.cyclesoftware.payments import PAYMENTS_STREAM
@@ -66,6 +67,7 @@ SOURCE = Source(
         COMMENTS_STREAM,
         LABELS_STREAM,
         ARTICLES_STREAM,
+        INSURANCES_STREAM,
     ),
     webhooks=WEBHOOKS,
 )
