@@ -5,6 +5,7 @@ Sources import nothing else of this room. A reader either gives a value or says 
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +14,7 @@ from syncd.errors import BadPayload
 from syncd.records.parser import Parser
 from syncd.records.rows import Key, Row
 from syncd.records.split import elements, envelope, scalar
+from syncd.records.strict import MemberReader
 from syncd.records.values import earliest_reading, latest_reading
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
 ]  # fmt: skip
 
 _UTC = ZoneInfo("UTC")
+PARSERS = 256
+"""Tables whose parsers are kept: a walk begins with each tick."""
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _SHOWN_BYTES = 40
 
@@ -29,7 +33,7 @@ class Keys:
     """Reads keys, and other values that no zone changes, of the records of one table."""
 
     def __init__(self, table: Table) -> None:
-        self._parser = Parser(table, _UTC)
+        self._parser = _parser(table)
 
     def of(self, record: bytes) -> Key | None:
         """Return the record's key, None if it has no usable one."""
@@ -42,8 +46,21 @@ class Keys:
     def values(self, column: str, records: Sequence[bytes]) -> set[Any]:
         """Return the values that a column has in these records; null and records without a key are left out."""
         place = self._parser.names.index(column)
-        rows = [row for record in records if isinstance(row := self._parser.parse(record), Row)]
-        return {row.values[place] for row in rows} - {None}
+        reader = MemberReader(self._parser.table.columns[place])
+        return {self._value(place, reader, record) for record in records} - {None}
+
+    def _value(self, place: int, reader: MemberReader, record: bytes) -> Any:
+        """Read one value alone; where it is not as documented, with all that the record holds."""
+        value, fits = reader.value(record)
+        if fits and self.of(record) is not None:
+            return value
+        row = self._parser.parse(record)
+        return row.values[place] if isinstance(row, Row) else None
+
+
+@lru_cache(maxsize=PARSERS)
+def _parser(table: Table) -> Parser:
+    return Parser(table, _UTC)
 
 
 def members(raw: Answer | bytes | None) -> dict[str, bytes]:

@@ -5,6 +5,7 @@ it refuses; the lenient reader then reads that record. Both give the same row wh
 """
 
 import contextlib
+import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -16,13 +17,15 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 from msgspec.structs import astuple
 
-from syncd.contract import Child, Kind, Table
+from syncd.contract import Child, Column, Kind, Table
 from syncd.records.rows import KEY_CHARS, Columns, Key, Note, Row
 from syncd.records.values import read, read_date
 from syncd.records.values.days import ODD, Times, fitting
 
 _Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _KEYS: dict[Kind, Any] = {Kind.BIGINT: _Int64, Kind.TEXT: Annotated[str, Meta(min_length=1, max_length=KEY_CHARS)]}
+_KEYS_ALONE: dict[Kind, Any] = {**_KEYS, Kind.UUID: uuid.UUID}
+"""Of keys that are read without the rest of their records."""
 _TYPES: dict[Kind, Any] = {
     Kind.TEXT: str | None,
     Kind.BIGINT: _Int64 | None,
@@ -47,7 +50,7 @@ class KeyReader:
 
     def __init__(self, table: Table) -> None:
         columns = [column for name in table.key for column in table.columns if column.name == name]
-        fields = [(column.name, _KEYS[column.kind]) for column in columns]
+        fields = [(column.name, _KEYS_ALONE[column.kind]) for column in columns]
         rename = {column.name: str(column.path[0]) for column in columns}
         struct = msgspec.defstruct("Key", fields, rename=rename, gc=False)
         self._decode = msgspec.json.Decoder(struct).decode
@@ -67,6 +70,31 @@ class KeyReader:
         except _REFUSALS:
             return None
         return list(map(astuple, found)) if len(found) == count and _NUL not in array else None
+
+
+class MemberReader:
+    """Reads nothing of a record but one member, wherever it lies in it; the zone must not matter to its kind."""
+
+    def __init__(self, column: Column) -> None:
+        self._kind = column.kind
+        struct: Any = Raw
+        for name in reversed(column.path):
+            default = Raw(b"null") if struct is Raw else None
+            of_member = struct if struct is Raw else struct | None
+            struct = msgspec.defstruct(
+                "Member", [("member", of_member, default)], rename={"member": str(name)}, gc=False
+            )
+        self._decode = msgspec.json.Decoder(struct).decode
+
+    def value(self, record: bytes) -> tuple[Any, bool]:
+        """Return the value, None for none, and whether it is as documented: else the record must be read whole."""
+        try:
+            found: Any = self._decode(record)
+        except _REFUSALS:
+            return None, False
+        while found is not None and not isinstance(found, Raw):
+            found = found.member
+        return (None, True) if found is None else read(bytes(found), self._kind, UTC_ZONE)
 
 
 class StrictReader:
@@ -252,13 +280,18 @@ def _twice(keys: Sequence[Key]) -> set[int]:
 
 def has_plain_key(table: Table) -> bool:
     """Say whether each part of the key is a plain member of a record."""
-    return all(len(column.path) == 1 and column.kind in _KEYS for column in table.columns if column.name in table.key)
+    return all(len(column.path) == 1 and column.kind in _KEYS_ALONE for column in _key_columns(table))
+
+
+def _key_columns(table: Table) -> list[Column]:
+    return [column for column in table.columns if column.name in table.key]
 
 
 def is_flat(table: Table) -> bool:
     """Say whether a table can be read strictly: every column a plain member of a known type; children: keys first."""
     return (
         has_plain_key(table)
+        and all(column.kind in _KEYS for column in _key_columns(table))
         and all(len(column.path) == 1 and column.kind in _TYPES and not column.after for column in table.columns)
         and all(_is_plain(child) and is_flat(child.table) and _keys_first(child.table) for child in table.children)
     )
