@@ -23,7 +23,7 @@ class Feed:
     """Keys of a lookup stream that the mirror gives, where the configuration names none.
 
     option    the lookup option whose keys they are
-    query     SQL that only reads; `$1` is the source. Gives a column `key`, and a column `at` unless `in_turn`
+    query     SQL that only reads; `$1` is the source, `$2` the instant. Gives a column `key`, and `at` unless `in_turn`
     reads     streams of the source whose tables the query reads
     in_turn   False: each key is asked for once for each `at`, the oldest first; True: all keys again and again, in turn
     per_day   most keys a day (UTC)

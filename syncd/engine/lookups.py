@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
+from syncd.clock import Clock
 from syncd.config import StreamConfig
 from syncd.contract import Due, Feed, Scope
 from syncd.errors import SyncdError
@@ -118,7 +119,9 @@ async def held(database: Database, target: Target, source: str, scope: Scope) ->
         return await listing.alive_keys(conn, target, source, scope)
 
 
-async def due_keys(database: Database, source: str, feed: Feed | None, after: Due | None, most: int) -> Sequence[Due]:
+async def due_keys(
+    database: Database, source: str, feed: Feed | None, now: Clock, after: Due | None, most: int
+) -> Sequence[Due]:
     """Return at most so many keys of a feed that come after one: the oldest first, or in the order of their texts.
 
     What changed since a run began that is still under way is not given yet: not all of it may be committed. Raises
@@ -130,15 +133,16 @@ async def due_keys(database: Database, source: str, feed: Feed | None, after: Du
     query = f"""
     WITH due AS (SELECT key::text COLLATE "C" AS key, coalesce({at}, '-infinity') AS at FROM ({feed.query}) AS given)
     SELECT key, nullif(at, '-infinity') AS at FROM due
-    WHERE ($2::text IS NULL OR (at, key) > (coalesce($3::timestamptz, '-infinity'), $2))
+    WHERE $2::timestamptz IS NOT NULL
+      AND ($3::text IS NULL OR (at, key) > (coalesce($4::timestamptz, '-infinity'), $3))
       AND at < coalesce((SELECT min(started_at) FROM syncd.runs
-                         WHERE source = $1 AND stream = ANY($4) AND outcome = 'running'), 'infinity')
-    ORDER BY due.at, key LIMIT $5
+                         WHERE source = $1 AND stream = ANY($5) AND outcome = 'running'), 'infinity')
+    ORDER BY due.at, key LIMIT $6
     """
     place = (after.key, after.at) if after else (None, None)
     try:
         async with database.connection() as conn:
-            found = await conn.fetch(query, source, *place, list(feed.reads), most, timeout=LOOKUP_TIMEOUT_S)
+            found = await conn.fetch(query, source, now(), *place, list(feed.reads), most, timeout=LOOKUP_TIMEOUT_S)
     except TimeoutError:
         raise SyncdError(f"the mirror did not give the keys of {feed.option} within {LOOKUP_TIMEOUT_S:.0f} s") from None
     return [Due(key=row["key"], at=row["at"]) for row in found]

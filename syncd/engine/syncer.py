@@ -187,7 +187,7 @@ class Syncer:
             mirrored=read_mirrored,
             stored=read_stored,
             held=read_held,
-            due=partial(due_keys, self.database, source, kind.stream(stream).feed),
+            due=partial(due_keys, self.database, source, kind.stream(stream).feed, self.clock),
             since=order.since,
             until=order.until,
             whole=order.whole,

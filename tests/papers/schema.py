@@ -66,6 +66,8 @@ LEADS_TO = {
     },
     "cyclesoftware.service_items": {"customer_id": "customers", "object_id": "repair_objects"},
     "cyclesoftware.comments": {"customer_id": "customers", "employee_id": "employees"},
+    "cyclesoftware.supplier_orders": {"supplier_id": "suppliers"},
+    "cyclesoftware.supplier_order_items": {"supplier_order_id": "supplier_orders"},
     "cyclesoftware.stock": {"store_id": "stores"},
     "cyclesoftware.stock_objects": {
         "stock_object_id": "stock_items",

@@ -43,7 +43,7 @@ REPAIRS = ("shop.workshop_orders",)
 """The same, but planned days are asked for, and what is gone is asked for by key."""
 PAYMENTS = ("shop.payments",)
 """A bare array for each window of days."""
-ONE_BY_ONE = ("shop.stock_objects", "shop.comments", "shop.labels")
+ONE_BY_ONE = ("shop.stock_objects", "shop.comments", "shop.labels", "shop.supplier_orders")
 """Lookups that ask for one key after the other, within caps; the first one's keys come from the mirror."""
 DATED = ("shop.sales_transactions", "shop.service_items", *RECENT, *REPAIRS, *PAYMENTS)
 """Lists that are asked for by windows of days."""
@@ -329,8 +329,8 @@ MATRIX: tuple[Fault, ...] = (
     _lying("html-200", "HTML", streams=ONE_BY_ONE),
     _lying("error-in-200", "error inside|expected", streams=ONE_BY_ONE),
     _lying("null-list", "expected an array", streams=("shop.comments",)),
-    _odd("unknown-field", leaves="drift", streams=("shop.stock_objects", "shop.comments")),
-    _odd("wrong-type", leaves="drift", streams=("shop.stock_objects", "shop.comments")),
+    _odd("unknown-field", leaves="drift", streams=("shop.stock_objects", "shop.comments", "shop.supplier_orders")),
+    _odd("wrong-type", leaves="drift", streams=("shop.stock_objects", "shop.comments", "shop.supplier_orders")),
     _odd("nul-in-text", leaves="drift", streams=("shop.comments",)),
     _odd("missing-field", streams=("shop.stock_objects", "shop.comments")),
     _odd("null-field", streams=("shop.stock_objects", "shop.comments")),

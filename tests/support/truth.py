@@ -133,7 +133,8 @@ class _Asked:
 
 async def _asked_for(bench: Bench, source: str, table: Table, truth: Mapping[Key, Record]) -> _Asked:
     """Return what the configuration asks for of a table; everything, but for lookups and what the key cannot see."""
-    lookup = bench.config.sources[source].streams[table.name].lookup if table.name in _LOOKUPS else {}
+    stream = {"supplier_order_items": "supplier_orders"}.get(table.name, table.name)
+    lookup = bench.config.sources[source].streams[stream].lookup if stream in _LOOKUPS else {}
     wanted = {name: {str(value) for value in values} for name, values in lookup.items()}
     match table.name:
         case "stock":
@@ -270,8 +271,19 @@ def _in_its_turn(_wanted: Mapping[str, set[str]]) -> _Asked:
     return _Asked(lambda _key, _record: False, compares=lambda _key, _record: True, buries=lambda _key, _row: False)
 
 
-_NAMED = {"comments": _comments, "labels": _labels, "stock_objects": _in_its_turn}
-_LOOKUPS = ("stock", "comments", "labels", "leads", "contacts", "products")
+def _orders(wanted: Mapping[str, set[str]]) -> _Asked:
+    ids = wanted.get("ids", set())
+    return _Asked(lambda key, _: key[0] in ids, buries=lambda key, _: key[0] in ids)
+
+
+_NAMED = {
+    "comments": _comments,
+    "labels": _labels,
+    "stock_objects": _in_its_turn,
+    "supplier_orders": _orders,
+    "supplier_order_items": _orders,
+}
+_LOOKUPS = ("stock", "supplier_orders", "comments", "labels", "leads", "contacts", "products")
 
 
 def _is_found(record: Record, wanted: Mapping[str, set[str]]) -> bool:

@@ -22,6 +22,7 @@ from syncd.sources.cyclesoftware.stock import STOCK_ITEMS_STREAM, STOCK_STREAM
 from syncd.sources.cyclesoftware.stock_objects import STOCK_OBJECTS_STREAM
 from syncd.sources.cyclesoftware.store_orders import STORE_ORDERS_STREAM
 from syncd.sources.cyclesoftware.stores import PLATFORM_KEYS_STREAM, STORES_STREAM
+from syncd.sources.cyclesoftware.supplier_orders import SUPPLIER_ORDERS_STREAM
 from syncd.sources.cyclesoftware.trading_hours import TRADING_HOURS_STREAM
 from syncd.sources.cyclesoftware.transactions import SALES_TRANSACTIONS_STREAM
 from syncd.sources.cyclesoftware.webhooks import WEBHOOKS
@@ -64,6 +65,7 @@ SOURCE = Source(
         PACKING_LIST_ITEMS_STREAM,
         STORE_ORDERS_STREAM,
         STOCK_OBJECTS_STREAM,
+        SUPPLIER_ORDERS_STREAM,
         COMMENTS_STREAM,
         LABELS_STREAM,
         ARTICLES_STREAM,

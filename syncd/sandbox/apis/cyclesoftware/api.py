@@ -27,6 +27,7 @@ from syncd.sandbox.apis.cyclesoftware import (
     stock,
     stock_objects,
     store_orders,
+    supplier_orders,
     transactions,
     workshop,
 )
@@ -54,6 +55,7 @@ PARTS = (
     payments,
     repairs,
     stock_objects,
+    supplier_orders,
     comments,
 )
 FAMILIES = tuple(part.FAMILY for part in PARTS)
@@ -105,4 +107,9 @@ class CycleSoftware:
     def lookups(self) -> dict[str, dict[str, list[Any]]]:
         """Return the keys that lookup streams can be asked for; all exist now."""
         world = self._lists.world
-        return {"stock": stock.lookups(world), "leads": sales.lookups(world), **comments.lookups(world)}
+        return {
+            "stock": stock.lookups(world),
+            "leads": sales.lookups(world),
+            **comments.lookups(world),
+            "supplier_orders": supplier_orders.lookups(world),
+        }

@@ -4,6 +4,7 @@ from datetime import datetime
 from functools import partial
 
 from syncd.sandbox.answer import Answer, Ask, Route
+from syncd.sandbox.apis.cyclesoftware import supplier_orders
 from syncd.sandbox.apis.cyclesoftware.common import EMPLOYEES, FIRST_SUPPLIER_ID, IMPORTERS
 from syncd.sandbox.apis.cyclesoftware.lists import API, ELSEWHERE, V1, WIDEST_DAYS, Lists
 from syncd.sandbox.world import Dice, Family, Pace, Record, Sizes, World, names
@@ -73,6 +74,10 @@ def _changed(_stream: str, record: Record, dice: Dice) -> Record:
     return record
 
 
+def _follow(world: World, _stream: str, _before: Record | None, after: Record | None, _at: float) -> None:
+    supplier_orders.follow(world, after)
+
+
 FAMILY = Family(
     api=API,
     keys={STREAM: ("supplier_packinglist_item_id",)},
@@ -81,6 +86,7 @@ FAMILY = Family(
     fresh=_fresh,
     changed=_changed,
     stamp=_stamp,
+    follow=_follow,
 )
 
 
