@@ -113,8 +113,24 @@ def _mask_after(match: re.Match[str]) -> str:
     return f":{MASK}" if match["user"] is not None else MASK
 
 
+_PRIORITIES: Final = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
+"""Levels and the priorities of sd-daemon(3) that systemd's journal reads in front of a line."""
+
+
 class _Handler(logging.StreamHandler[TextIO]):
     """Writes to a stream; of a line that cannot be written it tells that much, not its arguments as logging does."""
+
+    def __init__(self, stream: TextIO, *, for_journal: bool) -> None:
+        super().__init__(stream)
+        self._for_journal = for_journal
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write a line; for the journal with its priority in front, so that journalctl -p finds it."""
+        text = super().format(record)
+        if not self._for_journal:
+            return text
+        mark = f"<{next(priority for level, priority in _PRIORITIES if record.levelno >= level)}>"
+        return mark + text.replace("\n", f"\n{mark}")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name that logging calls
         with contextlib.suppress(Exception):
@@ -156,7 +172,7 @@ def configure(
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=False,  # loggers are made at import, before the configuration is read
     )
-    handler = _Handler(stream)
+    handler = _Handler(stream, for_journal=_is_journal(stream, environ))
     handler.set_name("syncd")
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -178,6 +194,15 @@ def configure(
         logging.getLogger(name).setLevel(library_level)
     logging.getLogger("syncd").setLevel(own_level)
     logging.captureWarnings(capture=True)
+
+
+def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Say whether the stream leads to systemd's journal, whose device and inode $JOURNAL_STREAM names."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 def embed() -> None:

@@ -10,6 +10,7 @@ import re
 import stat
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -157,6 +158,7 @@ def _read(
         retention=_retention(root.table("retention")),
         privacy=_privacy(root.table("privacy"), sources),
         notify=_notify(root.table("notify")),
+        read_at=datetime.now(UTC),
     )
     root.close()
     if reading.problems:

@@ -5,11 +5,13 @@ Reads no file; `syncd.config` fills these in, and passes the names on.
 """
 
 import difflib
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -248,12 +250,17 @@ class SourceConfig:
         return cast("Secret", self.options[option]).reveal()
 
 
+DIGEST_CHARS: Final = 12
+"""Signs of the digest of a configuration: enough to tell two apart."""
+NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """The whole file. Two are equal when they would make the daemon do the same, wherever they were read from.
 
     `left_out` holds the sources whose type is installed and cannot be used, each with the reason as a sentence; they
-    are not among `sources`.
+    are not among `sources`. `read_at` is when the file was read.
     """
 
     path: Path = field(compare=False)
@@ -266,6 +273,18 @@ class Config:
     privacy: Privacy = Privacy()
     left_out: Mapping[str, str] = field(default_factory=dict)
     notify: Notify | None = None
+    read_at: datetime = field(default=NEVER, compare=False)
+
+    @cached_property
+    def digest(self) -> str:
+        """What changes with every value but the secrets, however the file is written and wherever it lies."""
+        digest = hashlib.sha256(repr(replace(self, path=Path(), sources={}, read_at=NEVER)).encode())
+        streams: dict[int, bytes] = {}  # accounts that configure a stream alike share it
+        for source in self.sources.values():
+            digest.update(repr(replace(source, streams={})).encode())
+            for stream in source.streams.values():
+                digest.update(streams.get(id(stream)) or streams.setdefault(id(stream), repr(stream).encode()))
+        return digest.hexdigest()[:DIGEST_CHARS]
 
 
 def _parts(url: Secret) -> list[Secret]:

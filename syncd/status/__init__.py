@@ -25,7 +25,7 @@ from syncd.status.past import BAD, StreamRun, WholeRun, find_run, newest_runs
 from syncd.status.progress import progress_of
 from syncd.status.reader import StatusReader, collect, histories
 from syncd.status.verdict import Trouble, is_young, troubles
-from syncd.status.words import cursor_words, is_sweep_refused, judge, schedule_words
+from syncd.status.words import cursor_words, is_sweep_failing, is_sweep_refused, judge, schedule_words
 
 __all__ = [
     "BAD",
@@ -56,6 +56,7 @@ __all__ = [
     "cursor_words",
     "find_run",
     "histories",
+    "is_sweep_failing",
     "is_sweep_refused",
     "is_young",
     "judge",

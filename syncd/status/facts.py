@@ -208,6 +208,7 @@ class Facts:
         """
         running, dead = self.open_run(pair, "live", "sweep")
         live, sweep, ok = self.run(pair, "judged", "live"), self.judged_sweep(pair), self.run(pair, "ok", "live")
+        swept = self.run(pair, "ok", "sweep")
         state, why = judge(settings, running=None if dead else running, dead=dead, live=live, ok=ok, now=now)
         lost = [(name, loss) for name, loss in self.losses.get(pair[0], {}).items() if name in tables]
         if lost and state in ("fresh", "late", "running", "never"):
@@ -235,6 +236,7 @@ class Facts:
             rejects=self.rejects.get(pair, 0),
             drift_count=drift_count,
             drift=drift,
+            swept_at=swept.started_at if swept else None,
         )
 
     def _next_at(self, pair: Pair, settings: StreamConfig, now: datetime) -> datetime:

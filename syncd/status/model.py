@@ -57,7 +57,10 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How one stream stands. `rows` None: not counted; `freshness_s`: age of the last good live run's start."""
+    """How one stream stands. `rows` None: not counted; `freshness_s`: age of the last good live run's start.
+
+    `swept_at` is when the last good sweep started, None if there was none.
+    """
 
     source: str
     stream: str
@@ -77,6 +80,7 @@ class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
     rejects: int
     drift_count: int
     drift: list[Drift]
+    swept_at: datetime | None = None
 
     @property
     def name(self) -> str:

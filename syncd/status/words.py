@@ -49,6 +49,11 @@ def is_sweep_refused(stream: StreamStatus) -> bool:
     return stream.last_sweep is not None and stream.last_sweep.error_kind == schedule.REFUSED
 
 
+def is_sweep_failing(stream: StreamStatus) -> bool:
+    """Whether the last sweep of a stream failed, for another reason than that its burials were not believed."""
+    return stream.last_sweep is not None and stream.last_sweep.outcome != "ok" and not is_sweep_refused(stream)
+
+
 def schedule_words(settings: StreamConfig) -> str:
     """Say when a stream runs."""
     return _schedule_words(settings.cron, settings.every_s, settings.sweep_s)

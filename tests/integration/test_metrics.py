@@ -1,6 +1,7 @@
 """The metrics, and what is built on them: the alerts and the dashboard that are handed out."""
 
 import asyncio
+import gzip
 import json
 import re
 import shutil
@@ -17,10 +18,11 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from syncd import counters
+from syncd.sandbox import CREDENTIALS
 from syncd.service.web import metrics
 from syncd.storage.postgres.locks import lock_number
 from tests.support.bench import Bench, MakeBench
-from tests.support.daemon import Now, count, until, write
+from tests.support.daemon import Now, count, load, until, write
 from tests.support.daemon import serving as daemon_serving
 from tests.support.site import Site, reader_of, serving
 
@@ -135,7 +137,7 @@ async def test_names_carry_their_units_and_labels_are_few(bench: Bench, site: Si
     families = list(text_string_to_metric_families(text))
     assert len(families) > 20
     for family in families:
-        assert re.fullmatch(r"syncd_[a-z_]+", family.name), family.name
+        assert re.fullmatch(r"(syncd|process)_[a-z_]+", family.name), family.name
         assert len(family.documentation) > 10, family.name
         if family.type == "counter":
             assert all(sample.name.endswith("_total") for sample in family.samples)
@@ -162,7 +164,9 @@ async def test_many_metrics_are_written_by_turns_with_others(bench: Bench, monke
             await asyncio.sleep(0)
 
     others = asyncio.create_task(go_on())
-    text = (await metrics.text(replace(status, streams=streams), metrics.Totals(since=status.at))).decode()
+    text = (
+        await metrics.text(replace(status, streams=streams), metrics.Totals(since=status.at), bench.config)
+    ).decode()
     others.cancel()
     states = [line for line in text.splitlines() if line.startswith("syncd_stream_state{")]
     assert len(states) == 8 * len(streams) == len(set(states))
@@ -188,11 +192,67 @@ def _promtool(*arguments: str | Path, stdin: str = "") -> subprocess.CompletedPr
     return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)  # noqa: S603
 
 
+async def test_what_a_process_uses_and_since_when_streams_are_good_is_told(bench: Bench, site: Site) -> None:
+    await bench.sync("shop.customers")
+    await bench.sync("shop.customers", kind="sweep")
+    bench.sandbox.faults.add("missing-list", api="cyclesoftware", stream="stores")
+    await bench.sync("shop.stores", kind="sweep")
+    samples = await site.samples()
+    customers = {"source": "shop", "stream": "customers"}
+    since = value(samples, "syncd_stream_last_success_timestamp_seconds", **customers)
+    assert abs(bench.time.now().timestamp() - since) < 120
+    assert 0 <= value(samples, "syncd_sweep_age_seconds", **customers) < 120
+    assert value(samples, "syncd_sweep_failing", **customers) == 0
+    assert value(samples, "syncd_sweep_failing", source="shop", stream="stores") == 1
+    assert value(samples, "syncd_sweep_refused", source="shop", stream="stores") == 0
+    assert 10 * 2**20 < value(samples, "process_resident_memory_bytes") < value(samples, "process_virtual_memory_bytes")
+    assert 3 < value(samples, "process_open_fds") < value(samples, "process_max_fds")
+    assert value(samples, "process_cpu_seconds_total") > 0
+    assert 0 < bench.time.now().timestamp() - value(samples, "process_start_time_seconds") < 86_400
+    digest = bench.config.digest
+    assert re.fullmatch(r"[0-9a-f]{12}", digest)
+    assert value(samples, "syncd_config_info", digest=digest) == 1
+    assert value(samples, "syncd_config_last_reload_success_timestamp_seconds") == bench.config.read_at.timestamp()
+
+
+def test_the_digest_of_a_configuration_knows_every_key_and_no_secret(bench: Bench) -> None:
+    path = bench.config_file()
+    digests = {"as it is": load(path).digest}
+    text = path.read_text()
+    for name, changed in {
+        "with a comment": f"# hello\n{text}",
+        "with another secret": text.replace(
+            f'password = "{CREDENTIALS["cyclesoftware"]["password"]}"', 'password = "x"', 1
+        ),
+        "with another key": f'{text}\n[retention]\nruns = "10d"\n',
+    }.items():
+        path.write_text(changed)
+        digests[name] = load(path).digest
+    assert text != changed
+    assert digests["as it is"] == digests["with a comment"] == digests["with another secret"]
+    assert digests["with another key"] != digests["as it is"]
+
+
+async def test_a_long_answer_is_compressed_for_whoever_takes_that(bench: Bench, site: Site) -> None:
+    async with aiohttp.ClientSession(auto_decompress=False) as http:
+        async with http.get(f"{site.url}metrics", headers={"Accept-Encoding": "gzip"}) as answer:
+            packed = await answer.read()
+            assert answer.headers["Content-Encoding"] == "gzip"
+            assert answer.headers["Vary"] == "Accept-Encoding"
+        async with http.get(f"{site.url}metrics", headers={"Accept-Encoding": "identity"}) as answer:
+            plain = await answer.read()
+            assert "Content-Encoding" not in answer.headers
+    assert len(packed) < len(plain) / 4
+    assert gzip.decompress(packed).startswith(b"# HELP syncd_database_up ")
+
+
 # --- Alerts -----------------------------------------------------------------------------------------------------------
 
 
-def rules() -> list[dict[str, Any]]:
-    return [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+def rules(kind: str = "alert") -> list[dict[str, Any]]:
+    """Return the alerts, or what is recorded."""
+    every = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+    return [rule for rule in every if kind in rule]
 
 
 async def known(bench: Bench, site: Site) -> dict[str, dict[str, set[str]]]:
@@ -230,6 +290,15 @@ async def test_every_metric_label_and_value_of_the_alerts_exists(bench: Bench, s
         assert_known(rule["expr"], found)
         assert rule["labels"]["severity"] in ("critical", "warning", "info")
         assert rule["annotations"].keys() == {"summary", "description"}
+
+
+async def test_what_is_recorded_is_named_by_level_metric_and_operation_and_tried(bench: Bench, site: Site) -> None:
+    found, told = await known(bench, site), Path(__file__).with_name("alerts.yaml").read_text()
+    assert len(rules("record")) >= 4
+    for rule in rules("record"):
+        assert re.fullmatch(r"[a-z_]+:syncd_[a-z_]+:[a-z0-9]+", rule["record"]), rule
+        assert_known(rule["expr"], found)
+        assert f"expr: {rule['record']}\n" in told, rule["record"]
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (apt-get install prometheus)")

@@ -3,10 +3,12 @@
 import io
 import json
 import logging
+import os
 import re
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import quote, quote_plus
 
@@ -357,3 +359,34 @@ def test_a_terminal_is_not_commanded_by_what_is_logged() -> None:
     logging.getLogger("aiohttp").warning("bad line \x1b]0;title\x07")
     assert "\x1b" not in stream.getvalue()
     assert "\x07" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("level", "priority"), [("debug", 7), ("info", 6), ("warning", 4), ("error", 3), ("critical", 2)]
+)
+def test_a_line_for_the_journal_bears_its_priority(tmp_path: Path, level: str, priority: int) -> None:
+    path = tmp_path / "journal"
+    with path.open("w") as stream:
+        found = os.fstat(stream.fileno())
+        log.configure("json", "debug", stream=stream, environ={"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"})
+        getattr(log.get("x"), level)("run_finished", error="one\ntwo")
+        log.configure("console", "debug", stream=stream, environ={"JOURNAL_STREAM": "8:1"})
+        log.get("x").info("elsewhere")
+    line, other = path.read_text().splitlines()
+    assert line.startswith(f'<{priority}>{{"timestamp":')
+    assert "elsewhere" in other
+    assert not other.startswith("<")
+
+
+def test_every_line_of_a_traceback_bears_its_priority(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    with path.open("w") as stream:
+        found = os.fstat(stream.fileno())
+        log.configure("console", "info", stream=stream, environ={"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"})
+        try:
+            raise ValueError("odd")
+        except ValueError:
+            log.get("x").exception("run_crashed")
+    lines = path.read_text().splitlines()
+    assert len(lines) > 2
+    assert all(line.startswith("<3>") for line in lines)

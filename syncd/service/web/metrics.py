@@ -13,7 +13,9 @@ from itertools import islice
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from syncd import counters
-from syncd.status import SourceStatus, State, Status, StreamStatus, is_sweep_refused
+from syncd.config import Config
+from syncd.service.web import resources
+from syncd.status import SourceStatus, State, Status, StreamStatus, is_sweep_failing, is_sweep_refused
 from syncd.storage.postgres.database import Database
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -101,20 +103,28 @@ class _Family(NamedTuple):
             yield lines
 
 
-async def text(status: Status | None, totals: Totals) -> bytes:
+async def text(status: Status | None, totals: Totals, config: Config) -> bytes:
     """Return the metrics; without a status, only the counters and that the database is down."""
     written = []
-    for family in _families(status, totals):
+    for family in _families(status, totals, config):
         for part in family.parts():
             written.append(part.encode())
             await asyncio.sleep(0)
     return b"".join(written)
 
 
-def _families(status: Status | None, totals: Totals) -> Iterator[_Family]:
+def _families(status: Status | None, totals: Totals, config: Config) -> Iterator[_Family]:
     yield _Family("gauge", "syncd_database_up", "Whether the database answers", (), [(float(status is not None),)])
     since = totals.since.timestamp()
     yield _Family("gauge", "syncd_start_timestamp_seconds", "When this process began to count", (), [(since,)])
+    yield _Family(
+        "gauge", "syncd_config_info", "Digest of the configuration in use, its secrets left out; always 1", ("digest",),
+        [(config.digest, 1.0)],
+    )  # fmt: skip
+    yield _Family(
+        "gauge", "syncd_config_last_reload_success_timestamp_seconds", "When the configuration in use was read", (),
+        [(config.read_at.timestamp(),)],
+    )  # fmt: skip
     if status is not None:
         version = [(status.version, 1.0)]
         yield _Family("gauge", "syncd_build_info", "Version of syncd; always 1", ("version",), version)
@@ -123,10 +133,11 @@ def _families(status: Status | None, totals: Totals) -> Iterator[_Family]:
             "gauge", "syncd_config_reload_success", "0 while the configuration of the last reload is refused", (),
             [(float(not is_refused),)],
         )  # fmt: skip
-        yield from _stream_gauges(status.streams)
+        yield from _stream_gauges(status.streams, status.at)
         yield from _budget_gauges(status.sources)
     yield from _counters(status.streams if status else [], totals)
     yield from _process(status)
+    yield from _resources()
 
 
 def _stream_gauge(name: str, words: str, values: Iterable[tuple[StreamStatus, float | None]]) -> _Family:
@@ -134,10 +145,15 @@ def _stream_gauge(name: str, words: str, values: Iterable[tuple[StreamStatus, fl
     return _Family("gauge", f"syncd_{name}", words, ("source", "stream"), samples)
 
 
-def _stream_gauges(streams: list[StreamStatus]) -> Iterator[_Family]:
+def _stream_gauges(streams: list[StreamStatus], now: datetime) -> Iterator[_Family]:
     on = [stream for stream in streams if stream.state not in ("off", "disabled")]
     yield _stream_gauge(
         "stream_freshness_seconds", "Age of the last good live run, by its start", ((s, s.freshness_s) for s in on)
+    )
+    yield _stream_gauge(
+        "stream_last_success_timestamp_seconds",
+        "When the last good live run started",
+        ((s, s.last_ok_at.timestamp() if s.last_ok_at else None) for s in on),
     )
     yield _stream_gauge(
         "stream_next_run_timestamp_seconds",
@@ -155,6 +171,16 @@ def _stream_gauges(streams: list[StreamStatus]) -> Iterator[_Family]:
     )
     yield _stream_gauge(
         "sweep_refused", "1 if the last sweep was not believed", ((s, float(is_sweep_refused(s))) for s in on)
+    )
+    yield _stream_gauge(
+        "sweep_failing",
+        "1 if the last sweep failed for another reason than that it was not believed",
+        ((s, float(is_sweep_failing(s))) for s in on),
+    )
+    yield _stream_gauge(
+        "sweep_age_seconds",
+        "Age of the last good sweep, by its start",
+        ((s, max(0.0, (now - s.swept_at).total_seconds()) if s.swept_at else None) for s in on),
     )
     yield _Family(
         "gauge", "syncd_mirror_rows", "Rows in the mirror", ("source", "stream", "status"),
@@ -245,9 +271,28 @@ def _process(status: Status | None) -> Iterator[_Family]:
         "Callbacks by what became of them; no source: to an address that there is not", ("source", "result"),
         _counted((), counters.callbacks),
     )  # fmt: skip
+    yield _Family(
+        "counter", "syncd_notifications_total", "Messages to people, by what became of them at one address",
+        ("result",),
+        _counted((("sent",), ("failed",)), {(result,): count for result, count in counters.notifications.items()}),
+    )  # fmt: skip
     for name, words, counted in (
         ("syncd_runs_waiting", "Runs that are due and wait for a seat", counters.waiting),
         ("syncd_runs_under_way", "Runs that have a seat", counters.under_way),
     ):
         by_label = {(source,): count for source, count in counted.items()}
         yield _Family("gauge", name, words, ("source",), _counted(sources, by_label))
+
+
+def _resources() -> Iterator[_Family]:
+    """Yield what the process uses of its machine, under the names that the client libraries of Prometheus have."""
+    used = resources.read()
+    yield _Family("counter", "process_cpu_seconds_total", "Seconds of CPU, of user and system", (), [(used.cpu_s,)])
+    for name, words, value in (
+        ("process_open_fds", "Open descriptors", used.open_files),
+        ("process_max_fds", "Descriptors that may be open", used.most_files),
+        ("process_virtual_memory_bytes", "Virtual memory", used.virtual_bytes),
+        ("process_resident_memory_bytes", "Memory that is in RAM", used.resident_bytes),
+        ("process_start_time_seconds", "When the process started", used.started_at),
+    ):
+        yield _Family("gauge", name, words, (), [] if value is None else [(value,)])

@@ -30,6 +30,8 @@ READY_TIMEOUT_S: Final = 5.0
 """A database that has not answered within this is not ready."""
 SHUTDOWN_S: Final = 0.5
 """Open requests may take this long when the server closes."""
+PACKED_BYTES: Final = 1024
+"""Answers from this size on are compressed where the reader wants it; our choice."""
 HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -252,8 +254,8 @@ class _Routes:
             await self._totals.update(self._reader.database())
         except DatabaseError:
             status = None
-        text = await metrics.text(status, self._totals)
-        return web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE})
+        text = await metrics.text(status, self._totals, self._reader.config())
+        return _packed(web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE}))
 
     async def api_status(self, _request: web.Request) -> web.Response:
         """Show the status as `syncd status --json` does."""
@@ -261,8 +263,16 @@ class _Routes:
 
 
 def _json(value: object, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
+    return _packed(web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json"))
 
 
 def _html(text: str, status: int = 200) -> web.Response:
-    return web.Response(text=text, status=status, content_type="text/html")
+    return _packed(web.Response(text=text, status=status, content_type="text/html"))
+
+
+def _packed(response: web.Response) -> web.Response:
+    """Let a long answer be sent compressed to whoever takes that; nothing in it is a secret."""
+    if (response.content_length or 0) >= PACKED_BYTES:
+        response.headers["Vary"] = "Accept-Encoding"
+        response.enable_compression()
+    return response
