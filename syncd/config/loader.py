@@ -21,6 +21,7 @@ from syncd.config.model import (
     CALLBACK_LISTEN,
     IN_FLIGHT,
     IN_FLIGHT_MAX,
+    Auto,
     BudgetConfig,
     Config,
     DatabaseConfig,
@@ -62,6 +63,12 @@ from syncd.config.toml import (
 from syncd.errors import ConfigError
 
 SYSTEM_PATH: Final = Path("/etc/syncd/config.toml")  # DESIGN section 7
+AUTO_EVERY_S: Final = 3_600.0
+"""Default interval of an auto stream whose API names none."""
+AUTO_MIN_S: Final = 30.0
+AUTO_FASTER: Final = 5.0
+AUTO_SLOWER: Final = 6.0
+"""Bounds of `every = "auto"` where the file gives none: a fifth of the default interval, and six times it."""
 SYSTEM_DATA_DIR: Final = Path("/var/lib/syncd")
 """Named, and not used, where the user has no home and the database is a server of its own."""
 SOURCE_NAME: Final = r"[A-Za-z][A-Za-z0-9_-]{0,62}"
@@ -426,7 +433,7 @@ def _stream(table: TomlTable, spec: StreamSpec) -> StreamConfig:
     if spec.is_pushed:
         for key in ("every", "cron"):
             table.refuse(key, "webhooks bring this stream, nothing asks for it; remove the key")
-    every_s = table.take("every", duration, None if "cron" in table.raw else spec.every_s)
+    every_s, auto = _every(table, spec)
     cron = table.take("cron", lambda value: parse_cron(text(value)), None)
     if "every" in table.raw and "cron" in table.raw:
         table.note((), "every and cron exclude each other; keep one")
@@ -459,7 +466,28 @@ def _stream(table: TomlTable, spec: StreamSpec) -> StreamConfig:
         exclude=exclude,
         hash=hashed,
         is_pushed=spec.is_pushed,
+        auto=auto,
     )
+
+
+def _every(table: TomlTable, spec: StreamSpec) -> tuple[float | None, Auto | None]:
+    """Read the time between two runs, or the bounds between which syncd chooses it."""
+
+    def every(value: object) -> float | None:
+        return None if value == "auto" else duration(value)
+
+    said = table.take("every", every, None if "cron" in table.raw else spec.every_s)
+    if table.raw.get("every") != "auto":
+        for key in ("every_min", "every_max"):
+            table.refuse(key, 'counts only with every = "auto"')
+        return said, None
+    usual_s = spec.every_s or AUTO_EVERY_S
+    min_s = table.take("every_min", duration, max(AUTO_MIN_S, usual_s / AUTO_FASTER))
+    max_s = table.take("every_max", duration, max(min_s, usual_s * AUTO_SLOWER))
+    if min_s > max_s:
+        table.note(("every_min",), "is longer than every_max")
+    every_s = min(max(usual_s, min_s), max(min_s, max_s))
+    return every_s, Auto(every_s=every_s, min_s=min_s, max_s=max(min_s, max_s))
 
 
 def _withheld(table: TomlTable, spec: StreamSpec, how: Withholding) -> tuple[str, ...]:

@@ -196,6 +196,15 @@ class Notify:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Auto:
+    """How often a stream with `every = "auto"` may be asked, in seconds; `every_s` is what it costs as much as."""
+
+    every_s: float
+    min_s: float
+    max_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class StreamConfig:
     """One stream as configured; present for every stream of the type, whether or not the file names it.
 
@@ -204,7 +213,8 @@ class StreamConfig:
     `queries` holds the SQL of those that were given as `<name>_query`, under `<name>`. `history` keeps old versions of
     rows, `changes` tells of every change in `syncd.changes`. `max_records` stops a run whose list does not end.
     `exclude` and `hash` name the fields that are never written, or only as keyed hashes. `is_pushed`: nothing asks for
-    its records, because webhooks bring them. `is_fed`: the mirror gives keys where there are none here.
+    its records, because webhooks bring them. `is_fed`: the mirror gives keys where there are none here. `auto`: the
+    bounds of `every = "auto"`; `every_s` is then the default.
     """
 
     name: str
@@ -223,6 +233,7 @@ class StreamConfig:
     exclude: tuple[str, ...] = ()
     hash: tuple[str, ...] = ()
     is_pushed: bool = False
+    auto: Auto | None = None
 
 
 IN_FLIGHT: Final = 4
@@ -334,7 +345,7 @@ def is_off(stream: StreamConfig) -> str | None:
     if not stream.enabled:
         return "disabled (enabled = false)" if stream.is_named_off else "off by default (enabled = true turns it on)"
     if stream.is_pushed:
-        return "comes by webhooks only: nothing asks for it"
+        return "comes by webhooks only: nothing asks for it, so nobody can say that it is complete"
     if stream.lookup and not any(stream.lookup.values()) and not stream.queries and not stream.is_fed:
         accepted = " or ".join(f"{name} / {name}_query" for name in stream.lookup)
         return f"has no keys to look up; give it {accepted}"

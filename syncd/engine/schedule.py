@@ -210,7 +210,13 @@ def is_sweep_due(now: datetime, sweep_s: float | None, history: History) -> bool
     return abs(now - history.sweep_tried_at) >= timedelta(seconds=min(rest_s, sweep_s))
 
 
+def slowest(settings: StreamConfig) -> StreamConfig:
+    """Return the settings of a stream at the longest interval that it may have."""
+    return settings if settings.auto is None else replace(settings, every_s=settings.auto.max_s)
+
+
 def late_at(settings: StreamConfig, ok_at: datetime) -> datetime:
     """Return from when on a stream is late whose last good run started at `ok_at`: two intervals later, and a grace."""
+    settings = slowest(settings)
     due_at = next_at(settings, next_at(settings, ok_at))
     return due_at + timedelta(seconds=GRACE_S)

@@ -141,7 +141,10 @@ class _Daemon:
             stack.callback(self._scheduler.shutdown, wait=False)
             pairs = [(source.name, name) for source in self._config.sources.values() for name in source.streams]
             histories = await status.histories(self._connection.get(), pairs)
-            timetable = self._timetable = Timetable(syncer, self._scheduler, histories, on_outage=self._lost)
+            paces = await status.read_paces(self._connection.get(), self._config, now=utc_now())
+            timetable = self._timetable = Timetable(
+                syncer, self._scheduler, histories, on_outage=self._lost, paces=paces
+            )
             stack.push_async_callback(self._background.end)
             stack.push_async_callback(self._timetable.close, grace_s=DRAIN_S)
             stack.push_async_callback(self._inbox.close)

@@ -21,6 +21,7 @@ from syncd.status.model import (
     StreamStatus,
 )
 from syncd.status.owners import Owner, accounts_twice, orphans_of, read_owners
+from syncd.status.paces import read_paces
 from syncd.status.past import BAD, StreamRun, WholeRun, find_run, newest_runs
 from syncd.status.progress import progress_of
 from syncd.status.reader import StatusReader, collect, histories
@@ -64,6 +65,7 @@ __all__ = [
     "orphans_of",
     "progress_of",
     "read_owners",
+    "read_paces",
     "schedule_words",
     "troubles",
 ]

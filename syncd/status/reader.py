@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +18,7 @@ from syncd.status.day import Day, StreamDay, read_day, read_stream_days
 from syncd.status.facts import HISTORY, STREAM_RUNS, Facts, batches, budget_status, columns, purse_of, run_of
 from syncd.status.model import Notice, Pair, Rows, RunStatus, SourceStatus, State, Status
 from syncd.status.owners import Counted, orphans_of, owners_of, tables_of
+from syncd.status.paces import in_force, read_paces
 from syncd.storage.postgres.database import Database
 
 STATUS_KEPT_S: Final = 1.0
@@ -31,6 +33,8 @@ DAY_KEPT_S: Final = 5.0
 """What happened in 24 hours changes slowly."""
 SOURCES_AT_ONCE: Final = 25
 """Put together before others have their turn: a few milliseconds."""
+PACES_KEPT_S: Final = 30.0
+"""Intervals of auto streams are read again after this: a day of runs is read for it."""
 DAYS_KEPT: Final = 16
 """Sets of streams whose last 24 hours are kept: as many pages that differ may be watched at no further cost."""
 
@@ -45,11 +49,12 @@ async def collect(
     next_runs: Mapping[Pair, datetime] | None = None,
     counts_rows: bool = True,
     notices: Sequence[Notice] = (),
+    paces: Cache[Mapping[Pair, float]] | None = None,
 ) -> Status:
     """Collect the status of every configured stream; secrets may be unresolved.
 
     `next_runs` are the plans of a running scheduler; without them the next run is computed from the last one.
-    Counting rows reads the whole mirror, unless `counts` remembers them.
+    Counting rows reads the whole mirror, unless `counts` remembers them; `paces` remembers intervals of auto streams.
     Raises DatabaseError if the database does not answer or is not migrated.
     """
     facts = await Facts.read(database, [(s.name, name) for s in config.sources.values() for name in s.streams])
@@ -65,6 +70,10 @@ async def collect(
         others = await tables_there(database, mirrored) if mirrored else []
         return await count_rows(database, list(dict.fromkeys([*mine, *others])))
 
+    async def read_intervals() -> Mapping[Pair, float]:
+        return in_force(await read_paces(database, config, now=now), config, now=now)
+
+    intervals = await (paces.get(read_intervals) if paces else read_intervals())
     counted = await (counts.get(count) if counts else count()) if counts_rows else {}
     owners = {one.source: one for one in owners_of(config, registry, facts.names, facts.identities, counted)}
     streams, sources, purses = [], [], {}
@@ -85,11 +94,14 @@ async def collect(
                 refused=owners[source.name].why or None,
             )
         )
-        for name, settings in source.streams.items():
+        for name, configured in source.streams.items():
+            settings = configured
             table, pair, stream_of = tables[source.type, name], (source.name, name), kind.stream(name)
             rows[pair] = counted.get((table, source.name), counted.get((table, "")))
             names = [table, *(f"{child.table.schema}.{child.table.name}" for child in stream_of.table.children)]
             planned = (next_runs or {}).get(pair)
+            if settings.auto:
+                settings = replace(settings, every_s=intervals.get(pair, settings.every_s))
             told = facts.stream(pair, settings, names, rows[pair], planned, zone, now, by_listing=is_listed(stream_of))
             streams.append(told)
         if place % SOURCES_AT_ONCE == 0:
@@ -170,6 +182,7 @@ class StatusReader:
         self._status: Cache[Status] = Cache(STATUS_KEPT_S, self.clock)
         self._counts: Cache[Counted] = Cache(COUNTS_KEPT_S, self.clock, rest=COUNTS_REST)
         self._line: Cache[str] = Cache(LINE_KEPT_S, self.clock, rest=LINE_REST)
+        self._paces: Cache[Mapping[Pair, float]] = Cache(PACES_KEPT_S, self.clock)
         self._day: Cache[Day] = Cache(DAY_KEPT_S, self.clock)
         self._days: dict[tuple[Pair, ...], Cache[dict[Pair, StreamDay]]] = {}
 
@@ -179,7 +192,7 @@ class StatusReader:
         async def make() -> Status:
             return await collect(
                 self.database(), self.config(), self._registry, now=self.clock(), counts=self._counts,
-                next_runs=self._next_runs(), notices=self._notices(),
+                next_runs=self._next_runs(), notices=self._notices(), paces=self._paces,
             )  # fmt: skip
 
         return await self._status.get(make)
@@ -197,8 +210,9 @@ class StatusReader:
     async def brief(self) -> Status:
         """Return the status of now without counts of rows, which cost the most. Raises DatabaseError."""
         return await collect(
-            self.database(), self.config(), self._registry, now=self.clock(), counts_rows=False, notices=self._notices()
-        )
+            self.database(), self.config(), self._registry, now=self.clock(), counts_rows=False,
+            notices=self._notices(), paces=self._paces,
+        )  # fmt: skip
 
     async def runs(self, source: str, stream: str, limit: int = 50) -> list[RunStatus]:
         """Return the newest runs of one stream, newest first. Raises DatabaseError."""

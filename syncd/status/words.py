@@ -55,8 +55,13 @@ def is_sweep_failing(stream: StreamStatus) -> bool:
 
 
 def schedule_words(settings: StreamConfig) -> str:
-    """Say when a stream runs."""
-    return _schedule_words(settings.cron, settings.every_s, settings.sweep_s)
+    """Say when a stream runs; `every_s` of an auto stream is what is in force."""
+    if settings.is_pushed:
+        return "as webhooks tell"
+    words = _schedule_words(settings.cron, settings.every_s, settings.sweep_s)
+    if settings.auto is None:
+        return words
+    return f"auto ({spoken(settings.auto.min_s)} to {spoken(settings.auto.max_s)}), now {words}"
 
 
 @lru_cache

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from syncd import config as configuration
 from syncd import sources
 from syncd.config import (
+    Auto,
     BudgetConfig,
     Config,
     Http,
@@ -1125,3 +1126,37 @@ def test_an_account_without_a_home_needs_one_for_a_private_server_only(
             configuration.load(path, sources.specs())
     else:
         assert configuration.load(path, sources.specs()).database.data_dir.is_absolute()
+
+
+# --- every = "auto" ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "auto"),
+    [
+        ('every = "auto"', Auto(every_s=300.0, min_s=60.0, max_s=1_800.0)),
+        ('every = "auto"\nevery_min = "2m"\nevery_max = "1h"', Auto(every_s=300.0, min_s=120.0, max_s=3_600.0)),
+        ('every = "auto"\nevery_min = "10m"', Auto(every_s=600.0, min_s=600.0, max_s=1_800.0)),
+        ('every = "auto"\nevery_max = "2m"', Auto(every_s=120.0, min_s=60.0, max_s=120.0)),
+        ('every = "7m"', None),
+    ],
+)
+def test_auto_has_bounds_around_the_default_interval(load_text: Load, said: str, auto: Auto | None) -> None:
+    config = load_text(f"{SHOP_WITH_PASSWORD}\n[sources.shop.streams.customers]\n{said}")
+    stream = config.sources["shop"].streams["customers"]
+    assert (stream.auto, stream.every_s) == (auto, auto.every_s if auto else 420.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ('every_min = "1m"', 'every_min: counts only with every = "auto"'),
+        ('every = "5m"\nevery_max = "1h"', 'every_max: counts only with every = "auto"'),
+        ('every = "auto"\nevery_min = "1h"\nevery_max = "1m"', "every_min: is longer than every_max"),
+        ('every = "auto"\ncron = "* * * * *"', "exclude each other"),
+        ('every = "automatic"', "every: "),
+    ],
+)
+def test_bounds_that_make_no_sense_are_told(load_text: Load, said: str, problem: str) -> None:
+    (found,) = problems_of(load_text, f"{SHOP_WITH_PASSWORD}\n[sources.shop.streams.customers]\n{said}")
+    assert problem in found

@@ -108,6 +108,8 @@ def print_status(status: Status) -> None:
             [_backfill(one, status.at) for one in status.backfills],
         )  # fmt: skip
     for stream in status.streams:
+        if stream.schedule.startswith("auto "):
+            console.say(f"{stream.name} runs at its own pace: {stream.schedule}")
         if stream.why:
             console.say(f"{stream.source}.{stream.stream} is {stream.state}: {stream.why}")
     for source in status.sources:

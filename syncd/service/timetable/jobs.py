@@ -101,6 +101,7 @@ class Jobs:
     @staticmethod
     def _following(settings: StreamConfig, previous: datetime, now: datetime) -> datetime:
         """Return when a stream is due after now, put off at random so that streams do not tick together."""
+        settings = schedule.slowest(settings)  # a run that ends well sets an earlier one
         jitter_s = schedule.jitter_s(schedule.interval_s(settings, now))
         late_s = random.uniform(0.0, jitter_s)  # noqa: S311  (spreads work, guards nothing)
         return schedule.following(settings, previous, now) + timedelta(seconds=late_s)

@@ -14,6 +14,7 @@ from syncd.config import Config, StreamConfig
 from syncd.contract import RunKind
 from syncd.engine import schedule
 from syncd.engine.order import Order, Result
+from syncd.engine.pace import Paces
 from syncd.engine.schedule import History
 from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseUnavailable
@@ -40,9 +41,10 @@ class Timetable:
         histories: Mapping[Pair, History],
         *,
         on_outage: Callable[[DatabaseUnavailable], None],
+        paces: Mapping[str, Paces] | None = None,
     ) -> None:
         self._syncer = syncer
-        self._streams = Streams(histories)
+        self._streams = Streams(histories, paces or {})
         self._jobs = Jobs(scheduler, self._tick, syncer.clock)
         self._seats = Seats(self._streams.answered_last())
         self._tasks = Tasks(self._work)
@@ -74,7 +76,7 @@ class Timetable:
         if pair not in self._streams:
             return False
         before = self._streams.settings(pair)
-        return (before.every_s, before.cron) == (settings.every_s, settings.cron)
+        return (before.every_s, before.cron, before.auto) == (settings.every_s, settings.cron, settings.auto)
 
     def next_runs(self) -> dict[Pair, datetime]:
         """Return when each stream runs next."""
@@ -191,6 +193,8 @@ class Timetable:
             at = probe_at or schedule.again_at(self._streams.settings(pair), self._streams.history(pair))
             if at and at > now:  # else it did not run, because another process does: its job's rhythm holds
                 self.move(pair, min(at, schedule.longest_at(self._streams.settings(pair), now)))
+            elif auto_at := self._streams.auto_at(pair, now):
+                self.move(pair, auto_at)
 
     def _is_held(self, pair: Pair) -> bool:
         return self._streams.is_held(pair, self._syncer.clock())

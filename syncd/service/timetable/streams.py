@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from syncd.config import Config, StreamConfig, is_off
 from syncd.engine import schedule
 from syncd.engine.order import Result
+from syncd.engine.pace import Look, Paces
 from syncd.engine.schedule import History
 from syncd.status import Pair
 
@@ -17,8 +18,9 @@ from syncd.status import Pair
 class Streams:
     """What is planned now, and the histories of all streams since the start of the process."""
 
-    def __init__(self, histories: Mapping[Pair, History]) -> None:
+    def __init__(self, histories: Mapping[Pair, History], paces: Mapping[str, Paces]) -> None:
         self._histories = dict(histories)
+        self._paces = dict(paces)
         self._by_source: dict[str, dict[Pair, StreamConfig]] = {}
 
     def __contains__(self, pair: Pair) -> bool:
@@ -37,6 +39,10 @@ class Streams:
         self._by_source = {}
         for pair, settings in wanted.items():
             self._by_source.setdefault(pair[0], {})[pair] = settings
+        for source, streams in self._by_source.items():
+            autos = [(name, settings.auto) for (_, name), settings in streams.items() if settings.auto]
+            if autos or source in self._paces:
+                self._paces.setdefault(source, Paces()).plan(autos)
 
     def history(self, pair: Pair) -> History:
         """Return what is known of a stream's earlier runs."""
@@ -51,6 +57,18 @@ class Streams:
     def note(self, pair: Pair, result: Result, started_at: datetime, now: datetime) -> None:
         """Add the end of a run to a stream's history."""
         self._histories[pair] = noted(self.history(pair), result, started_at, now)
+        if result.kind == "live" and result.outcome == "ok" and (paces := self._paces.get(pair[0])):
+            counts = result.counts
+            found = counts.inserted + counts.updated + counts.deleted
+            paces.look(pair[1], Look(at_s=started_at.timestamp(), found=found, requests=result.spent.requests))
+
+    def auto_at(self, pair: Pair, now: datetime) -> datetime | None:
+        """Return when an auto stream runs next whose run just ended; None: another stream, which has its rhythm."""
+        auto, ok_at = self.settings(pair).auto, self.history(pair).ok_at
+        if auto is None or ok_at is None:
+            return None
+        rest_s = self._paces[pair[0]].interval_s(pair[1], now.timestamp())
+        return max(ok_at + timedelta(seconds=rest_s), now + timedelta(seconds=auto.min_s / 2))
 
     def forgive(self, pair: Pair) -> None:
         """Forget a stream's failures: a change of its source may have mended them."""
