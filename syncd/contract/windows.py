@@ -132,6 +132,7 @@ async def walk_windows(
     reached: datetime | None = None,
     scope: Scope | None = None,
     unproven: str | None = None,
+    resumes: bool = True,
 ) -> AsyncGenerator[Page, None]:
     """Give the pages of all windows of a range, from where the cursor says that a walk of it was.
 
@@ -139,11 +140,12 @@ async def walk_windows(
     mark            the member that tells up to where windows are complete, which begins with `reached` and never falls;
                     empty if there is none
     scope, unproven of the last page; see Page
+    resumes         False where a row that changes stays in its window: what was read before says little then
 
     The last cursor holds the mark, or `as_of` where there is none; of a sweep it holds `swept_at`, of a backfill only
     what is kept.
     """
-    keep, (at, starts_over) = keep or {}, _resumed(walk, wanted.begin)
+    keep, (at, starts_over) = keep or {}, _resumed(walk, wanted.begin, resumes=resumes)
     ahead = _Ahead(walk, ask, wanted)
     while True:
         window = None
@@ -283,12 +285,12 @@ _OWN: Final = frozenset({"begin", "first", "last", "end", "open", "started_at", 
 """Members of a resume point that are not of the place in the window."""
 
 
-def _resumed(walk: Walk, begin: datetime) -> tuple[_At, bool]:
+def _resumed(walk: Walk, begin: datetime, *, resumes: bool) -> tuple[_At, bool]:
     """Return where a walk goes on, and whether it found a resume point that it cannot use."""
     going = (walk.cursor or {}).get("pass")
     if not isinstance(going, dict):
         return _At(begin=begin), False
-    if "begin" not in going or not is_fresh(walk, going):
+    if not resumes or "begin" not in going or not _is_fresh(walk, going):
         return _At(begin=begin), True
     at = _At(begin=cursor_time(going["begin"]), began_at=cursor_time(going["began_at"]), doubt=going.get("doubt"))
     if "first" in going:
@@ -303,7 +305,7 @@ def _resumed(walk: Walk, begin: datetime) -> tuple[_At, bool]:
     return at, False
 
 
-def is_fresh(walk: Walk, going: Cursor) -> bool:
+def _is_fresh(walk: Walk, going: Cursor) -> bool:
     """Say whether a walk may go on: what a sweep has read must not be too old for what was ordered."""
     if walk.kind != "sweep":
         return True

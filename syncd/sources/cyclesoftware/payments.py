@@ -69,7 +69,8 @@ _KEYS = Keys(PAYMENTS)
 async def _walk_payments(walk: Walk) -> AsyncIterator[Page]:
     """Walk the last days; everything since `from` in a first run, and in a sweep that an operator ordered.
 
-    Only a sweep buries: payments all of whose dates lie inside its range, whichever of them the vendor's filter reads.
+    Only a sweep buries: payments all of whose dates lie inside its range, whichever of them the vendor's filter
+    reads. A sweep never goes on where an earlier one was: what changed meanwhile stays in its window.
     """
 
     async def ask(window: Window, _place: Cursor | None) -> AsyncIterator[Piece]:
@@ -85,7 +86,9 @@ async def _walk_payments(walk: Walk) -> AsyncIterator[Page]:
 
     wanted = _range(walk)
     is_sweep = walk.kind == "sweep"
-    async for page in walk_windows(walk, ask, wanted, scope=_inside(wanted) if is_sweep else None):
+    async for page in walk_windows(
+        walk, ask, wanted, scope=_inside(wanted) if is_sweep else None, resumes=not is_sweep
+    ):
         yield page
 
 

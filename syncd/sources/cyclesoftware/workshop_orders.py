@@ -30,7 +30,7 @@ from syncd.contract.options import DAY_S, MINUTE_S
 from syncd.contract.paging import EndUnknown
 from syncd.contract.source import CannotTell
 from syncd.contract.toolkit import cursor_time, overlap_of
-from syncd.contract.windows import Piece, Range, Window, is_fresh, passed, walk_windows
+from syncd.contract.windows import Piece, Range, Window, passed, walk_windows
 from syncd.records.readers import Keys, envelope, members
 from syncd.sources.cyclesoftware.api import FROM, SCHEMA, first_day, zone_of
 from syncd.sources.cyclesoftware.forms import DATA
@@ -125,18 +125,22 @@ async def _walk_workshop_orders(walk: Walk) -> AsyncIterator[Page]:
     """Walk repairs by their planned days: around now in a live run, further around it every few hours.
 
     A first run and a sweep give all of them: first the list without days, which alone holds what is not planned, then
-    all windows since `from`. Only a sweep buries, and only what a request by key confirms.
+    all windows since `from`. Only a sweep buries, and only what a request by key confirms. A sweep never goes on where
+    an earlier one was: what changed meanwhile stays in its window, which may be one that was read before.
     """
     cursor = walk.cursor or {}
     what = _what(walk, cursor)
     listed: set[Any] | None = None
-    if what == _ALL and (place := _place_in_list(walk, cursor)) is not None:
+    if what == _ALL and walk.kind != "backfill":
+        place, resumes_later = _place_in_list(walk, cursor)
         listed = None if place else set()
-        async for page in _list_without_days(walk, place, first=first_day(walk)):
+        async for page in _list_without_days(walk, place, first=first_day(walk), resumes_later=resumes_later):
             if listed is not None:
                 listed.update(page.keys or ())
             cursor = page.cursor or cursor
             yield page
+    if walk.kind == "sweep":
+        cursor = {}
     strangers = False
     keep: Cursor = {"wide_at": cursor["wide_at"]} if what == _NEAR and "wide_at" in cursor else {}
     wanted = _range(walk, what)
@@ -204,30 +208,29 @@ def _asker(walk: Walk) -> Any:
     return ask
 
 
-def _place_in_list(walk: Walk, cursor: Cursor) -> str | None:
-    """Return the place in the list without days where a walk is, empty for its beginning, None if that list is done."""
+def _place_in_list(walk: Walk, cursor: Cursor) -> tuple[str, bool]:
+    """Return the place in the list without days where a walk goes on, empty for its beginning.
+
+    And whether the walk goes on in a window later: the list is then read again, for what was entered meanwhile.
+    """
     going = cursor.get("pass")
-    if walk.kind == "backfill":
-        return None
-    if not isinstance(going, dict) or not is_fresh(walk, {"at": walk.now().isoformat(), **going}):
-        return ""
-    return str(going["list"]) if "list" in going else None if "begin" in going else ""
+    if walk.kind == "sweep" or not isinstance(going, dict):
+        return "", False
+    return str(going.get("list", "")), "begin" in going
 
 
-async def _list_without_days(walk: Walk, place: str, *, first: datetime) -> AsyncIterator[Page]:
+async def _list_without_days(walk: Walk, place: str, *, first: datetime, resumes_later: bool) -> AsyncIterator[Page]:
     """Give the pages of the list without days, from a place in it; after its end the windows begin."""
-    began_at: datetime | None = None
     held = (walk.cursor or {}).get("pass")
-    if place and isinstance(held, dict):
-        began_at = cursor_time(held["began_at"])
-    starts_over = bool(held) and not place
+    began_at = cursor_time(held["began_at"]) if place and isinstance(held, dict) else None
+    starts_over = bool(held) and not place and not resumes_later
     try:
         async for piece in walk_links(fetch_linked(walk, _PATH, _KEYS.of_all), resume=place):
             began_at = began_at or piece.answer.safe_at
             where: Cursor = {"list": piece.following} if piece.following else {"begin": first.isoformat()}
             yield Page(
                 records=[_with_items(record) for record in piece.records],
-                cursor={"what": _ALL, "pass": where | passed(walk, began_at)},
+                cursor=None if resumes_later else {"what": _ALL, "pass": where | passed(walk, began_at)},
                 requested_at=piece.answer.sent_at,
                 keys=[key if isinstance(key, tuple) else None for key in piece.keys],
                 starts_over=starts_over or piece.starts_over,
