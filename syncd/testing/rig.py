@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -203,7 +204,7 @@ async def open_rig(
     *,
     lines: str = "",
     fixed: tuple[str, ...] = (),
-    sizes: Mapping[str, Any],
+    sizes: Mapping[str, Any] = MappingProxyType({}),
     expects: Callable[[str, Record], bool] = lambda _stream, _record: True,
 ) -> AsyncIterator[Rig]:
     """Open a rig over an empty mirror and a sandbox in which every stream fills some pages.

@@ -92,12 +92,14 @@ async def _cut_sweep(rig: Rig, stream: str) -> None:
     asked = sum(1 for entry in rig.requests()[before:] if entry.stream == stream)
     if asked < 2:
         return
+    hits = rig.sandbox.faults.hits("error-500")
     rig.sandbox.faults.add("error-500", api=rig.source.type, stream=stream, after=asked - 1)
     result = await rig.run(stream, "sweep")
     rig.sandbox.faults.clear()
     buried = await rig.wrongly_buried(stream)
     require(not buried, f"rows were buried by a sweep that was cut at its last request:{listed(buried)}")
-    require(result.outcome != "ok", "a sweep that was cut at its last request says that it is ok")
+    if rig.sandbox.faults.hits("error-500") > hits:
+        require(result.outcome != "ok", "a sweep that was cut at its last request says that it is ok")
 
 
 async def _cut_at(rig: Rig, stream: str, number: int, *, kills: bool) -> bool:

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import aiohttp
+import msgspec
 
 from syncd import counters, log
 from syncd.clock import Clock, Sleep
@@ -122,7 +123,7 @@ class Account:
             "minute_limit": limits.per_minute, "minute_remaining": limits.minute_left,
             "day_limit": limits.per_day, "day_remaining": limits.day_left,
         }  # fmt: skip
-        return dataclasses.replace(seen, **{name: value for name, value in told.items() if value is not None})
+        return msgspec.structs.replace(seen, **{name: value for name, value in told.items() if value is not None})
 
     def _tell_dropped(self, odd: str) -> None:
         """Tell the log once of each oddity for which the session was dropped."""

@@ -26,7 +26,7 @@ def test_every_file_that_a_paper_links_to_exists(paper: Path) -> None:
 
 
 def test_the_readme_names_every_command_and_no_other() -> None:
-    named = re.findall(r"^\| `syncd ([a-z]+)", README, flags=re.MULTILINE)
+    named = re.findall(r"^\| `syncd ([a-z-]+)", README, flags=re.MULTILINE)
     assert sorted(named) == sorted(cli.COMMANDS)
 
 

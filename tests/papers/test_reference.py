@@ -36,7 +36,7 @@ def test_the_sources_of_dbt_are_current() -> None:
 
 
 def test_the_page_of_commands_names_every_command() -> None:
-    named = re.findall(r"^## syncd (\w+)", commands_page.PAGE.read_text(), re.MULTILINE)
+    named = re.findall(r"^## syncd ([\w-]+)", commands_page.PAGE.read_text(), re.MULTILINE)
     assert list(dict.fromkeys(named)) == list(commands_page.children(cli.cli))
 
 

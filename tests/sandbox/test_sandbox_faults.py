@@ -172,6 +172,7 @@ CASES: dict[str, Case] = {
     "parameter-refused": Case(check=status(400), params={"which": "offset", "most": 99}),
     "header-refused": Case(check=status(406), params={"which": "Accept-Encoding"}),
     "firewall-page": Case(check=lambda bad, _: bad.status == 403 and b"Just a moment" in bad.body),
+    "echo": Case(check=lambda bad, _: bad.status == 400 and b"Authorization" in bad.body),
     "retry-later": Case(check=lambda bad, _: bad.status == 503 and bad.headers["Retry-After"] == "30"),
     "odd-status": Case(check=status(304)),
     "odd-cookie": Case(check=lambda bad, _: "ss-id=odd\x01session" in bad.headers["Set-Cookie"], **PARTS),

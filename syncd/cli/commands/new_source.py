@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from syncd.cli import console
-from syncd.cli.options import command
+from syncd.cli.options import command, config_option_with
 from syncd.errors import UsageError
 
 MODEL: Final = "sample"
@@ -26,6 +26,7 @@ PACKAGE: Final = "package"
     ],
 )
 @click.argument("name")
+@config_option_with("", expose_value=False, hidden=True)
 def new_source(name: str) -> int:
     """Write the beginnings of a plugin: a source of your own.
 
