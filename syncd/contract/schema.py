@@ -56,7 +56,7 @@ class Column:
     `optional` is True where the vendor's page declares that the field may be absent: only then does a missing field
     erase a stored value. `bare` is True where the value may also come alone instead of in the object that holds it; it
     is then read into this column, and kept as sent in `_extra` too. `after` names a column with the same path: this one
-    takes the values that do not fit that one.
+    takes the values that do not fit that one. `blank` is True for a column of a key in which an empty text is a value.
     """
 
     name: str
@@ -66,6 +66,7 @@ class Column:
     optional: bool = False
     bare: bool = False
     after: str | None = None
+    blank: bool = False
 
 
 def column(
@@ -76,10 +77,13 @@ def column(
     optional: bool = False,
     bare: bool = False,
     after: str | None = None,
+    blank: bool = False,
 ) -> Column:
     """Make a column; without a path its value is the field of the same name."""
     path = path or (name,)
-    return Column(name=name, kind=kind, comment=comment, path=path, optional=optional, bare=bare, after=after)
+    return Column(
+        name=name, kind=kind, comment=comment, path=path, optional=optional, bare=bare, after=after, blank=blank
+    )
 
 
 def camel_column(name: str, kind: Kind, comment: str) -> Column:

@@ -225,7 +225,7 @@ class LenientReader:
         for at, part in enumerate(key):
             column = self._table.columns[self._key_at[at]]
             was_replaced = at >= inherited and str(column.path[0]) in extra and "\ufffd" in str(part)
-            if was_replaced or _bad_key(part):
+            if was_replaced or (_bad_key(part) and not (column.blank and part == "")):
                 bad.append(column.name)
         return bad
 

@@ -74,7 +74,7 @@ def _rules(child: Child) -> dict[str, Any]:
 
 def _column(column: Column) -> dict[str, Any]:
     described: dict[str, Any] = {"name": column.name, "path": column.path, "kind": column.kind}
-    rules = {"optional": column.optional, "bare": column.bare, "after": column.after}
+    rules = {"optional": column.optional, "bare": column.bare, "after": column.after, "blank": column.blank}
     return described | {name: rule for name, rule in rules.items() if rule}
 
 

@@ -291,7 +291,7 @@ def is_flat(table: Table) -> bool:
     """Say whether a table can be read strictly: every column a plain member of a known type; children: keys first."""
     return (
         has_plain_key(table)
-        and all(column.kind in _KEYS for column in _key_columns(table))
+        and all(column.kind in _KEYS and not column.blank for column in _key_columns(table))
         and all(len(column.path) == 1 and column.kind in _TYPES and not column.after for column in table.columns)
         and all(_is_plain(child) and is_flat(child.table) and _keys_first(child.table) for child in table.children)
     )

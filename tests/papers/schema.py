@@ -65,6 +65,13 @@ LEADS_TO = {
         "last_update_employee_id": "employees",
     },
     "cyclesoftware.service_items": {"customer_id": "customers", "object_id": "repair_objects"},
+    "cyclesoftware.warehouse_backlog_items": {"supplier_id": "suppliers"},
+    "cyclesoftware.warehouse_delivered_items": {"supplier_id": "suppliers"},
+    "cyclesoftware.warehouse_pos_items": {"warehouse_stock_item_id": "warehouse_stock_items"},
+    "cyclesoftware.warehouse_assemblies": {
+        "stock_item_id": "warehouse_stock_items",
+        "outbound_order_item_id": "warehouse_open_order_items",
+    },
     "cyclesoftware.comments": {"customer_id": "customers", "employee_id": "employees"},
     "cyclesoftware.supplier_orders": {"supplier_id": "suppliers"},
     "cyclesoftware.supplier_order_items": {"supplier_order_id": "supplier_orders"},

@@ -43,6 +43,9 @@ REPAIRS = ("shop.workshop_orders",)
 """The same, but planned days are asked for, and what is gone is asked for by key."""
 PAYMENTS = ("shop.payments",)
 """A bare array for each window of days."""
+WAREHOUSE = ("shop.warehouse_stock_items", "shop.warehouse_pos_items", "shop.warehouse_backlog_items",
+             "shop.warehouse_open_order_items", "shop.warehouse_availability")  # fmt: skip
+"""Lists of a warehouse that come whole: by offset in a link, by token, by offset, by number, in one answer."""
 ONE_BY_ONE = ("shop.stock_objects", "shop.comments", "shop.labels", "shop.supplier_orders")
 """Lookups that ask for one key after the other, within caps; the first one's keys come from the mirror."""
 DATED = ("shop.sales_transactions", "shop.service_items", *RECENT, *REPAIRS, *PAYMENTS)
@@ -337,6 +340,21 @@ MATRIX: tuple[Fault, ...] = (
     Fault(name="null-key", streams=("shop.comments",), once=EITHER, lasting=EITHER, leaves="rejects", rest=AT_ONCE),
     Fault(name="null-key", streams=("shop.stock_objects",), once=FAILED, lasting=FAILED, says="got another"),
     _harmless("clamped-limit", streams=("shop.comments",), params={"rows": 2}),
+    Fault(name="error-500", streams=WAREHOUSE[:-1], says="503", params={"status": 503}, after=1),
+    Fault(name="truncated-body", streams=WAREHOUSE, says="no whole answer"),
+    _lying("scope-revoked", "403", streams=WAREHOUSE),
+    _lying("empty-200", "empty body", streams=WAREHOUSE),
+    _lying("error-in-200", "error inside|expected", streams=WAREHOUSE),
+    _lying("not-found-list", "404", streams=WAREHOUSE),
+    _lying("null-list", "expected an array", streams=WAREHOUSE),
+    _harmless("clamped-limit", streams=(*WAREHOUSE[:1], WAREHOUSE[2]), params={"rows": 2}),
+    _odd("unknown-field", leaves="drift", streams=WAREHOUSE),
+    _odd("wrong-type", leaves="drift", streams=WAREHOUSE),
+    _odd("missing-field", streams=WAREHOUSE),
+    _odd("row-vanishes", streams=WAREHOUSE, buries=True, sweeps=True),
+    _harmless("duplicate-key-on-page", streams=tuple(each for each in WAREHOUSE if "pos_items" not in each)),
+    # a row that came twice: the walk proves nothing, so what is gone waits for the next one
+    Fault(name="duplicate-key-on-page", streams=("shop.warehouse_pos_items",), once=OK, lasting=None, rest=AT_ONCE),
     Fault(name="error-500", streams=BARE, says="500"),
     Fault(name="truncated-body", streams=BARE, says="no whole answer"),
     Fault(name="auth-expired", streams=BARE, says="401"),

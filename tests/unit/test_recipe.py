@@ -151,7 +151,7 @@ def test_every_member_of_a_declaration_is_described_or_known_to_change_no_row() 
         Child: {"table"},  # described by its own members
     }
     assert {member.name for member in fields(Child)} - without_effect[Child] == {"field", "path", "optional"}
-    table = replace(_with_column(TOY, 1, optional=True, bare=True, after="id"), deleted_if=False)
+    table = replace(_with_column(TOY, 1, optional=True, bare=True, after="id", blank=True), deleted_if=False)
     described = json.loads(description(table))
     assert {member.name for member in fields(Table)} - without_effect[Table] == set(described)
     assert {member.name for member in fields(Column)} - without_effect[Column] == set(described["columns"][1])

@@ -25,6 +25,7 @@ from syncd.sources.cyclesoftware.stores import PLATFORM_KEYS_STREAM, STORES_STRE
 from syncd.sources.cyclesoftware.supplier_orders import SUPPLIER_ORDERS_STREAM
 from syncd.sources.cyclesoftware.trading_hours import TRADING_HOURS_STREAM
 from syncd.sources.cyclesoftware.transactions import SALES_TRANSACTIONS_STREAM
+from syncd.sources.cyclesoftware.warehouse import WAREHOUSE_STREAMS
 from syncd.sources.cyclesoftware.webhooks import WEBHOOKS
 from syncd.sources.cyclesoftware.workshop import REPAIR_CODES_STREAM, REPAIR_OBJECTS_STREAM
 from syncd.sources.cyclesoftware.workshop_orders import WORKSHOP_ORDERS_STREAM
@@ -70,6 +71,7 @@ SOURCE = Source(
         LABELS_STREAM,
         ARTICLES_STREAM,
         INSURANCES_STREAM,
+        *WAREHOUSE_STREAMS,
     ),
     webhooks=WEBHOOKS,
 )

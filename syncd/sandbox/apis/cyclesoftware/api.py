@@ -29,6 +29,7 @@ from syncd.sandbox.apis.cyclesoftware import (
     store_orders,
     supplier_orders,
     transactions,
+    warehouse,
     workshop,
 )
 from syncd.sandbox.apis.cyclesoftware.lists import API, Lists
@@ -57,6 +58,7 @@ PARTS = (
     stock_objects,
     supplier_orders,
     comments,
+    warehouse,
 )
 FAMILIES = tuple(part.FAMILY for part in PARTS)
 PREFIX = "/cyclesoftware"
