@@ -32,23 +32,49 @@ def _customer(payload: Payload, _event: str) -> list[Hint]:
     return [Hint(stream="customers", key=None if number is None else (number,))]
 
 
-def _sales_order(_payload: Payload, event: str) -> list[Hint]:
+def _sales_order(payload: Payload, event: str) -> list[Hint]:
     found = [Hint(stream="sales_orders")]
-    return [*found, Hint(stream="sales_transactions")] if event.endswith(".invoiced") else found
+    return [*found, _transactions_of(payload.get("sales_order_id"))] if event.endswith(".invoiced") else found
+
+
+def _transactions_of(sales_order_id: bytes | None) -> Hint:
+    """Return what asks for the transactions of a sales order; for all that changed, if there is none (0 or null)."""
+    number = whole_number(sales_order_id)
+    return Hint(stream="sales_transactions", key=(number,) if number else None)
+
+
+def _sales_transaction(payload: Payload, _event: str) -> list[Hint]:
+    return [_transactions_of(payload.get("sales_order_id")), Hint(stream="proforma_invoices")]
+
+
+def _payments(payload: Payload, _event: str) -> list[Hint]:
+    is_of_order = whole_number(payload.get("entity_type_id")) == SALES_ORDER
+    return [Hint(stream="payments"), _transactions_of(payload.get("entity_id") if is_of_order else None)]
+
+
+def _workshop_order(payload: Payload, event: str) -> list[Hint]:
+    """Return what asks for a repair, by its own number and that of its customer."""
+    number = whole_number(payload.get("workshop_order_id"))
+    order = members(payload.get("sales_order"))
+    customer_id = whole_number(order.get("customer_id")) or whole_number(payload.get("customer_id"))
+    key = (number, customer_id, event.endswith(".deleted")) if number and customer_id else None
+    return [Hint(stream="workshop_orders", key=key)]
 
 
 _HINTS: Final[Mapping[str, Callable[[Payload, str], list[Hint]]]] = {
     "customer": _customer,
     "sales_order": _sales_order,
-    "workshop_order": _run("workshop_orders"),
-    "workshop_order_roadworthy": _run("workshop_orders"),
-    "sales_transaction": _run("sales_transactions", "proforma_invoices"),
-    "payments": _run("payments", "sales_transactions"),
+    "workshop_order": _workshop_order,
+    "workshop_order_roadworthy": _workshop_order,
+    "sales_transaction": _sales_transaction,
+    "payments": _payments,
     "warehouse_outbound_order": _run("warehouse_open_order_items"),
     "warehouse_stock_item": _run("warehouse_stock_items", "warehouse_assemblies"),
 }
 """What an event is about, by its name as far as the dot. What follows the dot is an open set."""
 STORE_ORDER: Final = "store_order"
+SALES_ORDER: Final = 7
+"""Number of sales orders among the vendor's kinds of entities (enums, subject entity_types)."""
 MISNAMED: Final = "warehouse_stock_item_id"
 """The vendor's sample of a stock item bears the name of an event about orders; what it names tells them apart."""
 

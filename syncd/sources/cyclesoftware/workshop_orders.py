@@ -24,7 +24,7 @@ from syncd.contract import (
     Windows,
     column,
 )
-from syncd.contract.errors import BadPayload
+from syncd.contract.errors import BadPayload, NotFound
 from syncd.contract.links import walk_links
 from syncd.contract.options import DAY_S, MINUTE_S
 from syncd.contract.paging import EndUnknown
@@ -128,6 +128,10 @@ async def _walk_workshop_orders(walk: Walk) -> AsyncIterator[Page]:
     all windows since `from`. Only a sweep buries, and only what a request by key confirms. A sweep never goes on where
     an earlier one was: what changed meanwhile stays in its window, which may be one that was read before.
     """
+    if walk.kind == "callback":
+        async for page in _walk_named_repairs(walk):
+            yield page
+        return
     cursor = walk.cursor or {}
     what = _what(walk, cursor)
     listed: set[Any] | None = None
@@ -151,6 +155,20 @@ async def _walk_workshop_orders(walk: Walk) -> AsyncIterator[Page]:
     async for page in pages:
         strangers = strangers or (listed is not None and not listed.issuperset(page.keys or ()))
         yield _last(walk, page, what, strangers) if page.cursor and "pass" not in page.cursor else page
+
+
+async def _walk_named_repairs(walk: Walk) -> AsyncIterator[Page]:
+    """Ask for the repairs that webhooks named with their customers, one by one.
+
+    One that is not there is buried if its webhook said that it was deleted; else that proves nothing.
+    """
+    for number, customer_id, is_deleted in walk.named:
+        asked_at, records, gone = walk.now(), list[bytes](), None
+        try:
+            records = [await _ask_for_repair(walk, number, customer_id)]
+        except NotFound:
+            gone = Scope(column="workshop_order_id", values=(number,), guarded=False) if is_deleted else None
+        yield Page(records=records, cursor=None, requested_at=asked_at, scope=gone)
 
 
 def _last(walk: Walk, page: Page, what: str, strangers: bool) -> Page:
@@ -253,12 +271,17 @@ async def _confirm_workshop_order(walk: Walk, key: tuple[Any, ...]) -> bytes:
     customer_id = (await walk.stored(key)).get("customer_id")
     if not customer_id:
         raise CannotTell("a repair without customer_id cannot be asked for")
-    answer = await walk.upstream.request("GET", f"/api/v1/customers/{customer_id}/workshop-order/{key[0]}.json")
+    return await _ask_for_repair(walk, key[0], customer_id)
+
+
+async def _ask_for_repair(walk: Walk, number: int, customer_id: int) -> bytes:
+    """Return one repair as sent. Raises NotFound."""
+    answer = await walk.upstream.request("GET", f"/api/v1/customers/{customer_id}/workshop-order/{number}.json")
     record = answer.body.lstrip()
-    if _KEYS.of(record) != key:
+    if _KEYS.of(record) != (number,):
         record = envelope(answer).get(DATA, b"")
-    if _KEYS.of(record) != key:
-        raise BadPayload(f"asked for repair {key[0]}, got another or none")
+    if _KEYS.of(record) != (number,):
+        raise BadPayload(f"asked for repair {number}, got another or none")
     return _with_items(record)
 
 

@@ -37,6 +37,10 @@ def run(*streams: str) -> tuple[Hint, ...]:
     return tuple(Hint(stream=stream) for stream in streams)
 
 
+def of_order(number: int) -> Hint:
+    return Hint(stream="sales_transactions", key=(number,))
+
+
 @pytest.mark.parametrize(
     ("event", "payload", "hints"),
     [
@@ -45,8 +49,18 @@ def run(*streams: str) -> tuple[Hint, ...]:
         ("customer.updated", {"customer": {}}, run("customers")),
         ("sales_order.updated", {"sales_order_id": 7}, run("sales_orders")),
         ("sales_order.deleted", {"sales_order_id": 7}, run("sales_orders")),
-        ("sales_order.invoiced", {"sales_order_id": 7}, run("sales_orders", "sales_transactions")),
-        ("payments.created", {"entity_type_id": 7, "entity_id": 9}, run("payments", "sales_transactions")),
+        ("sales_order.invoiced", {"sales_order_id": 7}, (*run("sales_orders"), of_order(7))),
+        ("sales_transaction.created", {"invoice_number": 1, "sales_order_id": 7},
+         (of_order(7), *run("proforma_invoices"))),
+        ("sales_transaction.updated", {"invoice_number": 1, "sales_order_id": None},
+         run("sales_transactions", "proforma_invoices")),
+        ("payments.created", {"entity_type_id": 7, "entity_id": 9}, (*run("payments"), of_order(9))),
+        ("payments.created", {"entity_type_id": 5, "entity_id": 9}, run("payments", "sales_transactions")),
+        ("workshop_order.updated", {"workshop_order_id": 5, "sales_order": {"customer_id": 6}},
+         (Hint(stream="workshop_orders", key=(5, 6, False)),)),
+        ("workshop_order.deleted", {"workshop_order_id": 5, "sales_order": {"customer_id": 6}},
+         (Hint(stream="workshop_orders", key=(5, 6, True)),)),
+        ("workshop_order_roadworthy.created", {"workshop_order_id": 5}, run("workshop_orders")),
         ("warehouse_outbound_order.created_or_updated", {}, run("warehouse_open_order_items")),
         ("warehouse_outbound_order.updated", {"warehouse_stock_item_id": 1},
          run("warehouse_stock_items", "warehouse_assemblies")),

@@ -319,6 +319,9 @@ FAMILY = Family(
 )  # fmt: skip
 
 
+ORDERS_AT_ONCE = 25  # documented for sales_order_ids
+
+
 def routes(lists: Lists) -> list[Route]:
     """Return the endpoint of sales transactions."""
     return [
@@ -334,6 +337,8 @@ def routes(lists: Lists) -> list[Route]:
 def _transactions(lists: Lists, ask: Ask) -> Answer:
     if going_on := lists.token_walk(ask):
         return going_on
+    if "sales_order_ids" in ask.query:
+        return _of_orders(lists, ask)
     field = ask.query.get("date_field", "book_date")
     if field != "modified_at":
         return lists.error(400, "Unknown date_field")
@@ -343,3 +348,13 @@ def _transactions(lists: Lists, ask: Ask) -> Answer:
     collection = lists.world[API, "sales_transactions"]
     keys = [key for key in collection.since(span[0]) if collection.stamp(key) < span[1]]
     return lists.token_page(ask, collection, keys)
+
+
+def _of_orders(lists: Lists, ask: Ask) -> Answer:
+    """Return the transactions of up to 25 sales orders."""
+    wanted = ask.query["sales_order_ids"].split(",")
+    if len(wanted) > ORDERS_AT_ONCE:
+        return lists.error(400, "Too many sales_order_ids")
+    collection = lists.world[API, "sales_transactions"]
+    orders = {key: (collection.get(key)["sales_order"] or {}).get("sales_order_id") for key in collection.keys()}  # noqa: SIM118
+    return lists.token_page(ask, collection, [key for key, order in orders.items() if str(order) in wanted])
