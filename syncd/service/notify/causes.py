@@ -12,9 +12,11 @@ from typing import Final
 from syncd.config import Config
 from syncd.engine import schedule
 from syncd.status import BudgetStatus, Notice, Status, StreamStatus, is_sweep_refused
+from syncd.storage.postgres.migrations import Standing
 
 BUDGET_LEFT: Final = 0.1
 """A budget is nearly gone when less than this share of the day's requests is left; our choice."""
+MISFIT: Final = "database misfit"
 LISTED: Final = 10
 """Streams that one message names."""
 
@@ -104,10 +106,20 @@ def causes_of(status: Status, config: Config, extras: Extras) -> list[Cause]:
     return [*found, *(_notice(notice, extras.host) for notice in status.notices)]
 
 
+def misfit_of(standing: Standing) -> str:
+    """Return what makes the database fit again; nothing if it does."""
+    if standing.admits:
+        return ""
+    return "Upgrade syncd on this machine." if standing.is_newer else "Run: syncd migrate"
+
+
+def misfit(step: str) -> Cause:
+    """Return the cause that the database must be upgraded, or this program."""
+    return Cause(key=MISFIT, title="the database and this syncd do not fit", step=step)
+
+
 def _database(extras: Extras) -> list[Cause]:
-    if not extras.misfit:
-        return []
-    return [Cause(key="database misfit", title="the database and this syncd do not fit", step=extras.misfit)]
+    return [misfit(extras.misfit)] if extras.misfit else []
 
 
 def _streams(status: Status, config: Config) -> list[Cause]:

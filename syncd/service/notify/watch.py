@@ -2,15 +2,18 @@
 
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
+
+import asyncpg
 
 from syncd import log
 from syncd.clock import Clock
 from syncd.config import Config, Notify
 from syncd.errors import DatabaseError
 from syncd.service.notify import outbox
-from syncd.service.notify.causes import EndedBackfill, Extras, causes_of
+from syncd.service.notify.causes import MISFIT, EndedBackfill, Extras, causes_of, misfit, misfit_of
 from syncd.service.notify.plan import Plan, Told, digest_due, plan
 from syncd.service.notify.words import DayTotals, Message, compose, digest
 from syncd.status import Status, StatusReader
@@ -69,12 +72,45 @@ class Watch:
             await self._tell_outage(wishes)
             raise
 
+    async def tell_misfit(self, opened: Database) -> None:
+        """Tell, before the service ends for it, that the database does not fit: once, however often it is started.
+
+        Tells nobody where the database is too old to remember that. The first look after a migration tells the end.
+        """
+        wishes = self._config().notify
+        if wishes is None or not wishes.urls:
+            return
+        try:
+            async with opened.connection() as conn:
+                if not await notifications.is_there(conn):
+                    return
+            if await opened.try_lock(notifications.LOCK) is None:
+                return
+            try:
+                await self._tell_misfit(opened, replace(wishes, after_s=0.0))
+            finally:
+                await opened.unlock(notifications.LOCK)
+        except DatabaseError as error:
+            _log.warning("notifications_failed", error=str(error), hint=error.hint)
+
+    async def _tell_misfit(self, opened: Database, wishes: Notify) -> None:
+        now, step = self._clock(), misfit_of(await migrations.find_standing(opened))
+        async with opened.connection() as conn:
+            rows = await notifications.unsettled(conn, events_since=now)
+        stored = [_row(row) for row in rows if row["cause"] == MISFIT]
+        planned = plan(stored, [misfit(step)], wishes, self._host, now)
+        await self._store(opened, planned, now)
+        if planned.tell:
+            message = compose(planned.tell, [], host=self._host, zone=wishes.zone, now=now)
+            if await self._send(wishes, message, now):
+                await self._settle(opened, planned, now)
+
     async def _look(self, wishes: Notify) -> None:
         now = self._clock()
         status = await self._reader.brief()
         stored, extras = await self._read(now)
         planned = plan(stored, causes_of(status, self._config(), extras), wishes, self._host, now)
-        await self._store(planned, now)
+        await self._store(self._database(), planned, now)
         over_here = [self._outage] if self._outage and self._outage.told_at else []
         self._outage = self._outage if over_here else None
         if (planned.tell or planned.tell_over or over_here) and wishes.urls:
@@ -83,32 +119,23 @@ class Watch:
             )
             if await self._send(wishes, message, now):
                 self._outage = None
-                await self._settle(planned, now)
+                await self._settle(self._database(), planned, now)
         await self._tell_digest(wishes, status, planned, stored, now)
         if planned.is_well:
             await self._beat(wishes, now)
 
     async def _read(self, now: datetime) -> tuple[list[Told], Extras]:
-        standing = await migrations.find_standing(self._database())
-        misfit = ""
-        if not standing.admits:
-            misfit = "Upgrade syncd on this machine." if standing.is_newer else "Run: syncd migrate"
+        step = misfit_of(await migrations.find_standing(self._database()))
         async with self._database().connection() as conn:
             rows = await notifications.unsettled(conn, events_since=now - EVENTS_FOR)
             rejects = await notifications.new_rejects(conn, now - DAY)
             backfills = await notifications.ended_backfills(conn, now - BACKFILLS_FOR)
-        stored = [
-            Told(
-                key=row["cause"], began_at=row["began_at"], headline=row["headline"], details=row["details"],
-                scope=row["scope"], is_event=row["is_event"], told_at=row["told_at"], ended_at=row["ended_at"],
-            )
-            for row in rows
-        ]  # fmt: skip
+        stored = [_row(row) for row in rows]
         ended = [EndedBackfill(**dict(row)) for row in backfills]
-        return stored, Extras(rejects=rejects, backfills=ended, misfit=misfit, host=self._host)
+        return stored, Extras(rejects=rejects, backfills=ended, misfit=step, host=self._host)
 
-    async def _store(self, planned: Plan, now: datetime) -> None:
-        async with self._database().transaction() as conn:
+    async def _store(self, opened: Database, planned: Plan, now: datetime) -> None:
+        async with opened.transaction() as conn:
             for cause in planned.begun:
                 await notifications.begin(
                     conn, cause.key, now, cause.headline, cause.details, scope=cause.scope, is_event=cause.is_event
@@ -117,9 +144,9 @@ class Watch:
                 await notifications.end(conn, row.key, row.began_at, now)
             await notifications.prune(conn, now)
 
-    async def _settle(self, planned: Plan, now: datetime) -> None:
+    async def _settle(self, opened: Database, planned: Plan, now: datetime) -> None:
         """Store what was told, after it went out: a crash in between tells twice rather than never."""
-        async with self._database().transaction() as conn:
+        async with opened.transaction() as conn:
             for row in planned.tell:
                 await notifications.mark_told(conn, row.key, row.began_at, now, (row.headline, row.details))
             for row in planned.tell_over:
@@ -182,3 +209,10 @@ class Watch:
         self._beat_at = now
         if problem := await outbox.beat(wishes.heartbeat_url):
             _log.warning("heartbeat_failed", reason=problem)
+
+
+def _row(row: asyncpg.Record) -> Told:
+    return Told(
+        key=row["cause"], began_at=row["began_at"], headline=row["headline"], details=row["details"],
+        scope=row["scope"], is_event=row["is_event"], told_at=row["told_at"], ended_at=row["ended_at"],
+    )  # fmt: skip

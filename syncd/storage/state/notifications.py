@@ -47,6 +47,11 @@ FROM syncd.runs WHERE started_at > $1
 """
 
 
+async def is_there(conn: asyncpg.Connection) -> bool:
+    """Say whether the database has the table: one of an older version has not."""
+    return bool(await conn.fetchval("SELECT to_regclass('syncd.notifications') IS NOT NULL"))
+
+
 async def unsettled(conn: asyncpg.Connection, *, events_since: datetime) -> list[asyncpg.Record]:
     """Return the rows that are open, whose end was not told, and events since an instant."""
     return list(await conn.fetch(_UNSETTLED, events_since))
