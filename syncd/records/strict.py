@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain, compress, repeat
+from operator import attrgetter
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -53,6 +54,7 @@ class KeyReader:
         fields = [(column.name, _KEYS_ALONE[column.kind]) for column in columns]
         rename = {column.name: str(column.path[0]) for column in columns}
         struct = msgspec.defstruct("Key", fields, rename=rename, gc=False)
+        self._parts = [attrgetter(column.name) for column in columns]
         self._decode = msgspec.json.Decoder(struct).decode
         self._decode_all = msgspec.json.Decoder(list[struct]).decode  # type: ignore[valid-type]
 
@@ -69,7 +71,9 @@ class KeyReader:
             found = self._decode_all(array)
         except _REFUSALS:
             return None
-        return list(map(astuple, found)) if len(found) == count and _NUL not in array else None
+        if len(found) != count or _NUL in array:
+            return None
+        return list(zip(*(map(part, found) for part in self._parts), strict=True))
 
 
 class MemberReader:

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
+
+import pytest
 
 from syncd.records.parser import Parser
 from syncd.sources.cyclesoftware.customers import CUSTOMERS
@@ -97,3 +99,34 @@ async def test_a_reader_has_its_turn_while_the_writer_waits_for_postgresql() -> 
         assert heard == ["nobody writes", "first", "second"]
     await asyncio.gather(*readers)
     assert heard == ["nobody writes", "first", "second", "third"]
+
+
+@pytest.mark.parametrize("apart", [1, 3, 1000, -1, 2**57])
+async def test_numbers_that_lie_close_together_are_compared_as_those_that_do_not(db: Database, apart: int) -> None:
+    """Rows of a page are read as one range of keys where that is short: it finds what one by one would be found."""
+    numbers = [number * apart for number in range(1, 41)]
+    await _written(db, [_customer(number) for number in numbers])
+    async with db.connection() as conn:
+        await conn.execute("UPDATE cyclesoftware.customers SET _hash = NULL WHERE customer_id = $1", numbers[3])
+        await conn.execute("UPDATE cyclesoftware.customers SET _deleted_at = now() WHERE customer_id = $1", numbers[3])
+        await conn.execute("DELETE FROM cyclesoftware.customers WHERE customer_id = $1", numbers[7])
+        await conn.execute("DELETE FROM cyclesoftware.customer_phone_numbers WHERE customer_id = $1", numbers[7])
+    same = [_customer(number) for number in numbers if number not in (numbers[3], numbers[7])]
+    for page in (same, same[::-1], same[10:20]):
+        found = await _written(db, page, now=LATER, unseen=False)
+        assert (found.counts.unchanged, found.counts.seen) == (len(page), len(page))
+    page = [_customer(number, "Best" if number == numbers[11] else "Oss") for number in numbers]
+    page.insert(20, _customer(41 * apart))
+    found = await _written(db, page, now=LATER, unseen=False)
+    assert (found.counts.inserted, found.counts.updated, found.counts.unchanged) == (2, 2, 37)
+    assert (
+        len(await _held(db, "SELECT FROM cyclesoftware.customers WHERE _deleted_at IS NULL AND _hash IS NOT NULL"))
+        == 41
+    )
+
+
+async def test_many_instants_are_written_as_they_are(db: Database) -> None:
+    instants = [NOW.replace(microsecond=at % 1_000_000) + timedelta(seconds=at // 7) for at in range(25_000)]
+    async with db.connection() as conn:
+        found = await conn.fetchval("SELECT array_agg(t) FROM unnest($1::timestamptz[]) t", [*instants, *instants[:9]])
+    assert found == [*instants, *instants[:9]]

@@ -40,6 +40,11 @@ class TableLayout:
         return f"{self.table.schema}.{self.table.name}"
 
     @property
+    def has_number(self) -> bool:
+        """Whether the key is a single number."""
+        return [self.types[key] for key in self.table.key] == ["bigint"]
+
+    @property
     def key_names(self) -> str:
         """The columns of the key, as a list in SQL."""
         return ", ".join(map(quoted, self.table.key))

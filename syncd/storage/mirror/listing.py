@@ -28,10 +28,13 @@ async def remember_seen(
     conn: asyncpg.Connection, target: Target, source: str, stream: str, keys: Sequence[Key], *, seen_at: datetime
 ) -> None:
     """Store which keys a page of a full listing held, for `missing` at its end; they outlast a restart."""
-    hashes = target.layout.key_hashes(4)
+    hashes, columns = target.layout.key_hashes(4), list[Any](target.layout.key_columns(keys))
+    if target.layout.has_number:  # as one text: the driver takes ten times as long for an array of numbers
+        hashes = "SELECT hashtextextended(n, 0) FROM unnest(string_to_array($4, ',')) AS n"
+        columns = [",".join([str(number) for (number,) in keys])]
     await conn.execute(
         f"INSERT INTO syncd.seen (source, stream, seen_at, keys) SELECT $1, $2, $3, ARRAY({hashes})",
-        source, stream, seen_at, *target.layout.key_columns(keys),
+        source, stream, seen_at, *columns,
     )  # fmt: skip
 
 

@@ -19,6 +19,8 @@ class Statements:
     select_rows       the columns and `_extra` of the rows with these keys
     select_whole      every column of the rows with these keys
     select_differing  the places in the given arrays whose fingerprint is not stored, and `_changed_at` of these rows
+    select_range      keys and fingerprints of the rows between two keys, in order, each as one value; None if the
+                      key is no single number
     select_family     the keys of the rows with these first key columns, and whether each is alive
     update            lays changed rows over the stored ones
     bury              sets the tombstone of the rows with these keys
@@ -29,6 +31,7 @@ class Statements:
     select_rows: str
     select_whole: str
     select_differing: str
+    select_range: str | None
     select_family: str
     update: str
     bury: str
@@ -52,6 +55,7 @@ def statements_of(layout: TableLayout, kept: Kept) -> Statements:
             f" LEFT JOIN {layout.name} t ON t.source = $1 AND {layout.joined}"
             " WHERE t._hash IS DISTINCT FROM k._hash ORDER BY k._place"
         ),
+        select_range=_range(layout),
         select_family=(
             f"SELECT {layout.own_key}, t._deleted_at IS NULL FROM {layout.name} t WHERE t.source = $1{parents}"
         ),
@@ -62,6 +66,18 @@ def statements_of(layout: TableLayout, kept: Kept) -> Statements:
             f" FROM unnest({layout.arrays(2)}) AS k({layout.key_names}) WHERE t.source = $1 AND {layout.joined}"
         ),
         feed_new=recorder.feed_new,
+    )
+
+
+def _range(layout: TableLayout) -> str | None:
+    """Return the statement select_range; `$2` and `$3` are the first and the last key."""
+    if not layout.has_number:
+        return None
+    key = layout.own_key
+    stored = "CASE WHEN length(t._hash) = 16 THEN t._hash ELSE decode(repeat('00', 16), 'hex') END"
+    return (
+        f"SELECT array_agg({key} ORDER BY {key}), string_agg({stored}, ''::bytea ORDER BY {key})"
+        f" FROM {layout.name} t WHERE t.source = $1 AND {key} BETWEEN $2 AND $3"
     )
 
 

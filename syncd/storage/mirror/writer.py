@@ -45,6 +45,11 @@ ROW_FAULTS = (
 """What PostgreSQL or the driver raise when one row is to blame: a value, or what a constraint or trigger demands."""
 
 
+SPARSE = 4
+"""Numbers of a page that leave out more of their range than this are looked up one by one; our choice."""
+HASH_BYTES = 16
+
+
 @dataclass(slots=True)
 class Written:
     """What came of writing one page: counts, the keys it held, its rejects and its drift."""
@@ -91,6 +96,8 @@ async def write_page(
     left = read.fingerprints
     if unseen:
         left = await _copy_new(conn, target, source, read, left, written, now=now, turns=turns)
+    if not read.columns:
+        left = await _suspects(conn, target, source, left, turns)
     new, old = await _differing(conn, target, source, left, not_after, turns)
     if new:
         if not read.columns:
@@ -183,6 +190,26 @@ async def _newer(
         return before is None or (now is not None and now >= before)
 
     return [(row, fingerprint) for row, fingerprint in rows if is_newer(row)]
+
+
+async def _suspects(
+    conn: asyncpg.Connection, target: Target, source: str, fingerprints: Mapping[Key, bytes], turns: Turns
+) -> Mapping[Key, bytes]:
+    """Return the fingerprints that are not stored; all of them where it does not pay to look between two keys.
+
+    Numbers that lie close together are read as one range, which is several times as fast as to look each one up.
+    """
+    numbers = [key[0] for key in fingerprints] if target.statements.select_range else []
+    given = sorted(numbers)
+    if not given or given[-1] - given[0] >= SPARSE * len(given):
+        return fingerprints
+    turns.sent()
+    keys, hashes = await conn.fetchrow(target.statements.select_range, source, given[0], given[-1])
+    turns.back()
+    if keys == given == numbers and hashes == b"".join(fingerprints.values()):
+        return {}
+    known = {key: hashes[at * HASH_BYTES : (at + 1) * HASH_BYTES] for at, key in enumerate(keys or ())}
+    return {key: fingerprint for key, fingerprint in fingerprints.items() if known.get(key[0]) != fingerprint}
 
 
 async def _differing(
