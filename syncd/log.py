@@ -1,116 +1,35 @@
 """The log: one pipeline for syncd and the libraries, to stderr, as JSON or for the eye.
 
-Owns form, level and redaction. Every line passes `_redacted` last, so that no secret leaves whatever logged it: the
-texts registered with `protect`, the values under telling keys, and what looks like credentials within a text. Never
-decides what is worth logging.
+Owns form, level and redaction. Every line passes the redaction of `log_lines` last, so that no secret leaves whatever
+logged it: the texts registered with `protect`, the values under telling keys, and what looks like credentials within a
+text. Never decides what is worth logging.
 """
 
 import contextlib
 import logging
 import os
-import re
 import sys
-from collections import deque
-from collections.abc import Mapping
-from itertools import pairwise
-from typing import Final, Literal, TextIO, cast
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, Final, Literal, TextIO
 
-import msgspec
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from syncd.masking import MASK, SHORT_CHARS, SHORT_LIVED_KEPT, mask, protect
+from syncd.masking import protected as _protected
 
-from syncd.spellings import HEAD_CHARS, Spelt, spellings
+__all__ = [
+    "MASK",
+    "SHORT_CHARS",
+    "SHORT_LIVED_KEPT",
+    "Logger",
+    "_protected",
+    "configure",
+    "embed",
+    "get",
+    "mask",
+    "protect",
+]
 
-MASK: Final = "***"
 LOUD_LIBRARIES: Final = ("aiohttp", "alembic", "apscheduler", "asyncio", "asyncpg", "sqlalchemy")
-SHORT_CHARS: Final = (
-    HEAD_CHARS  # a protected text below this is masked as a whole word only, or it would garble every line
-)
-SHORT_LIVED_KEPT: Final = 64  # a session's token is long dead when this many newer ones were seen
-DEPTH: Final = 6  # of nested values in one line; deeper ones are cut, which also ends a cycle
-
-_SECRET_WORD: Final = re.compile(
-    r"auth(orization|token)|cookies?|credentials?|jwt|pass(phrase|wd|word)|pwd|secrets?|tokens?"
-    r"|(api|private)(key|token)|sessionid"
-)
-_SECRET_PAIRS: Final = frozenset({("api", "key"), ("session", "id"), ("ss", "id"), ("ss", "pid"), ("private", "key")})
-_WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
-_IN_TEXT: Final = re.compile(
-    r"(?P<user>://[^\s/@:]*):[^\s/@]+(?=@)"  # the password in an address
-    r"|(?P<scheme>\b(?:Bearer|Basic|JWT)\s+)(?!authentication\b)[\w+/.=~-]{6,}"  # an Authorization header
-    r"|(?P<key>\b(?:password|passwd|pwd|secret|[a-z_]*token|api[-_]?key)=)[^\s&'\"]+",  # a parameter or a DSN's part
-    re.IGNORECASE,
-)
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a terminal would obey them; tab and newline stay
-
-
-class _Protected:
-    """The texts that must not appear; those shorter than SHORT_CHARS have one pattern."""
-
-    def __init__(self) -> None:
-        self.lasting: set[str] = set()
-        self.short_lived: deque[str] = deque(maxlen=SHORT_LIVED_KEPT)
-        self._new: list[str] = []
-        self._is_current = True
-        self._spelt = Spelt(())
-        self._short: re.Pattern[str] | None = None
-
-    def add(self, text: str, *, short_lived: bool) -> None:
-        """Protect one more text, from the next line on."""
-        if short_lived:
-            self.short_lived.append(text)
-        else:
-            self.lasting.add(text)
-            self._new.append(text)
-        self._is_current = False
-
-    def compile(self) -> None:
-        """Prepare for finding, from the beginning."""
-        self._spelt = Spelt(self.lasting)
-        self._new.clear()
-        self._update()
-
-    def _update(self) -> None:
-        """Prepare for finding what is new: there may be a hundred thousand texts, and a new one with each login."""
-        for text in self._new:
-            self._spelt.add(text)
-        self._new.clear()
-        self._spelt.stand_by(self.short_lived)
-        texts = {*self.lasting, *self.short_lived}
-        forms = {form for text in texts if len(text) < SHORT_CHARS for form in spellings(text)}
-        short = [rf"(?<!\w){re.escape(form)}(?!\w)" for form in sorted(forms, key=len, reverse=True)]
-        self._short = re.compile("|".join(short)) if short else None
-        self._is_current = True
-
-    def mask(self, text: str) -> str:
-        """Return the text with each of its protected parts replaced by ***."""
-        if not self._is_current:
-            self._update()
-        text = self._spelt.mask(text, MASK)
-        return self._short.sub(MASK, text) if self._short else text
-
-
-_protected: Final = _Protected()
-
-
-def protect(secret_text: str, *, short_lived: bool = False) -> None:
-    """Mask this text from now on, however it is spelt: see `spellings`.
-
-    `short_lived` is for what an upstream hands out (sessions, tokens): only the newest of them are remembered. The
-    base64 of a Basic header joins two texts and is a third: protect it too. An empty text is ignored; idempotent.
-    """
-    if not secret_text or secret_text in _protected.lasting or secret_text in _protected.short_lived:
-        return
-    _protected.add(secret_text, short_lived=short_lived)
-
-
-def mask(text: str) -> str:
-    """Return the text with every protected text, and whatever looks like a credential, replaced by ***."""
-    return _IN_TEXT.sub(lambda match: next(filter(None, match.groups())) + _mask_after(match), _protected.mask(text))
-
-
-def _mask_after(match: re.Match[str]) -> str:
-    return f":{MASK}" if match["user"] is not None else MASK
 
 
 _PRIORITIES: Final = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
@@ -139,6 +58,20 @@ class _Handler(logging.StreamHandler[TextIO]):
             self.stream.write(f"a line of {place} could not be logged: {error.__name__ if error else 'unknown'}\n")
 
 
+class _Formatter(logging.Formatter):
+    """Makes the text of a line; what does so is brought in with the first one."""
+
+    def __init__(self, make: Callable[[], logging.Formatter]) -> None:
+        super().__init__()
+        self._make = make
+        self._made: logging.Formatter | None = None
+
+    def format(self, record: logging.LogRecord) -> str:
+        if self._made is None:
+            self._made = self._make()
+        return self._made.format(record)
+
+
 def configure(
     format: Literal["auto", "json", "console"] = "auto",  # noqa: A002 - the word of the configuration file
     level: Literal["debug", "info", "warning", "error"] = "info",
@@ -155,36 +88,10 @@ def configure(
     watched = stream.isatty() and not (environ.get("JOURNAL_STREAM") or environ.get("INVOCATION_ID"))
     as_json = format == "json" or (format == "auto" and not watched)
     colors = stream.isatty() and not environ.get("NO_COLOR")
-    entry: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *entry,
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,  # loggers are made at import, before the configuration is read
-    )
+    _lines.want(lambda lines: lines.configure())
     handler = _Handler(stream, for_journal=_is_journal(stream, environ))
     handler.set_name("syncd")
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*entry, structlog.stdlib.ExtraAdder()],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,  # a plain traceback: no local variables
-                _redacted if as_json else _redacted_for_terminal,
-                _json_renderer() if as_json else _console_renderer(colors=colors),
-            ],
-        )
-    )
+    handler.setFormatter(_Formatter(lambda: _lines.get().formatter(as_json=as_json, colors=colors)))
     root = logging.getLogger()
     root.handlers = [other for other in root.handlers if other.get_name() != "syncd"] + [handler]
     own_level = logging.getLevelNamesMapping()[level.upper()]
@@ -211,103 +118,71 @@ def embed() -> None:
     For a program that embeds syncd: its own handlers and levels stay as they are. Does nothing where structlog was
     configured before, by `configure` or by that program.
     """
-    if structlog.is_configured():
-        return
-    structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.contextvars.merge_contextvars,
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            structlog.processors.format_exc_info,
-            _redacted,
-            _json_renderer(),
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,
-    )
+    _lines.get().embed()
 
 
-def get(name: str) -> structlog.stdlib.BoundLogger:
-    """Return the logger of a module (`log.get(__name__)`); events are static snake_case, all else goes into fields."""
+class _Lines:
+    """Brings `log_lines` in when it is needed, and sets it up as was wanted last."""
+
+    def __init__(self) -> None:
+        self._wanted: Callable[[ModuleType], None] | None = None
+
+    def want(self, set_up: Callable[[ModuleType], None]) -> None:
+        """Set structlog up so: now if a program has it already, else with the first line."""
+        self._wanted = set_up
+        if self.is_there:
+            self.get()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether somebody has imported structlog: it may then be set up by others, and has to be asked."""
+        return "structlog" in sys.modules
+
+    def get(self) -> Any:
+        """Return the module, set up."""
+        from syncd import log_lines
+
+        wanted, self._wanted = self._wanted, None
+        if wanted is not None:
+            wanted(log_lines)
+        return log_lines
+
+
+_lines: Final = _Lines()
+
+
+class Logger:
+    """The logger of one module; events are static snake_case, all else goes into fields."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def debug(self, event: str, **fields: object) -> None:
+        """Tell what only helps to find a fault."""
+        self._log(logging.DEBUG, event, fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        """Tell what happened as it should."""
+        self._log(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Tell what somebody should look at."""
+        self._log(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Tell what keeps syncd from its work."""
+        self._log(logging.ERROR, event, fields)
+
+    def exception(self, event: str, **fields: object) -> None:
+        """Tell of a bug of ours, with the exception that is being handled."""
+        self._log(logging.ERROR, event, {"exc_info": True, **fields})
+
+    def _log(self, level: int, event: str, fields: Mapping[str, object]) -> None:
+        if _lines.is_there or logging.getLogger(self._name).isEnabledFor(level):
+            _lines.get().logger(self._name).log(level, event, **fields)
+
+
+def get(name: str) -> Logger:
+    """Return the logger of a module (`log.get(__name__)`)."""
     own = name == "syncd" or name.startswith("syncd.")
-    return structlog.stdlib.get_logger(name if own else f"syncd.{name}")
-
-
-def _json_renderer() -> Processor:
-    def serialize(line: object, **_: object) -> str:
-        return msgspec.json.encode(line, enc_hook=repr).decode()
-
-    return structlog.processors.JSONRenderer(serializer=serialize)
-
-
-def _console_renderer(*, colors: bool) -> Processor:
-    return structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback)
-
-
-def _redacted(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Return the line as plain values without secrets, its fixed fields first."""
-    fixed = {key: event.pop(key) for key in ("timestamp", "level", "logger", "event") if key in event}
-    fixed["event"] = _cleaned(fixed.get("event", ""), DEPTH)
-    return {**fixed, **cast("dict[str, object]", _cleaned(event, DEPTH))}
-
-
-def _redacted_for_terminal(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """Do as `_redacted`, and spell out control characters: texts come from strangers, and terminals obey."""
-    return {
-        _spelt_out(key): _spelt_out(value) if isinstance(value, str) else value  # others are printed by repr
-        for key, value in _redacted(logger, method, event).items()
-    }
-
-
-def _spelt_out(text: str) -> str:
-    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
-
-
-def _cleaned(value: object, depth: int) -> object:
-    """Reduce a value to what JSON knows, with the secrets masked."""
-    match value:
-        case None | bool():
-            return value
-        case int() | float():
-            text = mask(str(value))
-            return value if text == str(value) and abs(value) < 2**63 else text
-        case str():
-            return mask(_encodable(value))
-        case bytes() | bytearray():
-            return mask(value.decode("utf-8", "backslashreplace"))
-        case _ if depth == 0:
-            return "…"
-        case Mapping():
-            named = ((key if isinstance(key, str) else _written(key), item) for key, item in value.items())
-            return {mask(_encodable(key)): _cleaned_item(key, item, depth - 1) for key, item in named}
-        case list() | tuple() | set() | frozenset() | deque():
-            return [_cleaned(item, depth - 1) for item in value]
-        case _:
-            return _written(value)
-
-
-def _cleaned_item(key: str, value: object, depth: int) -> object:
-    if value is None or isinstance(value, bool) or not _is_telling(key):
-        return _cleaned(value, depth)
-    return MASK
-
-
-def _is_telling(key: str) -> bool:
-    """Whether a value under this key is a secret by its name: password, api_key, X-Api-Key, authToken, Set-Cookie."""
-    words = [word.lower() for word in _WORD.findall(key)]
-    return any(map(_SECRET_WORD.fullmatch, words)) or not _SECRET_PAIRS.isdisjoint(pairwise(words))
-
-
-def _written(value: object) -> str:
-    """Write any other object in its own words; a line is never lost to an object that cannot be written."""
-    try:
-        text = repr(value) if isinstance(value, BaseException) else str(value)
-        return mask(_encodable(text))
-    except Exception:  # noqa: BLE001 - whatever a stranger's __str__ raises
-        return f"<{type(value).__name__} that cannot be shown>"
-
-
-def _encodable(text: str) -> str:
-    """Spell out lone surrogates, which no stream can write."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return Logger(name if own else f"syncd.{name}")
