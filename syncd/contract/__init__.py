@@ -10,9 +10,9 @@ about that API.
        └───── Webhooks              the same by calls that are signed
 
 The names of this module are what every source needs. Beside it: `errors` (what a source raises and catches), `options`
-(what it asks of the configuration), `paging` (lists that are paged by offset), `links` (lists that go on by links) and
-`toolkit` (times of cursors, fault texts). Beyond that a source imports only `syncd.records.readers`, which take answers
-apart.
+(what it asks of the configuration), `paging` (lists that are paged by offset), `links` (lists that go on by links),
+`lookups` (keys that are asked for one by one, within caps) and `toolkit` (times of cursors, fault texts). Beyond that a
+source imports only `syncd.records.readers`, which take answers apart.
 """
 
 from syncd.config import Timeouts

@@ -128,8 +128,7 @@ async def test_the_page_shows_every_stream_and_budget(bench: Bench, site: Site) 
     bars = [attrs for attrs in found.all("svg") if attrs.get("class") == "bar"]
     assert len(bars) == 2
     strips = [attrs["aria-label"] for attrs in found.all("svg") if attrs.get("class") == "strip"]
-    off = [stream for source in registry().values() for stream in source.streams if not stream.is_on]
-    assert len(strips) == len(streams) - len(off), "some are off by default"
+    assert len(strips) == streams_on(bench)
     assert "Last 24 hours: in time throughout" in strips
 
 

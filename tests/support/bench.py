@@ -101,8 +101,9 @@ MakeBench = Callable[..., Awaitable[Bench]]
 
 
 def streams_on(bench: Bench) -> int:
-    """Return how many streams the configuration has that are not turned off."""
-    return sum(stream.enabled for source in bench.config.sources.values() for stream in source.streams.values())
+    """Return how many streams of the configuration do something."""
+    streams = [stream for source in bench.config.sources.values() for stream in source.streams.values()]
+    return sum(configuration.is_off(stream) is None for stream in streams)
 
 
 async def open_bench(

@@ -195,10 +195,10 @@ async def _walk_backlog(walk: Walk) -> AsyncIterator[Page]:
 
 
 def _assigned(record: bytes) -> bytes:
-    if record[:1] != b"{" or b"[]" not in record:
+    if record[:1] != b"{" or b'"assignment"' not in record:
         return record
     fields = {name: msgspec.Raw(raw) for name, raw in envelope(record).items()}
-    if "assignment" not in fields or bytes(fields["assignment"]) != b"[]":
+    if bytes(fields.get("assignment", b"")).translate(None, b" \r\n\t") != b"[]":
         return record
     return msgspec.json.encode({**fields, "assignment": None})
 

@@ -45,6 +45,7 @@ _CERTIFICATE: Final = {
     "endDate": (TEXT, "Last day of the certificate, as sent"),
     "isValid": (BOOLEAN, "Whether the certificate is valid"),
 }
+_LONG: Final = {name: f"certificate{name[0].upper()}{name[1:]}" for name in _CERTIFICATE}
 IDENTITY: Final = frozenset({"lastid", "lastidtype", "lastadditionalid"})
 """Members of the settings, in small letters, that tell of a person's identity document: they are never stored."""
 
@@ -167,19 +168,21 @@ def _without_identity(raw: bytes) -> bytes:
 
 
 def _certified(fields: Mapping[str, bytes]) -> Mapping[str, bytes]:
-    """Return the account with the members of its certificate named alike, whether as `id` or as `certificateId`."""
-    raw = fields.get("certificate", b"")
+    """Return the account with its certificate as one object, and its members named alike.
+
+    They may be named `id` or `certificateId`, and stand in the object or beside it.
+    """
+    raw = fields.get("certificate", b"{}")
     if raw[:1] != b"{":
         return fields
-    sent = envelope(raw)
-    named = {name: sent.get(name, sent.get(f"certificate{name[0].upper()}{name[1:]}")) for name in _CERTIFICATE}
-    known = {*named, *(f"certificate{name[0].upper()}{name[1:]}" for name in named if name not in sent)}
-    mended = {name: inner for name, inner in named.items() if inner is not None}
-    mended |= {name: inner for name, inner in sent.items() if name not in known}
-    return {
-        **fields,
-        "certificate": msgspec.json.encode({name: msgspec.Raw(inner) for name, inner in mended.items()}),
-    }
+    inside, beside = envelope(raw), {name: fields[name] for name in _LONG.values() if name in fields}
+    if not beside and not inside.keys() & _LONG.values():
+        return fields
+    found = {**beside, **inside}
+    mended = {name: found.pop(long) for name, long in _LONG.items() if long in found and name not in found}
+    certificate = {name: msgspec.Raw(inner) for name, inner in {**found, **mended}.items()}
+    others = {name: inner for name, inner in fields.items() if name not in beside}
+    return {**others, "certificate": msgspec.json.encode(certificate)}
 
 
 async def _walk_urgent_messages(walk: Walk) -> AsyncIterator[Page]:

@@ -2,6 +2,9 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
+
+import pytest
 
 from syncd.sandbox.world import samples
 from syncd.sources.ghs import SOURCE
@@ -101,6 +104,22 @@ async def test_an_account_as_the_metadata_shows_it() -> None:
         "certificate_id": "F-17", "certificate_name": "F-gassen", "certificate_end_date": "31-12-2027",
         "certificate_is_valid": True,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"certificate": {"id": "F-17", "isValid": True}},
+        {"certificate": {"certificateId": "F-17", "isValid": True}},
+        {"certificateId": "F-17", "certificateIsValid": True},
+        {"certificate": {"id": "F-17", "certificateIsValid": True}},
+    ],
+)
+async def test_a_certificate_however_it_is_named(sent: dict[str, Any]) -> None:
+    (page,) = [page async for page in SOURCE.stream("account").walk(walk_of(Script([{"userId": "1", **sent}])))]
+    row = parsed("account", page.records[0])
+    found = values("account", row)
+    assert (found["certificate_id"], found["certificate_is_valid"], row.extra) == ("F-17", True, None)
 
 
 async def test_account_and_messages(bench: Bench) -> None:
