@@ -173,6 +173,10 @@ class Logger:
         """Tell what keeps syncd from its work."""
         self._log(logging.ERROR, event, fields)
 
+    def critical(self, event: str, **fields: object) -> None:
+        """Tell what ends syncd."""
+        self._log(logging.CRITICAL, event, fields)
+
     def exception(self, event: str, **fields: object) -> None:
         """Tell of a bug of ours, with the exception that is being handled."""
         self._log(logging.ERROR, event, {"exc_info": True, **fields})
