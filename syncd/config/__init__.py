@@ -7,6 +7,7 @@ What a source type accepts comes in as a registry of `SourceSpec`.
 from syncd.config.address import host_of, is_loopback, normal_form
 from syncd.config.loader import SOURCE_NAME, SOURCE_NAME_RULE, find, load, read_shown, variable
 from syncd.config.model import (
+    PART,
     Auto,
     BudgetConfig,
     Config,
@@ -49,7 +50,7 @@ from syncd.config.secret import Secret
 from syncd.config.shown import Shown
 
 __all__ = [
-    "REQUIRED",
+    "PART", "REQUIRED",
     "SOURCE_NAME",
     "SOURCE_NAME_RULE",
     "Auto",

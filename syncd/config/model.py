@@ -168,6 +168,10 @@ class Privacy:
         return self.hash_key.read(environ).encode()
 
 
+PART: Final = " (a part)"
+"""Ends the key of a text that is a secret by itself within another one."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Notify:
     """Who is told of what needs a look: addresses as Apprise writes them, and a heartbeat for as long as all is well.
@@ -189,10 +193,10 @@ class Notify:
         """The addresses with their keys, and the parts of the resolved ones that are secrets by themselves."""
         for place, url in enumerate(self.urls, 1):
             yield f"notify.urls ({place})", url
-            yield from ((f"notify.urls ({place}, a part)", part) for part in _parts(url))
+            yield from ((f"notify.urls ({place}){PART}", part) for part in _parts(url))
         if self.heartbeat_url:
             yield "notify.heartbeat_url", self.heartbeat_url
-            yield from (("notify.heartbeat_url (a part)", part) for part in _parts(self.heartbeat_url))
+            yield from ((f"notify.heartbeat_url{PART}", part) for part in _parts(self.heartbeat_url))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -158,12 +158,16 @@ async def test_secrets_from_environment_file_and_credential_log_in(shop: Bench, 
 
 
 async def test_a_configuration_with_secrets_that_others_can_read_is_warned_of(shop: Bench) -> None:
-    path = shop.config_file()
+    path = shop.config_file('[notify]\nurls = ["json://localhost", "nonsense://token-1234567890"]\n')
     path.chmod(0o640)
     found = await check(path)
     assert found.ended.code == 0
+    assert "urls 2: it is no address that Apprise knows" in found.warned("notify")
+    assert "token-1234567890" not in found.ended.out + found.ended.err
     told = found.warned(str(path))
     assert "sources.shop.password" in told
+    assert "notify.urls (2)" in told
+    assert "a part" not in told
     assert f"(mode 0640) → chmod 600 {path}" in told
 
 

@@ -83,12 +83,15 @@ def test_runs_are_listed_shown_and_logged(tell: Say) -> None:
 
 
 def test_config_show_marks_defaults_and_hides_secrets(say: Say, sandbox_config: Path) -> None:
-    sandbox_config.write_text(sandbox_config.read_text() + '[privacy]\nhash_key = "0123456789abcdef0123"\n')
+    more = '[privacy]\nhash_key = "0123456789abcdef0123"\n'
+    more += '[notify]\nurls = ["tgram://123:secret-token-1/9", { env = "U" }]\n'
+    sandbox_config.write_text(sandbox_config.read_text() + more)
     shown = say("config", "show")
     assert shown.code == 0
     assert "\nlisten = " in shown.out
     assert re.search(r"^per_minute = \d+|^live_reserve = 0\.2 +# default$", shown.out, re.MULTILINE)
     assert 'hash_key = "***"\n' in shown.out
+    assert 'urls = ["***", { env = "U" }]\n' in shown.out
     tomllib.loads(shown.out)
     told = {key["key"]: key for key in say("config", "show", "--json").json}
     assert told["sources.shop.password"] == {
@@ -96,5 +99,5 @@ def test_config_show_marks_defaults_and_hides_secrets(say: Say, sandbox_config: 
     }  # fmt: skip
     assert (told["retention.runs"]["value"], told["retention.runs"]["default"]) == ("90d", True)
     assert told["sources.shop.streams.customers.every"]["value"]
-    for secret in (*sandbox_secrets(), "0123456789abcdef0123"):
+    for secret in (*sandbox_secrets(), "0123456789abcdef0123", "secret-token-1"):
         assert secret not in shown.out

@@ -3,6 +3,7 @@
 With `--check` it only says whether the page is current.
 """
 
+import runpy
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -82,5 +83,6 @@ def _table(head: tuple[str, str], rows: Sequence[tuple[str, str]]) -> str:
 if __name__ == "__main__":
     if "--check" not in sys.argv:
         PAGE.write_text(page())
+        runpy.run_module("tests.papers.man_pages", run_name="__main__")  # they say the same
     elif PAGE.read_text() != page():
         sys.exit("docs/commands.md is not current: python -m tests.papers.commands_page")

@@ -5,6 +5,7 @@ example, which tests hold to the loader; those of a source and of its streams co
 """
 
 import re
+import runpy
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -182,5 +183,6 @@ def _plain_table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 if __name__ == "__main__":
     if "--check" not in sys.argv:
         PAGE.write_text(page())
+        runpy.run_module("tests.papers.man_pages", run_name="__main__")  # they say the same
     elif PAGE.read_text() != page():
         sys.exit("docs/config.md is not current: python -m tests.papers.config_page")

@@ -19,6 +19,7 @@ from syncd import config as configuration
 from syncd.contract import Column, Stream, Table
 from syncd.sources import registry
 from syncd.storage.postgres import database, embedded, migrations
+from tests.papers import dbt_sources
 from tests.papers.picture import Box, Link, picture
 from tests.support.bench import SERVER_SETTINGS
 
@@ -388,5 +389,6 @@ if __name__ == "__main__":
     if "--check" not in sys.argv:
         for name, text in made.items():
             (DOCS / name).write_text(text)
+        dbt_sources.FILE.write_text(dbt_sources.text())  # from the same tables
     elif stale := [name for name, text in made.items() if (DOCS / name).read_text() != text]:
         sys.exit(f"not current: {', '.join(stale)}; python -m tests.papers.schema")

@@ -174,7 +174,11 @@ def _exposed(settings: Config) -> list[Finding]:
     if settings.http and not configuration.is_loopback(settings.http.host):
         detail = f"http.listen {settings.http.host} is open to other machines, and the page asks for no password"
         found.append(Finding(what="status page", state="warning", detail=detail, hint="Listen on 127.0.0.1."))
-    inline = [key for key, secret in configuration.secrets(settings) if secret.ref is None and key != "database.url"]
+    inline = [
+        key
+        for key, secret in configuration.secrets(settings)
+        if secret.ref is None and key != "database.url" and not key.endswith(configuration.PART)
+    ]
     mode = settings.path.stat().st_mode
     if inline and mode & 0o077:
         detail = f"holds secrets ({', '.join(inline)}) and may be read by others (mode {mode & 0o777:04o})"
