@@ -7,14 +7,15 @@ question's name.
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from syncd.sandbox import Sandbox
-from syncd.sandbox.catalog import KEYS
+from syncd.sandbox.catalog import FAMILIES, KEYS
+from tests.support import shop_answers
 from tests.support.past import PLACES, STREAMS, Moment
 
 Record = dict[str, Any]
@@ -314,7 +315,7 @@ def customers_twice(truth: Truth) -> list[Row]:
 def sales_orders_by_month(truth: Truth) -> list[Row]:
     groups = defaultdict(list)
     for order in _of_months(truth, truth.sales_orders, 12):
-        groups[_month(order["created_at"]), str(order["store_id"])].append(order["customer_id"])
+        groups[_month(order["created_at"]), f"{order['account_id']}-{order['store_id']}"].append(order["customer_id"])
     return sorted((month, store, len(who), len(set(who))) for (month, store), who in groups.items())
 
 
@@ -624,25 +625,33 @@ def brands_leased_and_stocked(truth: Truth) -> list[Row]:
 # --- The mirror itself ------------------------------------------------------------------------------------------------
 
 SOURCES = {"cars": "autengo", "lease": "cyclis", "parts": "ghs", "shop": "cyclesoftware"}
-UNCOUNTED = {"customer_phone_numbers", "urgent_messages"}
+UNCOUNTED = {"store_orders", "urgent_messages"}
+BEGAN = datetime(2026, 11, 22, 9, tzinfo=UTC)
 """They come with their customer and with any answer, and are no rows of a run."""
 
 
 def sync_freshness(truth: Truth) -> list[Row]:
-    """Every stream was run once, well, at the very instant; the sandbox's clock did not move."""
+    """Every stream was run once, well; the shop's first, which waited for its budget."""
     return [
-        (source, len(KEYS[api].keys() - {"customer_phone_numbers"}), truth.now, timedelta(0), 0)
+        (source, len(_run(api)), began := BEGAN if source == "shop" else truth.now, truth.now - began, 0)
         for source, api in sorted(SOURCES.items())
     ]
+
+
+def _run(api: str) -> set[str]:
+    """Return the streams of an API that run by themselves: children come with their parents."""
+    children = {stream for family in FAMILIES for stream in family.children}
+    return KEYS[api].keys() - children | ({"store_orders"} if api == "cyclesoftware" else set())
 
 
 def sync_work(truth: Truth) -> list[Row]:
     requests = Counter(entry.api for entry in truth.sandbox.requests)
     rows = []
     for source, api in sorted(SOURCES.items()):
-        held = {stream: len(truth.records(api, stream)) for stream in KEYS[api].keys() - UNCOUNTED}
+        held = {stream: len(truth.records(api, stream)) for stream in _run(api) - UNCOUNTED}
         held |= {"products": len(truth.parts)} if api == "ghs" else {}
-        runs = len(KEYS[api].keys() - {"customer_phone_numbers"})
+        held |= _looked_up(truth) if api == "cyclesoftware" else {}
+        runs = len(_run(api))
         new = sum(count for stream, count in held.items() if f"{source}.{stream}" not in STREAMS)
         changed = sum(
             record not in truth.past[-1].records(*place)
@@ -652,6 +661,27 @@ def sync_work(truth: Truth) -> list[Row]:
         )
         rows.append((source, runs, 0, requests[api], new, changed, 0))
     return rows
+
+
+def _looked_up(truth: Truth) -> dict[str, int]:
+    """Return how many records of the shop were asked for by key, or by day: what is capped lacks the others."""
+    asked = Counter(entry.stream for entry in truth.sandbox.requests if entry.status == 200)
+    paths = [entry.path.removesuffix(".json") for entry in truth.sandbox.requests if entry.stream == "comments"]
+    comments = [
+        each
+        for each in truth.records("cyclesoftware", "comments")
+        if any(
+            path.endswith(
+                (f"/customers/{each['customer_id']}/comments", f"/{each['entity_type_id']}/{each['entity_id']}")
+            )
+            for path in paths
+        )
+    ]
+    hours = [each for each in truth.records("cyclesoftware", "trading_hours") if each["date"] >= str(truth.today)]
+    return {
+        "stock_objects": asked["stock_objects"], "supplier_orders": asked["supplier_orders"],
+        "comments": len(comments), "trading_hours": len(hours),
+    }  # fmt: skip
 
 
 # --- Words ------------------------------------------------------------------------------------------------------------
@@ -729,5 +759,5 @@ def _months_before(at: datetime, months: int) -> datetime:
 
 def of(question: str) -> Callable[[Truth], list[Row]]:
     """Return the function that knows the answer to a question."""
-    found: Callable[[Truth], list[Row]] = globals()[question]
+    found: Callable[[Truth], list[Row]] = globals().get(question) or getattr(shop_answers, question)
     return found

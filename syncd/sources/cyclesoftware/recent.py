@@ -15,8 +15,8 @@ from syncd.sources.cyclesoftware.api import HISTORY, zone_of
 async def walk_recent(walk: Walk, ask: Ask, *, live: timedelta, sweep: timedelta) -> AsyncIterator[Page]:
     """Walk the last days, window by window: `live` or `sweep` of them, or the range of a backfill.
 
-    A live run that comes late begins where the one before ended, and the first one as far back as a sweep. A sweep that
-    an operator ordered goes two years back.
+    A live run that comes late begins where the one before ended. The first one goes two years back, and so does a sweep
+    that an operator ordered.
     """
     if walk.kind == "backfill":
         pages = walk_changes(walk, ask, begins_at=_begin(walk, live, sweep), zone=zone_of(walk))
@@ -42,4 +42,4 @@ def _begin(walk: Walk, live: timedelta, sweep: timedelta) -> datetime:
             late = cursor_time(cursor["as_of"]) - overlap_of(walk)
             return max(min(now - live, late), now - sweep)
         case _:
-            return now - sweep
+            return now - max(HISTORY, sweep)

@@ -25,13 +25,14 @@ COLORS = {
 
 def _seed(world: World, _sizes: Sizes) -> None:
     for number in range(ARTICLES):
-        record = _article(world, number)
+        record = article_of(world, number)
         stamp = world.stamp_of(API, STREAM, number)
         _stamp(world, STREAM, record, world.at(stamp))
         world[API, STREAM].put(record, stamp)
 
 
-def _article(world: World, number: int) -> Record:
+def article_of(world: World, number: int) -> Record:
+    """Return the article with this number as the seed has it, without the time of its change."""
     dice = Dice(world.seed, "article", number)
     is_bike = number % BIKES == 0
     brand = dice.pick(names.BIKE_BRANDS)
@@ -159,7 +160,7 @@ def _stamp(world: World, _stream: str, record: Record, at: datetime) -> None:
 
 
 def _fresh(world: World, _stream: str, number: int) -> Record:
-    return _article(world, number)
+    return article_of(world, number)
 
 
 def _changed(_stream: str, record: Record, dice: Dice) -> Record:

@@ -5,7 +5,8 @@ from functools import partial
 
 from syncd.sandbox.answer import Answer, Ask, Route
 from syncd.sandbox.apis.cyclesoftware import supplier_orders
-from syncd.sandbox.apis.cyclesoftware.common import EMPLOYEES, FIRST_SUPPLIER_ID, IMPORTERS
+from syncd.sandbox.apis.cyclesoftware.articles import ARTICLES, article_of
+from syncd.sandbox.apis.cyclesoftware.common import EMPLOYEES
 from syncd.sandbox.apis.cyclesoftware.lists import API, ELSEWHERE, V1, WIDEST_DAYS, Lists
 from syncd.sandbox.world import Dice, Family, Pace, Record, Sizes, World, names
 
@@ -13,6 +14,7 @@ STREAM = "packing_list_items"
 ITEMS = 60
 ITEMS_PER_LIST = 3
 FIRST_ITEM, FIRST_LIST = 510_001, 71_001
+TRIES = 8  # to find another article of the list's supplier
 DAYS_APART = 6  # of two lists, backwards from the seed's end
 DAY_FIRST = "%d-%m-%Y %H:%M:%S"
 
@@ -28,22 +30,26 @@ def _seed(world: World, _sizes: Sizes) -> None:
 def _item(world: World, number: int) -> Record:
     place = (number - FIRST_ITEM) // ITEMS_PER_LIST
     of_list, dice = Dice(world.seed, "packing_list", place), Dice(world.seed, "packing_item", number)
-    supplier = of_list.below(len(IMPORTERS))
+    first = article_of(world, of_list.below(ARTICLES))
+    entry = first["suppliers"][0]
+    others = (article_of(world, dice.below(ARTICLES)) for _ in range(TRIES))
+    article = next((each for each in others if each["suppliers"][0]["supplier_id"] == entry["supplier_id"]), first)
+    entry = article["suppliers"][0]
     employee = of_list.between(1, EMPLOYEES)
-    is_bike = dice.chance(30)
+    is_bike = "objects" in article
     return {
         "supplier_packinglist_id": FIRST_LIST + place,
         "supplier_packinglist_item_id": number,
         "store_id": of_list.pick((1, 3)),
-        "supplier_id": FIRST_SUPPLIER_ID + supplier,
-        "supplier_name": IMPORTERS[supplier] if of_list.chance(80) else None,
+        "supplier_id": entry["supplier_id"],
+        "supplier_name": entry["supplier_name"] if of_list.chance(80) else None,
         "packinglist_number": f"PL0{of_list.digits(5)}",
         "supplier_order_id": of_list.pick((0, 31_000 + place)),
         "employee_id": employee,
         "employee_name": f"{of_list.pick(names.FIRST_NAMES)} {of_list.pick(names.LAST_NAMES)}",
-        "barcode": f"0871{dice.digits(9)}",
-        "article_id": f"0{dice.digits(6)}",
-        "unit_purchase_price_ex_vat_cents": dice.between(300, 1_200) * (100 if is_bike else 1),
+        "barcode": article["barcode"],
+        "article_id": entry["article_id"],
+        "unit_purchase_price_ex_vat_cents": entry["purchase_price_cents"] * dice.between(90, 105) // 100,
         "quantity": 1 if is_bike else dice.pick((2, 5, 2.5)),
         "stock_object_id": None,
     }
