@@ -17,6 +17,7 @@ source imports only `syncd.records.readers`, which take answers apart.
 
 from syncd.config import Timeouts
 from syncd.contract.auth import Auth, FixedHeaders, Send
+from syncd.contract.cost import Cost
 from syncd.contract.identity import Identity
 from syncd.contract.lookups import Feed
 from syncd.contract.schema import (
@@ -66,6 +67,7 @@ __all__ = [
     "CannotTell",
     "Child",
     "Column",
+    "Cost",
     "Cursor",
     "Due",
     "Feed",

@@ -8,6 +8,7 @@ from typing import Any
 
 from syncd.config import Timeouts
 from syncd.contract.auth import Auth
+from syncd.contract.cost import Cost
 from syncd.contract.errors import SyncdError
 from syncd.contract.identity import Identity, identity_of
 from syncd.contract.lookups import Feed
@@ -50,6 +51,7 @@ class Stream:
                 buried. None where there is no such list. Raises CannotTell if the list is not complete: all rows stay.
     is_pushed   True for a stream whose records come in webhooks only: nothing asks for them, so it has no runs of its
                 own, `every_s` counts for nothing, and nobody can say that it is complete
+    cost        what its runs cost in requests, for the forecast of `syncd check --budget`
     """
 
     name: str
@@ -68,6 +70,7 @@ class Stream:
     keyless: bool = False
     lacks: Callable[[Walk, Sequence[tuple[Any, ...]]], Awaitable[Sequence[tuple[Any, ...]]]] | None = None
     is_pushed: bool = False
+    cost: Cost = field(default_factory=Cost)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ secret, and shows no value of any record.
 """
 
 from syncd.status.day import Day, Freshness, Slot, StreamDay
+from syncd.status.forecast import Change, Forecast, Need
 from syncd.status.model import (
     BackfillStatus,
     BudgetStatus,
@@ -20,6 +21,7 @@ from syncd.status.model import (
     Status,
     StreamStatus,
 )
+from syncd.status.needs import read_forecasts
 from syncd.status.owners import Owner, accounts_twice, orphans_of, read_owners
 from syncd.status.paces import read_paces
 from syncd.status.past import BAD, StreamRun, WholeRun, find_run, newest_runs
@@ -32,9 +34,12 @@ __all__ = [
     "BAD",
     "BackfillStatus",
     "BudgetStatus",
+    "Change",
     "Day",
     "Drift",
+    "Forecast",
     "Freshness",
+    "Need",
     "Notice",
     "Orphan",
     "Owner",
@@ -64,6 +69,7 @@ __all__ = [
     "newest_runs",
     "orphans_of",
     "progress_of",
+    "read_forecasts",
     "read_owners",
     "read_paces",
     "schedule_words",

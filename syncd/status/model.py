@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from syncd.status.forecast import Forecast
+
 State = Literal["fresh", "late", "failing", "paused", "running", "off", "disabled", "never"]
 Pair = tuple[str, str]
 """Names of a source and one of its streams."""
@@ -106,13 +108,17 @@ class BudgetStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """One source; `budget` None: nothing was requested yet; `refused`: why no run of it may begin."""
+    """One source; `budget` None: nothing was requested yet; `refused`: why no run of it may begin.
+
+    `forecast` says how many requests a day it will need; None: not computed.
+    """
 
     source: str
     type: str
     base_url: str
     budget: BudgetStatus | None
     refused: str | None = None
+    forecast: Forecast | None = None
 
 
 class Orphan(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 import asyncpg
+import msgspec
 
 from syncd import __version__
 from syncd.config import Config
@@ -16,7 +17,9 @@ from syncd.status.cache import Cache
 from syncd.status.counts import count_rows, tables_there
 from syncd.status.day import Day, StreamDay, read_day, read_stream_days
 from syncd.status.facts import HISTORY, STREAM_RUNS, Facts, batches, budget_status, columns, purse_of, run_of
+from syncd.status.forecast import Forecast
 from syncd.status.model import Notice, Pair, Rows, RunStatus, SourceStatus, State, Status
+from syncd.status.needs import STREAMS_MOST, read_forecasts
 from syncd.status.owners import Counted, orphans_of, owners_of, tables_of
 from syncd.status.paces import in_force, read_paces
 from syncd.storage.postgres.database import Database
@@ -33,6 +36,8 @@ DAY_KEPT_S: Final = 5.0
 """What happened in 24 hours changes slowly."""
 SOURCES_AT_ONCE: Final = 25
 """Put together before others have their turn: a few milliseconds."""
+FORECASTS_KEPT_S: Final = 300.0
+"""A forecast reads what a week of runs has cost."""
 PACES_KEPT_S: Final = 30.0
 """Intervals of auto streams are read again after this: a day of runs is read for it."""
 DAYS_KEPT: Final = 16
@@ -50,11 +55,13 @@ async def collect(
     counts_rows: bool = True,
     notices: Sequence[Notice] = (),
     paces: Cache[Mapping[Pair, float]] | None = None,
+    forecasts: Cache[Mapping[str, Forecast]] | None = None,
 ) -> Status:
     """Collect the status of every configured stream; secrets may be unresolved.
 
     `next_runs` are the plans of a running scheduler; without them the next run is computed from the last one.
-    Counting rows reads the whole mirror, unless `counts` remembers them; `paces` remembers intervals of auto streams.
+    Counting rows reads the whole mirror, unless `counts` remembers them; `paces` remembers intervals of auto streams,
+    `forecasts` what was forecast.
     Raises DatabaseError if the database does not answer or is not migrated.
     """
     facts = await Facts.read(database, [(s.name, name) for s in config.sources.values() for name in s.streams])
@@ -106,6 +113,14 @@ async def collect(
             streams.append(told)
         if place % SOURCES_AT_ONCE == 0:
             await asyncio.sleep(0)
+    if counts_rows and len(streams) <= STREAMS_MOST:
+
+        async def read() -> Mapping[str, Forecast]:
+            alive = {pair: held.alive for pair, held in rows.items() if held}
+            return {one.source: one for one in await read_forecasts(database, config, registry, now=now, rows=alive)}
+
+        ahead = await (forecasts.get(read) if forecasts else read())
+        sources = [msgspec.structs.replace(one, forecast=ahead.get(one.source)) for one in sources]
     summary: dict[str, int] = dict.fromkeys(State.__args__, 0)  # type: ignore[attr-defined]  # a Literal's own
     for stream in streams:
         summary[stream.state] += 1
@@ -183,6 +198,7 @@ class StatusReader:
         self._counts: Cache[Counted] = Cache(COUNTS_KEPT_S, self.clock, rest=COUNTS_REST)
         self._line: Cache[str] = Cache(LINE_KEPT_S, self.clock, rest=LINE_REST)
         self._paces: Cache[Mapping[Pair, float]] = Cache(PACES_KEPT_S, self.clock)
+        self._forecasts: Cache[Mapping[str, Forecast]] = Cache(FORECASTS_KEPT_S, self.clock)
         self._day: Cache[Day] = Cache(DAY_KEPT_S, self.clock)
         self._days: dict[tuple[Pair, ...], Cache[dict[Pair, StreamDay]]] = {}
 
@@ -193,6 +209,7 @@ class StatusReader:
             return await collect(
                 self.database(), self.config(), self._registry, now=self.clock(), counts=self._counts,
                 next_runs=self._next_runs(), notices=self._notices(), paces=self._paces,
+                forecasts=self._forecasts,
             )  # fmt: skip
 
         return await self._status.get(make)

@@ -8,9 +8,10 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import asyncpg
+import click
 
 from syncd import config as configuration
-from syncd.cli import console, foreign, webhooks
+from syncd.cli import budget, console, foreign, webhooks
 from syncd.cli.finding import CONFIGURATION, DATABASE, UPSTREAM, Finding
 from syncd.cli.options import command, config_option, json_option
 from syncd.cli.session import execute, load_config
@@ -34,15 +35,22 @@ from syncd.upstream.request import RunUpstream
 from syncd.upstream.wire import http_session
 
 
-@command(examples=[("syncd check", "0: all well; 1: an upstream; 2: configuration; 3: database")])
+@command(
+    examples=[
+        ("syncd check", "0: all well; 1: an upstream; 2: configuration; 3: database"),
+        ("syncd check --budget", "requests a day that every stream needs; 2 if they are too many"),
+    ]
+)
+@click.option("--budget", "is_budget", is_flag=True, help="Say how many requests a day are needed; ask no upstream.")
 @config_option
 @json_option
-def check(config_path: Path | None, as_json: bool) -> int:
+def check(config_path: Path | None, as_json: bool, is_budget: bool) -> int:
     """Check config, database and every upstream.
 
     Says what is missing and how to mend it. Logs in and sends one cheap request per source; writes nothing.
+    --budget tells instead how many requests a day each stream needs, what is left for backfills, and what to change.
     """
-    return execute(check_all(config_path, as_json=as_json))
+    return execute(budget.show(config_path, as_json=as_json) if is_budget else check_all(config_path, as_json=as_json))
 
 
 CLOCK_OFF_S = 60.0

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 
-from syncd.contract import BIGINT, JSON, TEXT, Answer, Page, Scope, Stream, Table, Walk, column
+from syncd.contract import BIGINT, JSON, TEXT, Answer, Cost, Page, Scope, Stream, Table, Walk, column
 from syncd.contract.errors import NotFound
 from syncd.contract.options import DAY_S
 from syncd.records.readers import envelope
@@ -97,6 +97,7 @@ CODE_LIST_ENTRIES_STREAM = Stream(
     table=CODE_LIST_ENTRIES,
     walk=_walk_code_lists,
     every_s=7 * DAY_S,
+    cost=Cost(live=30.0),
 )
 
 ARTICLE_PROPERTIES_STREAM = Stream(

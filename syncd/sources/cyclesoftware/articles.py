@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from syncd.contract import Cursor, Page, Scope, Stream, Walk
+from syncd.contract import Cost, Cursor, Page, Scope, Stream, Walk
 from syncd.contract.errors import BadPayload, NotFound
 from syncd.contract.links import walk_links
 from syncd.contract.options import DAY_S, MINUTE_S
@@ -139,4 +139,5 @@ ARTICLES_STREAM = Stream(
     every_s=15 * MINUTE_S,
     sweep_s=DAY_S,
     confirm=_confirm_article,
+    cost=Cost(live=1.5, page_rows=750),
 )

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from syncd.contract import BIGINT, JSON, TEXT, TIMESTAMP, Page, Scope, Stream, Table, Walk, column
+from syncd.contract import BIGINT, JSON, TEXT, TIMESTAMP, Cost, Page, Scope, Stream, Table, Walk, column
 from syncd.contract.errors import BadPayload, BadRequest, NotFound
 from syncd.contract.lookups import Incomplete, one_by_one
 from syncd.contract.options import HOUR_S
@@ -177,6 +177,7 @@ COMMENTS_STREAM = Stream(
     walk=one_by_one(_ask_comments, per_run=PER_RUN),
     every_s=HOUR_S,
     lookup=("customer_ids", "entities"),
+    cost=Cost(keys_a_run=PER_RUN),
 )
 
 LABELS_STREAM = Stream(
@@ -185,4 +186,5 @@ LABELS_STREAM = Stream(
     walk=one_by_one(_ask_labels, per_run=PER_RUN),
     every_s=HOUR_S,
     lookup=("entities",),
+    cost=Cost(keys_a_run=PER_RUN),
 )

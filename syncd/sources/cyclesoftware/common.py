@@ -10,6 +10,7 @@ from syncd.contract import (
     SHA256,
     TEXT,
     Answer,
+    Cost,
     Page,
     Scope,
     Stream,
@@ -145,4 +146,5 @@ SUPPLIERS_STREAM = Stream(
     table=SUPPLIERS,
     walk=_walk_suppliers,
     every_s=DAY_S,
+    cost=Cost(live=3.0),
 )

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
-from syncd.contract import BIGINT, DATE, TEXT, Cursor, Page, Stream, Table, Walk, Windows, column
+from syncd.contract import BIGINT, DATE, TEXT, Cost, Cursor, Page, Stream, Table, Walk, Windows, column
 from syncd.contract.options import DAY_S, HOUR_S
 from syncd.contract.windows import Ask, Piece, Window
 from syncd.sources.cyclesoftware.api import SCHEMA
@@ -65,4 +65,5 @@ INSURANCES_STREAM = Stream(
     sweep_s=30 * DAY_S,
     backfills=True,
     windows=Windows(of=_windows, columns=("created_at",)),
+    cost=Cost(live=1.0, sweep=14.0),
 )

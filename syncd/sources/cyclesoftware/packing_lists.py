@@ -3,7 +3,21 @@
 from collections.abc import AsyncIterator
 from datetime import date, datetime, timedelta
 
-from syncd.contract import BIGINT, NUMERIC, TEXT, TIMESTAMP, Cursor, Index, Page, Stream, Table, Walk, Windows, column
+from syncd.contract import (
+    BIGINT,
+    NUMERIC,
+    TEXT,
+    TIMESTAMP,
+    Cost,
+    Cursor,
+    Index,
+    Page,
+    Stream,
+    Table,
+    Walk,
+    Windows,
+    column,
+)
 from syncd.contract.options import DAY_S, HOUR_S
 from syncd.contract.paging import Resume, walk_offsets
 from syncd.contract.windows import Ask, Piece, Window
@@ -79,4 +93,5 @@ PACKING_LIST_ITEMS_STREAM = Stream(
     sweep_s=DAY_S,
     backfills=True,
     windows=Windows(of=_windows, columns=("created_at",)),
+    cost=Cost(live=1.0, sweep=5.0),
 )

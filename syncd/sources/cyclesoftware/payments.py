@@ -10,6 +10,7 @@ from syncd.contract import (
     JSON,
     TEXT,
     TIMESTAMP,
+    Cost,
     Cursor,
     Page,
     Scope,
@@ -143,4 +144,5 @@ PAYMENTS_STREAM = Stream(
     windows=Windows(of=_windows, columns=("book_date", "created_at")),
     options=(FROM,),
     keyless=True,
+    cost=Cost(live=1.0, sweep=2.0),
 )

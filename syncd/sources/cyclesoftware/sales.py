@@ -16,6 +16,7 @@ from syncd.contract import (
     TIMESTAMP,
     Child,
     Column,
+    Cost,
     Cursor,
     Index,
     Kind,
@@ -207,4 +208,5 @@ SALES_ORDERS_STREAM = Stream(
     backfills=True,
     windows=Windows(of=_windows, columns=("datetime_modified", "datetime_created")),
     options=(FROM,),
+    cost=Cost(live=2.0),
 )

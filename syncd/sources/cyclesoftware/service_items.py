@@ -11,6 +11,7 @@ from syncd.contract import (
     TEXT,
     TIMESTAMP,
     CannotTell,
+    Cost,
     Cursor,
     Page,
     Scope,
@@ -153,4 +154,5 @@ SERVICE_ITEMS_STREAM = Stream(
     sweep_s=7 * DAY_S,
     backfills=True,
     confirm=_confirm_service_item,
+    cost=Cost(live=1.0),
 )

@@ -10,6 +10,7 @@ from syncd.contract import (
     DATE,
     TEXT,
     Answer,
+    Cost,
     Index,
     Page,
     Scope,
@@ -141,6 +142,7 @@ STOCK_STREAM = Stream(
     walk=_walk_stock,
     every_s=5 * MINUTE_S,
     lookup=("barcodes", "article_ids"),
+    cost=Cost(at_once=100),
 )
 
 STOCK_ITEMS_STREAM = Stream(
@@ -148,4 +150,5 @@ STOCK_ITEMS_STREAM = Stream(
     table=STOCK_ITEMS,
     walk=listing(STOCK_ITEMS, "/api/v1/stock/pos-items.json", "data"),
     every_s=30 * MINUTE_S,
+    cost=Cost(live=1.0),
 )

@@ -13,6 +13,7 @@ from syncd.contract import (
     NUMERIC,
     TEXT,
     Column,
+    Cost,
     Feed,
     Kind,
     Page,
@@ -192,4 +193,5 @@ STOCK_OBJECTS_STREAM = Stream(
     lookup=("ids",),
     feed=FEED,
     reads=FEED.reads,
+    cost=Cost(keys_a_run=PER_RUN),
 )

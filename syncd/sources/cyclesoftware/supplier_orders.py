@@ -11,6 +11,7 @@ from syncd.contract import (
     TEXT,
     TIMESTAMP,
     Child,
+    Cost,
     Feed,
     Page,
     Scope,
@@ -136,4 +137,5 @@ SUPPLIER_ORDERS_STREAM = Stream(
     lookup=("ids",),
     feed=FEED,
     reads=FEED.reads,
+    cost=Cost(keys_a_run=PER_RUN),
 )

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
-from syncd.contract import BIGINT, BOOLEAN, DATE, JSON, TEXT, Child, Page, Stream, Table, Walk, column
+from syncd.contract import BIGINT, BOOLEAN, DATE, JSON, TEXT, Child, Cost, Page, Stream, Table, Walk, column
 from syncd.contract.options import HOUR_S
 from syncd.contract.paging import EndUnknown, walk_offsets
 from syncd.records.readers import envelope, keys_at
@@ -109,4 +109,5 @@ TRADING_HOURS_STREAM = Stream(
     table=TRADING_HOURS,
     walk=_walk_trading_hours,
     every_s=HOUR_S,
+    cost=Cost(live=2.0),
 )

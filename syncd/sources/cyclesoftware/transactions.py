@@ -14,6 +14,7 @@ from syncd.contract import (
     TIMESTAMP,
     Child,
     Column,
+    Cost,
     Cursor,
     Kind,
     Page,
@@ -239,4 +240,5 @@ SALES_TRANSACTIONS_STREAM = Stream(
     windows=Windows(of=_windows, columns=("modified_at", "created_at")),
     options=(FROM,),
     lacks=_lacked_by_proforma,
+    cost=Cost(live=3.0, page_rows=250),
 )

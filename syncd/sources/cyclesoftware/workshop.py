@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from syncd.contract import BIGINT, BOOLEAN, JSON, TEXT, Stream, Table, Walk, column
+from syncd.contract import BIGINT, BOOLEAN, JSON, TEXT, Cost, Stream, Table, Walk, column
 from syncd.contract.errors import BadPayload
 from syncd.contract.options import DAY_S, HOUR_S
 from syncd.records.readers import Keys, envelope
@@ -108,4 +108,5 @@ REPAIR_OBJECTS_STREAM = Stream(
     ),
     every_s=6 * HOUR_S,
     confirm=_confirm_repair_object,
+    cost=Cost(page_rows=1_000),
 )

@@ -15,6 +15,7 @@ from syncd.contract import (
     TEXT,
     TIMESTAMP,
     Child,
+    Cost,
     Cursor,
     Page,
     Scope,
@@ -300,4 +301,5 @@ WORKSHOP_ORDERS_STREAM = Stream(
     windows=Windows(of=_windows, columns=("datetime_scheduled_start", "datetime_created")),
     options=(FROM,),
     confirm=_confirm_workshop_order,
+    cost=Cost(live=2.0, beside=212.0),
 )
