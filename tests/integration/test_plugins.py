@@ -1,5 +1,6 @@
 """Plugins: sources that come as distributions of their own, with migrations that are theirs."""
 
+import asyncio
 import itertools
 import json
 import os
@@ -19,7 +20,7 @@ from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from syncd.storage.postgres.migrations import Branch, find_standing, migrate, migrate_all, remove, revisions
 from tests.support.bench import database_url
-from tests.support.command import Ended, syncd
+from tests.support.command import LONGEST_S, Ended, started, syncd
 from tests.support.plugin import first, install, install_toy, later
 
 _numbers = itertools.count(1)
@@ -239,3 +240,21 @@ async def test_the_command_line_with_a_plugin_and_a_broken_one(user: User, db_ur
     assert "removed: toy_0001" in (await user.does("migrate", "--plugin", "toy", "--down")).out
     assert await conn.fetchval("SELECT to_regclass('history.toy_members')") is None
     await conn.close()
+
+
+async def test_the_daemon_tells_of_a_broken_plugin_once_and_runs_the_others(user: User) -> None:
+    user.config.write_text(user.config.read_text() + '[log]\nformat = "json"\n[http]\nlisten = "off"\n')
+    await user.does("migrate")
+    async with started("run", env=user.env) as daemon:
+        stderr = daemon.process.stderr
+        assert stderr is not None
+        lines: list[dict[str, Any]] = []
+        async with asyncio.timeout(LONGEST_S):
+            while not any(line["event"] == "daemon_started" for line in lines):
+                lines.append(json.loads(await stderr.readline()))
+        daemon.interrupt()
+        await daemon.process.wait()
+    [told] = [line for line in lines if line["event"] == "plugin_refused"]
+    assert (told["type"], told["distribution"], told["sources"]) == ("broken", "syncd-broken 1.0", ["odd"])
+    assert "its maker forgot something" in told["error"]
+    assert next(line["streams"] for line in lines if line["event"] == "daemon_started") > 2

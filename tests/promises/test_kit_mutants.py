@@ -4,21 +4,16 @@ The plugin is the one that `syncd new-source` writes, and as written it passes. 
 own, in which it is installed; each runs the test that must catch it.
 """
 
-import asyncio
-import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from syncd.cli.commands.new_source import write
+from tests.support.plugged import plug_in, run_tests
 
-ROOT = Path(__file__).parents[2]
-NAME = "webshop"
-RUN_S = 280.0
+NAME = "tills"
 
 
 @dataclass(frozen=True)
@@ -96,9 +91,9 @@ MUTANTS = (
     Mutant("says a column is personal that is not there", "test_what_it_declares_is_sound", "no column nickname",
            'key=("thing_id",),', 'key=("thing_id",),\n    personal=("nickname",),'),
     Mutant("makes a column of another type", "test_its_migrations_make_what_it_declares", "price",
-           "price NUMERIC,", "price BIGINT,", file="migrations/0001_webshop.py"),
-    Mutant("leaves old versions behind", "test_its_migrations_make_what_it_declares", "leaves history.webshop_things",
-           '        execute(f"DROP TABLE history.webshop_{table}")', "        pass", file="migrations/0001_webshop.py"),
+           "price NUMERIC,", "price BIGINT,", file="migrations/0001_tills.py"),
+    Mutant("leaves old versions behind", "test_its_migrations_make_what_it_declares", "leaves history.tills_things",
+           '        execute(f"DROP TABLE history.tills_{table}")', "        pass", file="migrations/0001_tills.py"),
 )  # fmt: skip
 
 
@@ -117,32 +112,12 @@ def planted(folder: Path, mutant: Mutant) -> None:
         target.write_text(text, "utf-8")
 
 
-def install(folder: Path) -> None:
-    """Let the plugin look as if pip had installed it."""
-    info = folder / f"syncd_{NAME}-0.1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: syncd-{NAME}\nVersion: 0.1.0\n")
-    (info / "entry_points.txt").write_text(
-        f"[syncd.sources]\n{NAME} = syncd_{NAME}:SOURCE\n[syncd.sandbox]\n{NAME} = syncd_{NAME}.sandbox\n"
-    )
-
-
-async def run_tests(folder: Path, *words: str) -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "pytest", "-q", "-p", "no:asyncio", "-p", "no:cacheprovider", "--tb=short", *words,
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": f"{folder}:{ROOT}", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "400"},
-    )  # fmt: skip
-    out, _ = await asyncio.wait_for(process.communicate(), RUN_S)
-    return process.returncode or 0, out.decode()
-
-
 @pytest.fixture
 def plugin(tmp_path: Path) -> Path:
     """The folder that `syncd new-source` writes, as if its plugin were installed."""
     folder = tmp_path / "plugin"
     write(folder, NAME)
-    install(folder)
+    plug_in(folder, NAME)
     return folder
 
 
