@@ -33,7 +33,8 @@ class Early:
     in_flight   requests of the walk that may be on the wire at once; 1: each waits for the answer before
     foretells   whether pages may be foretold at all: not on a tick, which usually brings one page
     has_room    whether the budget has room for a request that may be in vain
-    usual_rows  reads the most rows that a good run of the stream ever saw, 0 if that is not known
+    usual_rows  reads the most rows that a good run of the stream ever saw, those that two pages share counted twice;
+                0 if that is not known
     """
 
     in_flight: int = 1

@@ -1,13 +1,16 @@
 """Walks a lookup key by key, within caps: keys that the configuration names, or those that the mirror itself gives.
 
-Where one run ends the next goes on, so that no key waits for ever. Knows nothing of any API: a source gives `ask`,
+Some keys are asked for at once; their pages come in order. Where one run ends the next goes on, so that no key waits
+for ever. Knows nothing of any API: a source gives `ask`,
 which asks for one key, and may declare a Feed.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
+from syncd.contract.early import in_order
 from syncd.contract.errors import BadPayload, BadRequest, UpstreamError
 from syncd.contract.toolkit import cursor_time
 from syncd.contract.walk import Cursor, Due, Page, Walk
@@ -75,21 +78,16 @@ def one_by_one(ask: Ask, *, per_run: int, feed: Feed | None = None) -> Callable[
         aside = dict.fromkeys(str(key) for key in (walk.cursor or {}).get("aside", ()))
         failed: list[UpstreamError] = []
         odd_in_a_row = 0
-        for step in steps:
-            page = Page(records=[], cursor=None, requested_at=walk.now())
-            try:
-                page = await ask(walk, step.option, step.key)
-                odd_in_a_row = 0
-                aside.pop(step.key, None)
-            except BadRequest as error:
+        async for step, (page, error) in in_order(steps, partial(_asked, ask, walk), walk.early):
+            if error:
                 failed.append(error)
+            if not isinstance(error, BadPayload):
+                odd_in_a_row = odd_in_a_row if error else 0
                 aside.pop(step.key, None)
-            except BadPayload as error:
-                failed.append(error)
-                page = error.page if isinstance(error, Incomplete) else page
+            else:
                 odd_in_a_row += 1
                 if odd_in_a_row >= IN_A_ROW:
-                    raise
+                    raise error
                 if step.is_fed and len(aside) < ASIDE_MAX:
                     aside[step.key] = None
             cursor = {**step.cursor, "aside": list(aside)} if aside else step.cursor
@@ -101,6 +99,17 @@ def one_by_one(ask: Ask, *, per_run: int, feed: Feed | None = None) -> Callable[
             raise BadRequest(told, hint=failed[0].hint, status=failed[0].status)
 
     return pages
+
+
+async def _asked(ask: Ask, walk: Walk, step: _Step) -> tuple[Page, BadRequest | BadPayload | None]:
+    """Ask for one key; return its page, which is empty where the key was refused or the answer odd, and the error."""
+    empty = Page(records=[], cursor=None, requested_at=walk.now())
+    try:
+        return await ask(walk, step.option, step.key), None
+    except Incomplete as error:
+        return error.page, error
+    except (BadRequest, BadPayload) as error:
+        return empty, error
 
 
 def _in_turn(walk: Walk, named: Sequence[tuple[str, str]], per_run: int) -> list[_Step]:

@@ -185,11 +185,13 @@ async def _foreseen(early: Early, piece: Slice) -> Sequence[int]:
 
     None lies behind the end of the list, as far as that is known.
     """
-    step, first = len(piece.records) - 1, (piece.next_offset or 0) - 1
+    length, first = len(piece.records), (piece.next_offset or 0) - 1
     pages = min(early.in_flight, EARLY_BYTES // (len(piece.answer.body) + 1))
-    ends = piece.total or await early.usual()
-    offsets = [first + step * ahead for ahead in range(1, pages)]
-    return [offset for offset in offsets if not ends or offset + 1 < ends]
+    offsets = [first + (length - 1) * ahead for ahead in range(1, pages)]
+    if piece.total is not None:
+        return [offset for offset in offsets if offset + 1 < piece.total]
+    usual_pages = -(-await early.usual() // length)  # what a run has seen holds the shared rows twice
+    return [offset for offset in offsets if not usual_pages or offset < (length - 1) * usual_pages]
 
 
 async def _one_row_early(fetch: Fetch, walk: Walk | None, offset: int) -> Slice:

@@ -161,9 +161,9 @@ async def test_foretold_pages_miss_no_row_that_moves_to_the_end(
     ("rows", "page", "usual", "asked"),
     [
         pytest.param(3, 4, 0, 1, id="one page: nothing is foretold"),
-        pytest.param(7, 4, 7, 2, id="two pages, as usual: nothing is asked in vain"),
+        pytest.param(7, 4, 8, 2, id="two pages, as usual: nothing is asked in vain"),
         pytest.param(7, 4, 0, 5, id="two pages of a list that was never walked: three are asked in vain"),
-        pytest.param(31, 4, 31, 10, id="ten pages, as usual"),
+        pytest.param(31, 4, 40, 10, id="ten pages, as usual"),
         pytest.param(31, 4, 0, 13, id="ten pages of a list that was never walked"),
         pytest.param(31, 4, 16, 10, id="the list has grown: the rest is walked page by page"),
     ],

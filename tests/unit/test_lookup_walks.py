@@ -1,5 +1,6 @@
 """A lookup walks key by key: caps, whose turn it is, keys of the mirror, and keys whose answers are odd."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from syncd.contract import Cursor, Due, Feed, Page, Walk
+from syncd.contract.early import Early
 from syncd.contract.errors import BadPayload, BadRequest
 from syncd.contract.lookups import one_by_one
 from tests.support.sources.cyclesoftware import NOW, walk_of
@@ -129,3 +131,31 @@ async def test_an_upstream_that_answers_oddly_throughout_moves_nothing_on() -> N
     cursor: Any = await run(ask, fed(named(""), "abcdefgh", FEED), per_run=9, feed=FEED)
     assert ask.keys == ["a", "b", "c"]
     assert (cursor["fed"]["key"], cursor["aside"]) == ("b", ["a", "b"]), "all three are asked for again"
+
+
+async def test_keys_that_are_asked_for_at_once_give_the_same_pages_in_the_same_order() -> None:
+    """Refused and odd keys among them; the answers come the later the earlier they were asked for."""
+
+    async def slowly(walk: Walk, option: str, key: str) -> Page:
+        for _ in range(30 - ord(key) % 30):
+            await asyncio.sleep(0)
+        return await ask(walk, option, key)
+
+    found: list[list[tuple[Sequence[bytes], Cursor | None]]] = []
+    for in_flight in (1, 4):
+        ask, pages = Asked(refused="c", odd="eh"), list[Page]()
+        walk = replace(fed(named(""), "abcdefghij", replace(FEED, per_day=99)), early=Early(in_flight=in_flight))
+        with pytest.raises(BadRequest, match="3 of 10 keys gave no record, the first: c is refused"):  # noqa: PT012
+            async for page in one_by_one(slowly, per_run=99, feed=replace(FEED, per_day=99))(walk):
+                pages.append(page)
+        assert sorted(ask.keys) == list("abcdefghij")
+        found.append([(page.records, page.cursor) for page in pages])
+    assert found[0] == found[1]
+    assert len(found[0]) == 10
+
+
+async def test_an_upstream_that_gives_odd_answers_is_soon_left_alone() -> None:
+    ask = Asked(odd="abcdefghij")
+    walk = replace(named("abcdefghij"), early=Early(in_flight=4))
+    await run(ask, walk, per_run=99)
+    assert len(ask.keys) <= 3 + 4

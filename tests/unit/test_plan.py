@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from syncd.contract import Cursor, Page, Scope, Stream, Walk
-from syncd.engine.plan import Ending, Listing, PagePlan, Plan, Tracking, may_be_first_load, plan_pass
+from syncd.engine.plan import Ending, Listing, PagePlan, Plan, Tracking, is_tick, may_be_first_load, plan_pass
 from syncd.sources.cyclesoftware import SOURCE
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -179,3 +179,20 @@ def test_a_page_is_what_the_plan_and_its_place_make_of_it(
     assert plan.page(given, is_first=is_first, is_last=is_last) == PagePlan(
         tracking=tracking, begins=begins, ending=ending
     )
+
+
+@pytest.mark.parametrize(
+    ("stream", "kind", "cursor", "expected"),
+    [
+        (SWEPT_RANGES, "live", SINCE, True),
+        (SWEPT_RANGES, "live", {**SINCE, **PASS}, False),
+        (SWEPT_RANGES, "live", None, False),
+        (SWEPT_RANGES, "sweep", SINCE, False),
+        (SWEPT_RANGES, "backfill", SINCE, False),
+        (RANGES, "live", SINCE, True),
+        (RANGES, "live", None, False),
+        (WHOLE, "live", {"as_of": "2026-11-27T00:00:00+00:00"}, False),
+    ],
+)
+def test_a_tick_asks_only_for_what_is_new(stream: Stream, kind: str, cursor: Cursor | None, expected: bool) -> None:
+    assert is_tick(stream, kind, cursor) is expected

@@ -67,7 +67,7 @@ async def _walk_trading_hours(walk: Walk) -> AsyncIterator[Page]:
     fetch = fetch_pages(walk, lambda stores: keys_at("store_id", stores), _PATH, "next_url", offset_of_link, params)
     as_of = None
     try:
-        async for piece, resume in walk_offsets(fetch, walk=walk):
+        async for piece, resume in walk_offsets(fetch, walk=walk, early=walk.early):
             as_of = as_of or piece.answer.safe_at
             yield Page(
                 records=_days_of(piece.records),

@@ -218,7 +218,7 @@ async def _lacked_by_proforma(walk: Walk, keys: Sequence[tuple[Any, ...]]) -> Se
     """Return which unbooked transactions are on no pro-forma invoice; asks for the whole list of these."""
     fetch = fetch_pages(walk, Keys(PROFORMA_INVOICES).of_all, PROFORMA_PATH, "next_offset", offset_of)
     held: set[Any] = set()
-    async for piece, _ in walk_offsets(fetch):
+    async for piece, _ in walk_offsets(fetch, early=walk.early):
         if None in piece.keys:
             raise CannotTell("a pro-forma invoice without a number may be any of them")
         held.update(key[0] for key in piece.keys if isinstance(key, tuple))
