@@ -11,7 +11,7 @@ import html.entities
 import json
 import re
 import unicodedata
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -105,11 +105,7 @@ class Finder:
     def add(self, text: str) -> None:
         """Find one more text."""
         if len(text) >= HEAD_CHARS:
-            known = self._by_head.setdefault(text[:HEAD_CHARS], [])
-            # longer ones first, so that no tail of one is left when it begins with another
-            place = bisect_left(known, -len(text), key=lambda other: -len(other))
-            if text not in known[place : place + 1]:
-                known.insert(place, text)
+            self._by_head.setdefault(text[:HEAD_CHARS], []).append(text)
 
     def spans(self, line: str) -> list[Span]:
         """Return where the texts stand, in order, without overlaps."""
@@ -119,11 +115,10 @@ class Finder:
         for place in [i for i in range(len(line) - HEAD_CHARS + 1) if line[i : i + HEAD_CHARS] in heads]:
             if place < at:
                 continue
-            text = next(
-                (text for text in heads[line[place : place + HEAD_CHARS]] if line.startswith(text, place)), None
-            )
-            if text is not None:
-                at = place + len(text)
+            alike = heads[line[place : place + HEAD_CHARS]]
+            # the longest, so that no tail of one is left when it begins with another
+            if longest := max((len(text) for text in alike if line.startswith(text, place)), default=0):
+                at = place + longest
                 found.append((place, at))
         return found
 
