@@ -11,8 +11,10 @@ about that API.
 
 The names of this module are what every source needs. Beside it: `errors` (what a source raises and catches), `options`
 (what it asks of the configuration), `paging` (lists that are paged by offset), `links` (lists that go on by links),
-`lookups` (keys that are asked for one by one, within caps) and `toolkit` (times of cursors, fault texts). Beyond that a
-source imports only `syncd.records.readers`, which take answers apart.
+`lookups` (keys that are asked for one by one, within caps), `windows` (lists that are asked for by ranges of time),
+`second_ways` (where a server refuses a question of ours) and `toolkit` (times of cursors, fault texts). Beyond that a
+source imports only `syncd.records.readers`, which take answers apart. All of it has one version, `VERSION`, which says
+what a plugin may build on: docs/contract.md.
 """
 
 from syncd.config import Timeouts

@@ -43,7 +43,7 @@ async def search(rig: Rig, streams: Sequence[str], log: io.StringIO) -> None:
         "the database": "\n".join(await _stored(rig)),
     }
     names = " ".join((rig.source.type, rig.api.source_name, *rig.source.names, rig.api.prefix))
-    leaked = {place: _leaked(text, secrets, names) for place, text in places.items()}
+    leaked = {place: leaked_piece(text, secrets, names) for place, text in places.items()}
     found = [f"{place} holds {piece!r}, a piece of a secret" for place, piece in leaked.items() if piece]
     require(not found, f"a secret is told:{listed(found)}")
 
@@ -55,7 +55,7 @@ def _secrets(rig: Rig) -> set[str]:
     return {text for text in own | rig.sent if len(text) >= WINDOW_CHARS}
 
 
-def _leaked(text: str, secrets: set[str], names: str) -> str | None:
+def leaked_piece(text: str, secrets: set[str], names: str) -> str | None:
     """Return a piece of a secret that a text holds; what is a part of a name that everybody sees is none."""
     pieces = (piece for secret in secrets for piece in _pieces(secret) if piece not in names)
     return next((piece for piece in pieces if piece in text), None)
