@@ -114,6 +114,7 @@ async def run_demo(
     with _own_folder(data_dir) as folder:
         console.print_note(f"demo in {folder}: starting the sandbox and a private database …")
         world = Sandbox(seed=seed, customers=customers)
+        world.evolve()  # some lists are asked for what came lately
         async with serve(world) as address:
             settings = await asyncio.to_thread(
                 _write_config, folder, config_path or folder / "config.toml", world, address, listen

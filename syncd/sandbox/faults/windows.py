@@ -7,9 +7,12 @@ from syncd.sandbox.apis.cyclesoftware.articles import change_stock_unseen
 from syncd.sandbox.catalog import KEYS
 from syncd.sandbox.faults.table import Armed, Moment, Stage, fault
 
-LINKED = ("sales_transactions", "workshop_orders", "articles")
+LINKED = ("sales_transactions", "workshop_orders", "articles", "warehouse_pos_items", "warehouse_stock_items")
 """Streams whose pages tell by a link where the list goes on."""
-DATED = ("sales_transactions", "workshop_orders", "payments", "service_items", "packing_list_items", "insurances")
+DATED = (
+    "sales_transactions", "workshop_orders", "payments", "service_items", "packing_list_items", "insurances",
+    "warehouse_delivered_items", "warehouse_assemblies",
+)  # fmt: skip
 """Streams that are asked for by days."""
 NARROW_DAYS = 15
 
@@ -26,7 +29,7 @@ def _next_url(moment: Moment) -> dict[str, Any] | None:
     "no next_url though more rows follow",
     Stage.ANSWER,
     apis=("cyclesoftware",),
-    streams=("sales_transactions", "workshop_orders"),  # of articles, a page without a link is the last one
+    streams=tuple(each for each in LINKED if each != "articles"),  # of these, a page without a link is the last one
 )
 def _next_url_absent(moment: Moment, _armed: Armed) -> bool:
     if (pagination := _next_url(moment)) is None:

@@ -191,6 +191,20 @@ async def test_full_lists_follow_the_upstream(make_bench: MakeBench) -> None:
     assert await bench.fetch("SELECT stream FROM syncd.seen") == []
 
 
+async def test_days_are_right_under_any_reading_of_them(make_bench: MakeBench) -> None:
+    bench: Bench = await make_bench(customers=0, stock_items=0)
+    faults, world = bench.sandbox.faults, bench.sandbox.world
+    for stream in ("warehouse_delivered_items", "warehouse_assemblies"):
+        await bench.sync(f"shop.{stream}")
+        for kind in ("range-refused", "days-in-utc", "last-day-excluded"):
+            faults.add(kind, api="cyclesoftware", stream=stream)
+            world.put("cyclesoftware", stream, world.fresh("cyclesoftware", stream))
+            bench.time.pass_by(hours=1)
+            result = await bench.sync(f"shop.{stream}", "sweep" if kind == "range-refused" else "live")
+            assert (result.outcome, result.counts.inserted) == ("ok", 1), (stream, kind, result)
+            faults.clear()
+
+
 async def test_deliveries_and_assemblies_are_walked_by_days_and_never_buried(make_bench: MakeBench) -> None:
     bench: Bench = await make_bench(customers=0, stock_items=0, page_size=7)
     world = bench.sandbox.world
