@@ -13,6 +13,7 @@ under the name `syncd`, where the program decides what becomes of it.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ from syncd.engine.syncer import Syncer
 from syncd.errors import SyncdError, UsageError
 from syncd.sources import registry
 from syncd.status import BAD, Pair, Status, StreamRun, Trouble, collect, newest_runs, troubles
-from syncd.storage.postgres import database, migrations
+from syncd.storage.postgres import database, embedded, migrations
 from syncd.upstream.wire import http_session
 
 __all__ = [
@@ -51,6 +52,9 @@ WAIT_S: Final = 3600.0
 """How long `wait_fresh` waits unless it is told, as on the command line."""
 
 T = TypeVar("T")
+
+_openings: Final[Counter[Path]] = Counter()
+"""Open mirrors of this process, by data directory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,13 +112,22 @@ class Opening:
         settings = load_config(self._path)
         try:
             opened = await database.connect(settings.database)
-            self._stack.push_async_callback(opened.close)
+            _openings[settings.database.data_dir] += 1
+            self._stack.push_async_callback(self._close, opened, settings)
             await migrations.require_migrated(opened)
             http = await self._stack.enter_async_context(http_session())
         except BaseException:
             await self._stack.aclose()
             raise
         return AsyncMirror(Syncer(settings, registry(), opened, http))
+
+    async def _close(self, opened: database.Database, settings: configuration.Config) -> None:
+        """Close the database; a private server is let go by the last opening of this process."""
+        await opened.close()
+        if settings.database.is_embedded:
+            _openings[settings.database.data_dir] -= 1
+            if not _openings[settings.database.data_dir]:
+                await embedded.release(settings.database.data_dir)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -22,7 +22,7 @@ from syncd.config import Config, Shown
 from syncd.errors import SyncdError
 from syncd.sources import refused, registry, specs
 from syncd.status import collect, newest_runs
-from syncd.storage.postgres import database, migrations
+from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 
 RUNS: Final = 300
@@ -80,6 +80,9 @@ async def gather(path: Path | None, log_file: Path | None) -> dict[str, str]:
     parts["log.txt"] = log_lines(log_file)
     if settings.database.is_embedded:
         parts["postgres.log.txt"] = server_log(settings.database.data_dir / "postgres.log")
+    if settings.database.is_embedded and not embedded.exists(settings.database.data_dir):
+        parts["database.txt"] = f"there is no private server in {settings.database.data_dir} yet"
+        return {name: clean(text) for name, text in parts.items()}
     try:
         opened = await database.connect(settings.database)
     except SyncdError as error:

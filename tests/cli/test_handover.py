@@ -80,6 +80,14 @@ async def facts(conn: asyncpg.Connection) -> list[object]:
     return [await conn.fetchval(query) for query in asked]
 
 
+def test_nothing_makes_a_private_server_just_to_look_at_it(say: Say, tmp_path: Path) -> None:
+    path = str(private(tmp_path, "never"))
+    assert_refused("", say("backup", "--config", path), 2, "there is no private server in")
+    assert "there is no private server in" in say("doctor", "--json", "--config", path).json["database.txt"]
+    assert say("upgrade", "--check", "--config", path).code == 3
+    assert not (tmp_path / "never").exists()
+
+
 def test_backup_and_restore_refuse_what_they_cannot_do(say: Say, tmp_path: Path) -> None:
     assert_refused("", say("backup"), 2, "is a server of your own")
     assert_refused("", say("restore", str(tmp_path / "none")), 2, "is a server of your own")

@@ -14,6 +14,8 @@ async def test_sync_prints_a_line_for_each_run_and_repeats_nothing(shop: Bench) 
     again = await syncd("sync", "shop.customers", "--json", "--config", path)
     assert again.code == 0
     assert [(run["rows_inserted"], run["rows_updated"], run["outcome"]) for run in again.json] == [(0, 0, "ok")]
+    fresh = await syncd("sync", "shop.customers", "--wait-fresh", "--timeout", "1m", "--config", path)
+    assert (fresh.code, fresh.out) == (0, "1 stream is younger than its interval\n")
 
 
 async def test_full_sweeps_and_the_breaker_asks_for_accept_deletions(shop: Bench) -> None:

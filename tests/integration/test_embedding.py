@@ -60,6 +60,20 @@ async def test_a_program_without_a_loop_does_the_same_and_one_with_a_loop_is_tol
     assert isinstance(told.value, SyncdError)
 
 
+async def test_a_stream_that_another_process_runs_is_waited_for_and_not_run_twice(bench: Bench) -> None:
+    bench.sandbox.latency_s = 0.2
+    other = asyncio.create_task(bench.sync("shop.customers"))
+    while not await bench.fetch("SELECT 1 FROM syncd.runs WHERE outcome = 'running'"):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    waited = await make_fresh(
+        bench.syncer, [("shop", "customers")], timeout_s=86_400.0, stop=asyncio.Event(), quiet=True,
+        sleep=bench.time.sleep,
+    )  # fmt: skip
+    assert other.done()
+    assert (waited.results, waited.is_fresh) == ([], True)
+    assert len(await bench.fetch("SELECT FROM syncd.runs")) == 1
+
+
 async def test_waiting_until_fresh_runs_what_is_old_retries_what_fails_and_gives_up_in_time(bench: Bench) -> None:
     pairs = [("shop", "customers"), ("shop", "stores")]
 

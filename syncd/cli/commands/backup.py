@@ -40,6 +40,11 @@ async def back_up(path: Path | None, file: Path | None, *, as_json: bool) -> int
     """Dump the database and say where it is."""
     settings = load_config(path, resolve_secrets=False)
     require_private(settings, "pg_dump -Fc -f FILE DATABASE")
+    if not embedded.exists(settings.database.data_dir):
+        raise UsageError(
+            f"there is no private server in {settings.database.data_dir} yet",
+            hint="Nothing was ever mirrored there. Is it the right --config, and the right user?",
+        )
     target = file or Path(f"syncd-{utc_now():%Y%m%d-%H%M%S}.dump")
     began = time.monotonic()
     server = await embedded.ensure(settings.database.data_dir)

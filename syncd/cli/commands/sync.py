@@ -100,7 +100,8 @@ async def wait_until_fresh(
         console.print_note(f"still older than their interval: {names}; {waited.gave_up}")
         return 1
     if not as_json:
-        console.say(f"{len(pairs)} stream{'' if len(pairs) == 1 else 's'} younger than their interval")
+        all_of = "1 stream is younger than its" if len(pairs) == 1 else f"{len(pairs)} streams are younger than their"
+        console.say(f"{all_of} interval")
     return 0
 
 

@@ -57,6 +57,7 @@ async def look(path: Path | None, *, as_json: bool) -> int:
 
 async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
     from syncd.sources import found, plugins
+    from syncd.storage.postgres import embedded
 
     python = ".".join(map(str, sys.version_info[:3]))
     yield Finding(what="program", state="ok", detail=f"syncd {__version__} on Python {python}")
@@ -75,6 +76,10 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
         if one.state == "another version":
             yield Finding(what=one.name, state="warning", detail=f"{one.place} is of another version",
                           hint=f"syncd files write {one.name} --install --force")  # fmt: skip
+    if settings.database.is_embedded and not embedded.exists(settings.database.data_dir):
+        yield Finding(what="database", state="failed", exit_code=DATABASE, hint="Run: syncd migrate",
+                      detail=f"there is no private server in {settings.database.data_dir} yet")  # fmt: skip
+        return
     try:
         async with opened_database(settings, migrated=False) as opened:
             for finding in await _database(opened):

@@ -25,6 +25,6 @@ of meeting a server that is about to go. If the supervisor is killed, the kernel
 """
 
 from syncd.storage.postgres.embedded.dump import dump, load
-from syncd.storage.postgres.embedded.server import READER, Server, ensure, release, stop
+from syncd.storage.postgres.embedded.server import READER, Server, ensure, exists, release, stop
 
-__all__ = ["READER", "Server", "dump", "ensure", "load", "release", "stop"]
+__all__ = ["READER", "Server", "dump", "ensure", "exists", "load", "release", "stop"]

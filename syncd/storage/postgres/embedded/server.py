@@ -108,6 +108,11 @@ async def ensure(
         raise unusable(data_dir, error) from error
 
 
+def exists(data_dir: Path) -> bool:
+    """Say whether the data directory holds a cluster, running or not; `ensure` would make one."""
+    return Layout(data_dir).cluster.is_dir()
+
+
 async def release(data_dir: Path) -> None:
     """End the use of the server; the last user stops the server at once, and does not wait for the grace time."""
     layout = Layout(data_dir)
