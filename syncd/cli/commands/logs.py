@@ -71,8 +71,7 @@ def line(one: StreamRun) -> str:
     parts = [f"{run.started_at:%Y-%m-%d %H:%M:%SZ} {one.name} {run.kind} {run.outcome}"]
     if run.finished_at:
         parts.append(f"in {spoken((run.finished_at - run.started_at).total_seconds())}")
-    parts.append(
-        f"{run.rows_seen:,} seen{''.join(f', {count}' for count in counts)}, {run.requests:,} request{'' if run.requests == 1 else 's'}"
-    )
+    requests = "1 request" if run.requests == 1 else f"{run.requests:,} requests"
+    parts.append(", ".join([f"{run.rows_seen:,} seen", *counts, requests]))
     words = " · ".join(parts)
     return f"{words}: {' '.join(run.error.split())}" if run.error else words
