@@ -802,3 +802,18 @@ def test_forecast_counts_the_stops(policy: Policy, lane: Lane, takes_s: float, q
     told = budget.forecast(EMPTY, policy, NOON, 1000, lane)
     assert told.takes_s == pytest.approx(takes_s, rel=0.02)
     assert told.quota_days == pytest.approx(quota_days)
+
+
+@pytest.mark.parametrize(
+    ("lane", "left", "expected"),
+    [("live", 100, True), ("live", 11, True), ("live", 9, False), ("backfill", 100, True), ("backfill", 15, False)],
+)
+def test_a_request_that_may_be_in_vain_is_sent_only_with_a_tenth_of_the_minute_left(
+    lane: Lane, left: int, expected: bool
+) -> None:
+    said = seen(MIDNIGHT, minute_limit=100, minute_remaining=left)
+    state = budget.observe(budget.EMPTY, Policy(), said, MIDNIGHT)
+    assert budget.has_room(state, Policy(), MIDNIGHT + 1, lane) is expected
+    assert budget.has_room(state, Policy(), MIDNIGHT + 240, lane)
+    closed = budget.observe(state, Policy(), seen(MIDNIGHT, 429, retry_after_s=60.0), MIDNIGHT)
+    assert not budget.has_room(closed, Policy(), MIDNIGHT + 1, lane)

@@ -71,8 +71,9 @@ def has_room(state: State, policy: Policy, now: float, lane: Lane) -> bool:
     state = settled(state, policy, now)
     minute = minute_of(state, policy, now)
     free = minute.free(lane)
+    limit = least(policy.per_minute, state.limits.minute) or minute.capacity
     is_open = state.closing.until <= now and wait_for_day(state, policy, now, lane) is None
-    return is_open and (free is None or minute.capacity is None or free > minute.capacity * ROOM)
+    return is_open and (free is None or limit is None or free > limit * ROOM)
 
 
 def forecast(state: State, policy: Policy, now: float, requests: int, lane: Lane) -> Forecast:
