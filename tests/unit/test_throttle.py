@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -113,3 +114,23 @@ def test_no_flood_fetches_more_than_its_share_and_nothing_waits_for_ever(said: l
     for begin in fetched:
         assert sum(begin <= at < begin + 60 for at in fetched) <= 2 * FETCHES_PER_MINUTE
     assert all(later - earlier >= POLL_REST_S - NOISE_S for earlier, later in pairwise(polled))
+
+
+def test_a_hint_without_a_key_is_a_poll_at_once_and_the_next_one_a_minute_later() -> None:
+    calls = Calls()
+    assert calls.hear(None, 100.0)
+    assert not calls.hear(None, 100.1)
+    assert calls.step(100.1) == "poll"
+    assert calls.step(100.2) is None
+    heard = [calls.hear(None, 101.0 + place) for place in range(50)]
+    assert heard.count(True) == 1
+    assert calls.step(151.0) == pytest.approx(POLL_REST_S - 50.9)
+    assert calls.step(100.1 + POLL_REST_S) == "poll"
+
+
+def test_a_hint_without_a_key_takes_the_keys_along() -> None:
+    calls = Calls()
+    calls.hear(A, 100.0)
+    calls.hear(None, 100.0)
+    assert calls.step(100.0) == "poll"
+    assert calls.step(100.0) is None
