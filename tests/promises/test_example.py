@@ -11,6 +11,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples/syncd-shopify"
 
 
 @pytest.mark.acceptance  # a minute or two: every fault strikes both of its streams
+@pytest.mark.timeout(900)
 async def test_the_example_passes(tmp_path: Path) -> None:
     folder = tmp_path / "plugin"
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__"))

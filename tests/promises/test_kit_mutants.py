@@ -128,12 +128,14 @@ async def test_what_is_written_passes_at_once(plugin: Path) -> None:
 
 
 @pytest.mark.acceptance  # a minute or two: each mutant walks until its test has caught it
+@pytest.mark.timeout(900)
 async def test_what_is_written_outlives_every_fault(plugin: Path) -> None:
     code, told = await run_tests(plugin, "-k", "no_fault")
     assert code == 0, told[-3000:]
 
 
 @pytest.mark.acceptance
+@pytest.mark.timeout(900)
 async def test_every_mutant_is_killed_by_the_test_that_names_its_mistake(plugin: Path) -> None:
     sandbox = plugin / f"syncd_{NAME}/sandbox.py"
     by_offset = 'rest = sorted(keys)[ask.number("offset", 0) :] if "offset" in ask.query else sorted('

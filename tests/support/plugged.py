@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-RUN_S = 280.0
+RUN_S = 880.0
 
 
 def plug_in(folder: Path, name: str) -> None:
