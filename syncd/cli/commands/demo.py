@@ -90,6 +90,11 @@ LISTEN = "127.0.0.1:8787"
 ANYWHERE = "127.0.0.1:0"
 EVOLVE_S = 5.0
 """How often the simulated world changes while the demo goes on."""
+NEWEST = (
+    "SELECT object_id FROM cyclesoftware.stock_items"
+    " WHERE source = 'shop' AND account_id = 1 AND _deleted_at IS NULL ORDER BY stocked_at DESC LIMIT 20"
+)
+"""Objects that the demo asks for one by one: all of them would take minutes at the vendor's pace."""
 EVERY = "10s"
 """How often the watched streams are synced while the demo goes on."""
 TELL_S = 10.0
@@ -185,6 +190,7 @@ def _write_config(folder: Path, path: Path, world: Sandbox, address: Address, li
     watched = {"shop": ["customers", "stock_items", "sales_orders"], "lease": ["orders"], "cars": ["vehicles"]}
     for source, streams in watched.items():
         text += [f'[sources.{source}.streams.{stream}]\nevery = "{EVERY}"\n' for stream in streams]
+    text += ["[sources.shop.streams.stock_objects]\n", f"ids_query = {json.dumps(NEWEST)}\n"]
     write_config(path, "".join(text))
     return load_config(path)
 
