@@ -19,6 +19,7 @@ from syncd import config as configuration
 from syncd import log
 from syncd.cli.session import fetch_rows
 from syncd.cookbook import Question, questions
+from syncd.sandbox.limits import Limits
 from syncd.storage.postgres import database, embedded, migrations
 from tests.support.bench import SERVER_SETTINGS, Bench, database_url, open_bench
 from tests.support.past import live_through
@@ -59,7 +60,7 @@ async def opened_mirror(server: embedded.Server, folder: Path) -> AsyncIterator[
             opened = await database.connect(settings)
             stack.push_async_callback(opened.close)
             await migrations.migrate(opened)
-            bench = await open_bench(stack, opened, url, folder, keeps=True)
+            bench = await open_bench(stack, opened, url, folder, keeps=True, limits=Limits(per_minute=5_000))
             bench.past = await live_through(bench)
             for source in bench.config.sources.values():
                 for stream in source.streams:

@@ -28,7 +28,9 @@ HEAVIEST = 10
 LARGE = frozenset(
     (
         "cyclesoftware.customers", "cyclesoftware.customer_phone_numbers", "cyclesoftware.stock_items",
-        "cyclesoftware.sales_orders", "cyclis.orders", "autengo.vehicles", "syncd.runs",
+        "cyclesoftware.sales_orders", "cyclesoftware.sales_order_items", "cyclesoftware.sales_transactions",
+        "cyclesoftware.sales_transaction_items", "cyclesoftware.payments", "cyclis.orders",
+        "autengo.vehicles", "syncd.runs",
     )
 )  # fmt: skip
 """Tables that get all the rows; the others get a tenth, a fifth or what a trade of that size has of them."""
@@ -74,6 +76,48 @@ FILL = {
                1 + (g * 7919::bigint) % ($n / 2) AS customer_id, 'Afgerond' AS status_text,
                timestamptz '2016-11-22' + interval '10 years' * (g::float8 / $n) AS datetime_created
         FROM generate_series(1, $n) AS g
+    """,
+    "cyclesoftware.sales_order_items": """
+        SELECT 'shop' AS source, g AS sales_order_id, g * 10 AS order_item_id, 'E' || g % 20000 AS barcode,
+               1 AS quantity, 12500 AS nett_line_price_in_vat_in_cents
+        FROM generate_series(1, $n) AS g
+    """,
+    "cyclesoftware.sales_transactions": """
+        SELECT 'shop' AS source, 1 AS account_id, g AS sales_transaction_number, 1 + g % 40 AS store_id,
+               true AS is_final, 11 + g % 9 AS sales_employee_id, 'Seller ' || g % 9 AS sales_employee_name,
+               CASE WHEN g % 3 = 0 THEN g END AS workshop_order_id,
+               CASE WHEN g % 3 = 0 THEN g % 9 END AS workshop_order_mechanic_employee_id,
+               CASE WHEN g % 3 = 0 THEN 'Mechanic ' || g % 9 END AS workshop_order_mechanic_employee_name,
+               timestamptz '2016-11-22' + interval '10 years' * (g::float8 / $n) AS booked_at
+        FROM generate_series(1, $n) AS g
+    """,
+    "cyclesoftware.sales_transaction_items": """
+        SELECT 'shop' AS source, 1 AS account_id, g AS sales_transaction_number, g * 10 AS sales_item_id,
+               1 + g % 3 AS item_type_id, 'Group ' || g % 5 AS pos_group_name, 1 AS quantity,
+               CASE WHEN g % 3 = 0 THEN 30 END AS unit_work_time_minutes, 'Brand ' || g % 37 AS article_brand_name,
+               10000 AS nett_line_price_ex_vat_cents, 6000 AS purchase_price_ex_vat_cents,
+               CASE WHEN g % 4 = 0 THEN 500 ELSE 0 END AS unit_discount_ex_vat_cents
+        FROM generate_series(1, $n) AS g
+    """,
+    "cyclesoftware.payments": """
+        SELECT 'shop' AS source, g AS payment_id, 1 + g % 40 AS store_id, 'Way ' || g % 5 AS method,
+               10000 AS amount_cents, timestamptz '2016-11-22' + interval '10 years' * (g::float8 / $n) AS book_date
+        FROM generate_series(1, $n) AS g
+    """,
+    "cyclesoftware.workshop_orders": """
+        SELECT 'shop' AS source, g * 3 AS workshop_order_id, 1 + g % 40 AS store_id, 30 AS total_repair_time_minutes,
+               timestamptz '2016-11-22' + interval '10 years' * (g * 3::float8 / $n) AS datetime_created,
+               timestamptz '2016-11-24' + interval '10 years' * (g * 3::float8 / $n) AS datetime_scheduled_start
+        FROM generate_series(1, $n / 3) AS g
+    """,
+    "cyclesoftware.workshop_order_items": """
+        SELECT 'shop' AS source, g * 3 AS workshop_order_id, 1 AS item_id, 5000 AS price_in_vat_cents
+        FROM generate_series(1, $n / 3) AS g
+    """,
+    "cyclesoftware.trading_hours": """
+        SELECT 'shop' AS source, store AS store_id, date '2026-11-22' + day AS date, 480 AS capacity_minutes,
+               240 AS scheduled_minutes, 240 AS available_minutes, false AS is_closed
+        FROM generate_series(1, 40) AS store, generate_series(-300, 13) AS day
     """,
     "cyclesoftware.leads": """
         SELECT 'shop' AS source, gen_random_uuid() AS uuid, '1-' || 1 + g % 40 AS store_id, 'test_ride' AS type,

@@ -12,6 +12,7 @@ from syncd.contract import (
     TIMESTAMP,
     Cost,
     Cursor,
+    Index,
     Page,
     Scope,
     Stream,
@@ -19,6 +20,7 @@ from syncd.contract import (
     Walk,
     Windows,
     column,
+    month_of,
 )
 from syncd.contract.options import DAY_S, MINUTE_S
 from syncd.contract.toolkit import cursor_time
@@ -60,6 +62,8 @@ PAYMENTS = Table(
         column(
             "psp", JSON, "What the payment provider tells of the whole group, on each of its rows", optional=True
         ),
+    ),
+    indexes=(Index(name="payments_by_month", on=(month_of("book_date"),)),
     ),
 )  # fmt: skip
 

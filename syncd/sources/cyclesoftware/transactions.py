@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from syncd.contract import (
+    ALIVE,
     BIGINT,
     BOOLEAN,
     DATE,
@@ -16,6 +17,7 @@ from syncd.contract import (
     Column,
     Cost,
     Cursor,
+    Index,
     Kind,
     Page,
     Scope,
@@ -24,6 +26,7 @@ from syncd.contract import (
     Walk,
     Windows,
     column,
+    month_of,
 )
 from syncd.contract.errors import NotFound
 from syncd.contract.links import walk_links
@@ -148,6 +151,13 @@ SALES_TRANSACTIONS = Table(
         *_WORKSHOP_ORDER,
     ),
     children=(Child(field="sales_items", table=SALES_TRANSACTION_ITEMS),),
+    indexes=(
+        Index(name="sales_transactions_by_month", on=(month_of("booked_at"),)),
+        Index(
+            name="sales_transactions_by_repair", on=("workshop_order_id", "source"),
+            where=f"{ALIVE} AND workshop_order_id IS NOT NULL",
+        ),
+    ),
 )  # fmt: skip
 
 _PATH = "/api/v3/salesdata/transactions.json"

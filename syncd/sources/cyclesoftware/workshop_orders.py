@@ -17,6 +17,7 @@ from syncd.contract import (
     Child,
     Cost,
     Cursor,
+    Index,
     Page,
     Scope,
     Stream,
@@ -24,6 +25,7 @@ from syncd.contract import (
     Walk,
     Windows,
     column,
+    month_of,
 )
 from syncd.contract.errors import BadPayload, NotFound
 from syncd.contract.links import walk_links
@@ -115,6 +117,10 @@ WORKSHOP_ORDERS = Table(
         column("workshop_order_type_id", BIGINT, "Kind of repair: enums, subject workshop_order_types"),
     ),
     children=(Child(field="order_items", table=WORKSHOP_ORDER_ITEMS),),
+    indexes=(
+        Index(name="workshop_orders_by_month", on=(month_of("datetime_created"),)),
+        Index(name="workshop_orders_by_start", on=("datetime_scheduled_start",)),
+    ),
 )  # fmt: skip
 
 _PATH = "/api/v1/workshop/orders.json"

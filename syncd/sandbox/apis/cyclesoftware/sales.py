@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from syncd.sandbox.answer import Answer, Ask, Route
+from syncd.sandbox.apis.cyclesoftware.articles import FIRST_BARCODE
 from syncd.sandbox.apis.cyclesoftware.lists import API, FIRST_NEW_ID, NO_ERROR, V1, V2, Lists
 from syncd.sandbox.world import Child, Collection, Dice, Family, Pace, Record, Sizes, World, names, samples
 from syncd.sandbox.world.sizes import FIRST_CUSTOMER_ID
@@ -109,7 +110,7 @@ def _order_item(dice: Dice, order_id: int, at: int) -> Record:
         "order_item_status": dice.pick(("Te bestellen", "Geleverd")),
         "assigned_to_customer_id": FIRST_CUSTOMER_ID + dice.below(400),
         "item_type": dice.pick(("Artikelregel", "Arbeid")),
-        "barcode": f"871{dice.digits(10)}",
+        "barcode": f"{FIRST_BARCODE + 1 + dice.below(8):013d}" if dice.chance(50) else f"871{dice.digits(10)}",
         "object_id": dice.pick((0, 10_000 + dice.below(9_000))),
         "pos_group_id": dice.pick((1, 2)),
         "quantity": dice.pick((1, 2, 0.5)),
