@@ -7,11 +7,11 @@ are harmless, because rows are idempotent by key.
 No vendor promises to take an offset that it did not hand out. Where one refuses, the walk goes on by the server's own
 offsets: it then cannot notice that rows slid past, and proves of no row that it is gone.
 
-Where `fetch` may be called before its turn, some pages are foretold: after a page of so many rows the next ones are
-asked for at once, each one row early. Such an answer is taken only if it begins with the very row with which the page
-before ended, as sent. Then no row was added or removed ahead of it between the two answers, whichever came first, and
-no older state of a row follows a newer one. At the first answer that does not join, what was asked for early is thrown
-away, and the walk goes on page by page.
+Where `fetch` may be called before its turn, some pages are foretold: once a page that was asked for one row early has
+come, the next ones are asked for at once, each one row early. Such an answer is taken only if it begins with the very
+row with which the page before ended, as sent. Then no row was added or removed ahead of it between the two answers,
+whichever came first, and no older state of a row follows a newer one. At the first answer that does not join, what was
+asked for early is thrown away, and the walk goes on page by page.
 
 Knows nothing of any API: a source gives `fetch`, which asks for one slice of its list.
 """
@@ -159,12 +159,13 @@ async def walk_offsets(
         tail = tuple(keys[-TAIL_KEYS:]) or (resume.tail if resume else ())
         resume = Resume(offset=piece.next_offset, tail=tail)
         yield piece, resume
+        takes_ours = overlaps  # pages are foretold once the server has taken an offset that it did not hand out
         # one row early only where offsets count rows, and where that still makes progress
         overlaps = bool(keys) and piece.next_offset - ask == len(piece.records) > 1
         before = frozenset(keys) if keys else before
         offset = last_next = piece.next_offset
         last_record = piece.records[-1] if overlaps else b""
-        later = await _foreseen(early, piece) if overlaps and early and foretold.may_ask else ()
+        later = await _foreseen(early, piece) if takes_ours and overlaps and early and foretold.may_ask else ()
         foretold.ask(offset - 1, later)
 
 
