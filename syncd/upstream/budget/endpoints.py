@@ -66,7 +66,13 @@ def traffic(endpoints: tuple[Endpoint, ...], at: float) -> Traffic:
 
 
 def _pace(counts: list[int], begun_s: float) -> float | None:
-    """Return the pace of counts per second, the newest first; so much of the newest second has gone by."""
+    """Return the pace of counts per second, the newest first; so much of the newest second has gone by.
+
+    The last whole second tells it if it holds enough, else as many seconds as hold enough.
+    """
+    last = counts[0] + counts[1] * (1 - begun_s)
+    if last >= PACE_REQUESTS:
+        return last
     passed = 0
     for age, count in enumerate(counts):
         passed += count

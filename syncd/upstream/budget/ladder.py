@@ -31,8 +31,9 @@ SAME: Final = (0.7, 1.4)
 """Two paces whose ratio lies between these are about the same."""
 NEAR: Final = 0.8
 """A minute that held less than this part of its ceiling was not refused for the ceiling."""
-LOWER: Final = 0.95
-"""A limit per second that is refused although it is held becomes lower by this factor."""
+LOWER: Final = (0.9, 0.98)
+"""A limit per second that is refused although it is held becomes what passed, but lower by these factors at most and at
+least."""
 HOLD: Final = 0.97
 """Of a limit per second; the clocks of both sides differ, and answers travel for unequal times."""
 LONE_S: Final = 120.0
@@ -45,6 +46,8 @@ TRIAL: Final = 1.1
 """A limit is tried beyond by this factor,"""
 TRIAL_MORE: Final = 1.5
 """and by this one, once that has passed."""
+TRIAL_FINE: Final = 1.03
+"""A limit per second whose trial was refused before is only tried by this factor, and step by step."""
 LET_GO: Final = 1000.0
 """The factor of a limit that bounds no more, but is remembered: one refusal brings it back."""
 TRIAL_S: Final = 10.0
@@ -127,10 +130,11 @@ def learned(closing: Closing, traffic: Traffic, now: float, *, is_minute: bool) 
         is_full = is_same or traffic.minute >= NEAR * (closing.ceiling or 0)
         return _minute_learned(slower, traffic.minute, now) if is_full and traffic.minute else slower
     if is_tried:
-        tried_per_s = min(pace, closing.limit_per_s * closing.raised)
-        return replace(slower, limit_per_s=max(tried_per_s, closing.limit_per_s))
+        return replace(slower, peak_per_s=NEVER)
     if closing.limit_per_s and closing.raised == HELD:
-        return replace(slower, limit_per_s=closing.limit_per_s * LOWER)
+        lowest, highest = (closing.limit_per_s * factor for factor in LOWER)
+        lower = replace(slower, limit_per_s=min(highest, max(lowest, pace)))
+        return replace(lower, peak_per_s=NEVER) if pace >= least * closing.limit_per_s else lower
     return replace(slower, limit_per_s=pace) if is_same else slower
 
 
@@ -169,7 +173,7 @@ def tried(closing: Closing, traffic: Traffic, now: float) -> Closing:
     if closing.raised == HELD:
         answers = TRIAL_ANSWERS[closing.ceiling is None] if closing.proven >= FREE_TRIALS else 0
         is_due = now >= closing.raised_at + LONE_S and closing.passed >= answers
-        return replace(closing, raised=TRIAL, raised_at=now) if is_due else closing
+        return replace(closing, raised=_step(closing, TRIAL), raised_at=now) if is_due else closing
     if closing.raised == LET_GO:
         return closing
     if closing.ceiling is not None:
@@ -180,4 +184,10 @@ def tried(closing: Closing, traffic: Traffic, now: float) -> Closing:
     half_way = closing.limit_per_s * (1 + closing.raised) / 2
     if now < closing.raised_at + TRIAL_S or (traffic.pace or 0) < half_way:
         return closing
-    return replace(closing, limit_per_s=closing.limit_per_s * closing.raised, raised=TRIAL_MORE, raised_at=now)
+    raised = _step(closing, TRIAL_MORE)
+    return replace(closing, limit_per_s=closing.limit_per_s * closing.raised, raised=raised, raised_at=now)
+
+
+def _step(closing: Closing, usual: float) -> float:
+    """Return the factor of the next trial."""
+    return TRIAL_FINE if closing.ceiling is None and closing.proven else usual
