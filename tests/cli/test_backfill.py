@@ -25,8 +25,14 @@ SINCE = ("--since", "2020-01-01")
 
 @pytest.fixture
 async def shop(make_bench: MakeBench) -> Bench:
-    """A bench on the real clock, with customers on several pages and a day's quota that is worth a look."""
-    return await make_bench(time=WallClock(), customers=250, page_size=20, limits=Limits(per_day=PER_DAY))
+    """A bench on the real clock, with customers on several pages and a day's quota that is worth a look.
+
+    One page is asked for after the other, so that none is in vain and a run stays under way for a while.
+    """
+    return await make_bench(
+        time=WallClock(), customers=250, page_size=20, limits=Limits(per_day=PER_DAY),
+        lines={"cyclesoftware": "in_flight = 1"},
+    )  # fmt: skip
 
 
 def asked(bench: Bench, stream: str = "customers") -> int:
@@ -40,7 +46,8 @@ async def test_a_dry_run_tells_requests_shares_of_the_quota_rows_and_time(shop: 
     await shop.sync("shop.customers")
     await shop.sync("shop.sales_orders")
     path, spent = shop.config_file(), len(shop.sandbox.requests)
-    told = await syncd("backfill", "shop", *SINCE, "--dry-run", "--json", "--config", path)
+    both = ("shop.customers", "shop.sales_orders")
+    told = await syncd("backfill", *both, *SINCE, "--dry-run", "--json", "--config", path)
     assert told.code == 0, told
     costs = {cost["stream"]: cost for cost in told.json}
     customers, orders, together = costs["customers"], costs["sales_orders"], costs["*"]
@@ -52,7 +59,7 @@ async def test_a_dry_run_tells_requests_shares_of_the_quota_rows_and_time(shop: 
     assert windows <= orders["requests"] < 1.3 * windows, "each of its windows costs a request, an empty one too"
     assert together["requests"] == customers["requests"] + orders["requests"]
     assert together["quota_days"] == pytest.approx(customers["quota_days"] + orders["quota_days"])
-    shown = await syncd("backfill", "shop", *SINCE, "--dry-run", "--config", path)
+    shown = await syncd("backfill", *both, *SINCE, "--dry-run", "--config", path)
     assert " ".join(shown.row("stream")) == "stream requests rows a page takes of today of a day rows known by"
     row = shown.row("shop.customers")
     assert row[1:4] == ["14", "250", "20"]
@@ -102,10 +109,10 @@ async def test_a_range_of_windows_costs_what_its_estimate_said(
 
 async def test_more_than_a_days_quota_is_told_in_days(shop: Bench) -> None:
     await shop.sync("shop.customers")
-    path = shop.config_file("[sources.shop.budget]\nper_day = 20\n")
+    path = shop.config_file("[sources.shop.budget]\nper_day = 30\n")
     shown = await syncd("backfill", "shop.customers", *SINCE, "--dry-run", "--json", "--config", path)
     (cost,) = shown.json
-    assert cost["quota_days"] == pytest.approx(14 / 16, rel=0.01)
+    assert cost["quota_days"] == pytest.approx(14 / 24, rel=0.01)
     assert cost["today_share"] is None or cost["today_share"] > 1
     assert cost["takes_s"] > 60
 
@@ -237,7 +244,7 @@ async def test_backfills_of_several_processes_share_their_lane_beside_the_daemon
         " (SELECT day_used_backfill FROM syncd.budgets WHERE source = 'shop') AS budget"
     )
     assert spent["runs"] > 14
-    assert spent["budget"] == spent["runs"] + 2, "each estimate asked for a page"
+    assert 2 <= spent["budget"] - spent["runs"] <= 6, "each estimate asked for a page, or for a window of some pages"
     assert not [entry for entry in shop.sandbox.requests if entry.status == 429]
 
 

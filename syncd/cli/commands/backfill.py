@@ -24,6 +24,7 @@ from syncd.cli.runner import Job, opened, report, run_jobs
 from syncd.cli.session import execute, stopped_by_signals, unless_stopped
 from syncd.config.duration import spoken
 from syncd.contract import Answer, Page, Upstream, Windows
+from syncd.contract.early import Early
 from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
 from syncd.errors import SyncdError, UsageError
@@ -256,6 +257,7 @@ async def estimate(syncer: Syncer, job: Job) -> Estimate:
     upstream = RunUpstream(account, job.stream, "backfill")
     stream = syncer.source(job.source)[0].stream(job.stream)
     walk = await syncer.walk(job.source, job.stream, job.order, upstream, None)
+    walk = dataclasses.replace(walk, early=Early())  # nothing is asked for before its turn
     spans = stream.windows.of(walk) if stream.windows else []
     held = await _held(syncer, job, stream.windows, spans) if stream.windows else []
     if spans:  # of windows the fullest is asked for: one that holds little says nothing of the others
@@ -266,6 +268,8 @@ async def estimate(syncer: Syncer, job: Job) -> Estimate:
     began_at = time.monotonic()
     try:
         page = await anext(pages)
+        while spans and not page.records and (more := await anext(pages, None)):
+            page = more  # rows may be held back until all that belongs to them has come
         one_page.closed = True
         answer_s = (time.monotonic() - began_at) / max(1, upstream.requests)
         found, is_all = await _rest(page, pages)
@@ -276,7 +280,9 @@ async def estimate(syncer: Syncer, job: Job) -> Estimate:
     cost = Estimate(source=job.source, stream=job.stream, page_rows=size, rows_known=_UNKNOWN)
     rows: int | None
     if spans:
-        rows, how, requests = _in_windows(held, 0 if is_all else size)
+        # a window may come as one page of several requests
+        whole = found / upstream.requests + 1 if upstream.requests > 1 else 0
+        rows, how, requests = _in_windows(held, whole if is_all else size)
     else:
         rows, how = (found, "the first page holds all") if is_all else (page.total, "the upstream says so")
         if rows is None:
@@ -294,10 +300,11 @@ async def estimate(syncer: Syncer, job: Job) -> Estimate:
     )  # fmt: skip
 
 
-def _in_windows(held: Sequence[int], page_rows: int) -> tuple[int | None, str, int]:
+def _in_windows(held: Sequence[int], page_rows: float) -> tuple[int | None, str, int]:
     """Return the rows of a range of windows, how they are known, and the requests.
 
-    `held` are the mirrored rows of each window. `page_rows` is the size of a page, 0 if the fullest window fits in one.
+    `held` are the mirrored rows of each window. `page_rows` is what one request gives, a row of it twice; 0 if the
+    fullest window takes one request.
     """
     requests = sum(max(1, math.ceil(rows / max(1, page_rows - 1))) if page_rows else 1 for rows in held)
     counted = f"its {len(held):,} windows of time are counted"
