@@ -80,6 +80,7 @@ async def started(
         if process.returncode is None:
             running.kill()
             await process.communicate()
+        forks.let_go(process)
 
 
 async def until(met: Callable[[], bool]) -> None:

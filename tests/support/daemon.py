@@ -109,6 +109,7 @@ async def spawned(path: Path, name: str = "daemon") -> AsyncIterator[Process]:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
         await process.wait()
+        forks.let_go(process)
 
 
 async def count(bench: Bench, query: str, *values: Any) -> int:

@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
@@ -45,6 +45,12 @@ class Process(Protocol):
     async def communicate(self) -> tuple[bytes, bytes]: ...
 
 
+def let_go(process: Process) -> None:
+    """Close what is still open of an ended process's pipes: nobody may read them, or a grandchild holds them."""
+    if isinstance(process, _Forked):
+        process.close()
+
+
 async def start(
     *words: str,
     stdout: int = subprocess.PIPE,
@@ -64,9 +70,15 @@ async def start(
     finally:
         for _, end in pipes:
             os.close(end)
-    out, err, reports = [await _reader(end) for end, _ in pipes]
-    assert reports
-    return _Forked(int(await reports.readline()), reports, out, err)
+    readers, transports = zip(*[await _reader(end) for end, _ in pipes if end >= 0], strict=True)
+    *outputs, reports = readers
+    return _Forked(
+        int(await reports.readline()),
+        reports,
+        outputs.pop(0) if stdout == subprocess.PIPE else None,
+        outputs.pop(0) if stderr == subprocess.PIPE else None,
+        transports,
+    )
 
 
 async def exec_anew(
@@ -83,9 +95,15 @@ async def exec_anew(
 
 
 class _Forked:
-    def __init__(self, pid: int, reports: asyncio.StreamReader, *streams: asyncio.StreamReader | None) -> None:
-        self.pid = pid
-        self.stdout, self.stderr = streams
+    def __init__(
+        self,
+        pid: int,
+        reports: asyncio.StreamReader,
+        stdout: asyncio.StreamReader | None,
+        stderr: asyncio.StreamReader | None,
+        pipes: Sequence[asyncio.BaseTransport],
+    ) -> None:
+        self.pid, self.stdout, self.stderr, self._pipes = pid, stdout, stderr, pipes
         self._ended = asyncio.create_task(reports.readline())
 
     @property
@@ -112,14 +130,17 @@ class _Forked:
         out, err, _ = await asyncio.gather(read(self.stdout), read(self.stderr), self.wait())
         return out, err
 
+    def close(self) -> None:
+        for pipe in self._pipes:
+            pipe.close()
 
-async def _reader(fd: int) -> asyncio.StreamReader | None:
-    if fd < 0:
-        return None
-    loop = asyncio.get_running_loop()
+
+async def _reader(fd: int) -> tuple[asyncio.StreamReader, asyncio.BaseTransport]:
     reader = asyncio.StreamReader()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "rb", 0))
-    return reader
+    pipe, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "rb", 0)
+    )
+    return reader, pipe
 
 
 @functools.cache
