@@ -25,7 +25,7 @@ from syncd.config import Config, is_off
 from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseError, UsageError
-from syncd.sandbox import Address, Sandbox, config_text, serve
+from syncd.sandbox import Address, Limits, Sandbox, config_text, serve
 from syncd.sources import plugins, registry
 from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
@@ -95,6 +95,8 @@ NEWEST = (
     " WHERE source = 'shop' AND account_id = 1 AND _deleted_at IS NULL ORDER BY stocked_at DESC LIMIT 20"
 )
 """Objects that the demo asks for one by one: all of them would take minutes at the vendor's pace."""
+A_MINUTE = 3_600
+"""Requests that the demo's CycleSoftware allows, ten times what the vendor does: nobody waits for a demo's budget."""
 EVERY = "10s"
 """How often the watched streams are synced while the demo goes on."""
 TELL_S = 10.0
@@ -118,7 +120,7 @@ async def run_demo(
     listen = LISTEN if once and listen is None else _free_place(listen)
     with _own_folder(data_dir) as folder:
         console.print_note(f"demo in {folder}: starting the sandbox and a private database …")
-        world = Sandbox(seed=seed, customers=customers)
+        world = Sandbox(seed=seed, customers=customers, limits=Limits(per_minute=A_MINUTE))
         world.evolve()  # some lists are asked for what came lately
         async with serve(world) as address:
             settings = await asyncio.to_thread(
