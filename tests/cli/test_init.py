@@ -62,7 +62,7 @@ async def test_what_init_writes_loads_with_every_comment_taken_away(source: str,
     path.write_text(uncommented(path.read_text()).replace('from = "…"', ""))
     whole, table = load(path), tomllib.loads(path.read_text())["sources"]["one"]
     spec = specs()[source]
-    assert set(table) == {"type", "base_url", "streams", "budget", *spec.options}
+    assert set(table) == {"type", "base_url", "streams", "budget", "timeouts", *spec.options}
     assert set(table["streams"]) == set(spec.streams)
     assert whole.sources["one"].options.keys() == spec.options.keys()
 

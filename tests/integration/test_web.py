@@ -459,8 +459,9 @@ async def test_metric_names_and_labels_keep_to_the_conventions(bench: Bench, sit
     _, text, headers = await site.get("metrics")
     assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
     allowed = {"source", "stream", "state", "status", "window", "lane", "kind", "outcome", "change", "version"}
+    allowed |= {"digest", "result"}
     for family in text_string_to_metric_families(text):
-        assert family.name.startswith("syncd_")
+        assert family.name.startswith(("syncd_", "process_"))  # the second ones are of every program
         assert family.documentation
         assert {label for sample in family.samples for label in sample.labels} <= allowed
 
