@@ -51,6 +51,8 @@ WATCHED = {
 PERSONS = {"shop.customers": ("shop.customers", "customer_id"), "lease.orders": ("lease.cyclists", "cyclist_id")}
 """Whose persons can be forgotten, and the column that names them here."""
 PERSONAL = ("cost_center", "employee_id")
+EMPTIED = "the mirror has None, upstream False"
+"""What a row of who was forgotten says of a field that does not fit its column."""
 ALL = 1_000_000
 CHANGED = {
     "customers": "name", "orders": "state", "vehicles": "description", "sales_transactions": "type_name",
@@ -217,7 +219,12 @@ def machine(  # noqa: C901  (a class of rules inside, so that they share the loo
             gone += [
                 f"('{r['id']}',).attributes.{name}" for r in self.records() if self.is_gone(r) for name in PERSONAL
             ]
-            return [told for told in found if not any(place in told for place in gone)]
+            found = [told for told in found if not any(place in told for place in gone)]
+            if swept:
+                return found
+            # forgetting empties _extra, where a false for a text stands, too: the next sweep asks for it again
+            orders = [f"('{r['id']}',).attributes." for r in self.records() if self.is_gone(r)]
+            return [told for told in found if not (told.endswith(EMPTIED) and any(order in told for order in orders))]
 
         def is_gone(self, record: dict[str, Any]) -> bool:
             return record["relationships"]["cyclist"]["data"]["id"] in self.forgotten
@@ -235,12 +242,22 @@ def machine(  # noqa: C901  (a class of rules inside, so that they share the loo
                 found = await self.differences()
                 unseen = [told for told in found if not told.endswith("it is gone upstream")]
                 assert not unseen, truth.told(unseen)
-            sweep = await self.bench.sync(selector, kind="sweep", accept_deletions=True)
-            assert (sweep.outcome, sweep.error) == ("ok", None)
+            await self._sweep()
             found = await self.differences(swept=True)
             assert not found, truth.told(found)
             wrong = await self.watch.faults()
             assert not wrong, truth.told(wrong)
+
+        async def _sweep(self) -> None:
+            """Sweep from the beginning on.
+
+            One that goes on after a crash does not see what disappeared since from what it had read (decision 83): the
+            next one does.
+            """
+            goes_on = await self.bench.fetch("SELECT FROM syncd.cursors WHERE kind = 'sweep' AND cursor ? 'pass'")
+            for _ in range(2 if goes_on else 1):
+                sweep = await self.bench.sync(selector, kind="sweep", accept_deletions=True)
+                assert (sweep.outcome, sweep.error) == ("ok", None)
 
     return Machine
 
