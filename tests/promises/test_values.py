@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -73,7 +73,10 @@ raw_texts = st.one_of(
 def record_of(table: Table, odd: Column, text: str) -> bytes:
     """Return a record as documented, of nulls and a key, but for one value."""
     number = next(ids)
-    keys = {Kind.BIGINT: str(number), Kind.TEXT: f'"k{number}"', Kind.UUID: f'"00000000-0000-4000-8000-{number:012d}"'}
+    keys = {
+        Kind.BIGINT: str(number), Kind.TEXT: f'"k{number}"', Kind.UUID: f'"00000000-0000-4000-8000-{number:012d}"',
+        Kind.DATE: f'"{date(2000, 1, 1) + timedelta(days=number)}"',
+    }  # fmt: skip
     tree: dict[str | int, Any] = {child.field: Raw(b"[]") for child in table.children}
     for column in table.columns:
         node = tree
@@ -172,7 +175,7 @@ def edge_records(table: Table) -> list[bytes]:
 
 async def test_every_stored_value_can_be_read_through_tables_and_views(db: Database, db_url: str) -> None:
     """Drivers know no year before 1 and none after 9999, in no time zone; PostgreSQL does."""
-    stored = 0
+    stored, refused = 0, dict[str, str]()
     for table in TABLES.values():
         records, target = edge_records(table), make_target(table, Parser(table, ZONE))
         for begin in range(0, len(records), TOGETHER):
@@ -186,7 +189,11 @@ async def test_every_stored_value_can_be_read_through_tables_and_views(db: Datab
         views = [row[0] for row in await conn.fetch(_VIEWS)]
         assert len(views) > 10
         for relation in (*views, *(f"{table.schema}.{table.name}" for table in TABLES.values())):
-            await conn.fetch(f"SELECT * FROM {relation}")  # the driver refuses years that it does not know
+            try:
+                await conn.fetch(f"SELECT * FROM {relation}")  # the driver refuses years that it does not know
+            except (asyncpg.PostgresError, ValueError) as error:
+                refused[relation] = str(error)
+        assert refused == {}
         for zone in ("Pacific/Kiritimati", "Etc/GMT+12"):
             await conn.execute(f"SET timezone = '{zone}'")
             for relation in views:
