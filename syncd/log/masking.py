@@ -7,7 +7,7 @@ import re
 from collections import deque
 from typing import Final
 
-from syncd.spellings import HEAD_CHARS, Spelt, spellings
+from syncd.log.spellings import HEAD_CHARS, Spelt, spellings
 
 MASK: Final = "***"
 SHORT_CHARS: Final = (

@@ -1,6 +1,6 @@
 """The log: one pipeline for syncd and the libraries, to stderr, as JSON or for the eye.
 
-Owns form, level and redaction. Every line passes the redaction of `log_lines` last, so that no secret leaves whatever
+Owns form, level and redaction. Every line passes the redaction of `lines` last, so that no secret leaves whatever
 logged it: the texts registered with `protect`, the values under telling keys, and what looks like credentials within a
 text. Never decides what is worth logging.
 """
@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Final, Literal, TextIO
 
-from syncd.masking import MASK, SHORT_CHARS, SHORT_LIVED_KEPT, mask, protect
-from syncd.masking import protected as _protected
+from syncd.log.masking import MASK, SHORT_CHARS, SHORT_LIVED_KEPT, mask, protect
+from syncd.log.masking import protected as _protected
 
 __all__ = [
     "MASK",
@@ -122,7 +122,7 @@ def embed() -> None:
 
 
 class _Lines:
-    """Brings `log_lines` in when it is needed, and sets it up as was wanted last."""
+    """Brings `lines` in when it is needed, and sets it up as was wanted last."""
 
     def __init__(self) -> None:
         self._wanted: Callable[[ModuleType], None] | None = None
@@ -140,12 +140,12 @@ class _Lines:
 
     def get(self) -> Any:
         """Return the module, set up."""
-        from syncd import log_lines
+        from syncd.log import lines
 
         wanted, self._wanted = self._wanted, None
         if wanted is not None:
-            wanted(log_lines)
-        return log_lines
+            wanted(lines)
+        return lines
 
 
 _lines: Final = _Lines()

@@ -15,7 +15,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from syncd.masking import MASK, mask
+from syncd.log.masking import MASK, mask
 
 DEPTH: Final = 6  # of nested values in one line; deeper ones are cut, which also ends a cycle
 
