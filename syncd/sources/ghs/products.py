@@ -23,7 +23,7 @@ from syncd.contract import (
     column,
     snake,
 )
-from syncd.contract.early import in_order
+from syncd.contract.early import Early, in_order
 from syncd.contract.errors import BadPayload, BadRequest, NotFound
 from syncd.contract.options import HOUR_S
 from syncd.contract.paging import Slice, walk_offsets
@@ -121,6 +121,7 @@ PRODUCTS: Final = Table(
 async def _walk_products(walk: Walk) -> AsyncIterator[Page]:
     """Ask for each product; keys that the upstream refuses are told of at the end, after all others were read.
 
+    One is asked for after the other: a session's cookie may change with every answer, and an older one is refused then.
     Only an id that is unknown buries its row: EAN codes and search terms say nothing about what they do not find.
     A pass that goes on where a killed run stopped asks for what that one had asked for last: it may have changed since.
     """
@@ -128,7 +129,7 @@ async def _walk_products(walk: Walk) -> AsyncIterator[Page]:
     done = tuple(((walk.cursor or {}).get("pass") or {}).get("after") or ())
     refused: list[BadRequest] = []
     in_turn = sorted(steps, key=lambda step: step <= done)
-    async for step, found in in_order(in_turn, partial(_product_page, walk), walk.early):
+    async for step, found in in_order(in_turn, partial(_product_page, walk), Early()):
         if isinstance(found, BadRequest):
             refused.append(found)
         page = Page(records=[], cursor=None, requested_at=walk.now()) if isinstance(found, BadRequest) else found
