@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 
 from syncd import cli, log
-from syncd.sandbox import Address, Sandbox, config_text
+from syncd.sandbox import Address, Limits, Sandbox, config_text
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import Ended, Say, WallClock
 
 
 @pytest.fixture
 async def shop(make_bench: MakeBench) -> Bench:
-    """A bench on the real clock, with customers on several pages."""
-    return await make_bench(time=WallClock(), customers=250, page_size=50)
+    """A bench on the real clock, with customers on several pages, and limits that no command has to wait for."""
+    limits = Limits(per_minute=10_000, per_day=100_000)
+    return await make_bench(time=WallClock(), customers=250, page_size=50, limits=limits)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from syncd.sandbox import Limits
 from syncd.storage.postgres.locks import lock_number
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import WallClock, started, syncd, until
@@ -19,8 +20,9 @@ HELD_S = 3.0
 
 @pytest.fixture
 async def shop(make_bench: MakeBench) -> Bench:
-    """A bench on the real clock, with customers on PAGES pages."""
-    return await make_bench(time=WallClock(), customers=PAGES * 30, page_size=30)
+    """A bench on the real clock, with customers on PAGES pages, and limits that no command has to wait for."""
+    limits = Limits(per_minute=10_000, per_day=100_000)
+    return await make_bench(time=WallClock(), customers=PAGES * 30, page_size=30, limits=limits)
 
 
 def asked(bench: Bench) -> list[Any]:

@@ -68,6 +68,7 @@ class Bench:
     time: Time
     folder: Path
     keeps: bool = False
+    lines: Mapping[str, str] = field(default_factory=dict)
     past: tuple[Any, ...] = field(default=(), repr=False)
 
     async def sync(self, selector: str, kind: Any = "live", **order: Any) -> Result:
@@ -85,9 +86,9 @@ class Bench:
             return list(await conn.fetch(query, *values))
 
     def config_file(self, extra: str = "") -> Path:
-        """Write a configuration for another process, and return its path."""
+        """Write the bench's configuration, without its `extra`, for another process, and return its path."""
         path = self.folder / "config.toml"
-        text = config_text(self.sandbox, self.address)
+        text = with_lines(config_text(self.sandbox, self.address), self.lines)
         path.write_text(
             f'[database]\nurl = "{self.db_url}"\n[http]\nlisten = "127.0.0.1:0"\n'
             + (keeping(text) if self.keeps else text)
@@ -95,6 +96,13 @@ class Bench:
         )
         path.chmod(0o600)
         return path
+
+
+def with_lines(text: str, lines: Mapping[str, str]) -> str:
+    """Return a configuration with lines added to the tables of its sources, by their type."""
+    for kind, line in lines.items():
+        text = text.replace(f'type = "{kind}"\n', f'type = "{kind}"\n{line}\n')
+    return text
 
 
 MakeBench = Callable[..., Awaitable[Bench]]
@@ -125,9 +133,7 @@ async def open_bench(
     time = options.pop("time", None) or Time()
     sandbox = Sandbox(now=time.now, **options)
     address = await stack.enter_async_context(serve(sandbox))
-    text = config_text(sandbox, address)
-    for kind, line in (lines or {}).items():
-        text = text.replace(f'type = "{kind}"\n', f'type = "{kind}"\n{line}\n')
+    text = with_lines(config_text(sandbox, address), lines or {})
     path = folder / "bench.toml"
     text = f'[database]\nurl = "{db_url}"\n{text}{extra}'
     path.write_text(keeping(text) if keeps else text)
@@ -137,5 +143,5 @@ async def open_bench(
     syncer = Syncer(settings, registry(), db, http, clock=time.now, sleep=time.sleep, jitter=lambda: 0.0)
     return Bench(
         sandbox=sandbox, address=address, config=settings, syncer=syncer, db=db, db_url=db_url, time=time,
-        folder=folder, keeps=keeps,
+        folder=folder, keeps=keeps, lines=lines or {},
     )  # fmt: skip
