@@ -22,7 +22,7 @@ def test_status_shows_streams_and_budgets_and_the_same_as_json(tell: Say) -> Non
     assert shown.code == 0
     assert shown.row("shop.customers")[1:3] == ["fresh", "250"]
     assert shown.row("shop.leads")[1] == "never"
-    assert shown.row("shop")[2] == "360"  # the budget, as the server's headers tell
+    assert shown.row("shop")[2] == "10,000"  # the budget, as the server's headers tell
     told = tell("status", "--json").json
     stream = next(entry for entry in told["streams"] if entry["stream"] == "customers")
     assert (stream["state"], stream["rows"]["alive"]) == ("fresh", 250)
