@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, Final, Literal, TextIO
 
-from syncd.log.masking import MASK, SHORT_CHARS, SHORT_LIVED_KEPT, mask, protect
+from syncd.log.masking import MASK, REPLACED_KEPT, SHORT_CHARS, mask, protect, protect_held
 from syncd.log.masking import protected as _protected
 
 __all__ = [
     "MASK",
+    "REPLACED_KEPT",
     "SHORT_CHARS",
-    "SHORT_LIVED_KEPT",
     "Logger",
     "_protected",
     "configure",
@@ -27,6 +27,7 @@ __all__ = [
     "get",
     "mask",
     "protect",
+    "protect_held",
 ]
 
 LOUD_LIBRARIES: Final = ("aiohttp", "alembic", "apscheduler", "asyncio", "asyncpg", "sqlalchemy")

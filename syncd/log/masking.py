@@ -4,7 +4,8 @@ Finds them however they are spelt (`spellings`), and puts MASK in their place.
 """
 
 import re
-from collections import deque
+import weakref
+from collections import Counter, deque
 from typing import Final
 
 from syncd.log.spellings import HEAD_CHARS, Spelt, spellings
@@ -13,7 +14,7 @@ MASK: Final = "***"
 SHORT_CHARS: Final = (
     HEAD_CHARS  # a protected text below this is masked as a whole word only, or it would garble every line
 )
-SHORT_LIVED_KEPT: Final = 64  # a session's token is long dead when this many newer ones were seen
+REPLACED_KEPT: Final = 64  # what a newer session has replaced is masked still, until so many others were replaced
 
 _IN_TEXT: Final = re.compile(
     r"(?P<user>://[^\s/@:]*):[^\s/@]+(?=@)"  # the password in an address
@@ -24,46 +25,87 @@ _IN_TEXT: Final = re.compile(
 
 
 class _Protected:
-    """The texts that must not appear; those shorter than SHORT_CHARS have one pattern."""
+    """The texts that must not appear; those shorter than SHORT_CHARS have one pattern.
+
+    What an upstream hands out is kept as long as it lives: the newest text of each holder and kind, and the last few
+    that were replaced, which may still stand in an error on its way to the log.
+    """
 
     def __init__(self) -> None:
+        self.forget_all()
+
+    def forget_all(self) -> None:
+        """Protect nothing any more."""
         self.lasting: set[str] = set()
-        self.short_lived: deque[str] = deque(maxlen=SHORT_LIVED_KEPT)
-        self._new: list[str] = []
-        self._is_current = True
-        self._spelt = Spelt(())
+        self._held: dict[int, dict[str, str]] = {}
+        self._replaced: deque[str] = deque()
+        self._gone: list[int] = []
+        self._added: list[tuple[Spelt, str]] = []
+        self._dropped: list[str] = []
+        self._live = Spelt()
+        self._spelt = Spelt(beside=self._live)
+        self._short_texts: Counter[str] = Counter()
         self._short: re.Pattern[str] | None = None
 
-    def add(self, text: str, *, short_lived: bool) -> None:
-        """Protect one more text, from the next line on."""
-        if short_lived:
-            self.short_lived.append(text)
-        else:
+    def add(self, text: str) -> None:
+        """Protect one more text for good, from the next line on."""
+        if text not in self.lasting:
             self.lasting.add(text)
-            self._new.append(text)
-        self._is_current = False
+            self._added.append((self._spelt, text))
 
-    def compile(self) -> None:
-        """Prepare for finding, from the beginning."""
-        self._spelt = Spelt(self.lasting)
-        self._new.clear()
-        self._update()
+    def hold(self, text: str, holder: object, kind: str) -> None:
+        """Protect what a holder has of a kind now, as long as it has it."""
+        if text in self.lasting:
+            return
+        self._let_go()
+        held = self._held.get(id(holder))
+        if held is None:
+            held = self._held[id(holder)] = {}
+            # called whenever Python collects the holder, perhaps within a change of these lists: it only takes a note
+            weakref.finalize(holder, self._gone.append, id(holder)).atexit = False
+        before = held.get(kind)
+        if before == text:
+            return
+        held[kind] = text
+        self._added.append((self._live, text))
+        if before is not None:
+            self._retire(before)
+
+    def _let_go(self) -> None:
+        """Take what holders had that are gone as replaced."""
+        while self._gone:
+            for text in self._held.pop(self._gone.pop(), {}).values():
+                self._retire(text)
+
+    def _retire(self, text: str) -> None:
+        self._replaced.append(text)
+        if len(self._replaced) > REPLACED_KEPT:
+            self._dropped.append(self._replaced.popleft())
 
     def _update(self) -> None:
         """Prepare for finding what is new: there may be a hundred thousand texts, and a new one with each login."""
-        for text in self._new:
-            self._spelt.add(text)
-        self._new.clear()
-        self._spelt.stand_by(self.short_lived)
-        texts = {*self.lasting, *self.short_lived}
-        forms = {form for text in texts if len(text) < SHORT_CHARS for form in spellings(text)}
-        short = [rf"(?<!\w){re.escape(form)}(?!\w)" for form in sorted(forms, key=len, reverse=True)]
-        self._short = re.compile("|".join(short)) if short else None
-        self._is_current = True
+        short = self._short_texts.keys() | set()
+        for spelt, text in self._added:
+            spelt.add(text)
+            if len(text) < SHORT_CHARS:
+                self._short_texts[text] += 1
+        for text in self._dropped:
+            self._live.remove(text)
+            if len(text) < SHORT_CHARS:
+                self._short_texts[text] -= 1
+        self._short_texts = +self._short_texts
+        self._added.clear()
+        self._dropped.clear()
+        if self._short_texts.keys() != short:
+            forms = {form for text in self._short_texts for form in spellings(text)}
+            patterns = [rf"(?<!\w){re.escape(form)}(?!\w)" for form in sorted(forms, key=len, reverse=True)]
+            self._short = re.compile("|".join(patterns)) if patterns else None
 
     def mask(self, text: str) -> str:
         """Return the text with each of its protected parts replaced by ***."""
-        if not self._is_current:
+        if self._gone:
+            self._let_go()
+        if self._added or self._dropped:
             self._update()
         text = self._spelt.mask(text, MASK)
         return self._short.sub(MASK, text) if self._short else text
@@ -72,15 +114,23 @@ class _Protected:
 protected: Final = _Protected()
 
 
-def protect(secret_text: str, *, short_lived: bool = False) -> None:
+def protect(secret_text: str) -> None:
     """Mask this text from now on, however it is spelt: see `spellings`.
 
-    `short_lived` is for what an upstream hands out (sessions, tokens): only the newest of them are remembered. The
-    base64 of a Basic header joins two texts and is a third: protect it too. An empty text is ignored; idempotent.
+    The base64 of a Basic header joins two texts and is a third: protect it too. An empty text is ignored; idempotent.
     """
-    if not secret_text or secret_text in protected.lasting or secret_text in protected.short_lived:
-        return
-    protected.add(secret_text, short_lived=short_lived)
+    if secret_text:
+        protected.add(secret_text)
+
+
+def protect_held(secret_text: str, holder: object, kind: str) -> None:
+    """Mask what an upstream handed out (a session, a token) as long as it lives.
+
+    It lives until the same holder protects another text of the same kind, or is gone; it is masked for a while longer.
+    So any number of accounts may have a session each. Idempotent.
+    """
+    if secret_text:
+        protected.hold(secret_text, holder, kind)
 
 
 def mask(text: str) -> str:

@@ -107,6 +107,19 @@ class Finder:
         if len(text) >= HEAD_CHARS:
             self._by_head.setdefault(text[:HEAD_CHARS], []).append(text)
 
+    def remove(self, text: str) -> None:
+        """Find a text once less: it is still found if it was added more often."""
+        if len(text) >= HEAD_CHARS:
+            alike = self._by_head[text[:HEAD_CHARS]]
+            alike.remove(text)
+            if not alike:
+                del self._by_head[text[:HEAD_CHARS]]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to find."""
+        return not self._by_head
+
     def spans(self, line: str) -> list[Span]:
         """Return where the texts stand, in order, without overlaps."""
         heads, found, at = self._by_head, [], 0
@@ -124,29 +137,35 @@ class Finder:
 
 
 class Spelt:
-    """Masks texts however they are spelt: those that it has for good, and some that stand by for a while."""
+    """Masks texts however they are spelt: its own and those of another one beside it."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, texts: Iterable[str] = (), *, beside: "Spelt | None" = None) -> None:
         self._plain = Finder(())
         self._undone = Finder(())
-        self.is_empty = True
-        self._beside: Spelt | None = None
+        self._beside = beside
         for text in texts:
             self.add(text)
 
     def add(self, text: str) -> None:
-        """Mask one more text for good."""
+        """Mask one more text."""
         if len(text) >= HEAD_CHARS:
             for form in spellings(text):
                 self._plain.add(form)
             for form in _as_bytes(text):
                 self._undone.add(form)
-            self.is_empty = False
 
-    def stand_by(self, texts: Iterable[str]) -> None:
-        """Mask these texts, too, until the next call names others."""
-        beside = Spelt(texts)
-        self._beside = None if beside.is_empty else beside
+    def remove(self, text: str) -> None:
+        """Mask a text no more, unless it was added more often."""
+        if len(text) >= HEAD_CHARS:
+            for form in spellings(text):
+                self._plain.remove(form)
+            for form in _as_bytes(text):
+                self._undone.remove(form)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to mask."""
+        return self._plain.is_empty and (self._beside is None or self._beside.is_empty)
 
     def plain_spans(self, line: str) -> list[Span]:
         """Return where spellings of the texts stand in a line as it is written."""
@@ -160,7 +179,7 @@ class Spelt:
 
     def mask(self, line: str, mask: str) -> str:
         """Return the line with each of the texts replaced."""
-        if self.is_empty and self._beside is None:
+        if self.is_empty:
             return line
         line = _replaced(line, self.plain_spans(line), mask)
         if not _ESCAPES.search(line):

@@ -40,7 +40,7 @@ class Session:
         if self._auth.due(self._clock()):
             await self.log_in(send, self._logins, note)
         headers = self._auth.headers()
-        _protect(headers)
+        self._protect(headers)
         return headers, self._logins
 
     @property
@@ -78,9 +78,17 @@ class Session:
         """
         self._auth.received(received.answer, received.cookies, received.at)
         headers = self._auth.headers()
-        _protect(headers)
+        self._protect(headers)
         odd = _unsendable(headers)
         return odd if odd and self._auth.refused() else None
+
+    def _protect(self, headers: Mapping[str, str]) -> None:
+        """Let the log mask what signs a request: each header's value and its parts (scheme and token, cookies)."""
+        for name, value in headers.items():
+            parts = (value, value.partition(" ")[2], *(cookie.partition("=")[2] for cookie in value.split("; ")))
+            for place, part in enumerate(parts):
+                if len(part) >= SIGN_CHARS:
+                    log.protect_held(part.rstrip("="), self, f"{name} {place}")
 
 
 def _unsendable(headers: Mapping[str, str]) -> str | None:
@@ -93,11 +101,3 @@ def _unsendable(headers: Mapping[str, str]) -> str | None:
             kind = "a control character" if odd < " " or "\x7f" <= odd < "\xa0" else "a character outside Latin-1"
             return f"the header {name} would hold {kind} (U+{ord(odd):04X})"
     return None
-
-
-def _protect(headers: Mapping[str, str]) -> None:
-    """Let the log mask what signs a request: each header's value and its parts (scheme and token, cookies)."""
-    for value in headers.values():
-        for part in (value, value.partition(" ")[2], *(cookie.partition("=")[2] for cookie in value.split("; "))):
-            if len(part) >= SIGN_CHARS:
-                log.protect(part.rstrip("="), short_lived=True)

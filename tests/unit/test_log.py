@@ -1,5 +1,7 @@
 """The log: its form, its levels, and that nothing that was protected leaves by it."""
 
+import base64
+import gc
 import io
 import json
 import logging
@@ -39,9 +41,7 @@ def restored() -> Iterator[None]:
     logging.captureWarnings(capture=False)
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
-    log._protected.lasting.clear()
-    log._protected.short_lived.clear()
-    log._protected.compile()
+    log._protected.forget_all()
 
 
 @pytest.fixture
@@ -229,8 +229,7 @@ def test_a_protected_text_never_leaves(form: str, secret: str) -> None:
         )
         logging.getLogger("sqlalchemy").warning("a %s", secret)
     finally:
-        log._protected.lasting.clear()
-        log._protected.compile()
+        log._protected.forget_all()
     assert "s3cr3t" not in stream.getvalue()
 
 
@@ -306,11 +305,54 @@ def test_an_empty_text_protects_nothing() -> None:
     assert log.mask("a b") == "a b"
 
 
-def test_short_lived_secrets_are_forgotten_oldest_first_and_lasting_ones_never() -> None:
+class _Account:
+    """Holds sessions."""
+
+
+def test_what_a_session_replaced_is_forgotten_oldest_first_and_lasting_secrets_never() -> None:
     log.protect("lasting-secret")
-    for number in range(log.SHORT_LIVED_KEPT + 1):
-        log.protect(f"session-{number:04}", short_lived=True)
-    assert log.mask("lasting-secret session-0000 session-0001") == "*** session-0000 ***"
+    account = _Account()
+    for number in range(log.REPLACED_KEPT + 2):
+        log.protect_held(f"session-{number:04}", account, "Cookie")
+    newest = f"session-{log.REPLACED_KEPT + 1:04}"
+    assert log.mask(f"lasting-secret session-0000 session-0001 {newest}") == "*** session-0000 *** ***"
+
+
+def test_every_account_s_living_session_is_masked_however_many_there_are() -> None:
+    accounts = [_Account() for _ in range(5 * log.REPLACED_KEPT)]
+    for round_ in range(2):
+        for number, account in enumerate(accounts):
+            log.protect_held(f"token-{number:04}-{round_}", account, "Authorization")
+            log.protect_held(f"cookie-{number:04}-{round_}", account, "Cookie")
+    for number in (0, 1, len(accounts) - 1):
+        line = (
+            f"token-{number:04}-1 cookie-{number:04}-1 {base64.b64encode(f'x token-{number:04}-1'.encode()).decode()}"
+        )
+        masked = log.mask(line)
+        assert f"{number:04}" not in masked
+        assert masked.startswith("*** *** ")
+    assert log.mask("token-0000-0") == "token-0000-0", "long replaced"
+
+
+def test_a_session_of_an_account_that_is_gone_is_masked_for_a_while() -> None:
+    account = _Account()
+    log.protect_held("session-of-it", account, "Cookie")
+    del account
+    gc.collect()
+    assert log.mask("session-of-it") == "***"
+    other = _Account()
+    for number in range(log.REPLACED_KEPT + 1):
+        log.protect_held(f"of-another-{number}", other, "Cookie")
+    assert log.mask("session-of-it") == "session-of-it"
+
+
+def test_a_session_that_two_accounts_share_is_masked_as_long_as_one_has_it() -> None:
+    one, other = _Account(), _Account()
+    for account in (one, other):
+        log.protect_held("shared-session", account, "Cookie")
+    for number in range(log.REPLACED_KEPT + 1):
+        log.protect_held(f"newer-{number}", one, "Cookie")
+    assert log.mask("shared-session") == "***"
 
 
 # --- A line is never lost ---------------------------------------------------------------------------------------------
