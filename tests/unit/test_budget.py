@@ -415,6 +415,35 @@ def test_somebody_elses_spending_of_the_day_is_believed_and_so_is_its_return() -
         assert allowed == (remaining > 2000)
 
 
+def test_a_burst_of_answers_keeps_a_lane_waiting_for_their_minute_and_not_for_the_day() -> None:
+    policy, day_ends_at = Policy(live_reserve=0), NOON + 5 * 3600
+    state = observe(EMPTY, policy, seen(NOON - 300, day_limit=1000, day_reset_at=day_ends_at), NOON - 299)
+    sent = [NOON + 0.01 * number for number in range(6)]  # one slot
+    for moment in sent:
+        state, wait = acquire(state, policy, moment, "backfill")
+        assert wait is None
+    for number, moment in enumerate(sent):  # somebody else has spent, so that five are left of the day
+        said = seen(moment, day_limit=1000, day_remaining=10 - number, day_reset_at=day_ends_at)
+        state = observe(state, policy, said, NOON + 0.3)
+    waiting = refusal(state, policy, NOON + 0.4, "backfill")
+    assert waiting.reason == "day window"
+    assert NOON + 60 < waiting.until < NOON + 70, "each answer counts the others as still to come, for a minute"
+    assert drain(state, policy, waiting.until - 0.6, "backfill")[1] == 0
+    after, count = drain(state, policy, waiting.until, "backfill")
+    assert count == 5, "the day has so many left, and no more are sent"
+    assert refusal(after, policy, waiting.until, "backfill").until == day_ends_at + budget.DAY_GUARD_S
+
+
+def test_a_day_that_is_spent_by_every_answer_is_waited_for_whole() -> None:
+    policy, day_ends_at, state = Policy(), NOON + 5 * 3600, EMPTY
+    for number in range(3):
+        state, _ = acquire(state, policy, NOON + 0.01 * number, "live")
+    for number in range(3):
+        said = seen(NOON + 0.01 * number, day_limit=1000, day_remaining=2 - number, day_reset_at=day_ends_at)
+        state = observe(state, policy, said, NOON + 0.3)
+    assert refusal(state, policy, NOON + 1).until == day_ends_at + budget.DAY_GUARD_S
+
+
 def test_the_last_fifth_of_a_live_day_is_spread_over_what_is_left_of_it() -> None:
     state, policy, now, sent = EMPTY, Policy(per_day=1000), MIDNIGHT + 10, Counter[int]()
     while now < MIDNIGHT + DAY_S:

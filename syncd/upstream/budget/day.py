@@ -7,7 +7,7 @@ too, counted per part of 20 minutes.
 
 import datetime as dt
 import math
-from typing import Final
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
@@ -16,6 +16,8 @@ from syncd.contract import Lane
 from syncd.upstream.budget.charges import (
     DAY_PARTS,
     PART_S,
+    SLOT_S,
+    WINDOW_SLOTS,
     Charges,
     added,
     gathered,
@@ -24,7 +26,7 @@ from syncd.upstream.budget.charges import (
     slot_of,
     spent,
 )
-from syncd.upstream.budget.sights import fresh
+from syncd.upstream.budget.sights import SIGHT_SLOTS, fresh
 from syncd.upstream.budget.state import Day, Observation, Policy, State, Wait, least
 
 DAY_S: Final = 86_400.0
@@ -105,8 +107,25 @@ def _kept(day: Day, now: float) -> tuple[Charges, ...]:
 
 
 def wait_for_day(state: State, policy: Policy, now: float, lane: Lane) -> Wait | None:
-    """Tell until when the day keeps a lane from sending. A backfill is not paced: its rest comes tomorrow anyway."""
-    capacity = day_capacity(state, policy, now)
+    """Tell until when the day keeps a lane from sending. A backfill is not paced: its rest comes tomorrow anyway.
+
+    What responses of the last minute said is careful, and may tell of less than is left. Where the latest response
+    alone would let the lane send, the wait ends when these are forgotten.
+    """
+    wait = _wait_with(state, policy, now, lane, day_capacity(state, policy, now))
+    if wait is None:
+        return None
+    latest = least(policy.per_day, state.limits.day, state.day.capacity)
+    binding = [sight.slot for sight in fresh(state.sights, now) if sight.day is not None and sight.day < (latest or 0)]
+    if not binding:
+        return wait
+    forgotten_at = (max(binding) + SIGHT_SLOTS + WINDOW_SLOTS) * SLOT_S
+    later = _wait_with(state, policy, forgotten_at, lane, latest)
+    return Wait(min(wait.until, later.until if later else forgotten_at), wait.reason)
+
+
+def _wait_with(state: State, policy: Policy, now: float, lane: Lane, capacity: int | None) -> Wait | None:
+    """Tell until when a day of that capacity keeps a lane from sending."""
     if capacity is None:
         return None
     day, ends_at = state.day, day_ends_at(state.day)
@@ -147,12 +166,35 @@ def reset_believed(state: State, seen: Observation, now: float) -> State:
     return replace(state, day=replace(state.day, ends_at=reset_at))
 
 
-def day_seen(state: State, seen: Observation, now: float) -> int | None:
-    """Return the day's capacity by one response: what remains, and what we had spent until its request."""
+class Capacities(NamedTuple):
+    """The day's capacity by one response: what remains, and what we had spent until its request.
+
+    low   if the requests charged in the same slot came to the server after this one: never too high
+    high  if they came before it
+    """
+
+    low: int
+    high: int
+
+
+def day_seen(state: State, seen: Observation, now: float) -> Capacities | None:
+    """Return the day's capacities by one response; None if it says nothing of our day."""
     if seen.day_remaining is None or seen.sent_at < state.day.began_at or doubts_day(state.day, seen, now):
         return None
-    later = sum(spent(state.charges, slot_of(seen.sent_at) - 1))
-    return seen.day_remaining + 1 + max(0, state.day.live + state.day.backfill - later)
+    slot, used = slot_of(seen.sent_at), state.day.live + state.day.backfill
+    low = seen.day_remaining + 1 + max(0, used - sum(spent(state.charges, slot - 1)))
+    return Capacities(low, max(low, seen.day_remaining + used - sum(spent(state.charges, slot))))
+
+
+def latest_believed(day: Day, seen: Observation, high: int) -> Day:
+    """Remember what the latest response says of the day, which holds once those of its minute are forgotten.
+
+    All requests of its slot have arrived by then, so the least that one of them told is what they left.
+    """
+    if seen.sent_at < day.seen_at:
+        return day
+    is_same_slot = bool(day.seen_at) and slot_of(day.seen_at) == slot_of(seen.sent_at)
+    return replace(day, seen_at=seen.sent_at, capacity=least(high, day.capacity) if is_same_slot else high)
 
 
 def doubts_day(day: Day, seen: Observation, now: float) -> bool:

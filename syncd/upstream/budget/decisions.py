@@ -16,7 +16,7 @@ from syncd.upstream.budget.charges import (
     later_than,
     slot_of,
 )
-from syncd.upstream.budget.day import day_seen, reset_believed, wait_for_day
+from syncd.upstream.budget.day import day_seen, latest_believed, reset_believed, wait_for_day
 from syncd.upstream.budget.minute import minute_of, minute_seen, paced, wait_for_minute
 from syncd.upstream.budget.sights import SIGHT_SLOTS, fresh, merged
 from syncd.upstream.budget.state import Limits, Observation, Pace, Policy, State, Wait
@@ -98,11 +98,11 @@ def _stated(limits: Limits, seen: Observation) -> Limits:
 
 def _remaining_believed(state: State, seen: Observation, now: float) -> State:
     """Believe what remains of the minute and of the day."""
-    capacity = day_seen(state, seen, now)
+    capacities = day_seen(state, seen, now)
     sight = minute_seen(state, seen)
-    sight = replace(sight, slot=sight.slot - sight.slot % SIGHT_SLOTS, day=capacity)
-    if capacity is not None and seen.sent_at >= state.day.seen_at:
-        state = replace(state, day=replace(state.day, seen_at=seen.sent_at, capacity=capacity))
+    sight = replace(sight, slot=sight.slot - sight.slot % SIGHT_SLOTS, day=capacities.low if capacities else None)
+    if capacities is not None:
+        state = replace(state, day=latest_believed(state.day, seen, capacities.high))
     return replace(state, sights=merged((*fresh(state.sights, now), sight)))
 
 

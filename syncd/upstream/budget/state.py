@@ -59,7 +59,7 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
 
     began_at        0 if it began before we came
     live, backfill  our own requests since then
-    capacity        what we may spend from its begin to its end, by the latest response
+    capacity        what we may spend from its begin to its end, by the latest response; holds when no sight does
     seen_at         when the request was charged whose response told of it; 0 while the server never said what remains
     parts           what was charged in each part of the last 24 hours; kept until the server says what remains
     """
