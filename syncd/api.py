@@ -14,7 +14,7 @@ under the name `syncd`, where the program decides what becomes of it.
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,7 +30,7 @@ from syncd.cli.waiting import make_fresh
 from syncd.clock import utc_now
 from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
-from syncd.errors import SyncdError, UsageError
+from syncd.errors import ConfigError, SyncdError, UsageError
 from syncd.sources import registry
 from syncd.status import BAD, Pair, Status, StreamRun, Trouble, collect, newest_runs, troubles
 from syncd.storage.postgres import database, embedded, migrations
@@ -59,7 +59,10 @@ _openings: Final[Counter[Path]] = Counter()
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """How one run ended. `outcome` "ok" is good; `paused`: the account has no scope for the stream, nothing failed."""
+    """How one run ended. `outcome` "ok" is good; `paused`: the account has no scope for the stream, nothing failed.
+
+    `stream` is empty for a source that is left out as a whole.
+    """
 
     source: str
     stream: str
@@ -80,8 +83,8 @@ class RunResult:
 
     @property
     def name(self) -> str:
-        """The selector of the stream."""
-        return f"{self.source}.{self.stream}"
+        """The selector of the stream, or of the source that is left out."""
+        return f"{self.source}.{self.stream}" if self.stream else self.source
 
     @property
     def is_good(self) -> bool:
@@ -176,19 +179,36 @@ class AsyncMirror:
 
         `full` sweeps; `accept_deletions` buries more rows than the breaker allows. `wait_fresh` runs only what is older
         than its interval, waits for what other processes run, and raises SyncdError if something is still too old after
-        `timeout_s`. A run that fails is a result, not an exception. Cancelling ends runs at once; what was committed
-        stays. Raises UsageError for a selector that matches nothing, DatabaseError if the database is lost.
+        `timeout_s`. A run that fails is a result, not an exception. So is a source that is left out because its type
+        cannot be used, where all is selected: its result has no stream. Cancelling ends runs at once; what was
+        committed stays. Raises UsageError for a selector that matches nothing, DatabaseError if the database is lost.
         """
         pairs = configuration.select(self._syncer.config, selectors)
         if wait_fresh:
             if full or accept_deletions:
                 raise UsageError("wait_fresh makes live runs; full and accept_deletions are about sweeps")
-            return await self._wait_fresh(pairs, timeout_s)
+            return [*await self._wait_fresh(pairs, timeout_s), *self._not_run(selectors)]
         jobs = [
             Job(source=source, stream=stream, order=self._order(source, stream, full, accept_deletions))
             for source, stream in pairs
         ]
-        return [_told(result) for result in await run_jobs(self._syncer, jobs, quiet=True)]
+        return [*map(_told, await run_jobs(self._syncer, jobs, quiet=True)), *self._not_run(selectors)]
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """The sources of the configuration that cannot be run because of their type, each with the reason."""
+        return dict(self._syncer.config.left_out)
+
+    def _not_run(self, selectors: Sequence[str]) -> list[RunResult]:
+        """Return a failed result for each source that is left out; naming one raises before."""
+        if selectors:
+            return []
+        return [
+            _told(Result(name, "", "live", outcome="failed", error=ConfigError(
+                f"source {name} is left out: {why}", hint="See: syncd check"
+            )))
+            for name, why in self.left_out.items()
+        ]  # fmt: skip
 
     def _order(self, source: str, stream: str, full: bool, accept_deletions: bool) -> Order:
         sweeps = self._syncer.source(source)[0].stream(stream).sweep_s is not None
@@ -263,6 +283,11 @@ class Mirror:
                 *selectors, full=full, accept_deletions=accept_deletions, wait_fresh=wait_fresh, timeout_s=timeout_s
             )
         )
+
+    @property
+    def left_out(self) -> Mapping[str, str]:
+        """The sources that cannot be run because of their type: see AsyncMirror.left_out."""
+        return self._mirror.left_out
 
     def status(self, *selectors: str, counts_rows: bool = False) -> Status:
         """Return how the matching streams stand: see AsyncMirror.status."""

@@ -42,6 +42,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "page_served": "The port of the status page is free now, and the page is served at `url`.",
     "plugin_refused": "A plugin is installed and cannot be used, see `error`. Sources of its type are left out. The "
     "others are not touched by it. Logged at each start and reload.",
+    "source_left_out": "The type of a source is not installed, see `error`. No run of it is made; the others go on. "
+    "Logged at each start and reload.",
     "port_taken": "Another program listens on the port of the status page or of the callbacks. The daemon goes on and "
     "tries the port again every 2 s. Logged once.",
     "page_failed": "A page of the web server failed because of a bug in syncd. The visitor saw an error page. Please "

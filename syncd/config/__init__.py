@@ -1,11 +1,12 @@
 """The configuration: one TOML file, read once, checked whole, handed out as frozen values.
 
-`loader` finds and reads the file. `toml` reads its tables and names what is wrong. `model` holds the values.
+`loader` finds and reads the file; `general` and `sources` read its tables. `toml` takes keys from a table and names
+what is wrong. `model` holds the values.
 What a source type accepts comes in as a registry of `SourceSpec`.
 """
 
 from syncd.config.address import host_of, is_loopback, normal_form
-from syncd.config.loader import SOURCE_NAME, SOURCE_NAME_RULE, find, load, read_shown, variable
+from syncd.config.loader import find, load, read_shown
 from syncd.config.model import (
     PART,
     Auto,
@@ -48,6 +49,7 @@ from syncd.config.option import (
 from syncd.config.proxy import Proxy, variable_of
 from syncd.config.secret import Secret
 from syncd.config.shown import Shown
+from syncd.config.sources import SOURCE_NAME, SOURCE_NAME_RULE, variable
 
 __all__ = [
     "PART", "REQUIRED",

@@ -274,7 +274,7 @@ NEVER: Final = datetime.min.replace(tzinfo=UTC)
 class Config:
     """The whole file. Two are equal when they would make the daemon do the same, wherever they were read from.
 
-    `left_out` holds the sources whose type is installed and cannot be used, each with the reason as a sentence; they
+    `left_out` holds the sources whose type cannot be used or is not installed, each with the reason as a sentence; they
     are not among `sources`. `read_at` is when the file was read.
     """
 

@@ -318,6 +318,10 @@ def _tell_refused(config: Config) -> None:
         _log.warning(
             "plugin_refused", type=each.type, distribution=each.distribution, error=each.words, sources=sources
         )
+    told = {each.words for each in found().refused}
+    for name, why in config.left_out.items():
+        if why not in told:
+            _log.warning("source_left_out", source=name, error=why)
 
 
 def _protect(config: Config) -> None:

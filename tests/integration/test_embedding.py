@@ -10,8 +10,10 @@ import pytest
 from syncd import SyncdError, open_mirror
 from syncd.cli.waiting import make_fresh
 from syncd.errors import ConfigError, UsageError
+from syncd.sandbox.limits import Limits
 from tests.support.bench import Bench, MakeBench
-from tests.support.command import WallClock
+from tests.support.command import WallClock, syncd
+from tests.support.daemon import write
 
 
 async def test_a_program_syncs_asks_for_the_status_and_reads_runs(make_bench: MakeBench) -> None:
@@ -40,6 +42,26 @@ async def test_a_program_syncs_asks_for_the_status_and_reads_runs(make_bench: Ma
         with pytest.raises(UsageError, match="matches no stream"):
             await mirror.sync("shop.custommers")
     assert logging.getLogger().handlers == handlers, "the program's own logging was changed"
+
+
+async def test_a_source_that_is_left_out_is_told_where_all_is_synced(make_bench: MakeBench) -> None:
+    bench = await make_bench(time=WallClock(), limits=Limits(per_minute=10_000, per_day=100_000))
+    path = write(bench, {"shop.stores": ""}, extra='[sources.web]\ntype = "lightspeed"\nshop = "x"\n')
+    async with open_mirror(path) as mirror:
+        assert "lightspeed is not installed" in mirror.left_out["web"]
+        *ran, told = await mirror.sync()
+        assert [(run.name, run.is_good) for run in ran] == [("shop.stores", True)]
+        assert (told.name, told.outcome, told.is_good) == ("web", "failed", False)
+        assert "source web is left out: the source type lightspeed is not installed" in (told.error or "")
+        assert [run.name for run in await mirror.sync("shop")] == ["shop.stores"]
+        with pytest.raises(UsageError, match="left out"):
+            await mirror.sync("web")
+    ended = await syncd("sync", "--json", "--config", path)
+    assert (ended.code, [run["stream"] for run in ended.json]) == (1, ["stores"])
+    assert "source web is left out" in ended.err
+    checked = await syncd("check", "--json", "--config", path)
+    [found] = [one for one in checked.json if one["what"] == "source web"]
+    assert (checked.code, found["state"]) == (2, "failed")
 
 
 async def test_a_program_without_a_loop_does_the_same_and_one_with_a_loop_is_told(make_bench: MakeBench) -> None:

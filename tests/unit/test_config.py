@@ -418,6 +418,23 @@ def test_a_fifth_source_type_needs_nothing_but_its_registry_entry(tmp_path: Path
     assert select(config, []) == [("new", "things")]
 
 
+def test_a_source_of_a_type_that_is_not_installed_costs_the_others_nothing(load_text: Load) -> None:
+    config = load_text(SHOP_WITH_PASSWORD + "[sources.web]\ntype = 'lightspeed'\nnothing = 'of it can be judged'\n")
+    assert set(config.sources) == {"shop"}
+    assert set(config.left_out) == {"web"}
+    assert config.left_out["web"].startswith("the source type lightspeed is not installed: ")
+    assert "cyclesoftware, cyclis" in config.left_out["web"]
+    with pytest.raises(UsageError, match=r'"web\.orders" is left out: the source type lightspeed'):
+        select(config, ["web.orders"])
+    assert {source for source, _ in select(config, [])} == {"shop"}
+
+
+@pytest.mark.parametrize("mistyped", ["cyclesofware", "Autengo", "GHS", "ghs ", "cyclis.nl", "1", ""])
+def test_a_mistyped_type_is_a_wrong_configuration(load_text: Load, mistyped: str) -> None:
+    with pytest.raises(ConfigError, match=r"sources\.web\.type: expected one of cyclesoftware, cyclis"):
+        load_text(SHOP_WITH_PASSWORD + f"[sources.web]\ntype = '{mistyped}'\n")
+
+
 # --- What is refused --------------------------------------------------------------------------------------------------
 
 BARCODES = "[sources.shop.streams.stock]\nbarcodes = "

@@ -122,9 +122,21 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
 
 
 def _refused(settings: Config) -> list[Finding]:
-    """Return a finding for each source that is installed and cannot be used; grave where the configuration has it."""
+    """Return a finding for each type that cannot be used, or is not installed; grave where the configuration has it."""
     named = set(settings.left_out.values())
-    return [
+    told = {each.words for each in found_sources().refused}
+    away = [
+        Finding(
+            what=f"source {name}",
+            state="failed",
+            detail=why,
+            hint="The other sources are not touched by it.",
+            exit_code=CONFIGURATION,
+        )
+        for name, why in settings.left_out.items()
+        if why not in told
+    ]
+    return away + [
         Finding(
             what=f"plugin {each.type}",
             state="failed" if each.words in named else "warning",

@@ -1,0 +1,195 @@
+"""Reads the tables of the file that are not about one source: database, http, log, retention, privacy, notify.
+
+Each function takes one table, notes what is wrong in it, and returns its values. Never opens anything.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from syncd.config.address import EMBEDDED, parse_database_url, parse_host, parse_listen
+from syncd.config.hours import parse_hours, parse_time
+from syncd.config.model import (
+    CALLBACK_LISTEN,
+    DatabaseConfig,
+    Http,
+    Log,
+    Notify,
+    Privacy,
+    Retention,
+    Schemas,
+    SourceConfig,
+)
+from syncd.config.proxy import ProxySetting, parse_proxy
+from syncd.config.secret import Secret
+from syncd.config.toml import Reading, TomlTable, choice, duration, found, list_of, text, zone
+
+SYSTEM_DATA_DIR: Final = Path("/var/lib/syncd")
+"""Named, and not used, where the user has no home and the database is a server of its own."""
+SCHEMA_NAME: Final = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
+TAKEN_SCHEMAS: Final = ("public", "syncd", "information_schema", "cyclesoftware", "cyclis", "autengo", "ghs")
+"""Beside the schemas of plugins, which are their types."""
+HASH_KEY_CHARS: Final = 16  # at least; it is made, not thought up
+NEW_KEY: Final = "openssl rand -hex 32"
+
+
+def read_database(table: TomlTable, taken: Collection[str]) -> DatabaseConfig:
+    """Read `[database]`; `taken` are the schemas that ours may not be named like."""
+    reading = table.reading
+
+    def address(value: object) -> Secret:
+        secret = reading.secret(value, always=True)
+        return Secret(parse_database_url(secret.reveal()), ref=secret.ref)
+
+    url = table.take("url", address, Secret("embedded"))
+    default = Path()
+    if "data_dir" not in table.raw:
+        is_needed = url.reveal() == EMBEDDED
+        default = table.attempt("data_dir", lambda: _default_data_dir(reading, is_needed=is_needed), default)
+    data_dir = table.take("data_dir", reading.path, default)
+    schemas = _schemas(table.table("schemas"), dict.fromkeys(taken))
+    table.close()
+    return DatabaseConfig(url=url, data_dir=data_dir, schemas=schemas)
+
+
+def _schemas(table: TomlTable, taken: Collection[str]) -> Schemas:
+    def name(value: object) -> str:
+        if not isinstance(value, str) or not SCHEMA_NAME.fullmatch(value) or value in taken:
+            others = ", ".join(taken)
+            raise ValueError(f"expected a name in small letters, digits and _ that is not {others}, got {found(value)}")
+        return value
+
+    schemas = Schemas(
+        reporting=table.take("reporting", name, Schemas.reporting), history=table.take("history", name, Schemas.history)
+    )
+    if schemas.reporting == schemas.history:
+        table.refuse("history", "is the name of the other schema, too")
+    table.close()
+    return schemas
+
+
+def _default_data_dir(reading: Reading, *, is_needed: bool) -> Path:
+    """Return $STATE_DIRECTORY (systemd; its first entry), else syncd in $XDG_STATE_HOME, else ~/.local/state/syncd."""
+    state = reading.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if state:
+        return Path(state)
+    xdg = Path(reading.environ.get("XDG_STATE_HOME", ""))
+    if xdg.is_absolute():
+        return xdg / "syncd"
+    try:
+        return reading.home() / ".local" / "state" / "syncd"
+    except ValueError:  # an account of a container has no home, and needs none for a server of its own
+        if is_needed:
+            raise
+        return SYSTEM_DATA_DIR
+
+
+def read_http(table: TomlTable) -> tuple[Http | None, Http | None, ProxySetting]:
+    """Return where is listened for the status page and for callbacks, and the proxy of sources that name none."""
+    status_page: Http | None = Http()
+    callbacks: Http | None = CALLBACK_LISTEN
+    status_page = table.take("listen", _listen, status_page)
+    callbacks = table.take("callback_listen", _listen, callbacks)
+    hosts = table.take("hosts", list_of(lambda value: parse_host(text(value))), Http.hosts)
+    if status_page is not None:
+        status_page = replace(status_page, hosts=hosts)
+    proxy = table.take("proxy", proxy_setting(table.reading), None)
+    table.close()
+    return status_page, callbacks, proxy
+
+
+def proxy_setting(reading: Reading) -> Callable[[object], ProxySetting]:
+    """Return the parser of `proxy`: an address as a secret, "environment", or "off"."""
+
+    def parse(value: object) -> ProxySetting:
+        if value == "off":
+            return None
+        if value == "environment":
+            return "environment"
+        secret = reading.secret(value)
+        return Secret(parse_proxy(secret.reveal()), ref=secret.ref) if secret.is_resolved else secret
+
+    return parse
+
+
+def _listen(value: object) -> Http | None:
+    if value == "off":
+        return None
+    host, port = parse_listen(text(value))
+    return Http(host=host, port=port)
+
+
+def read_log(table: TomlTable) -> Log:
+    """Read `[log]`."""
+    log = Log(
+        format=table.take("format", choice("auto", "json", "console"), Log.format),
+        level=table.take("level", choice("debug", "info", "warning", "error"), Log.level),
+    )
+    table.close()
+    return log
+
+
+def read_retention(table: TomlTable) -> Retention:
+    """Read `[retention]`."""
+    kept = Retention(
+        runs_s=table.take("runs", duration, Retention.runs_s),
+        rejects_s=table.take("rejects", duration, Retention.rejects_s),
+        drift_s=table.take("drift", duration, Retention.drift_s),
+        history_s=table.take("history", _duration_or_forever, Retention.history_s),
+        changes_s=table.take("changes", duration, Retention.changes_s),
+    )
+    table.close()
+    return kept
+
+
+def read_notify(table: TomlTable) -> Notify | None:
+    """Read the table; None if it is absent."""
+
+    def notify_url(value: object) -> Secret:
+        secret = table.reading.secret(value)
+        if secret.is_resolved and not re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", secret.reveal()):
+            raise ValueError('expected an address such as "mailto://…" (https://appriseit.com/services/)')
+        return secret
+
+    def heartbeat(value: object) -> Secret:
+        secret = table.reading.secret(value)
+        if secret.is_resolved and not re.match(r"https?://[^\s/]+", secret.reveal()):
+            raise ValueError("expected an address that begins with https:// or http://")
+        return secret
+
+    notify = Notify(
+        urls=table.take("urls", list_of(notify_url), ()),
+        heartbeat_url=table.take("heartbeat_url", heartbeat, None),
+        heartbeat_every_s=table.take("heartbeat_every", duration, Notify.heartbeat_every_s),
+        quiet=table.take("quiet", lambda value: parse_hours(text(value)), None),
+        digest=table.take("digest", lambda value: parse_time(text(value)), None),
+        zone=table.take("zone", zone, Notify.zone),
+        after_s=table.take("after", duration, Notify.after_s),
+    )
+    table.close()
+    return notify if table.raw else None
+
+
+def _duration_or_forever(value: object) -> float | None:
+    return None if value == "forever" else duration(value)
+
+
+def read_privacy(table: TomlTable, sources: Mapping[str, SourceConfig]) -> Privacy:
+    """Read the key of `hash`, which is needed where any stream has one."""
+    hashing = [f"{source.name}.{name}" for source in sources.values() for name, s in source.streams.items() if s.hash]
+
+    def key(value: object) -> Secret:
+        secret = table.reading.secret(value)
+        if secret.is_resolved and len(secret.reveal()) < HASH_KEY_CHARS:
+            raise ValueError(f"shorter than {HASH_KEY_CHARS} characters, so that it could be guessed; try: {NEW_KEY}")
+        return secret
+
+    if hashing:
+        advice = f'{hashing[0]} has hash; write hash_key = {{ env = "SYNCD_HASH_KEY" }}; for a new one: {NEW_KEY}'
+        hash_key = table.require("hash_key", key, None, advice)
+    else:
+        hash_key = table.take("hash_key", key, None)
+    table.close()
+    return Privacy(hash_key=hash_key)

@@ -1,0 +1,302 @@
+"""Reads `[sources.*]`: each source with its options, budget and timeouts, and each of its streams.
+
+What a source type accepts comes in as a registry of `SourceSpec`. Notes what is wrong; never opens anything.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Mapping
+from typing import Final
+
+from syncd.config.address import parse_base_url
+from syncd.config.crontab import parse_cron
+from syncd.config.general import proxy_setting
+from syncd.config.model import (
+    IN_FLIGHT,
+    IN_FLIGHT_MAX,
+    Auto,
+    BudgetConfig,
+    SourceConfig,
+    SourceSpec,
+    StreamConfig,
+    StreamSpec,
+    Timeouts,
+    Withholding,
+)
+from syncd.config.option import REQUIRED, OptionKind, OptionSpec
+from syncd.config.proxy import Proxy, ProxySetting, of_environment
+from syncd.config.toml import (
+    Bounded,
+    Reading,
+    TomlTable,
+    boolean,
+    choice,
+    count,
+    duration,
+    found,
+    integer,
+    list_of,
+    lookup_key,
+    number,
+    share,
+    text,
+    zone,
+)
+
+AUTO_EVERY_S: Final = 3_600.0
+"""Default interval of an auto stream whose API names none."""
+AUTO_MIN_S: Final = 30.0
+AUTO_FASTER: Final = 5.0
+AUTO_SLOWER: Final = 6.0
+"""Bounds of `every = "auto"` where the file gives none: a fifth of the default interval, and six times it."""
+TYPE_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,23}")
+"""The form of a type, as the registry admits it."""
+SOURCE_NAME: Final = r"[A-Za-z][A-Za-z0-9_-]{0,62}"
+SOURCE_NAME_RULE: Final = "a source's name starts with a letter and holds at most 63 letters, digits, _ and -"
+
+
+def read_left_out(table: TomlTable, registry: Mapping[str, SourceSpec], refused: Mapping[str, str]) -> dict[str, str]:
+    """Return the sources whose types cannot be used, with the reason: installed and unfit, or not installed.
+
+    A type that is nearly one of the registry is mistyped: that is a wrong configuration, and is not left out.
+    """
+    types = {name: raw.get("type") for name, raw in table.raw.items() if isinstance(raw, dict)}
+    return {
+        name: refused.get(type_) or _not_installed(type_, registry)
+        for name, type_ in types.items()
+        if isinstance(type_, str) and (type_ in refused or _is_away(type_, registry))
+    }
+
+
+def _is_away(type_: str, registry: Mapping[str, SourceSpec]) -> bool:
+    """Say whether a type is that of a plugin which is not installed."""
+    return bool(TYPE_NAME.fullmatch(type_)) and not difflib.get_close_matches(type_, registry, n=1)
+
+
+def _not_installed(type_: str, registry: Mapping[str, SourceSpec]) -> str:
+    return (
+        f"the source type {type_} is not installed: no package beside syncd brings it; install the one that does, or"
+        f" name another type ({', '.join(registry)})"
+    )
+
+
+def read_sources(
+    table: TomlTable, registry: Mapping[str, SourceSpec], proxy: ProxySetting, left_out: Collection[str]
+) -> dict[str, SourceConfig]:
+    """Read every source that is not left out; `proxy` is that of sources that name none."""
+    sources = {}
+    for name in table.raw:
+        if not re.fullmatch(SOURCE_NAME, name):
+            table.note((name,), SOURCE_NAME_RULE)
+        if name in left_out:
+            continue
+        source = _source(table.table(name), name, registry, proxy)
+        if source:
+            sources[name] = source
+    if not table.raw and table.is_table:
+        types = " or ".join(f'"{name}"' for name in registry)
+        table.note((), f"no source is configured; add a table [sources.NAME] with type = {types}")
+    return sources
+
+
+def _source(
+    table: TomlTable, name: str, registry: Mapping[str, SourceSpec], general: ProxySetting
+) -> SourceConfig | None:
+    """Read one source; None where its type is not known, since then nothing else can be judged."""
+    if not table.is_table:
+        return None
+    source_type = table.require("type", choice(*registry), None, f"one of {', '.join(registry)}")
+    if source_type is None:
+        return None
+    spec = registry[source_type]
+    if spec.base_url is None:
+        advice = 'the address of the API, such as "https://api.example.com"'
+        base_url = table.require("base_url", lambda value: parse_base_url(text(value)), "", advice)
+    else:
+        base_url = table.take("base_url", lambda value: parse_base_url(text(value)), spec.base_url)
+    proxy = _proxy_of(table, base_url, general)
+    in_flight = table.take("in_flight", _in_flight, IN_FLIGHT)
+    options = _options(table, spec.options)
+    streams = table.table("streams")
+    read = {stream.name: _known_stream(streams, stream) for stream in spec.streams.values()}
+    streams.close()
+    budget = _budget(table.table("budget"), spec.budget)
+    timeouts = _timeouts(table.table("timeouts"), spec.timeouts)
+    for stream in spec.streams:
+        table.refuse(stream, f"unknown key; did you mean [sources.{name}.streams.{stream}]?")
+    table.close()
+    return SourceConfig(
+        name=name, type=source_type, base_url=base_url, options=options, streams=read, budget=budget, proxy=proxy,
+        timeouts=timeouts, in_flight=in_flight,
+    )  # fmt: skip
+
+
+def _in_flight(value: object) -> int:
+    if integer(value) not in range(1, IN_FLIGHT_MAX + 1):
+        raise ValueError(f"expected an integer from 1 to {IN_FLIGHT_MAX}, found {found(value)}")
+    return integer(value)
+
+
+def _proxy_of(table: TomlTable, base_url: str, general: ProxySetting) -> Proxy | None:
+    """Return the proxy of a source: its own, or the one of `[http]`."""
+    setting = table.take("proxy", proxy_setting(table.reading), general)
+    if setting == "environment":
+        return table.attempt("proxy", lambda: of_environment(base_url, table.reading.environ), None)
+    if setting is None:
+        return None
+    return Proxy(url=setting, origin=".".join((*table.where, "proxy")) if "proxy" in table.raw else "http.proxy")
+
+
+def _known_stream(streams: TomlTable, spec: StreamSpec) -> StreamConfig:
+    """Read a stream; thousands of accounts say the same of theirs, which is then read once and shared."""
+    reading, wrong = streams.reading, len(streams.reading.problems)
+    said = (id(spec), repr(streams.raw.get(spec.name, {})))
+    if said in reading.streams and not reading.notes_keys:
+        streams.known.append(spec.name)
+        return reading.streams[said]
+    stream = _stream(streams.table(spec.name), spec)
+    if len(reading.problems) == wrong:
+        reading.streams[said] = stream
+    return stream
+
+
+def _stream(table: TomlTable, spec: StreamSpec) -> StreamConfig:
+    is_named_off = "enabled" in table.raw or spec.is_on
+    enabled = table.take("enabled", boolean, default=spec.is_on)
+    history = table.take("history", boolean, default=False)
+    changes = table.take("changes", boolean, default=False)
+    max_records = table.take("max_records", count, None)
+    if spec.is_pushed:
+        for key in ("every", "cron"):
+            table.refuse(key, "webhooks bring this stream, nothing asks for it; remove the key")
+    every_s, auto = _every(table, spec)
+    cron = table.take("cron", lambda value: parse_cron(text(value)), None)
+    if "every" in table.raw and "cron" in table.raw:
+        table.note((), "every and cron exclude each other; keep one")
+    sweep_s = None
+    if spec.sweep_s is None:
+        table.refuse("sweep", "this stream has no sweep of its own; remove the key")
+    else:
+        sweep_s = table.take("sweep", duration, spec.sweep_s)
+    lookup: dict[str, tuple[str, ...]] = {name: table.take(name, list_of(lookup_key), ()) for name in spec.lookup}
+    queries = {name: table.take(f"{name}_query", text, "") for name in spec.lookup}
+    options = _options(table, spec.options)
+    exclude, hashed = _withheld(table, spec, "exclude"), _withheld(table, spec, "hash")
+    for both in set(exclude) & set(hashed):
+        table.note(("hash",), f'"{both}" stands in exclude too; keep one')
+    table.close()
+    return StreamConfig(
+        name=spec.name,
+        enabled=enabled,
+        is_named_off=is_named_off,
+        history=history,
+        changes=changes,
+        max_records=max_records,
+        every_s=every_s,
+        cron=cron,
+        sweep_s=sweep_s,
+        lookup=lookup,
+        is_fed=spec.is_fed,
+        queries={name: query for name, query in queries.items() if query},
+        options=options,
+        exclude=exclude,
+        hash=hashed,
+        is_pushed=spec.is_pushed,
+        auto=auto,
+    )
+
+
+def _every(table: TomlTable, spec: StreamSpec) -> tuple[float | None, Auto | None]:
+    """Read the time between two runs, or the bounds between which syncd chooses it."""
+
+    def every(value: object) -> float | None:
+        return None if value == "auto" else duration(value)
+
+    said = table.take("every", every, None if "cron" in table.raw else spec.every_s)
+    if table.raw.get("every") != "auto":
+        for key in ("every_min", "every_max"):
+            table.refuse(key, 'counts only with every = "auto"')
+        return said, None
+    usual_s = spec.every_s or AUTO_EVERY_S
+    min_s = table.take("every_min", duration, max(AUTO_MIN_S, usual_s / AUTO_FASTER))
+    max_s = table.take("every_max", duration, max(min_s, usual_s * AUTO_SLOWER))
+    if min_s > max_s:
+        table.note(("every_min",), "is longer than every_max")
+    every_s = min(max(usual_s, min_s), max(min_s, max_s))
+    return every_s, Auto(every_s=every_s, min_s=min_s, max_s=max(min_s, max_s))
+
+
+def _withheld(table: TomlTable, spec: StreamSpec, how: Withholding) -> tuple[str, ...]:
+    """Read the names of fields that are left out, or hashed."""
+
+    def name(value: object) -> str:
+        spec.may_withhold(text(value), how)
+        return text(value)
+
+    return table.take(how, list_of(name), ())
+
+
+def _budget(table: TomlTable, default: BudgetConfig) -> BudgetConfig:
+    budget = BudgetConfig(
+        per_minute=table.take("per_minute", count, default.per_minute),
+        per_day=table.take("per_day", count, default.per_day),
+        live_reserve=table.take("live_reserve", share, default.live_reserve),
+        backfill_share=table.take("backfill_share", share, default.backfill_share),
+    )
+    table.close()
+    return budget
+
+
+def _timeouts(table: TomlTable, default: Timeouts) -> Timeouts:
+    timeouts = Timeouts(
+        first_byte_s=table.take("first_byte", duration, default.first_byte_s),
+        answer_s=table.take("answer", duration, default.answer_s),
+    )
+    if timeouts.answer_s < timeouts.first_byte_s:
+        table.note((), "answer is shorter than first_byte; the whole answer takes longer than its first byte")
+    table.close()
+    return timeouts
+
+
+def _options(table: TomlTable, specs: Mapping[str, OptionSpec]) -> dict[str, object]:
+    options: dict[str, object] = {}
+    for name, spec in specs.items():
+        parse = _option(spec, table.reading)
+        if spec.default is not REQUIRED:
+            options[name] = table.take(name, parse, spec.default)
+            continue
+        advice = ""
+        if spec.kind == "secret":
+            advice = f'write {name} = {{ env = "{variable(table.where[-1], name)}" }} and set that variable'
+        options[name] = table.require(name, parse, REQUIRED, advice)
+    return options
+
+
+def variable(source: str, option: str) -> str:
+    """Return the environment variable that is proposed for an option of a source: SHOP_PASSWORD."""
+    return re.sub(r"[^A-Z0-9]+", "_", f"{source}_{option}".upper())
+
+
+def _option(spec: OptionSpec, reading: Reading) -> Callable[[object], object]:
+    """Return the parser of an option: that of its kind, then its bounds."""
+    parse: Callable[[object], object]
+    if spec.kind == "secret":
+        parse = reading.secret
+    elif spec.choices:
+        parse = choice(*spec.choices)
+    else:
+        parse = _PARSERS[spec.kind]
+    return Bounded(spec=spec, parse=parse)
+
+
+_PARSERS: dict[OptionKind, Callable[[object], object]] = {
+    "str": text,
+    "int": integer,
+    "float": number,
+    "bool": boolean,
+    "duration": duration,
+    "zone": zone,
+    "url": lambda value: parse_base_url(text(value)),
+    "list[str]": list_of(text),
+    "list[int]": list_of(integer),
+}
