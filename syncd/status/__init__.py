@@ -27,11 +27,12 @@ from syncd.status.paces import read_paces
 from syncd.status.past import BAD, StreamRun, WholeRun, find_run, newest_runs
 from syncd.status.progress import progress_of
 from syncd.status.reader import StatusReader, collect, histories
-from syncd.status.verdict import Trouble, is_young, troubles
+from syncd.status.verdict import BUDGET_LEFT, Trouble, is_nearly_spent, is_young, troubles
 from syncd.status.words import cursor_words, is_sweep_failing, is_sweep_refused, judge, schedule_words
 
 __all__ = [
     "BAD",
+    "BUDGET_LEFT",
     "BackfillStatus",
     "BudgetStatus",
     "Change",
@@ -62,6 +63,7 @@ __all__ = [
     "cursor_words",
     "find_run",
     "histories",
+    "is_nearly_spent",
     "is_sweep_failing",
     "is_sweep_refused",
     "is_young",

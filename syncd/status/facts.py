@@ -136,15 +136,11 @@ class Facts:
         facts = cls()
         async with database.connection() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
             await conn.execute(f"SET LOCAL statement_timeout = {QUERY_TIMEOUT_S * 1000:.0f}")
-            # locks first: a run that ends meanwhile is then seen as running, not as dead
             for some in batches(pairs):
-                numbers = [stream_lock(*pair, kind) for pair in some for kind in ("live", "backfill")]
-                facts.locks.update(row[0] for row in await conn.fetch(_HELD_LOCKS, numbers))
+                await facts._read_locks(conn, some)
             for some in batches(pairs):
                 await facts._read_runs(conn, some)
-            for row in await conn.fetch(_LOSSES):
-                loss = Loss(rows=row["rows_lost"], since=row["since"], by=row["by"])
-                facts.losses.setdefault(row["source"], {})[row["table_name"]] = loss
+            facts.losses = await losses_of(conn)
             for row in await conn.fetch("SELECT source, stream, kind, cursor, updated_at FROM syncd.cursors"):
                 cursor = msgspec.json.decode(row["cursor"]), row["updated_at"]
                 facts.cursors.setdefault((row["source"], row["stream"]), {})[row["kind"]] = cursor
@@ -157,6 +153,26 @@ class Facts:
             facts.identities = await sources.all_stored(conn)
             facts.budgets = {row["source"]: row for row in await conn.fetch("SELECT * FROM syncd.budgets")}
         return facts
+
+    @classmethod
+    async def read_standing(
+        cls, database: Database, pairs: Sequence[Pair], losses: Mapping[str, Mapping[str, Loss]]
+    ) -> "Facts":
+        """Read what says how some streams stand, in one transaction: their runs, and whether these are alive."""
+        facts = cls()
+        facts.losses = {source: dict(held) for source, held in losses.items()}
+        async with database.connection() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+            await conn.execute(f"SET LOCAL statement_timeout = {QUERY_TIMEOUT_S * 1000:.0f}")
+            for some in batches(pairs):
+                await facts._read_locks(conn, some)
+            for some in batches(pairs):
+                await facts._read_runs(conn, some)
+        return facts
+
+    async def _read_locks(self, conn: asyncpg.Connection, pairs: Sequence[Pair]) -> None:
+        """Read them before the runs: a run that ends meanwhile is then seen as running, not as dead."""
+        numbers = [stream_lock(*pair, kind) for pair in pairs for kind in ("live", "backfill")]
+        self.locks.update(row[0] for row in await conn.fetch(_HELD_LOCKS, numbers))
 
     async def _read_runs(self, conn: asyncpg.Connection, pairs: Sequence[Pair]) -> None:
         """Read of each kind the newest run, the newest that is judged and the newest good one: mostly the same."""
@@ -274,6 +290,15 @@ class Facts:
                 )  # fmt: skip
                 found.append(BackfillStatus(source=pair[0], stream=pair[1], range=walked, run=run, progress=progress))
         return found
+
+
+async def losses_of(conn: asyncpg.Connection) -> dict[str, dict[str, Loss]]:
+    """Return what others deleted, by source and table."""
+    found: dict[str, dict[str, Loss]] = {}
+    for row in await conn.fetch(_LOSSES):
+        loss = Loss(rows=row["rows_lost"], since=row["since"], by=row["by"])
+        found.setdefault(row["source"], {})[row["table_name"]] = loss
+    return found
 
 
 def lost_words(lost: Sequence[tuple[str, Loss]], name: str, *, by_listing: bool) -> str:

@@ -18,6 +18,7 @@ from syncd.status.counts import count_rows, tables_there
 from syncd.status.day import Day, StreamDay, read_day, read_stream_days
 from syncd.status.facts import HISTORY, STREAM_RUNS, Facts, batches, budget_status, columns, purse_of, run_of
 from syncd.status.forecast import Forecast
+from syncd.status.lookout import Looked, Lookout
 from syncd.status.model import Notice, Pair, Rows, RunStatus, SourceStatus, State, Status
 from syncd.status.needs import STREAMS_MOST, read_forecasts
 from syncd.status.owners import Counted, orphans_of, owners_of, tables_of
@@ -132,7 +133,7 @@ async def collect(
 
 
 def _left_out(config: Config, now: datetime) -> list[Notice]:
-    """Return a notice for each source whose type is installed and cannot be used."""
+    """Return a notice for each source whose type cannot be used."""
     return [
         Notice(at=now, what="plugin_refused", text=f"source {name} is left out: {why}", hint="See: syncd check")
         for name, why in config.left_out.items()
@@ -199,6 +200,7 @@ class StatusReader:
         self._line: Cache[str] = Cache(LINE_KEPT_S, self.clock, rest=LINE_REST)
         self._paces: Cache[Mapping[Pair, float]] = Cache(PACES_KEPT_S, self.clock)
         self._forecasts: Cache[Mapping[str, Forecast]] = Cache(FORECASTS_KEPT_S, self.clock)
+        self._lookout = Lookout(self._registry)
         self._day: Cache[Day] = Cache(DAY_KEPT_S, self.clock)
         self._days: dict[tuple[Pair, ...], Cache[dict[Pair, StreamDay]]] = {}
 
@@ -230,6 +232,12 @@ class StatusReader:
             self.database(), self.config(), self._registry, now=self.clock(), counts_rows=False,
             notices=self._notices(), paces=self._paces,
         )  # fmt: skip
+
+    async def look(self) -> Looked:
+        """Return how what is on stands now; it costs what has changed since the last look. Raises DatabaseError."""
+        config, now = self.config(), self.clock()
+        notices = [*self._notices(), *_left_out(config, now)]
+        return await self._lookout.look(config, self.database(), now, notices)
 
     async def runs(self, source: str, stream: str, limit: int = 50) -> list[RunStatus]:
         """Return the newest runs of one stream, newest first. Raises DatabaseError."""

@@ -6,11 +6,12 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from syncd.config import Config, StreamConfig
 from syncd.config.duration import spoken
 from syncd.engine import schedule
-from syncd.status.model import Pair, Status, StreamStatus
+from syncd.status.model import BudgetStatus, Pair, Status, StreamStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,17 @@ def _why(stream: StreamStatus, settings: StreamConfig, now: datetime, max_age_s:
     if max_age_s is not None:
         return f"is late: {age}, more than {spoken(max_age_s)}" if stream.freshness_s > max_age_s else ""
     return f"is late: {age}" if now >= schedule.late_at(settings, stream.last_ok_at) else ""
+
+
+BUDGET_LEFT: Final = 0.1
+"""A budget is nearly spent when less than this share of the day's requests is left; our choice."""
+
+
+def is_nearly_spent(budget: BudgetStatus) -> bool:
+    """Say whether little of a source's day is left; never where no limit is known."""
+    if not budget.day_limit or budget.day_remaining is None:
+        return False
+    return budget.day_remaining < budget.day_limit * BUDGET_LEFT
 
 
 def is_young(settings: StreamConfig, ok_at: datetime | None, now: datetime) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import time, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from syncd.config import Notify, Secret
@@ -220,3 +221,81 @@ async def test_notify_test_sends_to_everybody_and_says_what_failed(make_bench: M
     ]  # fmt: skip
     assert (receiver.titles, receiver.beats) == (["syncd: a test"], 1)
     assert "token" not in ended.out + ended.err
+
+
+# --- What a look costs, and that it misses nothing --------------------------------------------------------------------
+
+
+async def test_a_look_asks_only_about_what_has_changed(bench: Bench, receiver: Receiver) -> None:
+    told = Told(bench, receiver)
+    await told.sync()
+    for _ in range(2):
+        await told.look(seconds=15)
+    asked: list[asyncpg.connection.LoggedQuery] = []
+    async with bench.db.connection() as one, bench.db.connection() as other:
+        one.add_query_logger(asked.append)
+        other.add_query_logger(asked.append)
+
+    def streams() -> list[tuple[list[str], list[str]]]:
+        return [query.args for query in asked if "unnest($1::text[], $2::text[])" in query.query]
+
+    await told.look(seconds=15)
+    assert streams() == [], "nothing has changed, so no stream is asked about"
+    assert 5 < len(asked) < 30, [query.query for query in asked]
+    assert not [query.query for query in asked if "syncd.cursors" in query.query or "syncd.drift" in query.query]
+    await bench.sync("shop.stores")
+    asked.clear()
+    await told.look(seconds=15)
+    assert streams() == [(["shop"], ["stores"])]
+
+
+async def test_a_look_finds_what_a_whole_status_finds(bench: Bench, receiver: Receiver) -> None:
+    told = Told(bench, receiver)
+    reader = StatusReader(registry(), config=lambda: told.config, database=lambda: told.database, clock=bench.time.now)
+    seen = set[str]()
+
+    async def agree() -> dict[str, str]:
+        looked, whole = await reader.look(), await reader.brief()
+        on: dict[str, str] = {one.stream: one.state for one in whole.streams if one.state not in ("off", "disabled")}
+        states = {one.stream: one.state for one in looked.status.streams}
+        late = {stream for _, stream in looked.late}
+        assert {name: "late" if state == "fresh" and name in late else state for name, state in states.items()} == on
+        assert looked.status.counts == whole.counts
+        assert [source.budget for source in looked.status.sources] == [source.budget for source in whole.sources]
+        seen.update(on.values())
+        return on
+
+    assert set((await agree()).values()) == {"never"}
+    await told.sync()
+    assert set((await agree()).values()) == {"fresh"}
+    bench.sandbox.faults.add("error-500", api="cyclesoftware", stream="customers")
+    bench.sandbox.faults.add("scope-revoked", api="cyclesoftware", stream="stores")
+    await told.sync()
+    assert (await agree())["customers"] == "failing"
+    bench.sandbox.faults.clear()
+    bench.time.pass_by(minutes=5)
+    await told.sync()
+    await agree()
+    bench.time.pass_by(days=2)
+    assert "late" in (await agree()).values()
+    await told.sync()
+    await bench.fetch(
+        "INSERT INTO syncd.runs (source, stream, kind, lane, started_at, outcome)"
+        " VALUES ('shop', 'employees', 'live', 'live', $1, 'running')",
+        bench.time.now(),
+    )
+    assert (await agree())["employees"] == "failing", "its process is gone"
+    async with bench.db.connection() as conn:
+        await conn.execute("DELETE FROM cyclesoftware.stores WHERE store_id IS NOT NULL")
+    assert (await agree())["stores"] == "failing", "somebody deleted its rows"
+    await bench.fetch(
+        "UPDATE syncd.runs SET outcome = 'ok', finished_at = $1 WHERE outcome = 'running'", bench.time.now()
+    )
+    assert (await agree())["employees"] == "fresh"
+    told.config = replace(told.config, sources={
+        "shop": replace(shop := told.config.sources["shop"], streams={
+            name: replace(one, enabled=one.enabled and name != "employees") for name, one in shop.streams.items()
+        })
+    })  # fmt: skip
+    assert "employees" not in await agree()
+    assert seen >= {"never", "fresh", "failing", "paused", "late"}

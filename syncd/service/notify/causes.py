@@ -4,18 +4,23 @@ An error's own text is never used: it is for the log and the status page. Here e
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final
 
-from syncd.config import Config
 from syncd.engine import schedule
-from syncd.status import BudgetStatus, Notice, Status, StreamStatus, is_sweep_refused
+from syncd.status import (
+    BUDGET_LEFT,
+    BudgetStatus,
+    Notice,
+    Pair,
+    Status,
+    StreamStatus,
+    is_nearly_spent,
+    is_sweep_refused,
+)
 from syncd.storage.postgres.migrations import Standing
 
-BUDGET_LEFT: Final = 0.1
-"""A budget is nearly gone when less than this share of the day's requests is left; our choice."""
 MISFIT: Final = "database misfit"
 LISTED: Final = 10
 """Streams that one message names."""
@@ -79,17 +84,18 @@ class EndedBackfill:
 
 @dataclass(frozen=True, kw_only=True)
 class Extras:
-    """What the status does not tell: new rejects of a day by source, ended backfills, a database that does not fit."""
+    """What the status does not tell: what is late, rejects of a day by source, ended backfills, a misfit database."""
 
+    late: Collection[Pair] = ()
     rejects: Mapping[str, int] = field(default_factory=dict)
     backfills: Sequence[EndedBackfill] = ()
     misfit: str = ""
     host: str = ""
 
 
-def causes_of(status: Status, config: Config, extras: Extras) -> list[Cause]:
+def causes_of(status: Status, extras: Extras) -> list[Cause]:
     """Return what needs a look now, in the order of the configuration."""
-    found = [*_database(extras), *_streams(status, config)]
+    found = [*_database(extras), *_streams(status, extras.late)]
     for source in status.sources:
         found += _budget(source.source, source.budget)
         if count := extras.rejects.get(source.source, 0):
@@ -122,14 +128,14 @@ def _database(extras: Extras) -> list[Cause]:
     return [misfit(extras.misfit)] if extras.misfit else []
 
 
-def _streams(status: Status, config: Config) -> list[Cause]:
+def _streams(status: Status, late: Collection[Pair]) -> list[Cause]:
     by_cause: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for stream in status.streams:
         if stream.state in ("off", "disabled", "never"):
             continue
         if stream.state in ("failing", "paused"):
             by_cause[stream.source, _kind(stream)].append(stream.stream)
-        elif _is_late(stream, config, status.at):
+        elif (stream.source, stream.stream) in late:
             by_cause[stream.source, "late"].append(stream.stream)
         if is_sweep_refused(stream):
             by_cause[stream.source, schedule.REFUSED].append(stream.stream)
@@ -139,11 +145,6 @@ def _streams(status: Status, config: Config) -> list[Cause]:
 def _kind(stream: StreamStatus) -> str:
     kind = (stream.last_run.error_kind if stream.last_run else None) or ""
     return kind if kind in KINDS else "failing"
-
-
-def _is_late(stream: StreamStatus, config: Config, now: datetime) -> bool:
-    settings = config.sources[stream.source].streams[stream.stream]
-    return stream.last_ok_at is not None and now >= schedule.late_at(settings, stream.last_ok_at)
 
 
 def _of_streams(source: str, kind: str, names: Sequence[str]) -> Cause:
@@ -160,9 +161,7 @@ def _of_streams(source: str, kind: str, names: Sequence[str]) -> Cause:
 
 
 def _budget(source: str, budget: BudgetStatus | None) -> list[Cause]:
-    if budget is None or not budget.day_limit or budget.day_remaining is None:
-        return []
-    if budget.day_remaining >= budget.day_limit * BUDGET_LEFT:
+    if budget is None or not is_nearly_spent(budget):
         return []
     title = f"{source}: less than {BUDGET_LEFT:.0%} of the day's requests is left"
     step = "Live runs go on at a slower pace. syncd status shows who used them."

@@ -107,9 +107,10 @@ class Watch:
 
     async def _look(self, wishes: Notify) -> None:
         now = self._clock()
-        status = await self._reader.brief()
+        looked = await self._reader.look()
+        status = looked.status
         stored, extras = await self._read(now)
-        planned = plan(stored, causes_of(status, self._config(), extras), wishes, self._host, now)
+        planned = plan(stored, causes_of(status, replace(extras, late=looked.late)), wishes, self._host, now)
         await self._store(self._database(), planned, now)
         over_here = [self._outage] if self._outage and self._outage.told_at else []
         self._outage = self._outage if over_here else None
