@@ -48,6 +48,8 @@ async def follow(url: str, place: Path, tables: list[str]) -> None:
 async def begin(conn: asyncpg.Connection, tables: list[str]) -> None:
     """Read the tables as they are now: the feed does not report the rows that are there already."""
     fed = [table for (table,) in await conn.fetch("SELECT DISTINCT table_name FROM syncd.changes")]
+    if not tables:
+        print("no table is named: one without any change so far is not read at the start", file=sys.stderr)
     for table in dict.fromkeys([*tables, *fed]):
         rows = await conn.fetchval(f"SELECT count(*) FROM {table} WHERE _deleted_at IS NULL")
         say({"table": table, "operation": "begin", "rows": rows})
@@ -80,6 +82,8 @@ def say(what: object) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     try:
         asyncio.run(follow(sys.argv[1], Path(sys.argv[2]), sys.argv[3:]))
     except asyncpg.NoDataFoundError as error:

@@ -28,7 +28,7 @@ COMMANDS = {
     "status": "Show how every stream and every budget stands.",
     "runs": "List the runs of streams, or show one with all that is known of it.",
     "logs": "Print what streams did, a line for each run, the newest last.",
-    "rejects": "List, show or replay records that became no row.",
+    "rejects": "List, show, replay or drop records that became no row.",
     "cursor": "Show, set or reset where a stream resumes.",
     "verify": "Compare the mirror with the upstream, field by field.",
     "forget": "Erase persons for good.",

@@ -70,6 +70,17 @@ async def test_a_dry_run_tells_requests_shares_of_the_quota_rows_and_time(shop: 
     assert not await shop.fetch("SELECT FROM syncd.runs WHERE kind = 'backfill'")
 
 
+async def test_a_dry_run_over_few_rows_knows_them_and_ends_well(make_bench: MakeBench) -> None:
+    limits = Limits(per_minute=10_000, per_day=100_000)
+    bench = await make_bench(time=WallClock(), customers=4, page_size=50, limits=limits)
+    ended = await syncd(
+        "backfill", "shop.customers", "--since", "2010", "--dry-run", "--json", "--config", bench.config_file()
+    )
+    (cost,) = ended.json
+    assert (ended.code, cost["rows"], cost["requests"]) == (0, 4, 1)
+    assert cost["rows_known"] == "the first page holds all"
+
+
 async def test_a_dry_run_says_what_it_cannot_know(shop: Bench) -> None:
     (cost,) = (
         await syncd("backfill", "shop.customers", *SINCE, "--dry-run", "--json", "--config", shop.config_file())

@@ -13,7 +13,7 @@ from syncd.cli.files import written
 from syncd.cookbook import questions
 from syncd.errors import UsageError
 from tests.support.bench import Bench, MakeBench
-from tests.support.command import syncd
+from tests.support.command import Say, assert_refused, syncd
 
 
 @pytest.fixture
@@ -150,3 +150,53 @@ async def test_a_report_that_there_is_not_is_told_with_the_nearest(shop: Bench) 
     ended = await syncd("report", "cars_by_mark", "--config", shop.folder / "config.toml")
     assert ended.code == 2
     assert "cars_by_make" in ended.err
+
+
+# --- Reports of some rows, or of another day --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def report(shop: Bench, say: Say, monkeypatch: pytest.MonkeyPatch) -> Say:
+    """Ask a question in this process, as JSON."""
+    monkeypatch.setenv("SYNCD_CONFIG", str(shop.folder / "config.toml"))
+    return lambda *words: say("report", *words)
+
+
+def test_a_report_counts_the_rows_that_are_asked_for(report: Say) -> None:
+    asked = ("cars_by_make", "--format", "json")
+    makes = {row["make"]: row for row in report(*asked).json}
+    one, other = sorted(makes)[:2]
+    assert report(*asked, "--where", f"make={one.lower()}").json == [makes[one]]
+    both = report(*asked, "--where", f"make={one}", "--where", f"make = {other}").json
+    assert {row["make"] for row in both} == {one, other}
+    assert report(*asked, "--where", "days_in_stock >= 100000").json == []
+    rest = report(*asked, "--where", f"make!={one}", "--where", "days_in_stock>=-1").json
+    assert {row["make"] for row in rest} == makes.keys() - {one}
+    assert report(*asked, "--where", "make=x' OR 'a'='a").json == []
+
+
+def test_a_report_that_cannot_be_narrowed_so_says_what_it_can(report: Say) -> None:
+    assert_refused("", report("cars_by_make", "--where", "stores=3"), 2, "cannot be narrowed by stores")
+    assert_refused("", report("cars_by_make", "--where", "make"), 2, "expected COLUMN=VALUE")
+    assert "make" in report("cars_by_make", "--where", "stores=3").err.partition("It can by:")[2]
+    assert_refused("", report("customers_best", "--where", "city=Utrecht"), 2, "cannot be narrowed by city")
+    assert_refused("", report("cars_by_make", "--at", "2026"), 2, "tells how things are now")
+    assert_refused("", report("customers_best", "--at", "soon"), 2, "no date or time")
+    wrong = report("cars_by_make", "--format", "json", "--where", "days_in_stock>=long")
+    assert (wrong.code, "--where: " in wrong.err) == (2, True)
+
+
+def test_a_report_about_the_past_says_since_when_it_is_known(report: Say) -> None:
+    asked = report("stock_on_a_day", "--at", "2026-11-01")
+    assert asked.code == 0
+    assert "(--at 2026-11-01 00:00 Europe/Amsterdam)" in asked.out
+    assert "shop.stock_items has no old versions yet" in asked.err
+    assert "shop.stock_items keeps no old versions; history = true" in asked.err
+
+
+async def test_a_report_as_of_another_day_ends_there(shop: Bench) -> None:
+    await shop.fetch("UPDATE cyclesoftware.customers SET datetime_created = '2025-06-15' WHERE customer_id <= 30005")
+    await shop.fetch("UPDATE cyclesoftware.customers SET datetime_created = '2026-02-15' WHERE customer_id > 30005")
+    asked = ("report", "customers_new_by_month", "--format", "json", "--at", "2026")
+    months = await syncd(*asked, "--config", shop.folder / "config.toml")
+    assert [row["month"] for row in months.json] == ["2025-06-01"]

@@ -235,6 +235,26 @@ async def test_no_marker_costs_no_statement(bench: Bench) -> None:
 # --- The command ------------------------------------------------------------------------------------------------------
 
 
+async def test_a_dry_run_tells_known_forgotten_and_unknown_keys_apart(
+    make_bench: MakeBench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench = await make_bench(extra=KEPT, customers=10, page_size=10)
+    assert (await bench.sync(SHOP)).outcome == "ok"
+    known, gone = [row["customer_id"] for row in await bench.rows("cyclesoftware.customers")][:2]
+    assert await forget(bench, SHOP, gone) == 0
+    capsys.readouterr()
+    assert await forget(bench, SHOP, known, gone, 987654, dry_run=True) == 0
+    stands = {str(known): "stored", str(gone): "forgotten", "987654": "unknown"}
+    assert json.loads(capsys.readouterr().out)["keys"] == stands
+    assert await forget(bench, SHOP, known, gone, 987654, dry_run=True, as_json=False) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith((f"{gone}: already forgotten", "987654: no row"))] == lines[-2:]
+    assert await forget(bench, SHOP, gone, undo=True, as_json=False) == 0
+    undone = capsys.readouterr()
+    assert "1 may come back" in undone.out
+    assert ("to have them back now" in undone.err, "backups" in undone.err) == (True, False)
+
+
 async def test_a_dry_run_counts_and_changes_nothing(shop: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     assert await forget(shop, "shop.customers", KEY, dry_run=True) == 0
     said = json.loads(capsys.readouterr().out)

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ def test_status_shows_streams_and_budgets_and_the_same_as_json(tell: Say) -> Non
     told = tell("status", "--json").json
     stream = next(entry for entry in told["streams"] if entry["stream"] == "customers")
     assert (stream["state"], stream["rows"]["alive"]) == ("fresh", 250)
+    due_at = datetime.fromisoformat(stream["next_run_at"])
+    assert re.search(rf"{due_at.astimezone(UTC):%H:%M}, in \d+(\.\d)? (s|min)", shown.out), "when, and how soon"
 
 
 @pytest.fixture

@@ -53,6 +53,25 @@ async def test_verify_finds_and_repairs_what_was_changed_by_hand(shop: Bench) ->
     assert after["day_used_backfill"] > before["day_used_backfill"] > 0
 
 
+async def test_verify_tells_what_is_damaged_from_what_changed_upstream(shop: Bench) -> None:
+    path = shop.config_file()
+    await shop.sync("shop.customers")
+    customers = [row["customer_id"] for row in await shop.rows("cyclesoftware.customers")]
+    damaged, lost, changed, damaged_child = customers[3], customers[4], customers[5], customers[6]
+    await shop.fetch("UPDATE cyclesoftware.customers SET city = 'Elders' WHERE customer_id = $1", damaged)
+    await shop.fetch("DELETE FROM cyclesoftware.customers WHERE customer_id = $1", lost)
+    await shop.fetch("DELETE FROM cyclesoftware.customer_phone_numbers WHERE customer_id = $1", damaged_child)
+    record = next(r for r in shop.sandbox.truth("cyclesoftware", "customers") if r["customer_id"] == changed)
+    shop.sandbox.put("cyclesoftware", "customers", record | {"city": "Verhuisd"})
+    ended = await syncd("verify", "shop.customers", "--pages", "0", "--json", "--config", path)
+    by_key = {int(each["key"][0]): each["cause"] for each in ended.json[0]["differences"]}
+    assert by_key == {damaged: "damaged", lost: "missing", changed: "changed", damaged_child: "damaged"}
+    told = await syncd("verify", "shop.customers", "--pages", "0", "--config", path)
+    order = [told.out.index(words) for words in ("damaged here:", "missing here:", "changed upstream", f" {changed}: ")]
+    assert order == sorted(order)
+    assert "1 changed: the next live run brings it" in told.err
+
+
 async def test_verify_tells_what_is_gone_upstream_and_leaves_it_to_the_sweep(shop: Bench) -> None:
     await shop.sync("shop.customers")
     shop.sandbox.delete("cyclesoftware", "customers", 8)

@@ -36,7 +36,8 @@ CI fails if it is not current. Do not edit it.
 
 Every query reads schema `reporting` ([what is in it](schema.md)). Paste it into psql or a BI tool, or let syncd answer:
 `syncd report` lists the questions, and `syncd report stock_by_store` answers one. `--format csv`, `json` or `parquet`
-writes a file.
+writes a file. `--where make=BMW` narrows what is counted by any column of the views that a question reads.
+`--at 2026-11-01` asks for another day, or for another end of “the last twelve months”.
 
 The answers below come from the simulated upstreams, at 22 November 2026, 9:00 UTC. Questions about the past need
 `history = true` ([how it works](history.md)); here the history begins on 14 September. The tests compute every answer

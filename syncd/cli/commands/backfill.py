@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 from zoneinfo import ZoneInfo
@@ -19,6 +19,7 @@ import click
 
 from syncd import config as configuration
 from syncd.cli import console
+from syncd.cli.instant import FORMS, parse_instant
 from syncd.cli.options import command, config_option, json_option, needed_selectors_argument, verbose_option
 from syncd.cli.runner import Job, opened, report, run_jobs
 from syncd.cli.session import execute, stopped_by_signals, unless_stopped
@@ -41,7 +42,7 @@ from syncd.upstream.request import RunUpstream
     ]
 )
 @needed_selectors_argument
-@click.option("--since", required=True, metavar="T", help="Begin of the range: 2026-01-31 or 2026-01-31T08:00.")
+@click.option("--since", required=True, metavar="T", help=f"Begin of the range: {FORMS}.")
 @click.option("--until", metavar="T", help="End of the range, where the API knows one [default: now].")
 @click.option("--dry-run", is_flag=True, help="Only say what it would cost; asks the upstream for one page to know.")
 @click.option("--again", is_flag=True, help="Walk a range from its beginning that was walked before.")
@@ -167,19 +168,11 @@ def _pairs(syncer: Syncer, selectors: Sequence[str]) -> list[tuple[str, str]]:
 
 def _order(syncer: Syncer, source: str, since: str, until: str | None, stop: asyncio.Event) -> Order:
     zone = ZoneInfo(str(syncer.config.sources[source].options.get("zone", "UTC")))
-    begin = _instant(since, zone, "--since")
-    end = _instant(until, zone, "--until") if until else None
+    begin = parse_instant(since, zone, "--since")
+    end = parse_instant(until, zone, "--until") if until else None
     if begin >= (end or syncer.clock()):
         raise UsageError("the range is empty: --since is not before --until", hint="Until defaults to now.")
     return Order(kind="backfill", since=begin, until=end, stop=stop)
-
-
-def _instant(text: str, zone: ZoneInfo, option: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise UsageError(f"{option} {text}: no date or time", hint="2026-01-31 or 2026-01-31T08:00") from None
 
 
 async def _stands(syncer: Syncer, job: Job) -> str | Result:

@@ -3,9 +3,9 @@
 import dataclasses
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import click
 
@@ -94,12 +94,15 @@ async def erase(
             task: _Task = _Fields(syncer, source, stream)
         else:
             task = (_Return if undo else _Persons)(syncer, source, *_persons(syncer, source, stream, keys))
+        standing = await task.standing() if dry_run else {}
         counts = {} if yes and not dry_run else await task.rehearse()
         if dry_run or not (yes or _is_confirmed(task, counts)):
             if as_json:
-                console.print_json({"done": False, "rows": counts})
+                console.print_json({"done": False, "rows": counts} | ({"keys": standing} if dry_run else {}))
             elif dry_run:
                 _print(counts, "Dry run: nothing was changed")
+                for key, stands in standing.items():
+                    console.say(f"{key}: {STANDS[stands]}")
             return 0 if dry_run else 1
         counts = await task.go()
     if as_json:
@@ -202,12 +205,24 @@ def _typed(stream: Stream, text: str) -> Any:
 # --- What can be asked for --------------------------------------------------------------------------------------------
 
 
+Stands = Literal["stored", "forgotten", "unknown"]
+STANDS: Final[Mapping[Stands, str]] = {
+    "stored": "a row of the mirror",
+    "forgotten": "already forgotten; nothing is left to erase",
+    "unknown": "no row and not forgotten: is the key written as the upstream has it?",
+}
+
+
 class _Task(Protocol):
     """Something that is first rehearsed and then done; `done` says what it did, `notes` what is left to do."""
 
     question: str
     done: str
     notes: Sequence[str]
+
+    async def standing(self) -> Mapping[str, Stands]:
+        """Return how each of the keys stands before anything is changed; empty where none was given."""
+        ...
 
     async def rehearse(self) -> ByTable:
         """Return how many rows it would change, by table."""
@@ -233,6 +248,16 @@ class _Persons:
             "backups, exports, what others copied and the upstream itself still hold them (docs/privacy.md)",
             f"typed wrongly? syncd forget {source}.{stream.name} KEY --undo, then a sync with --full",
         ]
+
+    async def standing(self) -> Mapping[str, Stands]:
+        target = self.syncer.target(self.source, self.stream.name)
+        async with self.syncer.database.connection() as conn:
+            markers = await forgotten.read_markers(conn, self.source)
+            held = await erasure.held(conn, self.source, target, self.keys)
+        return {
+            str(key): "stored" if key in held else "forgotten" if markers.hold(self.stream.name, key) else "unknown"
+            for key in self.keys
+        }
 
     async def rehearse(self) -> ByTable:
         counts: ByTable = {}
@@ -265,10 +290,10 @@ class _Persons:
 class _Return(_Persons):
     """Removes the markers of persons, so that they may come back."""
 
-    async def rehearse(self) -> ByTable:
+    def __init__(self, syncer: Syncer, source: str, stream: Stream, keys: list[Any]) -> None:
+        super().__init__(syncer, source, stream, keys)
         self.question = "Let them come back with the next full pass?"
-        self.notes = [f"to have them back now: syncd sync {self.source}.{self.stream.name} --full"]
-        return await super().rehearse()
+        self.notes = [f"to have them back now: syncd sync {source}.{stream.name} --full"]
 
     async def _erase(self, *, commit: bool) -> ByTable:
         async with self.syncer.database.transaction() as conn:
@@ -300,6 +325,9 @@ class _Fields:
         self.source = source
         self.stream = stream
         self.target = syncer.target(source, stream)
+
+    async def standing(self) -> Mapping[str, Stands]:
+        return {}
 
     async def rehearse(self) -> ByTable:
         async with self.syncer.database.connection() as conn:

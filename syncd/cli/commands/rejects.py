@@ -1,13 +1,14 @@
-"""`syncd rejects`: lists, shows and replays the records that became no row."""
+"""`syncd rejects`: lists, shows, replays and drops the records that became no row."""
 
 import contextlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import asyncpg
 import click
 
-from syncd.cli import console
+from syncd.cli import console, proposals
 from syncd.cli.options import config_option, group, json_option, selectors_argument
 from syncd.cli.session import IN_STREAMS, execute, load_config, opened_database, selected_streams
 from syncd.engine.syncer import Syncer
@@ -26,7 +27,7 @@ from syncd.storage.postgres.database import Database
     ],
 )
 def rejects() -> None:
-    """List, show or replay records that became no row."""
+    """List, show, replay or drop records that became no row."""
 
 
 @rejects.command(
@@ -73,7 +74,28 @@ def rejects_replay(selectors: tuple[str, ...], config_path: Path | None, as_json
     return execute(replay_rejects(config_path, selectors, as_json=as_json))
 
 
+@rejects.command(
+    "drop",
+    examples=[
+        ("syncd rejects drop 12 13", "two of them, by the numbers that `syncd rejects list` prints"),
+        ("syncd rejects drop shop.customers --yes", "those of one stream, in a script"),
+    ],
+)
+@click.argument("what", nargs=-1, required=True, metavar="ID|SELECTOR...", shell_complete=proposals.selectors)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@config_option
+@json_option
+def rejects_drop(what: tuple[str, ...], yes: bool, config_path: Path | None, as_json: bool) -> int:
+    """Delete rejects that nobody needs any more.
+
+    Deletes the records as sent, here alone: what the upstream still sends becomes a reject again with the next run that
+    meets it. Asks once.
+    """
+    return execute(drop_rejects(config_path, what, yes=yes, as_json=as_json))
+
+
 LIST_MAX = 500
+INT64_MAX = 2**63 - 1
 
 
 async def list_rejects(path: Path | None, selectors: Sequence[str], *, as_json: bool) -> int:
@@ -147,6 +169,45 @@ async def replay_rejects(path: Path | None, selectors: Sequence[str], *, as_json
     else:
         console.say(f"{mended} became rows, {left} are still rejects")
     return 0
+
+
+async def drop_rejects(path: Path | None, what: Sequence[str], *, yes: bool, as_json: bool) -> int:
+    """Delete rejects by number or selector, after it was confirmed; 1 if it was not."""
+    settings = load_config(path, resolve_secrets=False)
+    numbers = [int(word) for word in what if word.isdecimal()]
+    selectors = [word for word in what if not word.isdecimal()]
+    if too_long := [number for number in numbers if number > INT64_MAX]:
+        raise UsageError(f"there is no reject {too_long[0]}", hint="syncd rejects list")
+    sources, streams = selected_streams(settings, selectors) if selectors else ([], [])
+    where = "reject_id = ANY($3::bigint[]) OR " + IN_STREAMS
+    async with opened_database(settings) as database, database.connection() as conn:
+        found = await conn.fetch(
+            f"SELECT reject_id, source, stream FROM syncd.rejects WHERE {where}", sources, streams, numbers
+        )
+        if missing := sorted({*numbers} - {row["reject_id"] for row in found}):
+            raise UsageError(f"there is no reject {', '.join(map(str, missing))}", hint="syncd rejects list")
+        if found and not yes and not _is_confirmed(found):
+            return 1
+        ids = [row["reject_id"] for row in found]
+        dropped = await conn.fetchval(
+            "WITH gone AS (DELETE FROM syncd.rejects WHERE reject_id = ANY($1) RETURNING 1) SELECT count(*) FROM gone",
+            ids,
+        )
+    if as_json:
+        console.print_json({"dropped": dropped})
+    else:
+        console.say(f"{dropped} dropped")
+    return 0
+
+
+def _is_confirmed(found: Sequence[asyncpg.Record]) -> bool:
+    if not sys.stdin.isatty():
+        raise UsageError("there is no terminal to confirm this on", hint="Add --yes.")
+    streams = ", ".join(sorted({f"{row['source']}.{row['stream']}" for row in found}))
+    if click.confirm(f"Delete {len(found):,} of {streams} for good?", default=False, err=True):
+        return True
+    console.say("nothing was changed")
+    return False
 
 
 async def _replay(database: Database, syncer: Syncer, entry: asyncpg.Record) -> bool:

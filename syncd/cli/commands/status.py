@@ -120,14 +120,27 @@ def print_status(status: Status) -> None:
 
 
 def _stream(stream: StreamStatus, now: datetime) -> tuple[object, ...]:
-    last, ahead = stream.last_run, (stream.next_run_at - now).total_seconds() if stream.next_run_at else None
+    last = stream.last_run
     return (
         f"{stream.source}.{stream.stream}", stream.state,
         stream.rows.alive if stream.rows else None, stream.rows.deleted if stream.rows else None,
         f"{last.kind} {last.outcome}, {spoken((now - last.started_at).total_seconds())} ago" if last else None,
-        spoken(stream.freshness_s), "due" if ahead is not None and ahead <= 0 else spoken(ahead),
+        spoken(stream.freshness_s), _ahead(stream.next_run_at, now),
         stream.rejects or None, stream.drift_count or None, stream.cursor_words,
     )  # fmt: skip
+
+
+DAY_S = 86_400.0
+
+
+def _ahead(at: datetime | None, now: datetime) -> str:
+    """Return when something is due: the time of the day in UTC as the heading has it, with the date where it is far."""
+    if at is None:
+        return ""
+    ahead_s = (at - now).total_seconds()
+    if ahead_s <= 0:
+        return "due"
+    return f"{at.astimezone(UTC):{'%H:%M' if ahead_s < DAY_S else '%Y-%m-%d %H:%M'}}, in {spoken(ahead_s)}"
 
 
 def _budget(name: str, budget: BudgetStatus) -> tuple[object, ...]:

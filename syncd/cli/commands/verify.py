@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import asyncpg
 import click
@@ -51,15 +52,25 @@ from syncd.upstream.request import RunUpstream
 def verify(selectors: tuple[str, ...], pages: int, repair: bool, config_path: Path | None, as_json: bool) -> int:
     """Compare the mirror with the upstream, field by field.
 
-    Asks the upstream anew, in the backfill lane, and names every row and field that differs, child rows too. A row gone
-    upstream is told of, and left to the next sweep. Exit code 1 if anything differs that was not repaired.
+    Asks the upstream anew, in the backfill lane, and names every row and field that differs, child rows too: first what
+    is damaged here, then what is missing, what changed upstream since the last run, and what is gone upstream. Exit
+    code 1 if anything differs that was not repaired. A row gone upstream is left to the next sweep, also with --repair.
     """
     return execute(verify_streams(config_path, selectors, pages=pages, repair=repair, as_json=as_json))
 
 
 SHOWN = 20
-"""Differences printed for one stream."""
+"""Differences of one cause printed for one stream."""
 GONE = "gone upstream"
+
+Cause = Literal["damaged", "missing", "changed", "gone"]
+CAUSES: Mapping[Cause, tuple[str, str]] = {
+    "damaged": ("damaged here: the upstream sends what was stored, and other values stand here", "--repair mends it"),
+    "missing": ("missing here: new upstream since the last run, or lost", "a sweep brings it, or --repair"),
+    "changed": ("changed upstream since it was stored", "the next live run brings it, or --repair"),
+    "gone": ("gone upstream", "the next sweep buries it, or now: syncd sync SELECTOR --full"),
+}
+"""Why a row differs, the worst first, and what is to be done."""
 
 
 @dataclass(kw_only=True)
@@ -69,6 +80,7 @@ class Difference:
     table: str
     key: list[str]
     fields: list[str]
+    cause: Cause
     repaired: bool = False
 
 
@@ -189,18 +201,35 @@ class _Comparison:
             if page.scope and not page.doubt:
                 seen, since = (self.seen, self.started_at) if page.whole_walk else (set(rows), page.requested_at)
                 gone = await self._gone(conn, page.scope, seen, not_after=since)
-                self.verdict.differences += [_difference(self.target, key, [GONE]) for key in gone]
+                self.verdict.differences += [_difference(self.target, key, [GONE], "gone") for key in gone]
 
     async def _judged(self, conn: asyncpg.Connection, page: Page) -> tuple[dict[Key, Row], dict[Key, list[Difference]]]:
         """Return the rows of a page and what differs; judged again if somebody was forgotten meanwhile."""
         parser, generation = self.target.intake.parser, await self.syncer.learn_forgotten(self.source, conn)
         while True:
             records = self.target.intake.admitted(page.records)
-            rows = {row.key: row for record in records if isinstance(row := parser.parse(record), Row)}
+            parsed = [(row, record) for record in records if isinstance(row := parser.parse(record), Row)]
+            rows = {row.key: row for row, _ in parsed}
             differing = await self._differing(conn, rows, page.requested_at)
+            prints = {row.key: parser.fingerprint(record) for row, record in parsed if row.key in differing}
+            await self._blame(conn, differing, prints)
             before, generation = generation, await self.syncer.learn_forgotten(self.source, conn)
             if generation == before:
                 return rows, differing
+
+    async def _blame(
+        self, conn: asyncpg.Connection, differing: Mapping[Key, Sequence[Difference]], prints: Mapping[Key, bytes]
+    ) -> None:
+        """Tell what the upstream has changed from what is damaged: a changed record has another fingerprint."""
+        if not differing:
+            return
+        stored = await self._stored(
+            conn, self.target, self.target.statements.select_whole, *zip(*differing, strict=True)
+        )
+        for key, differences in differing.items():
+            held = stored[key]["_hash"] if key in stored else None
+            for difference in differences if held is not None and held != prints[key] else ():
+                difference.cause = "changed"
 
     async def _differing(
         self, conn: asyncpg.Connection, rows: dict[Key, Row], requested_at: datetime
@@ -212,7 +241,8 @@ class _Comparison:
         stored = await self._stored(conn, self.target, self.target.statements.select_whole, *zip(*rows, strict=True))
         for key, row in rows.items():
             if _is_judged(stored.get(key), requested_at) and (fields := _fields(self.target, row, stored.get(key))):
-                differing[key] = [_difference(self.target, key, fields)]
+                cause: Cause = "damaged" if key in stored else "missing"
+                differing[key] = [_difference(self.target, key, fields, cause)]
         for place, child in enumerate(self.target.children):
             families = {key: row.children[place] for key, row in rows.items() if key in stored}
             for key, difference in await self._differing_children(conn, child, families, requested_at):
@@ -231,7 +261,7 @@ class _Comparison:
         stored = await self._stored(conn, child, select, {key[0] for key in families})
         sent = {row.key: row for rows in families.values() for row in rows or ()}
         found = [
-            (key[:width], _difference(child, key, fields))
+            (key[:width], _difference(child, key, fields, "damaged"))
             for key, row in sent.items()
             if _is_judged(stored.get(key), requested_at) and (fields := _fields(child, row, stored.get(key)))
         ]
@@ -241,7 +271,9 @@ class _Comparison:
             if families.get(key[:width]) is not None and key not in sent and kept["_deleted_at"] is None
         ]
         return found + [
-            (key[:width], _difference(child, key, [GONE])) for key in gone if _is_judged(stored[key], requested_at)
+            (key[:width], _difference(child, key, [GONE], "damaged"))
+            for key in gone
+            if _is_judged(stored[key], requested_at)
         ]
 
     async def _stored(
@@ -283,8 +315,9 @@ def _is_judged(stored: asyncpg.Record | None, requested_at: datetime) -> bool:
     return stored is None or stored["_changed_at"] <= requested_at
 
 
-def _difference(target: Target, key: Key, fields: list[str]) -> Difference:
-    return Difference(table=f"{target.table.schema}.{target.table.name}", key=[*map(str, key)], fields=fields)
+def _difference(target: Target, key: Key, fields: list[str], cause: Cause) -> Difference:
+    table = f"{target.table.schema}.{target.table.name}"
+    return Difference(table=table, key=[*map(str, key)], fields=fields, cause=cause)
 
 
 def _fields(target: Target, row: Row, stored: asyncpg.Record | None) -> list[str]:
@@ -320,23 +353,32 @@ def _tree(text: str | None) -> Any:
 
 def _print(verdicts: Sequence[Verdict]) -> None:
     console.print_table(
-        "", ["stream", "compared", "all of it", "differ", "repaired"],
+        "", ["stream", "compared", "all of it", *CAUSES, "repaired"],
         [
-            (v.name, v.compared, "yes" if v.complete else "no", len(v.differences),
+            (v.name, v.compared, "yes" if v.complete else "no",
+             *(sum(difference.cause == cause for difference in v.differences) for cause in CAUSES),
              sum(difference.repaired for difference in v.differences))
             for v in verdicts
         ],
     )  # fmt: skip
+    for cause, (words, _) in CAUSES.items():
+        found = [(v, [each for each in v.differences if each.cause == cause]) for v in verdicts]
+        if any(differences for _, differences in found):
+            console.say(f"{words}:")
+        for verdict, differences in found:
+            _print_differences(verdict, differences)
     for verdict in verdicts:
-        for difference in verdict.differences[:SHOWN]:
-            done = " (repaired)" if difference.repaired else ""
-            console.say(f"{difference.table} {'/'.join(difference.key)}: {', '.join(difference.fields)}{done}")
-        if len(verdict.differences) > SHOWN:
-            console.say(f"{verdict.name}: … and {len(verdict.differences) - SHOWN} more (--json shows all)")
         if verdict.error:
             console.print_error(SyncdError(verdict.error, hint=verdict.hint or ""))
-    left = [difference for verdict in verdicts for difference in verdict.differences if not difference.repaired]
-    if any(difference.fields != [GONE] for difference in left):
-        console.print_note("to mend it: the same command with --repair")
-    if any(difference.fields == [GONE] for difference in left):
-        console.print_note("rows gone upstream are buried by the next sweep: syncd sync SELECTOR --full")
+    left = Counter(each.cause for verdict in verdicts for each in verdict.differences if not each.repaired)
+    if left:
+        counts = "; ".join(f"{left[cause]:,} {cause}: {step}" for cause, (_, step) in CAUSES.items() if left[cause])
+        console.print_note(f"the exit code is 1 for what was not repaired: {counts}")
+
+
+def _print_differences(verdict: Verdict, differences: Sequence[Difference]) -> None:
+    for difference in differences[:SHOWN]:
+        done = " (repaired)" if difference.repaired else ""
+        console.say(f"{difference.table} {'/'.join(difference.key)}: {', '.join(difference.fields)}{done}")
+    if len(differences) > SHOWN:
+        console.say(f"{verdict.name}: … and {len(differences) - SHOWN} more (--json shows all)")

@@ -87,6 +87,19 @@ async def erase(
     return {name: count for name, count in counts.items() if count}
 
 
+async def held(conn: asyncpg.Connection, source: str, target: Target, keys: Sequence[Any]) -> set[Any]:
+    """Return which of these persons have a row, or an old version of one."""
+    found: set[Any] = set()
+    key = quoted(target.table.key[0])
+    for _, name in await tables_of(conn, [target]):
+        rows = await conn.fetch(
+            f"SELECT DISTINCT {key} FROM {name} WHERE source = $1 AND {key} = ANY({target.layout.arrays(2)})",
+            source, keys,
+        )  # fmt: skip
+        found |= {row[0] for row in rows}
+    return found
+
+
 async def tables_of(conn: asyncpg.Connection, targets: Iterable[Target]) -> list[tuple[Target, str]]:
     """Return each target with the name of its table, and again with that of its old versions if any are kept."""
     found = []
