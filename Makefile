@@ -111,6 +111,7 @@ LOCKED := build/tools/bin/uv pip compile --quiet --universal --python-version 3.
 lock: build/tools/uv
 	@$(LOCKED) --extra dev -o requirements.lock
 	@$(LOCKED) --constraint requirements.lock -o deploy/requirements.lock
+	@$(LOCKED) --constraint requirements.lock --extra scale -o deploy/scale.lock
 	@$(LOCKED) --constraint requirements.lock --extra release -o deploy/release.lock
 
 build/tools/uv: Makefile
@@ -120,7 +121,7 @@ build/tools/uv: Makefile
 
 # The lower ends of the ranges in pyproject.toml: the oldest version of each library that we name.
 lowest: $(READY) build/tools/uv
-	@build/tools/bin/uv pip compile --quiet --python-version 3.11 --resolution lowest-direct --extra parquet --extra encodings \
+	@build/tools/bin/uv pip compile --quiet --python-version 3.11 --resolution lowest-direct --extra parquet --extra encodings --extra scale \
 	  --no-header --output-file build/lowest.txt pyproject.toml
 	@grep -oE '^(hatchling|hypothesis|prometheus-client|pytest|pytest-asyncio|pytest-timeout|pytest-xdist|pyyaml)==[^ ]+' \
 	  requirements.lock >build/tools.txt

@@ -211,7 +211,7 @@ class Watch:
         """Look for so long."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            found = await conn.fetch("SELECT pid FROM pg_stat_activity WHERE application_name = 'syncd'")
+            found = await conn.fetch("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'syncd%'")
             self.connections = max(self.connections, len(found))
             self.pids |= {row[0] for row in found}
             await asyncio.sleep(0.5)

@@ -8,6 +8,7 @@
     │   ├── DatabaseChanged        somebody changed or withholds an object that we need    exit 3
     │   ├── MigrationFailed        a plugin's migrations cannot be run                     exit 3
     │   └── DatabaseUnavailable    the database cannot be reached                          exit 3
+    │       └── WorkerLost         this worker was declared lost, and gets no session      exit 3
     ├── LockHeld                   another run of the stream is under way                  exit 1
     ├── RunFenced                  another process took the stream over from this run      exit 1
     ├── AnotherAccount             the rows of a source are of another account             exit 1
@@ -85,6 +86,10 @@ class MigrationFailed(DatabaseError):
 
 class DatabaseUnavailable(DatabaseError):
     """The database cannot be reached."""
+
+
+class WorkerLost(DatabaseUnavailable):
+    """Another worker declared this one lost and took its accounts over: it may open no session any more."""
 
 
 class LockHeld(SyncdError):

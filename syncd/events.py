@@ -23,6 +23,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "config_reloaded": "The configuration was reloaded. Unchanged sources keep their sessions.",
     "connection_not_accepted": "A listener could not accept a connection, because descriptors or memory ran out. It "
     "goes on. Logged at most once a minute; `count` is the number of failures since the last line.",
+    "configs_differ": "Workers have had different configurations for more than a minute; `workers` are those that "
+    "differ from most.",
     "daemon_started": "The daemon is up: the database is migrated, every stream is scheduled, and the status page is "
     "served.",
     "daemon_stopped": "Every run has ended and all connections are closed.",
@@ -34,6 +36,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "history_pruned": "Runs, rejects, drift, changes and row versions older than `[retention]` allows were deleted.",
     "host_refused": "The status page was asked for under a name that it does not answer to. Logged at most once a "
     "minute; `count` is the number of such requests since the last line.",
+    "lease_lost": "This worker was silent for longer than its lease, so that others run its accounts now. It ends its "
+    "runs, commits nothing more, and joins again at once.",
     "list_outgrown": "A run has seen `times` times as many rows as any good run of the stream before, and goes on. "
     "`max_records` of the stream stops it.",
     "listener_full": "All places of a listener are taken, or all those of one address. The connection that waited "
@@ -66,6 +70,11 @@ EVENTS: Final[Mapping[str, str]] = {
     "runs_recovered": "Runs that a dead process left open were closed as aborted.",
     "session_dropped": "An upstream gave a session (cookie, token) that no request can carry, see `reason`. It was "
     "dropped, and the next request logs in anew. Logged once for each reason.",
+    "shards_lost": "Jobs of this worker are gone, because somebody deleted or changed them. It ends the runs of their "
+    "accounts; the jobs are queued again.",
+    "shards_queued": "Jobs were queued for shards that had none: at the first start, and when somebody deleted them.",
+    "shards_settled": "The configuration names another number of shards than the one that this database began with. "
+    "The latter is used.",
     "source_failing": "An upstream cannot be reached or rejects the credentials. Logged once per outage. One stream at "
     "a time checks whether the outage is over, at least every quarter of an hour.",
     "source_recovered": "An outage is over after `down_s` seconds: every stream that failed gets answers again.",
@@ -73,5 +82,10 @@ EVENTS: Final[Mapping[str, str]] = {
     "stream_paused": "The account is no longer allowed to read this stream (403). The stream is paused and tried "
     "again now and then. Logged once.",
     "stream_resumed": "A paused stream can be read again.",
+    "worker_died": "A worker of `syncd run --workers` ended unasked. It is started again after a second.",
+    "worker_joined": "This process shares the accounts with the other workers from now on.",
+    "worker_left": "This worker has ended in order; others have its accounts.",
+    "worker_lost": "Another worker was silent for longer than its lease. Its sessions and its runs were ended, and its "
+    "accounts go to the others.",
 }
 """The events that syncd logs, by name."""

@@ -1,4 +1,4 @@
-"""Reads the tables of the file that are not about one source: database, http, log, retention, privacy, notify.
+"""Reads the tables of the file that are not about one source: database, http, log, retention, scale, privacy, notify.
 
 Each function takes one table, notes what is wrong in it, and returns its values. Never opens anything.
 """
@@ -13,23 +13,34 @@ from syncd.config.address import EMBEDDED, parse_database_url, parse_host, parse
 from syncd.config.hours import parse_hours, parse_time
 from syncd.config.model import (
     CALLBACK_LISTEN,
+    LEASE_LEAST_S,
     DatabaseConfig,
     Http,
     Log,
     Notify,
     Privacy,
     Retention,
+    Scale,
     Schemas,
     SourceConfig,
 )
 from syncd.config.proxy import ProxySetting, parse_proxy
 from syncd.config.secret import Secret
-from syncd.config.toml import Reading, TomlTable, choice, duration, found, list_of, text, zone
+from syncd.config.toml import Reading, TomlTable, choice, count, duration, found, list_of, text, zone
 
 SYSTEM_DATA_DIR: Final = Path("/var/lib/syncd")
 """Named, and not used, where the user has no home and the database is a server of its own."""
 SCHEMA_NAME: Final = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
-TAKEN_SCHEMAS: Final = ("public", "syncd", "information_schema", "cyclesoftware", "cyclis", "autengo", "ghs")
+TAKEN_SCHEMAS: Final = (
+    "public",
+    "syncd",
+    "syncd_queue",
+    "information_schema",
+    "cyclesoftware",
+    "cyclis",
+    "autengo",
+    "ghs",
+)
 """Beside the schemas of plugins, which are their types."""
 HASH_KEY_CHARS: Final = 16  # at least; it is made, not thought up
 NEW_KEY: Final = "openssl rand -hex 32"
@@ -129,6 +140,23 @@ def read_log(table: TomlTable) -> Log:
     )
     table.close()
     return log
+
+
+def read_scale(table: TomlTable) -> Scale:
+    """Read `[scale]`."""
+
+    def lease(value: object) -> float:
+        if duration(value) < LEASE_LEAST_S:
+            raise ValueError(f"expected a duration of {LEASE_LEAST_S:.0f}s or more, found {value!r}")
+        return duration(value)
+
+    scale = Scale(
+        shards=table.take("shards", count, Scale.shards),
+        lease_s=table.take("lease", lease, Scale.lease_s),
+        pool=table.take("pool", count, Scale.pool),
+    )
+    table.close()
+    return scale
 
 
 def read_retention(table: TomlTable) -> Retention:

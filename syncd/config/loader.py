@@ -20,6 +20,7 @@ from syncd.config.general import (
     read_notify,
     read_privacy,
     read_retention,
+    read_scale,
 )
 from syncd.config.model import Config, SourceSpec
 from syncd.config.shown import Shown, shown
@@ -118,6 +119,7 @@ def _read(
         retention=read_retention(root.table("retention")),
         privacy=read_privacy(root.table("privacy"), sources),
         notify=read_notify(root.table("notify")),
+        scale=read_scale(root.table("scale")),
         read_at=datetime.now(UTC),
     )
     root.close()

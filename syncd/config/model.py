@@ -155,6 +155,23 @@ class Retention:
     changes_s: float = 30 * 86_400.0
 
 
+LEASE_LEAST_S: Final = 1.0
+"""A shorter lease is lost whenever a machine is busy for a moment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How many workers share the accounts: `shards` counts once, for the first worker of a database.
+
+    `lease_s` is how long a worker may be silent before others take its accounts over; `pool` is how many connections a
+    worker has for its runs, beside one for its locks and one for its beats.
+    """
+
+    shards: int = 256
+    lease_s: float = 3.0
+    pool: int = 4
+
+
 @dataclass(frozen=True, kw_only=True)
 class Privacy:
     """The key of `hash`, the same for every source, so that what is hashed can still be joined."""
@@ -288,6 +305,7 @@ class Config:
     privacy: Privacy = Privacy()
     left_out: Mapping[str, str] = field(default_factory=dict)
     notify: Notify | None = None
+    scale: Scale = Scale()
     read_at: datetime = field(default=NEVER, compare=False)
 
     @cached_property

@@ -21,6 +21,11 @@ class Background:
         """Start a task; the name must be free."""
         self._tasks[name] = asyncio.create_task(self._guarded(name, work), name=name)
 
+    async def ended(self, name: str) -> None:
+        """Wait for the end of the task of that name, if there is one."""
+        if task := self._tasks.get(name):
+            await asyncio.wait({task})
+
     async def _guarded(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()

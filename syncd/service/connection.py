@@ -13,13 +13,17 @@ from syncd import log
 from syncd.clock import utc_now
 from syncd.config import Config
 from syncd.errors import DatabaseError, DatabaseUnavailable
+from syncd.scale import workers
 from syncd.service.systemd import Notifier
-from syncd.storage.postgres import database, embedded, migrations
+from syncd.storage.postgres import database, embedded, migrations, session
 from syncd.storage.postgres.database import Database
 from syncd.storage.state import runs
 
 BACKOFF_S: Final = (0.5, 30.0)
 """Waits between two looks for a database that is away: first, doubled up to the last."""
+
+WORKER_LONGEST_S: Final = 2.0
+"""Longest wait of a worker: it has its accounts as soon as the database is back, and nobody else has them."""
 
 SETTLED_S: Final = 60.0
 """A database that is lost again sooner is looked for in longer waits, so that the log is not filled; our choice."""
@@ -38,9 +42,13 @@ class Connection:
     """
 
     def __init__(
-        self, config: Config, notifier: Notifier, *, on_misfit: Callable[[Database], Awaitable[None]] = _nobody
-    ) -> None:
+        self, config: Config, notifier: Notifier, *, is_worker: bool = False,
+        on_misfit: Callable[[Database], Awaitable[None]] = _nobody,
+    ) -> None:  # fmt: skip
         self._settings = config.database
+        self._is_worker = is_worker
+        self._pool_size = config.scale.pool if is_worker else database.POOL_SIZE
+        self._longest_s = WORKER_LONGEST_S if is_worker else BACKOFF_S[1]
         self._notifier = notifier
         self._on_misfit = on_misfit
         self._database: Database | None = None
@@ -77,7 +85,8 @@ class Connection:
     async def _opened(self, stack: contextlib.AsyncExitStack) -> Database:
         """Open the database, see that it is migrated, and close the runs of processes that died."""
         async with contextlib.AsyncExitStack() as opening:
-            opened = await database.connect(self._settings)
+            program = session.PROGRAM if self._is_worker else workers.DAEMON_PROGRAM
+            opened = await database.connect(self._settings, pool_size=self._pool_size, program=program)
             if self._settings.is_embedded:  # else systemd would kill the private server with the daemon
                 opening.push_async_callback(embedded.release, self._settings.data_dir)
             opening.push_async_callback(opened.close)
@@ -89,9 +98,15 @@ class Connection:
                 await self._on_misfit(opened)
                 raise
             await database.require_writable(opened)
-            await _recover(opened)
+            await self._settle(opened)
             stack.push_async_exit(opening.pop_all())
         return opened
+
+    async def _settle(self, opened: Database) -> None:
+        """Close the runs of processes that died; of a worker's, whoever declares it lost does so."""
+        if not self._is_worker:
+            await workers.require_none(opened)
+            await _recover(opened)
 
     async def await_return(self) -> None:
         """Look for the lost database, by a connection of its own, until a write succeeds.
@@ -100,8 +115,8 @@ class Connection:
         """
         lost_at = time.monotonic()
         has_relapsed = lost_at - self._returned_at < SETTLED_S
-        self._waited_s = _next_wait(self._waited_s) if has_relapsed else 0.0
-        async for waited_s in _looks(after_s=self._waited_s):
+        self._waited_s = _next_wait(self._waited_s, self._longest_s) if has_relapsed else 0.0
+        async for waited_s in _looks(after_s=self._waited_s, longest_s=self._longest_s):
             try:
                 looking = await database.connect(self._settings, pool_size=1)
                 try:
@@ -109,7 +124,8 @@ class Connection:
                 finally:
                     await looking.close()
                 self.get().drop_idle()  # what is left of the old connections is dead
-                await _recover(self.get())
+                if not self._is_worker:
+                    await _recover(self.get())
             except DatabaseError:
                 continue
             self._returned_at, self._waited_s = time.monotonic(), waited_s
@@ -117,17 +133,17 @@ class Connection:
             return
 
 
-async def _looks(*, after_s: float = 0.0) -> AsyncIterator[float]:
+async def _looks(*, after_s: float = 0.0, longest_s: float = BACKOFF_S[1]) -> AsyncIterator[float]:
     """Yield after a first wait and then after growing ones, for ever: the wait of each look."""
     wait_s = after_s
     while True:
         await asyncio.sleep(wait_s)
         yield wait_s
-        wait_s = _next_wait(wait_s)
+        wait_s = _next_wait(wait_s, longest_s)
 
 
-def _next_wait(wait_s: float) -> float:
-    return min(max(2 * wait_s, BACKOFF_S[0]), BACKOFF_S[1])
+def _next_wait(wait_s: float, longest_s: float) -> float:
+    return min(max(2 * wait_s, BACKOFF_S[0]), longest_s)
 
 
 async def _recover(opened: Database) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC
 from functools import partial
 from typing import Any, Final, Literal
@@ -21,7 +22,7 @@ from syncd.clock import utc_now
 from syncd.config import Config
 from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
-from syncd.errors import DatabaseUnavailable, Defect, SyncdError
+from syncd.errors import DatabaseUnavailable, Defect, SyncdError, WorkerLost
 from syncd.records.rows import Key
 from syncd.service import listener, web
 from syncd.service.background import Background
@@ -33,6 +34,7 @@ from syncd.service.house import House
 from syncd.service.listener import PortTaken, when_free
 from syncd.service.notices import Notices
 from syncd.service.notify import Watch
+from syncd.service.share import Share
 from syncd.service.systemd import Notifier
 from syncd.service.timetable import Timetable
 from syncd.sources import found, registry
@@ -57,24 +59,32 @@ async def serve(
     logs: bool = True,
     on_started: Callable[[str | None], None] = lambda _url: None,
     hangup: Hangup = "reloads",
+    is_worker: bool = False,
 ) -> int:
     """Serve until SIGTERM, SIGINT or `stop`: then end every run at its page boundary, within 10 s, and return 0.
 
     `load` reads the configuration, now and at each SIGHUP; the log follows it, unless `logs` leaves the log to the
-    caller. `hangup` says what SIGHUP does. `on_started` hears the address of the status page once all is under way,
-    None if it is off or its port is taken. Raises ConfigError for a wrong configuration or address to listen on, and
+    caller. `hangup` says what SIGHUP does. `is_worker`: only the accounts that are this process's share, among other
+    workers (`syncd.scale`); after it was declared lost it begins a new life, and only signals end it.
+    `on_started` hears the address of the status page once all is under way, None if it is off or its port is taken.
+
+    Raises ConfigError for a wrong configuration or address to listen on, and
     DatabaseError for a database that refuses or is not migrated. One that cannot be reached is waited for, and so is a
     port that is taken.
     """
-    config = load()
     listener.raise_descriptors()
-    _protect(config)
-    if logs:
-        log.configure(config.log.format, config.log.level)
-    _tell_refused(config)
-    daemon = _Daemon(config, load, Notifier(environ), stop or asyncio.Event(), logs=logs)
-    with _signals(daemon, hangup):
-        await daemon.serve(on_started)
+    is_over = False
+    while not is_over:
+        config = load()
+        _protect(config)
+        if logs:
+            log.configure(config.log.format, config.log.level)
+        _tell_refused(config)
+        ending = asyncio.Event() if is_worker or stop is None else stop
+        daemon = _Daemon(config, load, Notifier(environ), ending, logs=logs, is_worker=is_worker)
+        with _signals(daemon, hangup):
+            await daemon.serve(on_started)
+        is_over = not daemon.is_lost
     return 0
 
 
@@ -99,15 +109,21 @@ class _Daemon:
     """One life of the service."""
 
     def __init__(
-        self, config: Config, load: Callable[[], Config], notifier: Notifier, stop: asyncio.Event, *, logs: bool
-    ) -> None:
+        self, config: Config, load: Callable[[], Config], notifier: Notifier, stop: asyncio.Event, *, logs: bool,
+        is_worker: bool = False,
+    ) -> None:  # fmt: skip
         self._config, self._load, self._logs = config, load, logs
         self._notifier, self._stop = notifier, stop
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._timetable: Timetable | None = None
-        self._connection = Connection(config, notifier, on_misfit=self._tell_misfit)
+        self._is_worker = is_worker
+        self._share: Share | None = None
+        self.is_lost = False
+        """Whether this life ended because the worker was declared lost."""
+        self._connection = Connection(config, notifier, is_worker=is_worker, on_misfit=self._tell_misfit)
         self._background = Background()
         self._reload_again = False
+        self._refusal: SyncdError | None = None
         self._notices = Notices()
         self._receiver = Receiver(
             registry(), config=lambda: self._config, database=self._connection.get, hear=self._hear,
@@ -124,10 +140,19 @@ class _Daemon:
             next_runs=lambda: self._timetable.next_runs() if self._timetable else {},
             notices=self._notices.all,
         )
+        self._mine = self.reader
+        """Reads the status of the accounts whose metrics are this process's: all, or those that a worker holds."""
+        if is_worker:
+            self._mine = status.StatusReader(
+                registry(), config=self._held, database=self._connection.get, clock=utc_now,
+                next_runs=lambda: self._timetable.next_runs() if self._timetable else {}, notices=self._notices.all,
+            )  # fmt: skip
         self._watch = Watch(self.reader, config=lambda: self._config, database=self._connection.get, clock=utc_now)
         self._house = House(
             self._scheduler, notifier, self.reader, self._watch, config=lambda: self._config,
             database=self._connection.get, on_outage=self._lost, stop=stop,
+            leads=lambda: self._share.leads if self._share else not is_worker,
+            line=self._line if is_worker else None,
         )  # fmt: skip
 
     async def serve(self, on_started: Callable[[str | None], None]) -> None:
@@ -140,16 +165,10 @@ class _Daemon:
             syncer = self._syncer = Syncer(self._config, registry(), self._connection.get(), http)
             self._scheduler.start()
             stack.callback(self._scheduler.shutdown, wait=False)
-            pairs = [(source.name, name) for source in self._config.sources.values() for name in source.streams]
-            histories = await status.histories(self._connection.get(), pairs)
-            paces = await status.read_paces(self._connection.get(), self._config, now=utc_now())
-            timetable = self._timetable = Timetable(
-                syncer, self._scheduler, histories, on_outage=self._lost, paces=paces
-            )
             stack.push_async_callback(self._background.end)
-            stack.push_async_callback(self._timetable.close, grace_s=DRAIN_S)
+            timetable = self._timetable = await self._planned(syncer, url)
+            stack.push_async_callback(self._close, timetable)
             stack.push_async_callback(self._inbox.close)
-            self._timetable.plan()
             self._house.keep()
             self._background.spawn("clock", lambda: self._house.watch_clock(timetable.follow_clock))
             await stack.enter_async_context(self._listening())
@@ -162,6 +181,32 @@ class _Daemon:
             await self._stop.wait()
             self._notifier.send("STOPPING=1", "STATUS=ending runs at their next page")
         _log.info("daemon_stopped")
+
+    async def _planned(self, syncer: Syncer, url: str | None) -> Timetable:
+        """Return the timetable of all accounts, or an empty one for a worker, which then takes its share."""
+        opened = self._connection.get()
+        if self._is_worker:
+            self._share = Share(
+                opened, self, config=lambda: self._config, address=lambda: url, drain_s=DRAIN_S
+            )  # fmt: skip
+            await self._share.join()
+            timetable = Timetable(syncer, self._scheduler, {}, on_outage=self._lost, holds=self._share.holds)
+            self._share.begin(timetable)
+            return timetable
+        pairs = [(source.name, name) for source in self._config.sources.values() for name in source.streams]
+        histories = await status.histories(opened, pairs)
+        paces = await status.read_paces(opened, self._config, now=utc_now())
+        timetable = Timetable(syncer, self._scheduler, histories, on_outage=self._lost, paces=paces)
+        timetable.plan()
+        return timetable
+
+    async def _close(self, timetable: Timetable) -> None:
+        """End every run at its page, a lost worker's at once; a worker gives up each shard as soon as that is idle."""
+        if self._share and not self.is_lost:
+            await self._share.leave()
+        await timetable.close(grace_s=0.0 if self.is_lost else DRAIN_S)
+        if self._share and self.is_lost:
+            await self._share.leave()
 
     def end(self, why: str) -> None:
         """End the service; harmless when it is ending."""
@@ -200,11 +245,13 @@ class _Daemon:
             self._notices.put("port_taken", error)
             _log.warning("port_taken", error=str(error), hint=error.hint)
 
-        make = partial(web.serving, self.reader, self._config.http, is_alive=self.is_alive)
+        make = partial(web.serving, self.reader, self._config.http, is_alive=self.is_alive, mine=self._mine)
         async with when_free(make, taken=taken, opened=opened) as url:
             yield url
 
     def _hear(self, pair: status.Pair, key: Key | None) -> str:
+        if self._share and not self._share.holds(pair[0]):
+            return self._share.pass_on(pair, key)
         return self._timetable.hear(pair, key) if self._timetable else "left to poll"
 
     async def _push(self, pair: status.Pair, records: Sequence[bytes]) -> None:
@@ -244,7 +291,9 @@ class _Daemon:
 
     def _lost(self, error: DatabaseUnavailable) -> None:
         """Hold runs back until the database is there again; told once."""
-        if "database" not in self._background and not self._stop.is_set():
+        if isinstance(error, WorkerLost):
+            self.forfeit(error)
+        elif "database" not in self._background and not self._stop.is_set():
             _log.warning("database_lost", error=str(error), hint=error.hint)
             if self._timetable is not None:
                 self._timetable.pause()
@@ -256,7 +305,37 @@ class _Daemon:
         if self._timetable is not None:
             self._timetable.resume()
 
+    # --- A worker's life (service.share)
+
+    away = _lost
+
+    def forfeit(self, error: WorkerLost) -> None:
+        """End this life at once, because others have the accounts; `serve` begins the next one."""
+        if not self._stop.is_set():
+            self.is_lost = True
+            _log.error("lease_lost", error=str(error), hint=error.hint)
+            self._stop.set()
+
+    async def reload(self) -> SyncdError | None:
+        """Read the configuration again now; return why it was refused."""
+        self.reload_soon()
+        await self._background.ended("reload")
+        return self._refusal
+
+    def _held(self) -> Config:
+        """Return the configuration with the accounts that this worker holds, and no others."""
+        sources = self._config.sources
+        held = {name: each for name, each in sources.items() if self._share and self._share.holds(name)}
+        return replace(self._config, sources=held)
+
+    async def _line(self) -> str:
+        return await self._share.line() if self._share else "waiting for the database"
+
     # --- Configuration
+
+    def _clear(self) -> None:
+        self.reader.clear()
+        self._mine.clear()
 
     def reload_soon(self) -> None:
         """Read the configuration again, once more if it is just being read."""
@@ -278,13 +357,15 @@ class _Daemon:
                 self._refuse(Defect(error))
                 continue
             await self._take(config, self._timetable)
+            self._refusal = None
             self._notices.settle("config_refused")
             self._notifier.send("READY=1", "STATUS=configuration reloaded")
 
     def _refuse(self, error: SyncdError) -> None:
         """Keep the configuration before, and say so until a good one is taken."""
+        self._refusal = error
         self._notices.put("config_refused", SyncdError(f"the configuration was refused: {error}", hint=error.hint))
-        self.reader.clear()
+        self._clear()
         _log.error("config_refused", error=str(error), hint=error.hint, kept="the configuration before")
         self._notifier.send("READY=1", f"STATUS=the configuration was refused, the one before is kept: {error}")
 
@@ -294,14 +375,16 @@ class _Daemon:
         _tell_refused(new)
         if self._logs and new.log != old.log:
             log.configure(new.log.format, new.log.level)
-        late = [key for key in ("database", "http", "callback_listen") if getattr(new, key) != getattr(old, key)]
+        late = [
+            key for key in ("database", "http", "callback_listen", "scale") if getattr(new, key) != getattr(old, key)
+        ]
         if receiver.sources(new, registry()) and not self._listens:
             late.append("callbacks")
         for key in late:
             _log.warning("config_needs_restart", key=key, hint="This part of the change counts after a restart.")
         await timetable.reconfigure(new, grace_s=DRAIN_S)
         self._config = new
-        self.reader.clear()
+        self._clear()
         _log.info(
             "config_reloaded",
             added=sorted(new.sources.keys() - old.sources.keys()),

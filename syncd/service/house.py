@@ -6,7 +6,7 @@ Each may fail without harm. Knows no stream.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -59,15 +59,19 @@ class House:
         database: Callable[[], Database],
         on_outage: Callable[[DatabaseUnavailable], None],
         stop: asyncio.Event,
+        leads: Callable[[], bool] = lambda: True,
+        line: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
+        """Keep house; `leads` says whether this process does what one does for all, `line` how the streams stand."""
         self._scheduler = scheduler
         self._notifier = notifier
-        self._reader = reader
         self._watch = watch
         self._config = config
         self._database = database
         self._on_outage = on_outage
         self._stop = stop
+        self._leads = leads
+        self._line = line or reader.line
         self._beat_at = time.monotonic()
         self._began = utc_now() - timedelta(seconds=time.monotonic())
 
@@ -112,6 +116,8 @@ class House:
 
     async def _prune(self) -> None:
         """Delete what is older than the configuration keeps, in small statements."""
+        if not self._leads():
+            return
         now, kept = self._trusted_now(), self._config().retention
         ages = {
             "runs": kept.runs_s, "rejects": kept.rejects_s, "drift": kept.drift_s, "changes": kept.changes_s,
@@ -129,10 +135,12 @@ class House:
     async def _tell(self) -> None:
         """Tell systemd how the streams stand; this also notices a database that went away while nothing ran."""
         with self._telling("status_failed"):
-            self._notifier.send(f"STATUS={await self._reader.line()}")
+            self._notifier.send(f"STATUS={await self._line()}")
 
     async def _notify(self) -> None:
         """Tell people what needs a look."""
+        if not self._leads():
+            return
         with self._telling("notifications_failed"):
             await self._watch.look()
 

@@ -25,7 +25,7 @@ OWN: Final = "syncd"
 """The distribution of the sources that come with syncd."""
 TYPE: Final = re.compile(r"[a-z][a-z0-9_]{0,23}")
 """A type is the name of a schema, and begins the plugin's revisions, of which the table of versions holds 32 signs."""
-TAKEN: Final = frozenset({"syncd", "history", "reporting", "public", "information_schema"})
+TAKEN: Final = frozenset({"syncd", "syncd_queue", "history", "reporting", "public", "information_schema"})
 """Schemas that are of no source."""
 TOLD_CHARS: Final = 300
 """Longest text of a plugin's own error that is passed on; our choice."""

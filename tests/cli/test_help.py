@@ -40,8 +40,8 @@ def test_help_lists_the_commands_in_the_order_of_their_use_and_the_exit_codes() 
     listed = re.findall(r"^  (\w+) {2,}\S", text.partition("Commands:")[2].partition("Examples:")[0], re.MULTILINE)
     assert listed == [
         "demo", "init", "config", "check", "migrate", "run", "sync", "backfill", "status", "runs", "logs", "rejects",
-        "cursor", "verify", "forget", "sources", "notify", "callbacks", "backup", "restore", "doctor", "upgrade",
-        "sandbox", "sql", "report", "export", "files", "completion",
+        "cursor", "verify", "forget", "sources", "notify", "worker", "workers", "reload", "callbacks", "backup",
+        "restore", "doctor", "upgrade", "sandbox", "sql", "report", "export", "files", "completion",
     ]  # fmt: skip
     assert "..." not in text.partition("Commands:")[2]  # no summary is cut
     assert re.search(r"3  the database cannot be reached", text)

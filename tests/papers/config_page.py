@@ -47,6 +47,7 @@ GENERAL = {
     "http": "The status page, metrics and health checks. A change needs a restart.",
     "log": "How syncd logs to stderr.",
     "retention": "How long syncd keeps what it knows of the past.",
+    "scale": "Only for workers. See [from one machine to many](scale.md). A change needs a restart.",
     "privacy": "See [personal data](privacy.md).",
     "notify": "Who is told of what needs a look. See [notifications](notifications.md).",
 }

@@ -67,6 +67,48 @@ def test_systemd_understands_every_line_of_the_unit(tmp_path: Path) -> None:
     assert "PrivateTmpp" in run("systemd-analyze", "verify", copy).stderr
 
 
+def test_the_unit_of_workers_is_that_of_the_daemon_but_for_what_a_worker_needs() -> None:
+    daemons, workers = UNIT.read_text().splitlines(), (DEPLOY / "syncd-worker@.service").read_text().splitlines()
+    assert {line for line in workers if not line.startswith("#")} - set(daemons) == {
+        "Description=syncd: worker %i of the PostgreSQL mirror of trade APIs",
+        "ExecStart=/opt/syncd/current/bin/syncd worker --config /etc/syncd/config.toml --listen 127.0.0.1:0",
+        "Restart=always",
+        "RestartSec=1",
+    }
+    assert len(workers) == len(daemons) + 2
+
+
+def test_kubernetes_leaves_a_worker_the_time_that_it_needs() -> None:
+    objects = {
+        (each["kind"], each["metadata"]["name"]): each
+        for path in sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+        for each in yaml.safe_load_all(path.read_text())
+    }
+    assert set(objects) == {
+        ("Deployment", "syncd-worker"),
+        ("Job", "syncd-migrate"),
+        ("PodDisruptionBudget", "syncd-worker"),
+        ("Service", "syncd"),
+    }
+    workers = objects["Deployment", "syncd-worker"]["spec"]
+    pod = workers["template"]["spec"]
+    [worker] = pod["containers"]
+    assert pod["terminationGracePeriodSeconds"] > daemon.DRAIN_S + 4
+    assert workers["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert worker["args"][0] == "worker"
+    assert [worker[each]["httpGet"]["path"] for each in ("livenessProbe", "readinessProbe")] == ["/healthz", "/readyz"]
+    labels = workers["template"]["metadata"]["labels"].items()
+    for chosen in (
+        workers["selector"]["matchLabels"],
+        objects["PodDisruptionBudget", "syncd-worker"]["spec"]["selector"]["matchLabels"],
+        objects["Service", "syncd"]["spec"]["selector"],
+    ):
+        assert chosen.items() <= labels
+    for each in (pod, objects["Job", "syncd-migrate"]["spec"]["template"]["spec"]):
+        assert each["securityContext"]["runAsNonRoot"] is True
+        assert each["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
+
+
 def test_the_unit_and_the_daemon_agree() -> None:
     assert setting("Type") == "notify"
     assert setting("ExecStart") == "/opt/syncd/current/bin/syncd run --config /etc/syncd/config.toml"

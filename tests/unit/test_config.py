@@ -208,7 +208,7 @@ ANY_STREAM = {"enabled", "history", "changes", "max_records", "exclude", "hash"}
 
 def test_the_example_shows_every_option_of_every_source() -> None:
     shown = tomllib.loads(uncommented_example())
-    assert set(shown) == {"database", "http", "log", "retention", "privacy", "notify", "sources"}
+    assert set(shown) == {"database", "http", "log", "retention", "scale", "privacy", "notify", "sources"}
     assert set(shown["sources"]["shop"]["budget"]) == {"per_minute", "per_day", "live_reserve", "backfill_share"}
     assert set(shown["sources"]["shop"]["timeouts"]) == {"first_byte", "answer"}
     specs = sources.specs()
@@ -648,7 +648,7 @@ def test_windows_line_ends_and_byte_order_mark_are_read(tmp_path: Path) -> None:
 
 
 KNOWN_KEYS = {
-    "": ["database", "http", "sources", "log", "retention", "privacy", "notify"],
+    "": ["database", "http", "sources", "log", "retention", "scale", "privacy", "notify"],
     "[sources.shop]": [
         *REGISTRY["cyclesoftware"].options,
         "type",

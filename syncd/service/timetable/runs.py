@@ -5,6 +5,7 @@ is due, and how long it rests after a failure, is decided in `engine/schedule.py
 """
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -24,7 +25,7 @@ from syncd.service.timetable.attempts import Attempts, NotRun
 from syncd.service.timetable.gate import Door, Gate
 from syncd.service.timetable.jobs import Jobs
 from syncd.service.timetable.seats import Seats
-from syncd.service.timetable.streams import Streams, wanted_of
+from syncd.service.timetable.streams import Streams, answered_last, wanted_of
 from syncd.service.timetable.tasks import Tasks, Work
 from syncd.status import Pair
 
@@ -42,8 +43,11 @@ class Timetable:
         *,
         on_outage: Callable[[DatabaseUnavailable], None],
         paces: Mapping[str, Paces] | None = None,
+        holds: Callable[[str], bool] = lambda _source: True,
     ) -> None:
+        """Plan the runs of the sources that are held: all, or those that `adopt` brings."""
         self._syncer = syncer
+        self._holds = holds
         self._streams = Streams(histories, paces or {})
         self._jobs = Jobs(scheduler, self._tick, syncer.clock)
         self._seats = Seats(self._streams.answered_last())
@@ -59,7 +63,7 @@ class Timetable:
 
         `anew` names the sources that changed: their failures are forgiven, since the change may have mended them.
         """
-        wanted = wanted_of(self._syncer.config)
+        wanted = {pair: each for pair, each in wanted_of(self._syncer.config).items() if self._holds(pair[0])}
         for pair in set(self._streams) - wanted.keys():
             self._jobs.remove(pair)
         new = [pair for pair, settings in wanted.items() if pair[0] in anew or not self._has_rhythm(pair, settings)]
@@ -68,9 +72,29 @@ class Timetable:
         for pair in new:
             if pair[0] in anew:
                 self._streams.forgive(pair)
-            settings, history = wanted[pair], self._streams.history(pair)
-            first_at = schedule.first_at(now, ".".join(pair), settings, history, len(wanted))
-            self._jobs.add(pair, settings, first_at=first_at)
+            self._begin(pair, wanted[pair], now, len(wanted))
+
+    def _begin(self, pair: Pair, settings: StreamConfig, now: datetime, streams: int) -> None:
+        """Put a stream on the timetable; `streams` is how many begin with it."""
+        first_at = schedule.first_at(now, ".".join(pair), settings, self._streams.history(pair), streams)
+        self._jobs.add(pair, settings, first_at=first_at)
+
+    def adopt(self, sources: Collection[str], histories: Mapping[Pair, History], paces: Mapping[str, Paces]) -> None:
+        """Run these sources from now on, too; what is overdue runs soon, spread as at a start."""
+        config = self._syncer.config
+        mine = replace(config, sources={name: config.sources[name] for name in sources if name in config.sources})
+        wanted, now = wanted_of(mine), self._syncer.clock()
+        self._streams.adopt(wanted, histories, paces)
+        self._seats.know(answered_last(histories))
+        for pair, settings in wanted.items():
+            self._begin(pair, settings, now, len(wanted))
+
+    async def drop(self, sources: Collection[str], *, grace_s: float) -> None:
+        """Run these sources no longer: end their runs at a page, and cancel what has not ended after `grace_s`."""
+        with self._gate.closing(sources):
+            for pair in self._streams.drop(sources):
+                self._jobs.remove(pair)
+            await self._tasks.drain(sources, grace_s)
 
     def _has_rhythm(self, pair: Pair, settings: StreamConfig) -> bool:
         if pair not in self._streams:

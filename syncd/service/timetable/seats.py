@@ -55,6 +55,10 @@ class Seats:
         if is_answering and (runs := self._of_source.get(source)):
             runs.wake(OF_SOURCE)
 
+    def know(self, answering: Iterable[str]) -> None:
+        """Learn which sources answered last time."""
+        self._answering.update(dict.fromkeys(answering, True))
+
     def pool_of(self, source: str) -> asyncio.Semaphore:
         """Return the seats that a source takes its own from."""
         return self._pools[self._answering.get(source, False)]

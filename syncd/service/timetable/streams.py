@@ -3,7 +3,7 @@
 Decides nothing about time: `engine/schedule.py` does.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -44,15 +44,31 @@ class Streams:
             if autos or source in self._paces:
                 self._paces.setdefault(source, Paces()).plan(autos)
 
+    def adopt(
+        self, wanted: Mapping[Pair, StreamConfig], histories: Mapping[Pair, History], paces: Mapping[str, Paces]
+    ) -> None:
+        """Plan these streams beside the others, with what is known of their earlier runs."""
+        self._histories.update(histories)
+        self._paces.update(paces)
+        for pair, settings in wanted.items():
+            self._by_source.setdefault(pair[0], {})[pair] = settings
+
+    def drop(self, sources: Collection[str]) -> list[Pair]:
+        """Plan the streams of these sources no longer, and forget their runs; return them."""
+        dropped = [pair for source in sources for pair in self._by_source.pop(source, {})]
+        for pair in dropped:
+            self._histories.pop(pair, None)
+        for source in sources:
+            self._paces.pop(source, None)
+        return dropped
+
     def history(self, pair: Pair) -> History:
         """Return what is known of a stream's earlier runs."""
         return self._histories.get(pair, History())
 
     def answered_last(self) -> set[str]:
-        """Return the sources that answered last time: some stream ran well, and none failed since then."""
-        answered = {pair[0] for pair, history in self._histories.items() if history.ok_at}
-        silent = {pair[0] for pair, history in self._histories.items() if history.error_kind in schedule.OUTAGES}
-        return answered - silent
+        """Return the sources that answered last time."""
+        return answered_last(self._histories)
 
     def note(self, pair: Pair, result: Result, started_at: datetime, now: datetime) -> None:
         """Add the end of a run to a stream's history."""
@@ -93,6 +109,13 @@ class Streams:
         """Say whether a sweep should follow the live run that just ended."""
         history = self.history(pair)
         return not history.failures and schedule.is_sweep_due(now, sweep_s, history)
+
+
+def answered_last(histories: Mapping[Pair, History]) -> set[str]:
+    """Return the sources that answered last time: some stream ran well, and none failed since then."""
+    answered = {pair[0] for pair, history in histories.items() if history.ok_at}
+    silent = {pair[0] for pair, history in histories.items() if history.error_kind in schedule.OUTAGES}
+    return answered - silent
 
 
 def wanted_of(config: Config) -> dict[Pair, StreamConfig]:

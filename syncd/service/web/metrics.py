@@ -7,10 +7,10 @@ fixed set, so their number is bound, and nothing in them needs escaping.
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import islice
-from typing import Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from syncd import counters
 from syncd.config import Config
@@ -34,6 +34,9 @@ SELECT run_id, source, stream, kind, outcome, requests,
 FROM syncd.runs WHERE"""
 
 
+_Names = TypeVar("_Names", bound=tuple[str, ...])
+
+
 class Totals:
     """Counts every run of any process that ended after `since`, once; starts at zero with this process."""
 
@@ -48,8 +51,8 @@ class Totals:
         self._open: set[int] = set()
         self._gaps: dict[int, int] = {}
 
-    async def update(self, database: Database) -> None:
-        """Count what ended since the last time."""
+    async def update(self, database: Database, of: Container[str] | None = None) -> None:
+        """Count what ended since the last time, of these sources (None: of all), and forget the counts of others."""
         async with database.connection() as conn:
             if self._top is None:
                 found = await conn.fetch(f"{_NEW_RUNS} started_at >= $1", self.since)
@@ -58,7 +61,7 @@ class Totals:
                 found = await conn.fetch(f"{_NEW_RUNS} run_id > $1 OR run_id = ANY($2::bigint[])", self._top, watched)
         self._open = {row["run_id"] for row in found if row["outcome"] == "running"}
         for row in found:
-            if row["outcome"] == "running":
+            if row["outcome"] == "running" or (of is not None and row["source"] not in of):
                 continue
             pair = row["source"], row["stream"]
             self.runs[*pair, row["kind"], row["outcome"]] += 1
@@ -68,6 +71,9 @@ class Totals:
             for change in CHANGES:
                 self.rows[*pair, change] += row[f"rows_{change}"]
         self._watch_gaps({row["run_id"] for row in found})
+        if of is not None:
+            for counted in (self.runs, self.rows, self.requests, self.run_s, self.budget_wait_s):
+                _leave(of, counted)
 
     def _watch_gaps(self, found: set[int]) -> None:
         top = max(found, default=self._top or 0)
@@ -79,9 +85,14 @@ class Totals:
             self._top = max(self._top or 0, top)
 
 
+def _leave(of: Container[str], counted: dict[Any, Any]) -> None:
+    """Delete the counts of all sources but these."""
+    for names in [names for names in counted if names[0] not in of]:
+        del counted[names]
+
+
 _Sample = tuple[str | float, ...]
 """The value of each label, and the value of the sample."""
-_Names = TypeVar("_Names", bound=tuple[str, ...])
 
 
 class _Family(NamedTuple):

@@ -56,12 +56,19 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def application(
-    reader: StatusReader, allowed: Hosts, *, is_alive: Callable[[], bool] = lambda: True
+    reader: StatusReader,
+    allowed: Hosts,
+    *,
+    is_alive: Callable[[], bool] = lambda: True,
+    mine: StatusReader | None = None,
 ) -> web.Application:
-    """Build the application; it answers to the allowed hosts. `is_alive` says whether the daemon still works."""
+    """Build the application; it answers to the allowed hosts. `is_alive` says whether the daemon still works.
+
+    `mine` reads the status of the accounts whose metrics are shown: not all, where many workers share them.
+    """
     app = web.Application(middlewares=[listener.timed, _guarded, _named(allowed)])
     app.on_response_prepare.append(_headed)
-    routes = _Routes(reader, is_alive)
+    routes = _Routes(reader, is_alive, mine or reader)
     app.router.add_get("/", routes.index)
     app.router.add_get("/streams/{source}/{stream}", routes.stream)
     app.router.add_get("/healthz", routes.healthz)
@@ -75,7 +82,11 @@ def application(
 
 @contextlib.asynccontextmanager
 async def serving(
-    reader: StatusReader, http: Http | None, *, is_alive: Callable[[], bool] = lambda: True
+    reader: StatusReader,
+    http: Http | None,
+    *,
+    is_alive: Callable[[], bool] = lambda: True,
+    mine: StatusReader | None = None,
 ) -> AsyncIterator[str | None]:
     """Serve the application until the block ends; yield its address. Raises ConfigError if the port is not free.
 
@@ -84,7 +95,8 @@ async def serving(
     if http is None:
         yield None
         return
-    runner = web.AppRunner(application(reader, hosts.of(http), is_alive=is_alive), shutdown_timeout=SHUTDOWN_S)
+    app = application(reader, hosts.of(http), is_alive=is_alive, mine=mine)
+    runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S)
     async with listener.listening(runner, http, option="http.listen", headers=HEADERS) as place:
         yield f"http://{place}/"
 
@@ -141,8 +153,9 @@ def _unavailable(request: web.Request, error: DatabaseError) -> web.Response:
 class _Routes:
     """The handlers of all routes."""
 
-    def __init__(self, reader: StatusReader, is_alive: Callable[[], bool]) -> None:
+    def __init__(self, reader: StatusReader, is_alive: Callable[[], bool], mine: StatusReader) -> None:
         self._reader = reader
+        self._mine = mine
         self._is_alive = is_alive
         self._totals = metrics.Totals(since=datetime.now(UTC))
         self._pages_of: Status | None = None
@@ -250,8 +263,9 @@ class _Routes:
     async def metrics(self, _request: web.Request) -> web.Response:
         """Show the metrics in Prometheus' text format; without a database, show that it is down."""
         try:
-            status = await self._reader.status()
-            await self._totals.update(self._reader.database())
+            status = await self._mine.status()
+            is_all = self._mine is self._reader
+            await self._totals.update(self._reader.database(), of=None if is_all else self._mine.config().sources)
         except DatabaseError:
             status = None
         text = await metrics.text(status, self._totals, self._reader.config())

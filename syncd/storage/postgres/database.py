@@ -38,6 +38,7 @@ class Database:
         pool_size: int = POOL_SIZE,
         revive: Callable[[], Awaitable[object]] | None = None,
         schemas: config.Schemas = USUAL_SCHEMAS,
+        program: str = session.PROGRAM,
     ) -> None:
         self.shown = shown
         self.schemas = schemas
@@ -46,11 +47,25 @@ class Database:
         self._revive = revive
         self._idle: list[asyncpg.Connection] = []
         self._seats = asyncio.Semaphore(pool_size)
+        self._program = program
+        self._admit: Callable[[asyncpg.Connection], Awaitable[None]] | None = None
         self._locks = Locks(self._ready)
 
     async def open_session(self) -> asyncpg.Connection:
-        """Open a session that is not the pool's; raises what the driver raises."""
-        return await session.open_session(self._url)
+        """Open a session that is not the pool's; raises what the driver raises, and what refuses it (`become`)."""
+        conn = await session.open_session(self._url, self._program)
+        if self._admit is not None:
+            try:
+                await self._admit(conn)
+            except BaseException:
+                conn.terminate()
+                raise
+        return conn
+
+    def become(self, program: str, admit: Callable[[asyncpg.Connection], Awaitable[None]]) -> None:
+        """Give all sessions from now on a name, and let `admit` refuse each by raising; no lock may be held yet."""
+        self.drop_idle()
+        self._program, self._admit = program, admit
 
     async def require_session(self) -> None:
         """Raise DatabaseError if a pooler gives each transaction another session of the server.
@@ -157,8 +172,12 @@ class Database:
         self.drop_idle()
 
 
-async def connect(settings: config.DatabaseConfig, *, pool_size: int = POOL_SIZE) -> Database:
+async def connect(
+    settings: config.DatabaseConfig, *, pool_size: int = POOL_SIZE, program: str = session.PROGRAM
+) -> Database:
     """Open the database of the configuration, starting the private server if that is what it says.
+
+    `program` is the name of the sessions.
 
     Raises DatabaseUnavailable if it cannot be reached, and DatabaseError if a pooler gives each transaction another
     session.
@@ -170,7 +189,9 @@ async def connect(settings: config.DatabaseConfig, *, pool_size: int = POOL_SIZE
         url, shown = server.url, f"embedded in {settings.data_dir}"
     else:
         url, shown = settings.url.reveal(), settings.shown
-    database = Database(url, shown, pool_size=pool_size, revive=revive, schemas=settings.schemas)
+    database = Database(
+        url, shown, pool_size=pool_size, revive=revive, schemas=settings.schemas, program=program
+    )  # fmt: skip
     try:
         await database.require_session()
         await database.require_utf8()

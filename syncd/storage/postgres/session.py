@@ -9,6 +9,8 @@ import asyncpg
 
 from syncd.records.values import pg_day, pg_instant
 
+PROGRAM: Final = "syncd"
+"""The name of a session in pg_stat_activity."""
 CONNECT_TIMEOUT_S: Final = 10.0
 LOCK_TIMEOUT: Final = "60s"
 """How long a statement waits for a lock before it fails: no statement of ours holds one for longer than a page."""
@@ -55,9 +57,12 @@ PAGE_BYTES: Final = 2**20
 """What the kernel may buffer of a statement on its way to PostgreSQL: more than the rows of a page."""
 
 
-async def open_session(url: str) -> asyncpg.Connection:
-    """Connect, and make the session ready for work; raises what the driver raises."""
-    conn = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings={"application_name": "syncd"})
+async def open_session(url: str, program: str = PROGRAM) -> asyncpg.Connection:
+    """Connect, and make the session ready for work; raises what the driver raises.
+
+    `program` is the session's name from its first moment on.
+    """
+    conn = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings={"application_name": program})
     try:
         _tune_socket(conn)
         await _set_timeout(conn)

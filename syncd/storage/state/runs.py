@@ -273,10 +273,16 @@ def _notes(notes: Sequence[str]) -> str | None:
     return msgspec.json.encode([log.mask(note) for note in notes]).decode() if notes else None
 
 
-async def recover(database: Database, *, now: datetime) -> int:
-    """Mark runs as aborted that say `running` though nobody holds their stream's lock; return how many."""
+async def recover(database: Database, *, now: datetime, of: Sequence[str] | None = None) -> int:
+    """Mark runs as aborted that say `running` though nobody holds their stream's lock; return how many.
+
+    `of` names the sources to look at; None: all.
+    """
     async with database.connection() as conn:
-        running = await conn.fetch("SELECT DISTINCT source, stream, lane FROM syncd.runs WHERE outcome = 'running'")
+        running = await conn.fetch(
+            "SELECT DISTINCT source, stream, lane FROM syncd.runs"
+            " WHERE outcome = 'running' AND ($1::text[] IS NULL OR source = ANY($1))", of,
+        )  # fmt: skip
     recovered = 0
     for row in running:
         number = stream_lock(row["source"], row["stream"], row["lane"])

@@ -28,6 +28,8 @@ def add_state_tables(meta: sa.MetaData) -> None:
     _losses(meta)
     _lock_salt(meta)
     _notifications(meta)
+    _workers(meta)
+    _scale(meta)
 
 
 def _counter(name: str, comment: str) -> sa.Column[int]:
@@ -331,4 +333,55 @@ def _notifications(meta: sa.MetaData) -> None:
         sa.Index("notifications_open", "cause", unique=True, postgresql_where=sa.text("ended_at IS NULL")),
         schema="syncd",
         comment="What needed a look and who was told, so that a restart repeats nothing",
+    )
+
+
+def _workers(meta: sa.MetaData) -> None:
+    sa.Table(
+        "workers",
+        meta,
+        sa.Column("worker_id", pg.UUID(), primary_key=True, comment="Made anew for each life of a process"),
+        sa.Column("host", _TEXT, nullable=False, comment="Machine that it runs on"),
+        sa.Column("pid", _NUMBER, nullable=False, comment="Its process there"),
+        sa.Column("version", _TEXT, nullable=False, comment="Version of syncd that it runs"),
+        sa.Column("config_digest", _TEXT, nullable=False, comment="Digest of its configuration, secrets left out"),
+        sa.Column("http_address", _TEXT, comment="Address of its status page; null: it has none"),
+        sa.Column(
+            "lease_s", sa.Double(), nullable=False, comment="Seconds without a beat after which it counts as lost"
+        ),
+        sa.Column("started_at", _TIME, nullable=False, comment="When it joined"),
+        sa.Column(
+            "beat_at", _TIME, nullable=False, comment="When it last said that it lives, by the clock of the database"
+        ),
+        sa.Column("is_leaving", sa.Boolean(), nullable=False, comment="Whether it ends, and takes nothing any more"),
+        sa.Column("lost_at", _TIME, comment="When another worker declared it lost: from then on it commits nothing"),
+        sa.Column(
+            "shards", pg.ARRAY(sa.Integer()), nullable=False, comment="Numbers of the shards whose accounts it runs"
+        ),
+        sa.Column(
+            "reloads_followed",
+            _NUMBER,
+            nullable=False,
+            comment="Number of the last reload of all workers that it followed",
+        ),
+        sa.Column("refused", _TEXT, comment="Why it refused the configuration of that reload; null: it took it"),
+        schema="syncd",
+        comment="The processes of syncd worker; one that ended in order is not in it",
+    )
+
+
+def _scale(meta: sa.MetaData) -> None:
+    sa.Table(
+        "scale",
+        meta,
+        sa.Column("number", _NUMBER, primary_key=True, autoincrement=False, comment="Always 1"),
+        sa.Column("shards", _NUMBER, nullable=False, comment="Into how many shards the accounts are divided"),
+        sa.Column(
+            "reloads",
+            _NUMBER,
+            nullable=False,
+            comment="How often all workers were told to read their configuration again",
+        ),
+        schema="syncd",
+        comment="What all workers agree on; one row, written by the first worker",
     )

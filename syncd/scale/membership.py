@@ -1,0 +1,391 @@
+"""One life of a worker among the others: it beats, takes and gives back shards, and steps in for those that are lost.
+
+Every second one round: beat, declare lost who was silent, decide, adopt or drop accounts. A round waits for no run,
+so that no beat is late because of one. What adopting and dropping mean, the service knows.
+the service knows.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass, replace
+from typing import Final
+from uuid import uuid4
+
+import asyncpg
+import msgspec
+
+from syncd import __version__, log
+from syncd.clock import utc_now
+from syncd.config import Config
+from syncd.errors import DatabaseError, DatabaseUnavailable, WorkerLost
+from syncd.scale import placement, queue, workers
+from syncd.scale.placement import Step, shard_of
+from syncd.scale.queue import Queue
+from syncd.scale.workers import Worker
+from syncd.storage.postgres.database import Database
+from syncd.storage.postgres.driver import translated
+from syncd.storage.state import runs
+
+BEATS: Final = 3
+"""Rounds in a lease: two beats may be late before a worker counts as lost."""
+DIFFER_S: Final = 60.0
+"""Configurations that differ are told of after this: a reload takes a moment to reach every machine."""
+PRUNE_S: Final = 3600.0
+HINTS: Final = "syncd_hints"
+"""The channel on which a callback reaches the worker that has its account."""
+
+_log = log.get(__name__)
+Hint = tuple[str, str, tuple[object, ...] | None]
+"""Source and stream that a callback is about, and the key of the record that it names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Household:
+    """What a worker does with its shards, as the service does it; each is called with shards.
+
+    adopt    begins to run their accounts
+    drop     ends the runs of their accounts at a page, and returns when the last has ended
+    forfeit  ends the runs of their accounts at once, and returns when the last has ended
+    reload   reads the configuration again; returns why it was refused, None if it was taken
+    hear     is called with what a callback said that another worker received
+    away     hears that the database is away
+    lost     hears that this worker was declared lost: it may do nothing more
+    """
+
+    adopt: Callable[[Collection[int]], Awaitable[None]]
+    drop: Callable[[int], Awaitable[None]]
+    forfeit: Callable[[Collection[int]], Awaitable[None]]
+    reload: Callable[[], Awaitable[str | None]]
+    hear: Callable[[Hint], None]
+    away: Callable[[DatabaseUnavailable], None]
+    lost: Callable[[WorkerLost], None]
+
+
+class Membership:
+    """A worker among the others; `config` is the configuration of now, `address` that of the status page."""
+
+    def __init__(
+        self,
+        database: Database,
+        household: Household,
+        *,
+        config: Callable[[], Config],
+        address: Callable[[], str | None],
+    ) -> None:
+        self.worker: Final = uuid4()
+        self.shards = 0
+        self.running: set[int] = set()
+        self.crew: list[Worker] = []
+        self._database, self._household = database, household
+        self._config, self._address = config, address
+        self._lease_s = config().scale.lease_s
+        self._conn: asyncpg.Connection | None = None
+        self._queue: Queue | None = None
+        self._ending: set[int] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._rounds: asyncio.Task[None] | None = None
+        self._is_leaving = False
+        self._digest: tuple[Config, str] | None = None
+        self._steady_since = time.monotonic()
+        self._round_at = time.monotonic()
+        self._reloads_followed = self._reloads_asked = -1
+        self._refused: str | None = None
+        self._differ_since: float | None = None
+        self._pruned_at = float("-inf")
+
+    # --- What others ask
+
+    def shard(self, source: str) -> int:
+        """Return the shard of an account."""
+        return shard_of(source, self.shards)
+
+    def holds(self, source: str) -> bool:
+        """Say whether this worker runs an account."""
+        return self.shard(source) in self.running
+
+    def accounts(self, shards: Collection[int]) -> list[str]:
+        """Return the configured accounts in some shards."""
+        return [name for name in self._config().sources if self.shard(name) in shards]
+
+    @property
+    def leads(self) -> bool:
+        """Whether this worker does what is done once for all of them."""
+        return placement.leader([one.worker_id for one in self.crew if one.is_alive]) == self.worker
+
+    # --- Coming and going
+
+    async def join(self) -> None:
+        """Enter the list, so that the others leave this worker its share; the database's sessions bear its name then.
+
+        Raises UsageError where a daemon has every account, or where the extra is missing.
+        """
+        queue.load()
+        await workers.require_no_daemon(self._database)
+        wanted = self._config().scale.shards
+        async with self._database.transaction() as conn:
+            self.shards = await workers.settle_shards(conn, wanted)
+            await workers.join(
+                conn, self.worker, host=socket.gethostname(), pid=os.getpid(), version=__version__,
+                digest=self._digest_of(self._config()), address=self._address(), lease_s=self._lease_s,
+            )  # fmt: skip
+        if self.shards != wanted:
+            _log.warning(
+                "shards_settled", configured=wanted, used=self.shards,
+                hint="The first worker of this database settled the number, and it stays.",
+            )  # fmt: skip
+        self._database.become(workers.program_of(self.worker), lambda conn: workers.admit(conn, self.worker))
+        self._queue = Queue(self.worker, self.shards, lease_s=self._lease_s)
+        _log.info("worker_joined", worker=str(self.worker), shards=self.shards)
+
+    def begin(self) -> None:
+        """Begin the rounds, after `join`."""
+        self._steady_since = self._round_at = time.monotonic()
+        self._rounds = asyncio.create_task(self._go_round(), name="membership")
+
+    async def leave(self) -> None:
+        """Give every shard back as soon as its last run has ended, and leave the list; at once if declared lost.
+
+        The beats go on meanwhile. Never raises what the database raises: the others notice the silence.
+        """
+        self._is_leaving = True
+        with contextlib.suppress(DatabaseError, TimeoutError):
+            await self._drop(frozenset(self.running))
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+        await self._end_rounds()
+        with contextlib.suppress(DatabaseError, TimeoutError):
+            async with asyncio.timeout(self._lease_s):
+                conn = await self._ready()
+                with translated(self._database.shown):
+                    await queue.give_all_back(conn, self.worker)
+                    await workers.leave(conn, self.worker)
+                _log.info("worker_left", worker=str(self.worker))
+        self._disconnect()
+
+    async def abandon(self) -> None:
+        """End without a word to the database, which has declared this worker lost."""
+        await self._end_rounds()
+        for task in set(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._disconnect()
+
+    async def _end_rounds(self) -> None:
+        if self._rounds:
+            self._rounds.cancel()
+            await asyncio.gather(self._rounds, return_exceptions=True)
+
+    def pass_on(self, hint: Hint) -> None:
+        """Let the worker that has the account know what a callback said; a hint that is lost, a poll makes up for."""
+        self._spawn(self._notify(hint))
+
+    # --- Rounds
+
+    async def _go_round(self) -> None:
+        every_s = self._lease_s / BEATS
+        while True:
+            began = time.monotonic()
+            try:
+                async with asyncio.timeout(self._lease_s):
+                    await self._round()
+            except WorkerLost as error:
+                self._household.lost(error)
+                return
+            except DatabaseUnavailable as error:
+                self._unsettle()
+                self._household.away(error)
+            except (DatabaseError, TimeoutError) as error:
+                self._unsettle()
+                words = f"the database {self._database.shown} did not answer in time: {error or 'no answer'}"
+                self._household.away(DatabaseUnavailable(words))
+            except Exception:  # noqa: BLE001  a bug of ours must not cost the lease at once, and must be told
+                _log.exception("daemon_task_failed", task="membership")
+                self._unsettle()
+            await asyncio.sleep(max(0.0, every_s - (time.monotonic() - began)))
+
+    def _unsettle(self) -> None:
+        """Begin anew to count for how long this worker has beaten steadily, on a new connection."""
+        self._disconnect()
+        self._steady_since = time.monotonic()
+
+    async def _round(self) -> None:
+        """Beat, see who is there, and do what follows for the shards."""
+        conn = await self._ready()
+        with translated(self._database.shown):
+            beat = await workers.beat(
+                conn,
+                self.worker,
+                shards=self.running,
+                is_leaving=self._is_leaving,
+                digest=self._digest_of(self._config()),
+                address=self._address(),
+                reloads_followed=max(0, self._reloads_followed),
+                refused=self._refused,
+            )
+            self.crew = await workers.crew(conn)
+            now = time.monotonic()
+            if now - self._round_at > self._lease_s:  # this process stood still: the others may have, too
+                self._steady_since = now
+            self._round_at = now
+            if now - self._steady_since >= self._lease_s:
+                await self._judge(conn)
+            self._follow(beat.reloads)
+            await self._settle_shards(conn, queue.shards_of(beat.jobs))
+            if self.leads:
+                await self._lead(conn)
+
+    async def _judge(self, conn: asyncpg.Connection) -> None:
+        """Declare lost who was silent, end its sessions and its runs, and free its shards; safe to do twice."""
+        declared = set(await workers.declare_lost(conn, self.worker))
+        self.crew = await workers.crew(conn)
+        for one in self.crew:
+            if one.lost_at is None:
+                continue
+            held = await queue.held_by(conn, one.worker_id)
+            if not held and one.worker_id not in declared:
+                continue
+            sessions = await workers.end_sessions(conn, one.worker_id)
+            ended = await runs.recover(self._database, now=utc_now(), of=self.accounts(held | set(one.shards)))
+            await queue.give_all_back(conn, one.worker_id)
+            _log.warning(
+                "worker_lost", worker=str(one.worker_id), host=one.host, worker_pid=one.pid, shards=len(held),
+                sessions=sessions, runs=ended, silent_s=round(one.silent_s, 1),
+            )  # fmt: skip
+
+    async def _settle_shards(self, conn: asyncpg.Connection, owned: frozenset[int]) -> None:
+        if self._queue is None:
+            raise AssertionError("a worker takes shards after it has joined")
+        wanted: frozenset[int] = frozenset()
+        if not self._is_leaving:
+            there = frozenset(one.worker_id for one in self.crew if one.is_alive and not one.is_leaving)
+            wanted = placement.placed(self.shards, there).get(self.worker, frozenset())
+        step = placement.next_step(wanted, owned=owned, running=self.running, ending=self._ending)
+        if step.forfeit:
+            self._forfeit(step.forfeit)
+        if step.release:
+            await self._queue.give_back(conn, step.release)
+        await self._drop(step.drop)
+        taken = await self._queue.take(conn, step.take)
+        self._adopt(step, taken)
+
+    def _adopt(self, step: Step, taken: frozenset[int]) -> None:
+        if adopted := step.adopt | taken:
+            self.running |= adopted
+            self._spawn(self._guarded(adopted, self._household.adopt(adopted)))
+
+    async def _guarded(self, shards: frozenset[int], work: Awaitable[None]) -> None:
+        """Let shards that could not be adopted be tried again with the next round."""
+        try:
+            await work
+        except Exception as error:
+            self.running -= shards
+            if not isinstance(error, DatabaseUnavailable):
+                raise
+
+    async def _drop(self, shards: frozenset[int]) -> None:
+        """End the runs of these shards, each in a task of its own, and give each back as soon as its last has ended."""
+        self.running -= shards
+        self._ending |= shards
+        for shard in shards:
+            self._spawn(self._drop_one(shard))
+
+    async def _drop_one(self, shard: int) -> None:
+        try:
+            await self._household.drop(shard)
+            async with self._database.connection() as conn:
+                if self._queue:
+                    await self._queue.give_back(conn, [shard])
+        finally:
+            self._ending.discard(shard)
+
+    def _forfeit(self, shards: frozenset[int]) -> None:
+        """Stop at once what belongs to shards whose jobs are gone: another worker may have them already."""
+        _log.warning("shards_lost", count=len(shards), hint="Somebody else changed syncd_queue.pgqueuer.")
+        self.running -= shards
+        self._ending |= shards
+        self._spawn(self._forfeit_all(shards))
+
+    async def _forfeit_all(self, shards: frozenset[int]) -> None:
+        try:
+            await self._household.forfeit(shards)
+        finally:
+            self._ending -= shards
+
+    def _follow(self, reloads: int) -> None:
+        """Read the configuration again if all workers were told to."""
+        if self._reloads_followed < 0:
+            self._reloads_followed = self._reloads_asked = reloads
+        elif reloads > self._reloads_asked and not self._is_leaving:
+            self._reloads_asked = reloads
+            self._spawn(self._reload(reloads))
+
+    async def _reload(self, reloads: int) -> None:
+        self._refused = await self._household.reload()
+        self._reloads_followed = reloads
+
+    async def _lead(self, conn: asyncpg.Connection) -> None:
+        """Do what is done once for all workers."""
+        if self._queue and (made := await self._queue.seed(conn)):
+            _log.info("shards_queued", count=len(made))
+        if time.monotonic() - self._pruned_at > PRUNE_S:
+            self._pruned_at = time.monotonic()
+            await queue.prune_log(conn)
+            await workers.forget_lost(conn)
+        digests = {one.worker_id: one.config_digest for one in self.crew if one.is_alive}
+        others = placement.differing(digests)
+        if not others:
+            self._differ_since = None
+        elif self._differ_since is None:
+            self._differ_since = time.monotonic()
+        elif DIFFER_S < time.monotonic() - self._differ_since < float("inf"):
+            self._differ_since = float("-inf")
+            names = sorted(one.name for one in self.crew if one.worker_id in others)
+            _log.warning("configs_differ", workers=names, hint="Bring the file there, then: syncd reload --all")
+
+    def _digest_of(self, config: Config) -> str:
+        """Return the digest of all that must be the same for all workers, made once for each configuration."""
+        if self._digest is None or self._digest[0] is not config:
+            self._digest = config, replace(config, http=None, callback_listen=None).digest
+        return self._digest[1]
+
+    # --- The connection
+
+    async def _ready(self) -> asyncpg.Connection:
+        if self._conn is None or self._conn.is_closed():
+            with translated(self._database.shown):
+                self._conn = await self._database.open_session()
+                await self._conn.add_listener(HINTS, self._hear)
+        return self._conn
+
+    def _disconnect(self) -> None:
+        conn, self._conn = self._conn, None
+        if conn:
+            conn.terminate()
+
+    def _hear(self, _conn: object, _pid: int, _channel: str, payload: object) -> None:
+        with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
+            hint = msgspec.json.decode(str(payload), type=Hint)
+            if self.holds(hint[0]):
+                self._household.hear(hint)
+
+    async def _notify(self, hint: Hint) -> None:
+        async with self._database.connection() as conn:
+            await conn.execute("SELECT pg_notify($1, $2)", HINTS, msgspec.json.encode(hint).decode())
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = asyncio.create_task(self._beside(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _beside(self, work: Awaitable[None]) -> None:
+        """Do something beside the rounds; a database that is away, the rounds tell of."""
+        try:
+            await work
+        except DatabaseUnavailable:
+            pass
+        except Exception:  # noqa: BLE001  a bug of ours must not cost the lease, and must be told
+            _log.exception("daemon_task_failed", task="membership")

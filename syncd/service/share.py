@@ -1,0 +1,118 @@
+"""The accounts of one worker among many: what the timetable does when shards come and go.
+
+Decides nothing about shards: `scale.membership` does.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from typing import Final, Protocol
+
+from syncd import status
+from syncd.clock import utc_now
+from syncd.config import Config
+from syncd.errors import DatabaseUnavailable, SyncdError, WorkerLost
+from syncd.records.rows import Key
+from syncd.scale.membership import Hint, Household, Membership
+from syncd.service.timetable import Timetable
+from syncd.status import Pair
+from syncd.storage.postgres.database import Database
+
+ELSEWHERE: Final = "passed on"
+"""What becomes of a callback whose account another worker has."""
+
+
+class Life(Protocol):
+    """What the service does for its share."""
+
+    async def reload(self) -> SyncdError | None:
+        """Read the configuration again; return why it was refused."""
+
+    def away(self, error: DatabaseUnavailable) -> None:
+        """Hold runs back until the database is there again."""
+
+    def forfeit(self, error: WorkerLost) -> None:
+        """End this life at once."""
+
+
+class Share:
+    """The accounts that this worker runs, from `join` to `leave`."""
+
+    def __init__(
+        self,
+        database: Database,
+        life: Life,
+        *,
+        config: Callable[[], Config],
+        address: Callable[[], str | None],
+        drain_s: float,
+    ) -> None:
+        self._database, self._life, self._config = database, life, config
+        self._drain_s = drain_s
+        self._timetable: Timetable | None = None
+        self._is_lost = False
+        household = Household(
+            adopt=self._adopt, drop=self._drop, forfeit=self._forfeit, reload=self._reload, hear=self._hear,
+            away=life.away, lost=self._lost,
+        )  # fmt: skip
+        self._membership = Membership(database, household, config=config, address=address)
+        self.join = self._membership.join
+        self.holds = self._membership.holds
+
+    def begin(self, timetable: Timetable) -> None:
+        """Take shards from now on, after `join`."""
+        self._timetable = timetable
+        self._membership.begin()
+
+    async def leave(self) -> None:
+        """Give every shard back; at once if this worker was declared lost."""
+        await (self._membership.abandon() if self._is_lost else self._membership.leave())
+
+    @property
+    def leads(self) -> bool:
+        """Whether this worker does what one does for all."""
+        return self._membership.leads
+
+    async def line(self) -> str:
+        """Return in one line what this worker has."""
+        held, crew = len(self._membership.running), [one for one in self._membership.crew if one.is_alive]
+        return f"{held} of {self._membership.shards} shards, one of {len(crew)} workers"
+
+    def pass_on(self, pair: Pair, key: Key | None) -> str:
+        """Let the worker that has the account know of a callback; return in words what becomes of it."""
+        self._membership.pass_on((*pair, key))
+        return ELSEWHERE
+
+    # --- What the membership asks for
+
+    async def _adopt(self, shards: Collection[int]) -> None:
+        """Run the accounts of these shards; those that were taken away meanwhile are left out."""
+        names = self._membership.accounts(shards)
+        every = self._config()
+        mine = replace(every, sources={name: every.sources[name] for name in names})
+        pairs = [(source.name, stream) for source in mine.sources.values() for stream in source.streams]
+        histories = await status.histories(self._database, pairs)
+        paces = await status.read_paces(self._database, mine, now=utc_now())
+        self._planned().adopt([name for name in names if self.holds(name)], histories, paces)
+
+    async def _drop(self, shard: int) -> None:
+        await self._planned().drop(self._membership.accounts({shard}), grace_s=self._drain_s)
+
+    async def _forfeit(self, shards: Collection[int]) -> None:
+        await self._planned().drop(self._membership.accounts(shards), grace_s=0.0)
+
+    async def _reload(self) -> str | None:
+        error = await self._life.reload()
+        return str(error) if error else None
+
+    def _hear(self, hint: Hint) -> None:
+        source, stream, key = hint
+        self._planned().hear((source, stream), key)
+
+    def _lost(self, error: WorkerLost) -> None:
+        self._is_lost = True
+        self._life.forfeit(error)
+
+    def _planned(self) -> Timetable:
+        if self._timetable is None:
+            raise AssertionError("a worker takes shards once it has a timetable")
+        return self._timetable

@@ -1,0 +1,182 @@
+"""Workers that share the accounts: real processes, real signals, one database."""
+
+import json
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from syncd.errors import DatabaseUnavailable, UsageError, WorkerLost
+from syncd.sandbox import Limits
+from syncd.scale import queue, workers
+from syncd.scale.queue import Queue
+from syncd.storage.postgres.database import Database
+from tests.support.bench import Bench, MakeBench
+from tests.support.command import syncd
+from tests.support.daemon import Now, spawned, until
+from tests.support.workers import all_ran, held, newest_run, shared, working, write
+
+ACCOUNTS = 24
+
+
+@pytest.fixture
+async def bench(make_bench: MakeBench) -> Bench:
+    return await make_bench(time=Now(), limits=Limits(per_minute=1_000_000, per_day=10_000_000))
+
+
+async def joined(db: Database, *, shards: int = 4, lease_s: float = 3.0) -> tuple[UUID, Queue]:
+    worker = uuid4()
+    async with db.connection() as conn:
+        await workers.settle_shards(conn, shards)
+        await workers.join(
+            conn, worker, host="here", pid=1, version="1", digest="d", address=None, lease_s=lease_s
+        )  # fmt: skip
+    return worker, Queue(worker, shards, lease_s=lease_s)
+
+
+async def beat(conn: asyncpg.Connection, worker: UUID) -> workers.Beat:
+    return await workers.beat(
+        conn, worker, shards=[], is_leaving=False, digest="d", address=None, reloads_followed=0, refused=None
+    )  # fmt: skip
+
+
+async def silence(db: Database, worker: UUID) -> None:
+    async with db.connection() as conn:
+        await conn.execute("UPDATE syncd.workers SET beat_at = now() - interval '1 min' WHERE worker_id = $1", worker)
+
+
+async def write_meanwhile(database: Database, work: Awaitable[None]) -> None:
+    async with database.transaction() as conn:
+        await conn.execute("CREATE TABLE syncd.never (n int)")
+        await work
+
+
+async def test_a_worker_that_was_declared_lost_commits_nothing_and_keeps_no_job(db: Database, db_url: str) -> None:
+    lost, its = await joined(db)
+    heir, heirs = await joined(db)
+    zombie = Database(db_url, "here")
+    zombie.become(workers.program_of(lost), lambda conn: workers.admit(conn, lost))
+    try:
+        async with db.connection() as conn:
+            assert await its.seed(conn) == frozenset(range(4))
+            assert await its.seed(conn) == frozenset()
+            assert await its.take(conn, [0, 1, 2]) == {0, 1, 2}
+            assert await heirs.take(conn, [0, 1, 2, 3]) == {
+                3
+            }  # what is held is not taken, however often it is asked for
+            assert queue.shards_of((await beat(conn, lost)).jobs) == {0, 1, 2}
+        await silence(db, lost)
+
+        async def declare_lost() -> None:
+            async with db.connection() as conn:
+                assert await workers.declare_lost(conn, heir) == [lost]
+                assert await workers.declare_lost(conn, heir) == []
+                assert await workers.end_sessions(conn, lost) == 1
+                assert await queue.give_all_back(conn, lost) == {0, 1, 2}
+                assert await queue.give_all_back(conn, lost) == frozenset()
+
+        with pytest.raises(DatabaseUnavailable):
+            await write_meanwhile(zombie, declare_lost())
+        with pytest.raises(WorkerLost, match="silent for longer than its lease"):
+            async with zombie.connection():
+                pass
+        async with db.connection() as conn:
+            assert await conn.fetchval("SELECT to_regclass('syncd.never')") is None
+            assert await heirs.take(conn, [0, 1, 2, 3]) == {0, 1, 2}
+            with pytest.raises(WorkerLost):
+                await beat(conn, lost)
+            await its.give_back(conn, [0, 1, 2])  # the heir's by now
+            assert queue.shards_of((await beat(conn, heir)).jobs) == {0, 1, 2, 3}
+    finally:
+        await zombie.close()
+
+
+async def test_a_beat_renews_the_own_jobs_only_and_deleted_jobs_are_queued_again(db: Database) -> None:
+    one, ones = await joined(db, lease_s=0.0)
+    other, others = await joined(db)
+    async with db.connection() as conn:
+        await ones.seed(conn)
+        await ones.take(conn, [0, 1])
+        await others.take(conn, [2])
+        await conn.execute("UPDATE syncd_queue.pgqueuer SET heartbeat = now() - interval '1 hour'")
+        await beat(conn, one)
+        stale = await conn.fetch(
+            "SELECT entrypoint FROM syncd_queue.pgqueuer WHERE heartbeat < now() - interval '1 min'"
+        )
+        assert {row["entrypoint"] for row in stale} == {"shard.2", "shard.3"}
+        await conn.execute("DELETE FROM syncd_queue.pgqueuer WHERE entrypoint = 'shard.0'")
+        assert queue.shards_of((await beat(conn, one)).jobs) == {1}
+        assert await others.seed(conn) == {0}
+        await conn.execute("UPDATE syncd_queue.pgqueuer_log SET created = now() - interval '2 days'")
+        await queue.prune_log(conn)
+        assert await conn.fetchval("SELECT count(*) FROM syncd_queue.pgqueuer_log") == 0
+        await workers.leave(conn, other)
+        assert [each.worker_id for each in await workers.crew(conn)] == [one]
+        assert await workers.settle_shards(conn, 99) == 4
+
+
+async def test_two_workers_share_the_accounts_and_one_that_is_killed_has_an_heir(bench: Bench) -> None:
+    path = write(bench, ACCOUNTS)
+    async with working(path, "one") as one:
+        await until(shared(bench, [one.process.pid]))
+        async with working(path, "two") as two:
+            pids = [one.process.pid, two.process.pid]
+            await until(shared(bench, pids))
+            await all_ran(bench, ACCOUNTS, await newest_run(bench), pids)
+            assert await _sources_of(bench, one.process.pid)
+            assert await _sources_of(bench, two.process.pid)
+
+            refused = await syncd("run", "--config", str(path))
+            assert (refused.code, "2 workers share the accounts" in refused.err) == (2, True)
+            listed = await syncd("workers", "--json", "--config", str(path))
+            assert {(each["pid"], each["state"]) for each in json.loads(listed.out)} == {(pid, "alive") for pid in pids}
+
+            path.write_text(path.read_text().replace("lease = '2s'", "lease = '2s'\npool = 3"))
+            reloaded = await syncd("reload", "--all", "--config", str(path))
+            assert (reloaded.code, reloaded.out.count("took it")) == (0, 2)
+            path.write_text(path.read_text().replace("pool = 3", "pol = 3"))
+            refusing = await syncd("reload", "--all", "--config", str(path))
+            assert refusing.code == 2  # the command reads the same file
+            path.write_text(path.read_text().replace("pol = 3", "pool = 3"))
+
+            two.process.kill()
+            since = await newest_run(bench)
+            await until(shared(bench, [one.process.pid]))
+            await all_ran(bench, ACCOUNTS, since, [one.process.pid])
+            [lost] = one.events("worker_lost")
+            assert (lost["worker_pid"], lost["shards"]) == (two.process.pid, 4)
+        await bench.fetch("DELETE FROM syncd_queue.pgqueuer WHERE entrypoint = 'shard.3'")
+        await until(lambda: _told(one.events, "shards_lost"))
+        await until(shared(bench, [one.process.pid]))
+        code, took_s = await one.end(signal.SIGTERM)
+        assert (code, took_s < 10) == (0, True)
+    assert await held(bench) == {}
+    assert await bench.fetch("SELECT FROM syncd.workers WHERE lost_at IS NULL") == []
+    assert await bench.fetch("SELECT FROM syncd_queue.pgqueuer WHERE status <> 'queued'") == []
+    crossing = await bench.fetch(
+        "SELECT a.run_id FROM syncd.runs a JOIN syncd.runs b ON a.source = b.source AND a.stream = b.stream"
+        " AND a.pid <> b.pid AND a.started_at < b.started_at AND a.finished_at > b.started_at"
+        " WHERE a.outcome <> 'aborted'"
+    )
+    assert crossing == []
+
+
+async def test_a_worker_refuses_to_join_a_daemon(bench: Bench) -> None:
+    path = write(bench, 1)
+    async with spawned(path) as daemon:
+        await until(lambda: _told(daemon.events, "daemon_started"))
+        with pytest.raises(UsageError, match=r"a daemon \(syncd run\) has every account"):
+            await workers.require_no_daemon(bench.db)
+        refused = await syncd("worker", "--config", str(path))
+        assert (refused.code, "a daemon (syncd run) has every account" in refused.err) == (2, True)
+
+
+async def _sources_of(bench: Bench, pid: int) -> set[str]:
+    return {row["source"] for row in await bench.fetch("SELECT DISTINCT source FROM syncd.runs WHERE pid = $1", pid)}
+
+
+async def _told(events: Callable[[str], list[dict[str, Any]]], name: str) -> bool:
+    return bool(events(name))

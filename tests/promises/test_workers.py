@@ -1,0 +1,163 @@
+"""Workers under hard treatment, each trial a minute or more: killed, stopped for long, cut off from the database."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Collection
+from typing import Any
+
+import pytest
+
+from syncd.sandbox import Limits
+from tests.support.bench import Bench, MakeBench
+from tests.support.daemon import Gate, Now, Process, through, until
+from tests.support.workers import all_ran, held, newest_run, runs_since, shared, working, write
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
+SCALE = "shards = 256\nlease = '3s'"
+ACCOUNTS = 40
+KILLS = int(os.environ.get("SYNCD_TRIAL_KILLS", "20"))
+STOPPED_S = float(os.environ.get("SYNCD_TRIAL_STOPPED_S", "60"))
+MANY = int(os.environ.get("SYNCD_TRIAL_ACCOUNTS", "2000"))
+
+
+@pytest.fixture
+async def bench(make_bench: MakeBench) -> Bench:
+    return await make_bench(time=Now(), limits=Limits(per_minute=1_000_000, per_day=10_000_000))
+
+
+async def crossing(bench: Bench) -> list[Any]:
+    """Return the runs of one stream that committed something while another process ran it."""
+    return await bench.fetch(
+        "SELECT a.run_id, b.run_id FROM syncd.runs a JOIN syncd.runs b ON a.source = b.source AND a.stream = b.stream"
+        " AND a.pid <> b.pid AND a.started_at < b.started_at AND a.finished_at > b.started_at"
+        " WHERE a.outcome <> 'aborted'"
+    )
+
+
+async def timed(bench: Bench, pids: Collection[int], timeout_s: float = 30.0) -> float:
+    """Return how long it takes until these workers share everything and every account has run."""
+    began, since = time.monotonic(), await newest_run(bench)
+    await until(shared(bench, pids, 256), timeout_s)
+    took_s = time.monotonic() - began
+    await all_ran(bench, ACCOUNTS, since, pids, timeout_s)
+    return took_s
+
+
+async def test_whoever_is_killed_has_heirs_within_five_seconds(bench: Bench) -> None:
+    path = write(bench, ACCOUNTS, scale=SCALE)
+    took: list[float] = []
+    async with contextlib.AsyncExitStack() as stack:
+        alive = [await stack.enter_async_context(working(path, f"worker{number}")) for number in range(3)]
+        await timed(bench, [one.process.pid for one in alive])
+        for number in range(KILLS):
+            alive.pop(0).process.kill()
+            took.append(await timed(bench, [one.process.pid for one in alive]))
+            alive.append(await stack.enter_async_context(working(path, f"worker{number + 3}")))
+            joined_s = await timed(bench, [one.process.pid for one in alive])
+            assert joined_s < 10
+    print(f"{len(took)} kills: heirs after {min(took):.1f} to {max(took):.1f} s")  # noqa: T201
+    assert max(took) < 5
+    assert await crossing(bench) == []
+
+
+async def stopped_in_a_run(bench: Bench, worker: Process) -> list[Any]:
+    """Stop a worker while it has runs under way; return these."""
+
+    async def stop() -> list[Any]:
+        os.kill(worker.process.pid, signal.SIGSTOP)
+        await asyncio.sleep(0.05)  # what it sent before it stopped is done by then
+        found = await bench.fetch(
+            "SELECT run_id, pages, rows_seen FROM syncd.runs WHERE outcome = 'running' AND pid = $1",
+            worker.process.pid,
+        )
+        if not found:
+            os.kill(worker.process.pid, signal.SIGCONT)
+        return found
+
+    return list(await until(stop))
+
+
+async def test_whoever_stood_still_in_the_middle_of_a_page_commits_nothing(bench: Bench) -> None:
+    path = write(bench, ACCOUNTS, scale=SCALE, every="1s", streams="customers")
+    bench.sandbox.faults.add("slow-drip", api="cyclesoftware", chunk_bytes=2048, delay_s=0.02)
+    async with working(path, "one") as one, working(path, "two") as two:
+        pids = [one.process.pid, two.process.pid]
+        await timed(bench, pids)
+        its = await stopped_in_a_run(bench, one)
+        stopped_at = time.monotonic()
+        await timed(bench, [two.process.pid])
+        print(f"heirs after {time.monotonic() - stopped_at:.1f} s")  # noqa: T201
+        await asyncio.sleep(max(0.0, STOPPED_S - (time.monotonic() - stopped_at)))
+        before = await bench.fetch("SELECT * FROM syncd.runs WHERE pid = $1 ORDER BY run_id", one.process.pid)
+        assert {row["outcome"] for row in before} <= {"ok", "aborted", "failed"}
+        os.kill(one.process.pid, signal.SIGCONT)
+        resumed_at = time.monotonic()
+        await until(lambda: _told(one, "lease_lost"))
+        print(f"left after {time.monotonic() - resumed_at:.2f} s")  # noqa: T201
+        assert time.monotonic() - resumed_at < 1
+        await until(lambda: _told(one, "worker_joined", 2))
+        after = await bench.fetch(
+            "SELECT * FROM syncd.runs WHERE pid = $1 AND run_id <= $2 ORDER BY run_id",
+            one.process.pid, before[-1]["run_id"],
+        )  # fmt: skip
+        assert after == before
+        assert [row["pages"] for row in after if row["run_id"] in {each["run_id"] for each in its}] == [
+            each["pages"] for each in its
+        ]
+        await timed(bench, pids)
+    assert await crossing(bench) == []
+
+
+async def test_a_database_that_is_away_costs_no_worker_and_no_shard(bench: Bench, gate: Gate) -> None:
+    path = write(bench, ACCOUNTS, scale=SCALE)
+    path.write_text(path.read_text().replace(bench.db_url, through(gate, bench)))
+    async with working(path, "one") as one, working(path, "two") as two, working(path, "three") as three:
+        pids = [each.process.pid for each in (one, two, three)]
+        await timed(bench, pids)
+        before = await held(bench)
+        gate.shut()
+        await asyncio.sleep(STOPPED_S / 2)
+        await gate.open()
+        took_s = await timed(bench, pids)
+        print(f"all run again after {took_s:.1f} s")  # noqa: T201
+        assert [each.process.returncode for each in (one, two, three)] == [None] * 3
+        assert await held(bench) == before
+        assert [each.events("worker_lost") for each in (one, two, three)] == [[], [], []]
+    assert await crossing(bench) == []
+
+
+async def test_many_accounts_are_shared_fairly_and_run_in_time(bench: Bench) -> None:
+    path = write(bench, MANY, scale=SCALE, every="5m")
+    async with working(path, "one") as one, working(path, "two") as two, working(path, "three") as three:
+        workers = [one, two, three]
+        pids = [each.process.pid for each in workers]
+        began = time.monotonic()
+        await until(shared(bench, pids, 256), 120)
+        print(f"shared after {time.monotonic() - began:.1f} s")  # noqa: T201
+
+        async def are_read() -> bool:
+            rows = await bench.fetch("SELECT count(DISTINCT source) FROM syncd.runs WHERE outcome = 'ok'")
+            return int(rows[0][0]) == MANY
+
+        await until(are_read, 600)
+        rows = [row for row in await runs_since(bench, 0) if row["outcome"] == "ok"]
+        of = Counter(pid for pid in {row["source"]: row["pid"] for row in rows}.values())
+        print(f"first runs by worker: {sorted(of.values())}; all read after {time.monotonic() - began:.1f} s")  # noqa: T201
+        codes = []
+        for each in workers[:1]:
+            ended_at = time.monotonic()
+            codes.append(await each.end(signal.SIGTERM))
+            await until(shared(bench, pids[1:], 256), 30)
+            print(f"ended in {codes[0][1]:.1f} s, others have its shards after {time.monotonic() - ended_at:.1f} s")  # noqa: T201
+        shares = await bench.fetch("SELECT pid, cardinality(shards) AS n FROM syncd.workers WHERE lost_at IS NULL")
+        assert sorted(row["n"] for row in shares) == [128, 128]
+    assert (codes[0][0], codes[0][1] < 10) == (0, True)
+    assert await crossing(bench) == []
+
+
+async def _told(worker: Process, name: str, times: int = 1) -> bool:
+    return len(worker.events(name)) >= times
