@@ -39,6 +39,8 @@ class Stream:
                 or nothing can be swept)
     lookup      names of the stream options that hold the keys to ask for; empty for listings
     feed        keys of the lookup that the mirror gives; a stream that has one needs none from the configuration
+    hints       keys that rows of other streams give to a listing, whose records they say changed: its walk may ask for
+                these first (`Walk.due`). None where nothing hints at them
     is_on       False for a stream that runs only where the configuration says `enabled = true`
     backfills   True if the stream can be walked over a range of time
     windows     how a backfill splits its range, where it does: what a range costs is known by it
@@ -61,6 +63,7 @@ class Stream:
     sweep_s: float | None = None
     lookup: tuple[str, ...] = ()
     feed: Feed | None = None
+    hints: Feed | None = None
     options: tuple[Option[Any], ...] = ()
     is_on: bool = True
     backfills: bool = False

@@ -25,7 +25,10 @@ callback   the records whose keys `named` holds, because the upstream told of th
 """
 
 Lane = Literal["live", "backfill"]
-"""Whose share of the budget a request is charged to: backfills have a lane of their own, all other runs are live."""
+"""Whose share of the budget a request is charged to.
+
+Backfills, long sweeps and long first runs have a lane of their own, all other runs are live.
+"""
 
 Options = Mapping[str, Any]
 """The options of a source or stream as the configuration gives them; read with `Option.of`."""
@@ -140,6 +143,10 @@ def _unheard(_remark: str) -> None:
     pass
 
 
+def _by_kind() -> None:
+    pass
+
+
 async def _nothing_stored(_key: tuple[Any, ...]) -> Mapping[str, Any]:
     return {}
 
@@ -155,7 +162,7 @@ class Walk:
     mirrored   reads one column of the live rows of another stream of this source, in ascending order
     stored     reads the mirrored row of this stream by its key, as values by column; empty where there is none
     held       reads the keys of the live rows of this stream in a scope
-    due        reads the keys of the stream's feed that come after one (None: from the first), so many at most
+    due        reads the keys of the stream's feed or hints that come after one (None: from the first), so many at most
     now        our clock, aware UTC
     since      where a backfill begins, None for the first record there is; `until` where it ends, None for now
     whole      True for a sweep that an operator ordered: of everything there is, not only of what one on schedule gives
@@ -165,6 +172,8 @@ class Walk:
     note       keeps a remark for the run's record
     ways       second ways that the stream's server needs, as far as this process knows; see `second_ways`
     early      what may be asked before its turn; see `early`
+    charge_to_backfill  has the requests that follow charged to the backfill lane: called by a live walk that takes so
+               many of them, once, that other streams would wait for it
     """
 
     upstream: Upstream
@@ -187,3 +196,4 @@ class Walk:
     early: Early = field(default_factory=Early)
     held: Callable[[Scope], Awaitable[Sequence[tuple[Any, ...]]]] = _nothing_held
     due: Callable[[Due | None, int], Awaitable[Sequence[Due]]] = _nothing_due
+    charge_to_backfill: Callable[[], None] = _by_kind

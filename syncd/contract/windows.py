@@ -14,11 +14,12 @@ that it must be asked last. Knows nothing of any API: a source gives `ask`, whic
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from syncd.contract.errors import UpstreamError
+from syncd.contract.clamps import Clamps, Dated, Question
+from syncd.contract.errors import BadPayload, UpstreamError
 from syncd.contract.paging import EndUnknown, row_keys
 from syncd.contract.second_ways import is_refusal, take
 from syncd.contract.toolkit import cursor_time, earliest_reading, latest_reading, overlap_of
@@ -28,8 +29,15 @@ WIDEST: Final = timedelta(days=27)
 """Of a window: at most 31 days are allowed where a vendor says so, and whole days in any zone add up to four."""
 HALF: Final = timedelta(days=13)
 """Of a window where the server refuses WIDEST."""
+NARROW: Final = HALF - timedelta(days=3)
+"""A question about so few days is not suspected of being answered for fewer."""
+NEVER: Final = datetime.max.replace(tzinfo=UTC)
 HALVED: Final = "the server refuses questions about 27 days; 13 days are asked for at a time"
 """The second way of windows."""
+CLAMPED: Final = "the server answers for fewer days than it is asked for; 13 days are asked for at a time"
+"""Another second way: what was asked for with 27 days is asked for again."""
+LONG: Final = timedelta(days=183)
+"""Of a range: no ordinary live run asks for so much, so it leaves the live lane to others; our choice."""
 RESUMES_FOR: Final = timedelta(days=7)
 """A sweep on schedule goes on where it was for so long after its last page; our choice."""
 ORDERED_RESUMES_FOR: Final = timedelta(days=1)
@@ -133,33 +141,49 @@ async def walk_windows(
     scope: Scope | None = None,
     unproven: str | None = None,
     resumes: bool = True,
+    dated: Dated | None = None,
 ) -> AsyncGenerator[Page, None]:
     """Give the pages of all windows of a range, from where the cursor says that a walk of it was.
+
+    A walk begins anew where the server is found to answer for fewer days than it was asked for.
 
     keep            members that every cursor of this walk holds
     mark            the member that tells up to where windows are complete, which begins with `reached` and never falls;
                     empty if there is none
     scope, unproven of the last page; see Page
+    dated           how rows are known by their days, to find that out; None where it is not looked at
     resumes         False where a row that changes stays in its window: what was read before says little then
 
     The last cursor holds the mark, or `as_of` where there is none; of a sweep it holds `swept_at`, of a backfill only
     what is kept.
     """
     keep, (at, starts_over) = keep or {}, _resumed(walk, wanted.begin, resumes=resumes)
+    if wanted.limit - at.begin > LONG:
+        walk.charge_to_backfill()
     ahead = _Ahead(walk, ask, wanted)
+    clamps, mark_before = Clamps(walk, _question(ask), dated, narrow=NARROW), reached
     while True:
-        window = None
+        window, clamped = None, False
         try:
             async for window, piece in _asked(walk, ahead, at):
                 at.started_at = at.started_at or piece.answer.safe_at
                 at.began_at, at.doubt = at.began_at or at.started_at, at.doubt or piece.doubt
-                if piece.place is None:
+                clamps.see(window.first, window.last, piece.records)
+                clamped = piece.place is None and await clamps.found(window.first, window.last)
+                if clamped:
+                    _narrow(walk)
+                    reached = mark_before
+                elif piece.place is None:
                     told = at.started_at if window.is_open else min(at.started_at, window.end)
                     reached = max(told, reached or told)
                 marks = {mark: reached.isoformat()} if mark and reached else {}
-                is_last = window.is_open and piece.place is None
-                if is_last:
-                    cursor: Cursor | None = _last_cursor(walk, at.began_at, keep, marks)
+                is_last = window.is_open and piece.place is None and not clamped
+                cursor: Cursor | None
+                if clamped:
+                    again: Cursor = {"begin": wanted.begin.isoformat()}
+                    cursor = {**keep, **marks, "pass": again | passed(walk, at.began_at, doubt=at.doubt)}
+                elif is_last:
+                    cursor = _last_cursor(walk, at.began_at, keep, marks)
                 else:
                     cursor = _cursor(walk, piece, window, at, keep, marks, begin=window.end - wanted.overlap)
                 yield Page(
@@ -178,9 +202,25 @@ async def walk_windows(
         except EndUnknown as error:
             yield Page(records=error.records, cursor=None, requested_at=error.answer.sent_at, starts_over=starts_over)
             raise
+        if clamped:
+            ahead = _Ahead(walk, ask, wanted)
+            at = _At(begin=wanted.begin, began_at=at.began_at, doubt=at.doubt)
+            continue
         if window is None or window.is_open:
             return
         at = _At(begin=window.end - wanted.overlap, began_at=at.began_at, doubt=at.doubt)
+
+
+def _question(ask: Ask) -> Question:
+    """Return what asks for days that are no window of a walk."""
+    return lambda first, last: ask(Window(first=first, last=last, end=NEVER, is_open=False), None)
+
+
+def _narrow(walk: Walk) -> None:
+    """Ask for narrow windows from here on. Raises BadPayload if that was done already."""
+    if CLAMPED in walk.ways or HALVED in walk.ways:
+        raise BadPayload("the server answers for fewer than 13 days, whatever it is asked for")
+    take(walk, CLAMPED)
 
 
 async def walk_changes(
@@ -189,6 +229,7 @@ async def walk_changes(
     *,
     begins_at: datetime,
     zone: ZoneInfo,
+    dated: Dated | None = None,
     scope: Scope | None = None,
     unproven: str | None = None,
 ) -> AsyncGenerator[Page, None]:
@@ -212,7 +253,7 @@ async def walk_changes(
         wanted = range_of(walk, reached - overlap_of(walk) if reached else begins_at, zone)
         async for page in walk_windows(
             replace(walk, cursor=cursor), ask, wanted, keep=keep, mark=mark, reached=reached,
-            scope=scope if walk.kind == "sweep" else None, unproven=unproven,
+            scope=scope if walk.kind == "sweep" else None, unproven=unproven, dated=dated,
         ):  # fmt: skip
             cursor = page.cursor or cursor
             yield page
@@ -237,7 +278,7 @@ class _Ahead:
 
     def window(self, begin: datetime, *, narrow: bool = False) -> Window:
         """Return the window that begins there, as wide as the server allows."""
-        return self._wanted.window(begin, HALF if narrow or HALVED in self._walk.ways else WIDEST)
+        return self._wanted.window(begin, HALF if narrow or self._walk.ways & {HALVED, CLAMPED} else WIDEST)
 
     def look(self, window: Window) -> None:
         """Ask for the closed windows that follow one, as many as may be on the wire."""

@@ -187,7 +187,9 @@ class Syncer:
             mirrored=read_mirrored,
             stored=read_stored,
             held=read_held,
-            due=partial(due_keys, self.database, source, kind.stream(stream).feed, self.clock),
+            due=partial(
+                due_keys, self.database, source, kind.stream(stream).feed or kind.stream(stream).hints, self.clock
+            ),
             since=order.since,
             until=order.until,
             whole=order.whole,
@@ -195,10 +197,11 @@ class Syncer:
             pushed=order.pushed,
             note=upstream.note,
             ways=upstream.account.ways(stream),
+            charge_to_backfill=upstream.charge_to_backfill,
             early=Early(
                 in_flight=settings.in_flight,
                 foretells=not is_tick(self.source(source)[0].stream(stream), order.kind, cursor),
-                has_room=partial(upstream.account.purse.has_room, order.lane),
+                has_room=lambda: upstream.account.purse.has_room(upstream.lane),
                 usual_rows=partial(most_seen, self.database, source, stream),
             ),
         )

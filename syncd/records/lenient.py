@@ -16,7 +16,7 @@ from msgspec import Raw
 
 from syncd.contract import Child, Kind, Table
 from syncd.records.rows import KEY_CHARS, Key, Note, Reject, Row
-from syncd.records.split import ARRAY, OBJECT, decoded, kind_of
+from syncd.records.split import ARRAY, OBJECT, decoded, kind_of, listed
 from syncd.records.values import INT64, jsonb, masked, plain, read
 
 
@@ -110,7 +110,7 @@ class LenientReader:
     def _rows_of(self, raw: bytes, inherited: Key) -> tuple[list[Row], bytes | None]:
         """Return the child rows of an array, and as sent whatever of it became no row (null if the array is null)."""
         try:
-            found = decoded(ARRAY, raw)
+            found = listed(raw)
         except msgspec.MsgspecError:
             return [], raw
         rows: dict[Key, tuple[Row, bytes]] = {}

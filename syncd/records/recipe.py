@@ -19,7 +19,7 @@ import msgspec
 
 from syncd.contract import Child, Column, Table
 
-VERSION: Final = 3
+VERSION: Final = 4
 """To be raised when the parser itself turns the same record into another row."""
 
 _SIZE: Final = 16  # bytes; what blake2b takes as `person`

@@ -38,6 +38,20 @@ def _members(body: bytes) -> dict[str, bytes]:
         raise BadPayload(f"expected a JSON object, got {kind_of(body)}") from None
 
 
+def listed(raw: bytes) -> list[Raw]:
+    """Return the elements of an array, or the values of a map whose names are numbers: so PHP writes a list with gaps.
+
+    Raises MsgspecError for anything else.
+    """
+    if raw.lstrip()[:1] != b"{":
+        found: list[Raw] = decoded(ARRAY, raw)
+        return found
+    fields = decoded(OBJECT, raw)
+    if not all(name.isdecimal() for name in fields):
+        raise msgspec.ValidationError("expected an array")
+    return list(fields.values())
+
+
 class Elements(list[bytes]):
     """The elements of a JSON array, with the array itself: to decode them together it need not be joined again."""
 

@@ -35,6 +35,8 @@ class Ask:
     page_limit: int | None = None  # rows at most, whatever is asked for
     lenient: bool = False  # limits on the range of times are not looked at
     widest_days: int | None = None  # of a range of dates, for lists whose page names no limit
+    answered_days: int | None = None  # of a range of dates, at most so many days are answered for
+    answers_end: bool = False  # and these are the last ones, not the first
     days_in_utc: bool = False  # days of a range are days of UTC, not local ones
     last_day_counts: bool = True  # the last day of a range belongs to it
 

@@ -71,12 +71,16 @@ class RunUpstream:
     @property
     def spent(self) -> Spent:
         """What the run has cost so far."""
-        return Spent(self.requests, self.waited_s)
+        return Spent(self.requests, self.waited_s, self.lane)
 
     @property
     def is_probe(self) -> bool:
         """Whether the run only finds out if an earlier failure is over: until it is, no request is sent twice."""
         return not self.is_answered and self.account.health.is_failing(self.stream)
+
+    def charge_to_backfill(self) -> None:
+        """Charge the requests that follow to the backfill lane; how long they may wait stays."""
+        self.lane = "backfill"
 
     def note(self, text: str) -> None:
         """Keep a remark for the run's record; only the first NOTES_MAX."""

@@ -45,6 +45,26 @@ async def test_a_run_that_is_declared_dead_after_its_last_page_is_not_called_ok(
     assert await bench.rows("cyclesoftware.stores")
 
 
+async def test_a_daemon_that_starts_declares_only_runs_dead_whose_lock_nobody_holds(bench: Bench) -> None:
+    """A sweep by windows is charged to the backfill lane, but holds the lock of live runs."""
+    now = bench.time.now()
+    opened = {}
+    for stream, kind in (("payments", "sweep"), ("payments", "backfill"), ("stores", "live")):
+        opened[stream, kind] = await runs.open_run(
+            bench.db,
+            "shop",
+            stream,
+            kind=kind,
+            lane="live" if kind == "live" else "backfill",
+            cursor_kind=kind,
+            now=now,
+        )
+    await bench.db.unlock(runs.stream_lock("shop", "stores", "live"))  # as if its process had died
+    assert await runs.recover(bench.db, now=now) == 1
+    found = await bench.fetch("SELECT stream, kind FROM syncd.runs WHERE outcome = 'running' ORDER BY run_id")
+    assert [tuple(row) for row in found] == [("payments", "sweep"), ("payments", "backfill")]
+
+
 async def test_the_run_after_a_refused_listing_lists_everything_anew(bench: Bench) -> None:
     """Its last page would be all that a resumed run asks for, and its first page would be missing for ever."""
     kinds = registry()

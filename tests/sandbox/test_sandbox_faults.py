@@ -188,7 +188,7 @@ TOLD_BELOW = {
     "row-inserted-ahead", "row-deleted-ahead", "row-moved-ahead", "late-commit", "object-moves", "since-ignored",
     "daily-exhausted", "gzip-required", "odd-session", "unsound-http",
     "next-url-absent", "next-url-repeats", "token-expired", "range-refused", "days-in-utc", "last-day-excluded",
-    "stock-changes-unseen", "row-left-out",
+    "range-clamped", "stock-changes-unseen", "row-left-out",
 }  # fmt: skip
 
 
@@ -477,6 +477,17 @@ async def test_days_can_be_read_in_other_ways(caller: Caller) -> None:
     days = {"modified_start": "2026-06-01", "modified_end": "2026-06-27"}
     assert (await caller.call("cyclesoftware", SERVICE_ITEMS, days)).status == 400
     assert (await caller.call("cyclesoftware", SERVICE_ITEMS, days)).status == 200
+
+
+async def test_a_range_can_be_answered_for_in_part(caller: Caller) -> None:
+    world, days = caller.sandbox.world, {"modified_start": "2026-07-01", "modified_end": "2026-07-27"}
+    for day in (3, 26):
+        record = world.fresh("cyclesoftware", "service_items")
+        world.put("cyclesoftware", "service_items", record, modified_at=datetime(2026, 7, day, 12, tzinfo=UTC))
+    for end, seen in ((False, ["2026-07-03"]), (True, ["2026-07-26"])):
+        caller.sandbox.faults.add("range-clamped", api="cyclesoftware", times=1, end=end)
+        found = rows(await caller.call("cyclesoftware", SERVICE_ITEMS, days))
+        assert [each["modified_at"][:10] for each in found] == seen
 
 
 async def test_a_list_can_leave_out_a_row(caller: Caller) -> None:

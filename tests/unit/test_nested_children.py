@@ -59,6 +59,21 @@ def test_a_field_of_a_nested_child_can_be_left_out_or_hashed_and_the_array_empti
     assert kept(RECORD, exclude=["stores"]) == {"id": 1, "stock": {"name": "n", "stores": []}}
 
 
+def test_an_array_that_comes_as_a_map_of_numbers_gives_its_rows_and_hides_what_is_private() -> None:
+    """PHP writes a list with gaps so."""
+    mapped = {
+        "id": 1,
+        "stock": {"name": "n", "stores": {"0": {"store": 3, "note": "secret"}, "7": {"store": 4}, "8": 5}},
+    }
+    row = Parser(THINGS, ZONE).parse(json.dumps(mapped).encode())
+    assert isinstance(row, Row)
+    (levels,) = row.children
+    assert [each.key for each in levels or ()] == [(1, 3), (1, 4)]
+    assert json.loads(row.extra or "") == {"stock": {"stores": [5]}}
+    first, second, _ = kept(mapped, exclude=["stores.note"])["stock"]["stores"]
+    assert (first, second) == ({"store": 3, "note": None}, {"store": 4, "note": None})
+
+
 @pytest.mark.parametrize("record", [{"id": 1}, {"id": 1, "stock": {"name": "n"}}])
 def test_what_is_left_out_makes_no_rows_where_there_were_none(record: dict[str, Any]) -> None:
     assert kept(record, exclude=["stores.note"]) == record

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from syncd.contract import Kind, Table
-from syncd.records.split import ARRAY, OBJECT, decoded
+from syncd.records.split import ARRAY, OBJECT, decoded, listed
 from syncd.records.values import JSON_DEPTH, depth
 
 
@@ -140,6 +140,8 @@ class Sieve:
 
     def _below(self, raw: bytes, node: _Node, *, fill: bool) -> bytes:
         """Return what is left of an object or array with columns; null where it is neither, and some are left out."""
+        if id(node) in self._arrays and raw[:1] == b"{" and (rows := rows_of(raw)) is not None:
+            return b"[" + b",".join(self._below(bytes(row), node, fill=fill) for row in rows) + b"]"
         if raw[:1] == b"{" and (left := self._object(raw, node, fill=fill)) is not None:
             return left
         if raw[:1] == b"[" and (places := places_of(raw)) is not None:
@@ -173,6 +175,14 @@ def fields_of(raw: bytes) -> dict[str, Raw] | None:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return found
+
+
+def rows_of(raw: bytes) -> list[Raw] | None:
+    """Return the values of a map that stands for an array; None if it is something else."""
+    try:
+        return listed(raw) or None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 def places_of(raw: bytes) -> list[Raw] | None:

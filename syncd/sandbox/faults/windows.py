@@ -15,6 +15,7 @@ DATED = (
 )  # fmt: skip
 """Streams that are asked for by days."""
 NARROW_DAYS = 15
+CLAMPED_DAYS = 17
 
 
 def _next_url(moment: Moment) -> dict[str, Any] | None:
@@ -94,6 +95,18 @@ def _token_expired(moment: Moment, armed: Armed) -> bool:
 )
 def _range_refused(moment: Moment, armed: Armed) -> None:
     moment.ask.widest_days = int(armed.params.get("days", NARROW_DAYS))
+
+
+@fault(
+    "range-clamped",
+    "of a range, only the first days=17 days are answered for, or the last ones with end=True",
+    Stage.ASK,
+    apis=("cyclesoftware",),
+    streams=DATED,
+)
+def _range_clamped(moment: Moment, armed: Armed) -> None:
+    moment.ask.answered_days = int(armed.params.get("days", CLAMPED_DAYS))
+    moment.ask.answers_end = bool(armed.params.get("end"))
 
 
 @fault(

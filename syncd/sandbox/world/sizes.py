@@ -9,7 +9,7 @@ FIRST_CUSTOMER_ID = (
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """How many records of each stream the seed holds, documented samples included."""
+    """How many records of each stream the seed holds, documented samples included, and over how many days."""
 
     customers: int = 400
     stock_items: int = 600
@@ -18,6 +18,9 @@ class Sizes:
     sales_transactions: int = 90
     payments: int = 80
     workshop_orders: int = 70
+    articles: int = 60
+    repair_objects: int = 60
+    sales_days: int = 420  # over which sales transactions are spread: a year and some weeks
     companies: int = 8
     cyclists: int = 120
     cyclis_orders: int = 200

@@ -1,11 +1,8 @@
 """Articles, walked by tokens: what was modified since, or all; confirmed by barcode before they are buried."""
 
-import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any, Final
-
-import msgspec
 
 from syncd.contract import Cost, Cursor, Page, Scope, Stream, Walk
 from syncd.contract.errors import BadPayload, NotFound
@@ -13,10 +10,10 @@ from syncd.contract.links import walk_links
 from syncd.contract.options import DAY_S, MINUTE_S
 from syncd.contract.paging import EndUnknown
 from syncd.contract.toolkit import cursor_time, earliest_reading, overlap_of
-from syncd.records.readers import Keys, members
+from syncd.records.readers import Keys
 from syncd.sources.cyclesoftware.api import zone_of
 from syncd.sources.cyclesoftware.article_tables import ARTICLES
-from syncd.sources.cyclesoftware.forms import data_of, rows_of
+from syncd.sources.cyclesoftware.forms import data_of
 from syncd.sources.cyclesoftware.nested import respeller
 from syncd.sources.cyclesoftware.paged_lists import fetch_linked
 
@@ -27,20 +24,21 @@ _PATH = "/api/v4/articledata/entries.json"
 _KEYS = Keys(ARTICLES)
 _respelled = respeller(ARTICLES)
 _UNPROVEN = "pages that go on by tokens cannot show that rows slid past"
-_MAP_FOR_LIST = re.compile(rb'"(?:stores|objects|suppliers)"\s*:\s*\{')
 
 
 async def _walk_articles(walk: Walk) -> AsyncIterator[Page]:
     """Walk what was modified since the cursor; without a cursor, or in a sweep, all articles.
 
-    A live walk that goes on in the middle asks once more at its end: what changed meanwhile may lie before the place to
-    go on from.
+    A first live walk is charged to the backfill lane, for it is long. A live walk that goes on in the middle asks once
+    more at its end: what changed meanwhile may lie before the place to go on from.
     """
     cursor = walk.cursor or {}
     while True:
         went_on = walk.kind == "live" and "pass" in cursor
         since = cursor_time(cursor["since"]) if walk.kind == "live" and "since" in cursor else None
         is_full = since is None and not went_on
+        if since is None:
+            walk.charge_to_backfill()
         async for page in _pass(walk, cursor.get("pass") if went_on else None, since, is_full=is_full):
             cursor = page.cursor or cursor
             went_on = went_on and not page.starts_over
@@ -67,7 +65,7 @@ async def _pass(walk: Walk, going: Cursor | None, since: datetime | None, *, is_
             so_far = {"asked_since": asked, "started_at": started.isoformat(), "query": piece.following}
             is_last = piece.following is None
             yield Page(
-                records=_read(piece.records),
+                records=_respelled(piece.records),
                 cursor={**keep, "pass": so_far} if not is_last else _finished(walk, started, since),
                 requested_at=piece.answer.sent_at,
                 keys=[key if isinstance(key, tuple) else None for key in piece.keys],
@@ -77,7 +75,7 @@ async def _pass(walk: Walk, going: Cursor | None, since: datetime | None, *, is_
                 unproven=_UNPROVEN if is_last and is_full else None,
             )
     except EndUnknown as error:
-        yield Page(records=_read(error.records), cursor=None, requested_at=error.answer.sent_at)
+        yield Page(records=_respelled(error.records), cursor=None, requested_at=error.answer.sent_at)
         raise
 
 
@@ -94,37 +92,11 @@ def _modified_since(walk: Walk, since: datetime | None) -> str | None:
     return f"{earliest_reading(since - max(overlap_of(walk), OVERLAP_MIN), zone_of(walk)):%Y%m%d%H%M%S}"
 
 
-def _read(records: Sequence[bytes]) -> list[bytes]:
-    """Return records with the names that the columns read, and lists where PHP wrote them as maps."""
-    return _respelled([_listed(record) if _MAP_FOR_LIST.search(record) else record for record in records])
-
-
-def _listed(record: bytes) -> bytes:
-    fields = members(record)
-    for name in ("objects", "suppliers"):
-        _mend(fields, name)
-    if stock := members(fields.get("stock")):
-        _mend(stock, "stores")
-        fields["stock"] = _encoded(stock)
-    return _encoded(fields) if fields else record
-
-
-def _mend(fields: dict[str, bytes], name: str) -> None:
-    """Make a map of numbers a list of its values; anything else stays as it is."""
-    raw = fields.get(name, b"")
-    if raw[:1] == b"{" and (rows := rows_of(raw, name)) != [raw]:
-        fields[name] = b"[" + b",".join(rows) + b"]"
-
-
-def _encoded(fields: dict[str, bytes]) -> bytes:
-    return msgspec.json.encode({name: msgspec.Raw(raw) for name, raw in fields.items()})
-
-
 async def _confirm_article(walk: Walk, key: tuple[Any, ...]) -> bytes:
     """Return one article as sent, asked for by its barcode; an empty list says that it is gone."""
     answer = await walk.upstream.request("GET", _PATH, params=[("barcode", str(key[0]))])
     records = data_of(answer)
-    for record, found in zip(_read(records), _KEYS.of_all(records), strict=True):
+    for record, found in zip(_respelled(records), _KEYS.of_all(records), strict=True):
         if found == key:
             return record
     if records:

@@ -11,7 +11,7 @@ from syncd.contract.errors import BadPayload, BadRequest, NotFound
 from syncd.contract.lookups import Incomplete, one_by_one
 from syncd.contract.options import HOUR_S
 from syncd.contract.paging import Slice, walk_offsets
-from syncd.records.readers import Keys, elements, envelope, shown, whole_number
+from syncd.records.readers import Keys, envelope, shown, whole_number
 from syncd.sources.cyclesoftware.api import SCHEMA
 from syncd.sources.cyclesoftware.forms import DATA, rows_of
 from syncd.sources.cyclesoftware.paged_lists import offset_of_link
@@ -103,7 +103,7 @@ async def _listed(walk: Walk, path: str) -> tuple[list[bytes], str | None, str |
         nonlocal promised, fault
         answer = await walk.upstream.request("GET", path, params=[("offset", str(offset))] if offset else [])
         fields = envelope(answer)
-        found = elements(fields.get("comments"), "comments")
+        found = rows_of(fields.get("comments"), "comments")
         keys = _KEYS.of_all(found)
         promised = max(promised, whole_number(fields.get("results")) or 0)
         if _LINK not in fields:

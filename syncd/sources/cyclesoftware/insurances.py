@@ -7,7 +7,7 @@ from syncd.contract import BIGINT, DATE, TEXT, Cost, Cursor, Page, Stream, Table
 from syncd.contract.options import DAY_S, HOUR_S
 from syncd.contract.windows import Ask, Piece, Window
 from syncd.sources.cyclesoftware.api import SCHEMA
-from syncd.sources.cyclesoftware.forms import bare_list
+from syncd.sources.cyclesoftware.forms import bare_list, dated
 from syncd.sources.cyclesoftware.recent import recent_range, walk_recent
 
 LIVE = timedelta(days=14)
@@ -38,8 +38,11 @@ INSURANCES = Table(
 )
 
 
+_DATED = dated(INSURANCES, "created_at")
+
+
 async def _walk_insurances(walk: Walk) -> AsyncIterator[Page]:
-    async for page in walk_recent(walk, _asker(walk), live=LIVE, sweep=SWEEP):
+    async for page in walk_recent(walk, _asker(walk), live=LIVE, sweep=SWEEP, dated=_DATED):
         yield page
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from syncd.contract import Table
 from syncd.records.readers import members
+from syncd.sources.cyclesoftware.forms import rows_of
 
 
 def respeller(table: Table, spellings: Mapping[str, str] | None = None) -> Callable[[Sequence[bytes]], list[bytes]]:
@@ -27,11 +28,10 @@ def respeller(table: Table, spellings: Mapping[str, str] | None = None) -> Calla
             return record
         fields = _respelled(fields, own)
         for field, renamings in of_children.items():
-            if field in fields and fields[field][:1] == b"[" and sign.search(fields[field]):
-                items = msgspec.json.decode(fields[field], type=list[msgspec.Raw])
+            raw = fields.get(field, b"")
+            if raw[:1] in (b"[", b"{") and sign.search(raw) and (rows := rows_of(raw, field)) != [raw]:
                 fields[field] = _encoded_list(
-                    _encoded(_respelled(found, renamings)) if (found := members(bytes(item))) else bytes(item)
-                    for item in items
+                    _encoded(_respelled(found, renamings)) if (found := members(item)) else item for item in rows
                 )
         return _encoded(fields)
 

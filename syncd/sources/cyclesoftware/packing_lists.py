@@ -23,6 +23,7 @@ from syncd.contract.paging import Resume, walk_offsets
 from syncd.contract.windows import Ask, Piece, Window
 from syncd.records.readers import Keys
 from syncd.sources.cyclesoftware.api import SCHEMA
+from syncd.sources.cyclesoftware.forms import dated
 from syncd.sources.cyclesoftware.paged_lists import fetch_pages, offset_of_link
 from syncd.sources.cyclesoftware.recent import recent_range, walk_recent
 
@@ -57,10 +58,11 @@ PACKING_LIST_ITEMS = Table(
 )
 
 _KEYS = Keys(PACKING_LIST_ITEMS)
+_DATED = dated(PACKING_LIST_ITEMS, "created_at")
 
 
 async def _walk_packing_lists(walk: Walk) -> AsyncIterator[Page]:
-    async for page in walk_recent(walk, _asker(walk), live=LIVE, sweep=SWEEP):
+    async for page in walk_recent(walk, _asker(walk), live=LIVE, sweep=SWEEP, dated=_DATED):
         yield page
 
 

@@ -27,7 +27,7 @@ from syncd.contract.toolkit import cursor_time
 from syncd.contract.windows import Piece, Range, Window, walk_windows
 from syncd.records.readers import Keys, members
 from syncd.sources.cyclesoftware.api import FROM, SCHEMA, first_day, zone_of
-from syncd.sources.cyclesoftware.forms import bare_list, rows_of
+from syncd.sources.cyclesoftware.forms import bare_list, dated, rows_of
 
 LIVE = timedelta(days=3)
 """How far back a live run asks: which date the vendor's filter reads is not said."""
@@ -69,6 +69,8 @@ PAYMENTS = Table(
 
 _PATH = "/api/v1/salesdata/payments.json"
 _KEYS = Keys(PAYMENTS)
+_DATED = dated(PAYMENTS, "book_date", "created_at")
+"""The vendor does not say which of the two its filter reads."""
 
 
 async def _walk_payments(walk: Walk) -> AsyncIterator[Page]:
@@ -92,7 +94,12 @@ async def _walk_payments(walk: Walk) -> AsyncIterator[Page]:
     wanted = _range(walk)
     is_sweep = walk.kind == "sweep"
     async for page in walk_windows(
-        walk, ask, wanted, scope=_inside(wanted) if is_sweep else None, resumes=not is_sweep
+        walk,
+        ask,
+        wanted,
+        scope=_inside(wanted) if is_sweep else None,
+        resumes=not is_sweep,
+        dated=_DATED,
     ):
         yield page
 

@@ -7,21 +7,22 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 
 from syncd.contract import Page, Walk
+from syncd.contract.clamps import Dated
 from syncd.contract.toolkit import cursor_time, overlap_of
 from syncd.contract.windows import Ask, Range, range_of, walk_changes, walk_windows
 from syncd.sources.cyclesoftware.api import HISTORY, zone_of
 
 
-async def walk_recent(walk: Walk, ask: Ask, *, live: timedelta, sweep: timedelta) -> AsyncIterator[Page]:
+async def walk_recent(walk: Walk, ask: Ask, *, live: timedelta, sweep: timedelta, dated: Dated) -> AsyncIterator[Page]:
     """Walk the last days, window by window: `live` or `sweep` of them, or the range of a backfill.
 
     A live run that comes late begins where the one before ended. The first one goes two years back, and so does a sweep
     that an operator ordered.
     """
     if walk.kind == "backfill":
-        pages = walk_changes(walk, ask, begins_at=_begin(walk, live, sweep), zone=zone_of(walk))
+        pages = walk_changes(walk, ask, begins_at=_begin(walk, live, sweep), zone=zone_of(walk), dated=dated)
     else:
-        pages = walk_windows(walk, ask, recent_range(walk, live=live, sweep=sweep))
+        pages = walk_windows(walk, ask, recent_range(walk, live=live, sweep=sweep), dated=dated)
     async for page in pages:
         yield page
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -34,6 +35,7 @@ from syncd.contract.second_ways import either
 from syncd.contract.windows import Ask, Piece, Window, range_of, walk_changes
 from syncd.records.readers import Keys, envelope
 from syncd.sources.cyclesoftware.api import FROM, SCHEMA, fetch_slices, first_day, zone_of
+from syncd.sources.cyclesoftware.forms import DATA, data_of, dated
 
 
 def _order(name: str, kind: Kind, comment: str) -> Column:
@@ -108,6 +110,7 @@ SALES_ORDERS = Table(
 _ORDER_FIELDS = frozenset(each.name for each in SALES_ORDERS.columns) - {"order_items"}
 
 _KEYS = Keys(SALES_ORDERS)
+_DATED = dated(SALES_ORDERS, "datetime_modified")
 _PATH = "/api/v2/salesdata/orders.json"
 _NO_LINE = ("0", '"0"')
 _NO_DELETED = "the server refuses include_deleted=1; orders are asked for without, so deleted ones stay as they were"
@@ -115,7 +118,7 @@ _NO_DELETED = "the server refuses include_deleted=1; orders are asked for withou
 
 async def _walk_sales_orders(walk: Walk) -> AsyncIterator[Page]:
     """Walk the orders modified since the cursor. A sweep gives all of them; nothing is buried, for none disappears."""
-    async for page in walk_changes(walk, _asker(walk), begins_at=first_day(walk), zone=zone_of(walk)):
+    async for page in walk_changes(walk, _asker(walk), begins_at=first_day(walk), zone=zone_of(walk), dated=_DATED):
         yield page
 
 
@@ -128,8 +131,8 @@ def _asker(walk: Walk) -> Ask:
 
     async def ask(window: Window, place: Cursor | None) -> AsyncIterator[Piece]:
         params = [("modified_start", window.first.isoformat()), ("modified_end", window.last.isoformat())]
-        with_deleted = fetch_slices(walk, _PATH, "data", _order_keys, [*params, ("include_deleted", "1")])
-        without = fetch_slices(walk, _PATH, "data", _order_keys, params)
+        fetch_orders = partial(fetch_slices, walk, _PATH, DATA, _order_keys, records_of=data_of)
+        with_deleted, without = fetch_orders([*params, ("include_deleted", "1")]), fetch_orders(params)
 
         async def fetch(offset: int) -> Slice:
             if offset:  # whether a refusal is of the offset is for the paging to find out

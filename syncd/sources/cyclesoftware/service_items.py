@@ -27,7 +27,7 @@ from syncd.contract.toolkit import cursor_time
 from syncd.contract.windows import Ask, Piece, Window, walk_changes
 from syncd.records.readers import Keys
 from syncd.sources.cyclesoftware.api import SCHEMA, zone_of
-from syncd.sources.cyclesoftware.forms import bare_list
+from syncd.sources.cyclesoftware.forms import bare_list, dated
 from syncd.sources.cyclesoftware.paged_lists import fetch_pages, offset_of
 
 SERVICE_ITEMS = Table(
@@ -63,6 +63,7 @@ SERVICE_ITEMS = Table(
 
 _PATH = "/api/v1/workshop/repair-objects/service-items.json"
 _KEYS = Keys(SERVICE_ITEMS)
+_DATED = dated(SERVICE_ITEMS, "modified_at")
 
 
 async def _walk_service_items(walk: Walk) -> AsyncIterator[Page]:
@@ -79,7 +80,8 @@ async def _walk_service_items(walk: Walk) -> AsyncIterator[Page]:
         if not went_on:
             return
     begins_at = walk.since or walk.now()
-    async for page in walk_changes(replace(walk, cursor=cursor), _asker(walk), begins_at=begins_at, zone=zone_of(walk)):
+    walk = replace(walk, cursor=cursor)
+    async for page in walk_changes(walk, _asker(walk), begins_at=begins_at, zone=zone_of(walk), dated=_DATED):
         yield page
 
 

@@ -21,7 +21,8 @@ from syncd.contract import (
     column,
 )
 from syncd.contract.options import DAY_S
-from syncd.records.readers import elements, envelope, peek
+from syncd.records.readers import envelope, peek
+from syncd.sources.cyclesoftware.forms import rows_of
 
 ITEMS = "items"
 _ITEM_LISTS = (ITEMS, "store_order_items", "order_items")
@@ -76,10 +77,10 @@ def as_record(payload: Mapping[str, bytes], event_timestamp: bytes | None) -> by
     fields = {name: msgspec.Raw(raw) for name, raw in payload.items()}
     if event_timestamp is not None:
         fields["event_timestamp"] = msgspec.Raw(event_timestamp)
-    name = next((each for each in _ITEM_LISTS if payload.get(each, b"")[:1] == b"["), None)
+    name = next((each for each in _ITEM_LISTS if payload.get(each, b"")[:1] in (b"[", b"{")), None)
     if name is not None:
         del fields[name]
-        placed = [_placed(item, at) for at, item in enumerate(elements(payload[name], name))]
+        placed = [_placed(item, at) for at, item in enumerate(rows_of(payload[name], name))]
         fields[ITEMS] = msgspec.Raw(b"[" + b",".join(placed) + b"]")
     return msgspec.json.encode(fields)
 

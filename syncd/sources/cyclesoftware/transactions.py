@@ -36,6 +36,7 @@ from syncd.contract.source import CannotTell
 from syncd.contract.windows import Piece, Window, range_of, walk_changes
 from syncd.records.readers import Keys, peek
 from syncd.sources.cyclesoftware.api import FROM, SCHEMA, first_day, zone_of
+from syncd.sources.cyclesoftware.forms import dated
 from syncd.sources.cyclesoftware.identification import identification_columns, identification_names
 from syncd.sources.cyclesoftware.nested import respeller
 from syncd.sources.cyclesoftware.paged_lists import fetch_linked, fetch_pages, offset_of
@@ -162,6 +163,7 @@ SALES_TRANSACTIONS = Table(
 
 _PATH = "/api/v3/salesdata/transactions.json"
 _KEYS = Keys(SALES_TRANSACTIONS)
+_DATED = dated(SALES_TRANSACTIONS, "modified_at")
 _respelled = respeller(SALES_TRANSACTIONS, {"unpayed_amount_cents": "unpaid_amount_cents"})
 ORDERS_AT_ONCE = 25
 """Most sales orders that the vendor allows in `sales_order_ids` (STREAMS 2.1)."""
@@ -194,7 +196,9 @@ async def _walk_transactions(walk: Walk) -> AsyncIterator[Page]:
             error.hint = error.hint or "Does this server know version 3 of the transactions? Ask the vendor."
             raise
 
-    pages = walk_changes(walk, ask, begins_at=first_day(walk), zone=zone_of(walk), scope=_UNBOOKED, unproven=_UNPROVEN)
+    pages = walk_changes(
+        walk, ask, begins_at=first_day(walk), zone=zone_of(walk), scope=_UNBOOKED, unproven=_UNPROVEN, dated=_DATED
+    )
     async for page in pages:
         yield page
 

@@ -17,7 +17,7 @@ from syncd.contract.toolkit import cursor_time
 from syncd.contract.windows import Ask, Piece, Window
 from syncd.records.readers import Keys, envelope, scalar, shown, whole_number
 from syncd.sources.cyclesoftware.api import listing
-from syncd.sources.cyclesoftware.forms import DATA, data_of, map_of, rows_of, with_member
+from syncd.sources.cyclesoftware.forms import DATA, data_of, dated, map_of, rows_of, with_member
 from syncd.sources.cyclesoftware.paged_lists import fetch_linked, fetch_pages, full_list, offset_of, offset_of_link
 from syncd.sources.cyclesoftware.recent import recent_range, walk_recent
 from syncd.sources.cyclesoftware.warehouse_tables import (
@@ -145,9 +145,9 @@ async def _numbered(walk: Walk, path: str) -> AsyncGenerator[_Numbered, None]:
 # --- Deliveries and assemblies: windows of days, never buried ---------------------------------------------------------
 
 
-def _recent(table: Table, path: str, *, live: timedelta) -> Callable[[Walk], AsyncIterator[Page]]:
+def _recent(table: Table, path: str, *, live: timedelta, by: str) -> Callable[[Walk], AsyncIterator[Page]]:
     """Return the walk of a list that is asked for by days and paged by `next_offset`."""
-    keys_of = Keys(table).of_all
+    keys_of, by_day = Keys(table).of_all, dated(table, by)
 
     def asker(walk: Walk) -> Ask:
         async def ask(window: Window, place: Cursor | None) -> AsyncIterator[Piece]:
@@ -160,7 +160,7 @@ def _recent(table: Table, path: str, *, live: timedelta) -> Callable[[Walk], Asy
         return ask
 
     async def pages(walk: Walk) -> AsyncIterator[Page]:
-        async for page in walk_recent(walk, asker(walk), live=live, sweep=SWEEP):
+        async for page in walk_recent(walk, asker(walk), live=live, sweep=SWEEP, dated=by_day):
             yield page
 
     return pages
@@ -175,7 +175,7 @@ def _recent_stream(table: Table, path: str, *, live: timedelta, by: str) -> Stre
     return Stream(
         name=table.name,
         table=table,
-        walk=_recent(table, path, live=live),
+        walk=_recent(table, path, live=live, by=by),
         every_s=HOUR_S,
         sweep_s=DAY_S,
         backfills=True,

@@ -94,7 +94,8 @@ REPAIR_OBJECTS = Table(
 async def _confirm_repair_object(walk: Walk, key: tuple[Any, ...]) -> bytes:
     """Return one repair object as sent, asked for by its number."""
     answer = await walk.upstream.request("GET", f"{_REPAIR_OBJECTS_PATH}/{int(key[0])}.json")
-    record = envelope(answer).get(DATA, b"")
+    fields = envelope(answer)
+    record = fields.get(DATA, answer.body if "object_id" in fields else b"")
     if Keys(REPAIR_OBJECTS).of(record) != key:
         raise BadPayload(f"asked for repair object {key[0]}, got another or none")
     return record

@@ -1,9 +1,10 @@
 """Repairs of the workshop with their lines. The vendor filters them by the day for which they are planned, only."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,6 +18,8 @@ from syncd.contract import (
     Child,
     Cost,
     Cursor,
+    Due,
+    Feed,
     Index,
     Page,
     Scope,
@@ -36,7 +39,7 @@ from syncd.contract.toolkit import cursor_time, overlap_of
 from syncd.contract.windows import Piece, Range, Window, passed, walk_windows
 from syncd.records.readers import Keys, envelope, members
 from syncd.sources.cyclesoftware.api import FROM, SCHEMA, first_day, zone_of
-from syncd.sources.cyclesoftware.forms import DATA
+from syncd.sources.cyclesoftware.forms import DATA, dated
 from syncd.sources.cyclesoftware.paged_lists import fetch_linked
 
 NEAR = timedelta(days=2)
@@ -44,6 +47,8 @@ NEAR = timedelta(days=2)
 WIDE_BACK, WIDE_AHEAD = timedelta(days=45), timedelta(days=120)
 """Around now: planned days of which a live run asks now and then."""
 WIDE_EVERY = timedelta(hours=6)
+TOLD_MOST: Final = 20
+"""Repairs in a live run that are asked for one by one, because other rows tell of a change; our choice."""
 FAR = timedelta(days=366)
 """How far ahead repairs are planned at most."""
 
@@ -125,21 +130,60 @@ WORKSHOP_ORDERS = Table(
 
 _PATH = "/api/v1/workshop/orders.json"
 _KEYS = Keys(WORKSHOP_ORDERS)
+_DATED = dated(WORKSHOP_ORDERS, "datetime_scheduled_start")
 _ALL, _NEAR, _WIDE = "all", "near", "wide"
+_REPAIRS = "Reparatie"
+
+HINTS = Feed(
+    option="",
+    query=f"""
+    WITH told AS (
+      SELECT sales_order_id AS id, customer_id, datetime_modified AS modified_at, _changed_at AS at
+      FROM cyclesoftware.sales_orders AS sale
+      WHERE source = $1 AND customer_id > 0 AND _changed_at > $2::timestamptz - interval '2 days'
+        AND (order_type_text = '{_REPAIRS}' OR EXISTS (
+          SELECT FROM cyclesoftware.workshop_orders AS repair
+          WHERE repair.source = $1 AND repair.workshop_order_id = sale.sales_order_id))
+      UNION ALL
+      SELECT workshop_order_id, coalesce(nullif(sales_order_customer_id, 0), customer_id), modified_at, _changed_at
+      FROM cyclesoftware.sales_transactions
+      WHERE source = $1 AND workshop_order_id > 0 AND _changed_at > $2::timestamptz - interval '2 days'
+    )
+    SELECT id || '/' || customer_id AS key, max(at) AS at FROM told
+    WHERE customer_id > 0 AND NOT EXISTS (
+      SELECT FROM cyclesoftware.workshop_orders AS repair
+      WHERE repair.source = $1 AND repair.workshop_order_id = told.id AND (
+        repair.datetime_modified >= told.modified_at
+        OR abs(extract(epoch FROM repair.datetime_scheduled_start - $2::timestamptz)) < {NEAR.total_seconds():.0f}))
+    GROUP BY id, customer_id
+    """,  # noqa: S608  (constants of this module)
+    reads=("sales_orders", "sales_transactions"),
+    in_turn=False,
+    per_day=500,
+)
+"""Repairs of which a sales order or a transaction changed later than they did, as far as is known; not those near now,
+which every live run lists. A repair bears the number of its sales order (STREAMS, an inference).
+"""
 
 
 async def _walk_workshop_orders(walk: Walk) -> AsyncIterator[Page]:
     """Walk repairs by their planned days: around now in a live run, further around it every few hours.
 
     A first run and a sweep give all of them: first the list without days, which alone holds what is not planned, then
-    all windows since `from`. Only a sweep buries, and only what a request by key confirms. A sweep never goes on where
-    an earlier one was: what changed meanwhile stays in its window, which may be one that was read before.
+    all windows since `from`. A later live run begins with repairs that other rows tell of.
+
+    Only a sweep buries, and only what a request by key confirms. A sweep never goes on where an earlier one was: what
+    changed meanwhile stays in its window, which may be one that was read before.
     """
     if walk.kind == "callback":
         async for page in _walk_named_repairs(walk):
             yield page
         return
     cursor = walk.cursor or {}
+    if walk.kind == "live" and "pass" not in cursor:
+        async for page in _told_elsewhere(walk, cursor):
+            cursor = page.cursor or cursor
+            yield page
     what = _what(walk, cursor)
     listed: set[Any] | None = None
     if what == _ALL and walk.kind != "backfill":
@@ -153,15 +197,33 @@ async def _walk_workshop_orders(walk: Walk) -> AsyncIterator[Page]:
     if walk.kind == "sweep":
         cursor = {}
     strangers = False
-    keep: Cursor = {"wide_at": cursor["wide_at"]} if what == _NEAR and "wide_at" in cursor else {}
+    kept = {_NEAR: ("wide_at", "told"), _WIDE: ("told",)}.get(what, ())
+    keep: Cursor = {name: cursor[name] for name in kept if name in cursor}
     wanted = _range(walk, what)
     pages = walk_windows(
         replace(walk, cursor=cursor), _asker(walk), wanted, keep={**keep, "what": what},
-        scope=_inside(wanted) if walk.kind == "sweep" else None,
+        scope=_inside(wanted) if walk.kind == "sweep" else None, dated=_DATED,
     )  # fmt: skip
     async for page in pages:
         strangers = strangers or (listed is not None and not listed.issuperset(page.keys or ()))
         yield _last(walk, page, what, strangers) if page.cursor and "pass" not in page.cursor else page
+
+
+async def _told_elsewhere(walk: Walk, cursor: Cursor) -> AsyncIterator[Page]:
+    """Ask for the repairs that rows of other streams tell of since the last run, one by one, TOLD_MOST at most.
+
+    One that is not there gives an empty page and proves nothing: it may not be readable yet, or be no repair.
+    """
+    if "told" not in cursor:
+        return
+    after = Due(key=str(cursor["told"]["key"]), at=cursor_time(cursor["told"]["at"]))
+    for due in await walk.due(after, TOLD_MOST):
+        number, customer_id = map(int, due.key.split("/"))
+        asked_at, records = walk.now(), list[bytes]()
+        with contextlib.suppress(NotFound):
+            records = [await _ask_for_repair(walk, number, customer_id)]
+        told = {"key": due.key, "at": due.at.isoformat() if due.at else asked_at.isoformat()}
+        yield Page(records=records, cursor={**cursor, "told": told}, requested_at=asked_at)
 
 
 async def _walk_named_repairs(walk: Walk) -> AsyncIterator[Page]:
@@ -182,8 +244,10 @@ def _last(walk: Walk, page: Page, what: str, strangers: bool) -> Page:
     """Return the last page of a walk with the cursor for the next; nothing is buried if the list is not believed."""
     cursor = dict(page.cursor or {})
     cursor.pop("what", None)
-    if walk.kind == "live" and what != _NEAR:
-        cursor = {"wide_at": page.requested_at.isoformat()}
+    if walk.kind == "live":
+        asked_at = page.requested_at.isoformat()
+        cursor = {"wide_at": asked_at, **cursor} if what == _NEAR else {**cursor, "wide_at": asked_at}
+        cursor.setdefault("told", {"key": "", "at": asked_at})
     if walk.kind == "backfill":
         cursor = {"as_of": page.requested_at.isoformat()}
     if page.scope is None or not strangers:
@@ -307,5 +371,6 @@ WORKSHOP_ORDERS_STREAM = Stream(
     windows=Windows(of=_windows, columns=("datetime_scheduled_start", "datetime_created")),
     options=(FROM,),
     confirm=_confirm_workshop_order,
-    cost=Cost(live=2.0, beside=212.0),
+    hints=HINTS,
+    cost=Cost(live=2.0, beside=232.0),
 )

@@ -35,7 +35,8 @@ WITH page AS (
     rows_inserted = rows_inserted + $4, rows_updated = rows_updated + $5, rows_unchanged = rows_unchanged + $6,
     rows_deleted = rows_deleted + $7, rows_rejected = rows_rejected + $8,
     rows_expected = coalesce($9, rows_expected), budget_wait_s = $10,
-    outcome = coalesce($11, outcome), finished_at = CASE WHEN $11::text IS NULL THEN NULL ELSE $12::timestamptz END,
+    lane = $16, outcome = coalesce($11, outcome),
+    finished_at = CASE WHEN $11::text IS NULL THEN NULL ELSE $12::timestamptz END,
     notes = coalesce($13::jsonb, notes)
   WHERE run_id = $1 AND outcome = 'running' AND {condition}
   RETURNING source, stream
@@ -47,12 +48,12 @@ WITH page AS (
 )
 SELECT {generation} FROM page
 """
-CONDITION_FIRST = 16
+CONDITION_FIRST = 17
 """Number of the first parameter of a condition for `record_page_if`: the statement has the ones before it."""
 
 _CLOSE_RUN = """
 UPDATE syncd.runs SET outcome = $2, finished_at = $3, error = $4, error_kind = $5, requests = $6, budget_wait_s = $7,
-  notes = coalesce($8::jsonb, notes)
+  notes = coalesce($8::jsonb, notes), lane = $9
 WHERE run_id = $1 AND outcome = 'running'
 RETURNING run_id
 """
@@ -60,16 +61,17 @@ RETURNING run_id
 _RECOVER = """
 UPDATE syncd.runs SET outcome = 'aborted', finished_at = $4, error_kind = 'Killed',
        error = 'the process ended without a word; the next run goes on from the last committed page'
-WHERE source = $1 AND stream = $2 AND lane = $3 AND outcome = 'running'
+WHERE source = $1 AND stream = $2 AND kind = $3 AND outcome = 'running'
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What a run has cost so far."""
+    """What a run has cost so far, and the lane to which it is charged now."""
 
     requests: int
     budget_wait_s: float
+    lane: Lane = "live"
 
 
 @dataclass(slots=True)
@@ -164,7 +166,7 @@ async def open_run(
             found = await locks.holder(conn, number)
         if found and found.is_stranger:
             raise LockHeld(f"{source}.{stream}: its lock is held by {found.words}", hint=found.hint)
-        raise LockHeld(await _holder(database, source, stream, lane, now), hint="Wait for it, or end that process.")
+        raise LockHeld(await _holder(database, source, stream, kind, now), hint="Wait for it, or end that process.")
     cursor = msgspec.json.decode(row["cursor"]) if row["cursor"] else None
     return Run(
         run_id=row["run_id"], source=source, stream=stream, kind=kind, lane=lane, cursor_kind=cursor_kind,
@@ -173,12 +175,13 @@ async def open_run(
     )  # fmt: skip
 
 
-async def _holder(database: Database, source: str, stream: str, lane: Lane, now: datetime) -> str:
+async def _holder(database: Database, source: str, stream: str, kind: str, now: datetime) -> str:
     async with database.connection() as conn:
         row = await conn.fetchrow(
             "SELECT run_id, kind, host, pid, started_at FROM syncd.runs"
-            " WHERE source = $1 AND stream = $2 AND lane = $3 AND outcome = 'running' ORDER BY run_id DESC LIMIT 1",
-            source, stream, lane,
+            " WHERE source = $1 AND stream = $2 AND (kind = 'backfill') = $3 AND outcome = 'running'"
+            " ORDER BY run_id DESC LIMIT 1",
+            source, stream, kind == "backfill",
         )  # fmt: skip
     if row is None:
         return f"{source}.{stream}: another run is just starting or ending"
@@ -219,7 +222,7 @@ async def _record(conn: asyncpg.Connection, run: Run, page: PageRecord, conditio
     generation: str | None = await conn.fetchval(
         query, run.run_id, page.spent.requests, counts.seen, counts.inserted, counts.updated, counts.unchanged,
         counts.deleted, counts.rejected, page.expected, page.spent.budget_wait_s, "ok" if page.closes else None,
-        page.at, _notes(page.notes), run.cursor_kind, cursor, *condition.values,
+        page.at, _notes(page.notes), run.cursor_kind, cursor, page.spent.lane, *condition.values,
     )  # fmt: skip
     return generation
 
@@ -255,7 +258,7 @@ async def close_run(
     async with database.connection() as conn:
         closed = await conn.fetchval(
             _CLOSE_RUN, run.run_id, outcome, now, log.mask(error) if error else None, error_kind, spent.requests,
-            spent.budget_wait_s, _notes(notes),
+            spent.budget_wait_s, _notes(notes), spent.lane,
         )  # fmt: skip
     return closed is not None
 
@@ -280,17 +283,17 @@ async def recover(database: Database, *, now: datetime, of: Sequence[str] | None
     """
     async with database.connection() as conn:
         running = await conn.fetch(
-            "SELECT DISTINCT source, stream, lane FROM syncd.runs"
+            "SELECT DISTINCT source, stream, kind FROM syncd.runs"
             " WHERE outcome = 'running' AND ($1::text[] IS NULL OR source = ANY($1))", of,
         )  # fmt: skip
     recovered = 0
     for row in running:
-        number = stream_lock(row["source"], row["stream"], row["lane"])
+        number = stream_lock(row["source"], row["stream"], row["kind"])
         if not await database.try_lock(number):
             continue
         try:
             async with database.connection() as conn:
-                status = await conn.execute(_RECOVER, row["source"], row["stream"], row["lane"], now)
+                status = await conn.execute(_RECOVER, row["source"], row["stream"], row["kind"], now)
         finally:
             await database.unlock(number)
         recovered += int(status.rpartition(" ")[2])

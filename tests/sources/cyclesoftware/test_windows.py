@@ -1,8 +1,9 @@
 """Windows of days, shown by sales orders: sweeps that ask for everything and resume, servers that refuse a width."""
 
 import asyncio
+import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -10,11 +11,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from syncd.contract import Answer
+from syncd.contract import Answer, Page, RunKind
 from syncd.contract.early import Early
 from syncd.contract.errors import BadRequest, UpstreamError
-from syncd.contract.windows import HALVED, Range
+from syncd.contract.windows import CLAMPED, HALVED, Range
 from syncd.engine.order import Order
+from syncd.sandbox.faults.windows import DATED
 from tests.support.bench import Bench, MakeBench
 from tests.support.crashed import crashed
 from tests.support.forgetting import forgotten, remembered
@@ -132,6 +134,80 @@ async def test_a_server_that_refuses_27_days_is_asked_for_13() -> None:
     assert len(await pages_of("sales_orders", later)) == len(pages)
 
 
+@dataclass
+class Clamping:
+    """A server that knows orders by the day of their change, and answers for the first or last days of a range only."""
+
+    changed: dict[int, date]
+    first_days: int = 99
+    last_days: int = 99
+    asked: list[tuple[date, date]] = field(default_factory=list)
+
+    async def request(self, _method: str, _path: str, *, params: Sequence[tuple[str, str]], **_: Any) -> Answer:
+        query = dict(params)
+        first, last = (date.fromisoformat(query[name]) for name in ("modified_start", "modified_end"))
+        self.asked.append((first, last))
+        until, begin = first + timedelta(days=self.first_days), last - timedelta(days=self.last_days)
+        rows = [
+            {"sales_order_id": number, "datetime_modified": f"{day} 12:00:00"}
+            for number, day in self.changed.items()
+            if max(first, begin) <= day <= last and day < until
+        ]
+        return answer({"data": rows, "pagination": {"count": len(rows), "next_offset": None}})
+
+
+def numbers(pages: Sequence[Page]) -> set[int]:
+    return {json.loads(record)["sales_order_id"] for page in pages for record in page.records}
+
+
+SINCE = {"from": "2025-01-01"}
+DAILY = {n: date(2025, 1, 1) + timedelta(days=n) for n in range(430)}
+SELDOM = {n: date(2025, 2, 3) + timedelta(days=20 * n) for n in range(20)}
+
+
+@pytest.mark.parametrize(("first_days", "last_days"), [(17, 99), (99, 17), (25, 99), (99, 24)])
+@pytest.mark.parametrize("changed", [DAILY, SELDOM])
+@pytest.mark.parametrize("kind", ["live", "sweep", "backfill"])
+async def test_a_server_that_answers_for_a_part_of_a_range_is_found_out(
+    changed: dict[int, date], first_days: int, last_days: int, kind: RunKind
+) -> None:
+    server = Clamping(changed, first_days, last_days)
+    walk = walk_of(server, kind, stream_options=SINCE)
+    pages = await pages_of("sales_orders", walk)
+    assert numbers(pages) == set(changed)
+    assert CLAMPED in walk.ways
+    assert "pass" not in (pages[-1].cursor or {})
+
+
+@pytest.mark.parametrize(("changed", "more"), [(DAILY, 0), (SELDOM, 2), ({}, 0)])
+async def test_a_server_that_answers_for_all_days_is_hardly_asked_more(changed: dict[int, date], more: int) -> None:
+    server = Clamping(changed)
+    walk = walk_of(server, stream_options=SINCE)
+    pages = await pages_of("sales_orders", walk)
+    assert len(server.asked) == len(pages) + more
+    assert not any("pass" in (page.cursor or {}) for page in pages)
+    before = len(server.asked)
+    again = replace(walk_of(server, "sweep", stream_options=SINCE), ways=walk.ways)
+    assert len(await pages_of("sales_orders", again)) == len(server.asked) - before == len(pages)
+
+
+async def test_who_is_killed_after_a_clamp_was_found_begins_anew() -> None:
+    server = Clamping(SELDOM, first_days=17)
+    walk = walk_of(server, stream_options=SINCE)
+    pages = await pages_of("sales_orders", walk)
+    at = next(at for at, page in enumerate(pages) if "pass" in (page.cursor or {}))
+    assert pages[at].cursor == {"pass": {"begin": "2025-01-01T00:00:00+01:00", "began_at": NOW.isoformat()}}
+    later = replace(walk, cursor=pages[at].cursor, ways=set())
+    assert numbers(await pages_of("sales_orders", later)) == set(SELDOM)
+
+
+async def test_a_server_that_answers_for_few_days_whatever_it_is_asked_fails() -> None:
+    server = Clamping(SELDOM, first_days=5)
+    walk = walk_of(server, stream_options=SINCE)
+    with pytest.raises(UpstreamError, match="fewer than 13 days"):
+        await pages_of("sales_orders", walk)
+
+
 @pytest.mark.parametrize("since", ["2026-02-01T00:00:00+00:00", NOW.isoformat()])
 async def test_a_refusal_of_half_the_width_or_of_a_narrow_window_fails(since: str) -> None:
     script = Script([BadRequest("no", status=400)] * 9)
@@ -140,6 +216,23 @@ async def test_a_refusal_of_half_the_width_or_of_a_narrow_window_fails(since: st
         await pages_of("sales_orders", walk)
     assert len(script.asked) == (4 if since < "2026-03" else 2)
     assert not walk.ways
+
+
+async def test_no_stream_of_windows_loses_rows_to_a_server_that_answers_for_a_part(make_bench: MakeBench) -> None:
+    bench: Bench = await make_bench(customers=20, stock_items=0, page_size=50)
+    for at, stream in enumerate((*DATED, "sales_orders")):
+        if stream in DATED:
+            bench.sandbox.faults.add("range-clamped", api="cyclesoftware", stream=stream, end=at % 2 == 1)
+        result = await bench.sync(f"shop.{stream}", "sweep" if stream == "service_items" else "live")
+        assert (result.outcome, result.counts.inserted > 0) == ("ok", True), (stream, result)
+        found = await differences(bench, f"shop.{stream}")
+        assert not found, told(found)
+        lanes = {row["lane"] for row in await bench.fetch("SELECT lane FROM syncd.runs WHERE stream = $1", stream)}
+        assert lanes == {"live" if stream == "service_items" else "backfill"}, (stream, "a long first run")
+        result = await bench.sync(f"shop.{stream}")
+        assert (result.outcome, result.spent.lane) == ("ok", "live"), (stream, "a tick")
+    notes = await bench.fetch("SELECT DISTINCT stream FROM syncd.runs WHERE notes::text LIKE '%fewer days%'")
+    assert {row["stream"] for row in notes} == {*DATED} - {"service_items"}
 
 
 async def test_a_full_sync_of_orders_reads_all_of_them_again_and_resumes(make_bench: MakeBench) -> None:

@@ -1,13 +1,16 @@
 """CycleSoftware's repairs: planned days, the list without days, deletions by flag and by absence."""
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from syncd.contract.errors import BadPayload
+from syncd.contract import Due
+from syncd.contract.errors import BadPayload, NotFound
 from syncd.engine.order import Order
+from syncd.sources.cyclesoftware.workshop_orders import TOLD_MOST
 from tests.support.bench import Bench, MakeBench
 from tests.support.crashed import crashed
 from tests.support.forgetting import forgotten
@@ -16,6 +19,7 @@ from tests.support.truth import differences, told, wrongly_buried
 
 SELECTOR = "shop.workshop_orders"
 API = "cyclesoftware"
+FROM_NOW = {"key": "", "at": NOW.isoformat()}
 GIVEN = {"bigint": 7, "text": "0x", "boolean": True, "numeric": 2.5, "timestamptz": "2026-01-05 10:00:00", "jsonb": [1]}
 
 
@@ -54,14 +58,14 @@ async def test_a_live_run_asks_for_near_days_and_for_far_ones_now_and_then() -> 
         "workshop_orders", walk_of(near, cursor={"wide_at": (NOW - timedelta(hours=5)).isoformat()})
     )
     assert days(near) == [("2026-03-08", "2026-03-12")]
-    assert last.cursor == {"wide_at": (NOW - timedelta(hours=5)).isoformat()}
+    assert last.cursor == {"wide_at": (NOW - timedelta(hours=5)).isoformat(), "told": FROM_NOW}
     wide = Script([page(n) for n in range(9)])
     pages = await pages_of("workshop_orders", walk_of(wide, cursor={"wide_at": (NOW - timedelta(hours=6)).isoformat()}))
     asked = days(wide)
     assert asked[0]
     assert asked[-1]
     assert (asked[0][0], asked[-1][1]) == ("2026-01-24", "2026-07-10")
-    assert pages[-1].cursor == {"wide_at": NOW.isoformat()}
+    assert pages[-1].cursor == {"wide_at": NOW.isoformat(), "told": FROM_NOW}
     assert not any(page.scope for page in pages)
 
 
@@ -73,7 +77,7 @@ async def test_a_killed_wide_run_goes_on_as_one_and_takes_any_form_of_link() -> 
     rest = Script([page(n) for n in range(2, 9)])
     later = await pages_of("workshop_orders", walk_of(rest, cursor=first.cursor))
     assert [asked[2] for asked in rest.asked] == [asked[2] for asked in script.asked[1:]]
-    assert later[-1].cursor == {"wide_at": NOW.isoformat()}
+    assert later[-1].cursor == {"wide_at": NOW.isoformat(), "told": FROM_NOW}
 
 
 async def test_a_sweep_lists_what_is_not_planned_and_then_all_windows() -> None:
@@ -106,7 +110,7 @@ async def test_a_first_run_that_is_killed_goes_on_in_its_list_or_window(at: int,
     rest = Script([*lists, *(page(1, 2, 3) for _ in range(40))])
     resumed = await pages_of("workshop_orders", walk_of(rest, stream_options=options, cursor=pages[at].cursor))
     assert days(rest) == [*asks, *windows], "the list is read again, for what was entered meanwhile"
-    assert resumed[-1].cursor == pages[-1].cursor == {"wide_at": NOW.isoformat()}
+    assert resumed[-1].cursor == pages[-1].cursor == {"wide_at": NOW.isoformat(), "told": FROM_NOW}
 
 
 async def test_a_list_that_lacks_repairs_buries_nothing() -> None:
@@ -120,6 +124,28 @@ async def test_a_list_that_lacks_repairs_buries_nothing() -> None:
 async def test_an_unknown_end_fails_the_run(pagination: dict[str, Any]) -> None:
     with pytest.raises(BadPayload):
         await pages_of("workshop_orders", walk_of(Script([{"data": [], **pagination}])))
+
+
+async def test_repairs_that_other_rows_tell_of_are_asked_for_and_one_that_is_not_there_proves_nothing() -> None:
+    at = NOW - timedelta(hours=1)
+    asked: list[tuple[Due | None, int]] = []
+
+    async def due(after: Due | None, most: int) -> list[Due]:
+        asked.append((after, most))
+        return [Due(key="7/70", at=at), Due(key="8/80", at=NOW)]
+
+    known = {"wide_at": NOW.isoformat(), "told": {"key": "5/50", "at": at.isoformat()}}
+    script = Script([{"workshop_order_id": 7}, NotFound("no such repair", status=404), page(1)])
+    walk = replace(walk_of(script, cursor=known), due=due)
+    pages = await pages_of("workshop_orders", walk)
+    assert asked == [(Due(key="5/50", at=at), TOLD_MOST)]
+    assert [each[1] for each in script.asked[:2]] == [f"/api/v1/customers/{n}0/workshop-order/{n}.json" for n in (7, 8)]
+    assert [len(each.records) for each in pages] == [1, 0, 1]
+    assert [(each.cursor or {})["told"]["key"] for each in pages] == ["7/70", "8/80", "8/80"]
+    assert not any(each.scope for each in pages)
+    asked.clear()
+    await pages_of("workshop_orders", replace(walk_of(Script([page(1)]), cursor={"wide_at": NOW.isoformat()}), due=due))
+    assert asked == [], "what was told before the first run is in it"
 
 
 @pytest.fixture
@@ -162,6 +188,28 @@ async def test_the_mirror_follows_near_repairs_and_sweeps_find_the_rest(bench: B
         "cyclesoftware.workshop_orders", f"workshop_order_id = {planned[0]} AND _deleted_at IS NULL"
     )
     found = [*await differences(bench, SELECTOR), *await wrongly_buried(bench, SELECTOR)]
+    assert not found, told(found)
+
+
+async def test_a_far_repair_whose_sales_order_changed_is_in_the_mirror_with_the_next_run(bench: Bench) -> None:
+    world, orders = bench.sandbox.world, bench.sandbox.world[API, "workshop_orders"]
+    for selector in (SELECTOR, "shop.sales_orders"):
+        assert (await bench.sync(selector)).outcome == "ok"
+    unplanned = [r for r in orders.records() if r["is_active"] and not r["datetime_scheduled_start"]]
+    bench.time.pass_by(minutes=20)
+    for repair in (*unplanned[:2], {"workshop_order_id": 9_999_999, "customer_id": unplanned[0]["customer_id"]}):
+        order = world.fresh(API, "sales_orders") | {
+            "order_type_text": "Reparatie",
+            "customer_id": repair["customer_id"],
+        }
+        world.put(API, "sales_orders", {**order, "sales_order_id": repair["workshop_order_id"]})
+    world.change(API, "workshop_orders", unplanned[0]["workshop_order_id"])
+    assert (await bench.sync("shop.sales_orders")).counts.inserted == 3
+    live = await bench.sync(SELECTOR)
+    assert (live.outcome, live.counts.updated, live.counts.deleted, live.spent.requests) == ("ok", 1, 0, 4), live
+    again = await bench.sync(SELECTOR)
+    assert (again.outcome, again.spent.requests) == ("ok", 1), "each is asked for once"
+    found = await differences(bench, SELECTOR)
     assert not found, told(found)
 
 

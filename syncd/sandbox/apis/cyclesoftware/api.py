@@ -77,13 +77,13 @@ class CycleSoftware:
     tells_limits = True  # documented: only some endpoints implement limits, and tell of them
 
     def __init__(self, world: World, *, page_size: int) -> None:
-        self._lists = Lists(world, page_size=page_size)
-        self.skew = self._lists.skew
+        self.lists = Lists(world, page_size=page_size)
+        self.skew = self.lists.skew
         self.webhooks = Webhooks(world)
 
     def routes(self) -> list[Route]:
         """Return all endpoints."""
-        return [route for part in PARTS for route in part.routes(self._lists)]
+        return [route for part in PARTS for route in part.routes(self.lists)]
 
     def refusal(self, ask: Ask) -> Answer | None:
         """Return the 401 for wrong credentials, or None if they are right."""
@@ -97,7 +97,7 @@ class CycleSoftware:
 
     def error(self, status: int, message: str) -> Answer:
         """Return an error in the documented JSON form."""
-        return self._lists.error(status, message)
+        return self.lists.error(status, message)
 
     def end_session(self, ask: Ask) -> None:
         """Do nothing: there are no sessions."""
@@ -108,7 +108,7 @@ class CycleSoftware:
 
     def lookups(self) -> dict[str, dict[str, list[Any]]]:
         """Return the keys that lookup streams can be asked for; all exist now."""
-        world = self._lists.world
+        world = self.lists.world
         return {
             "stock": stock.lookups(world),
             "leads": sales.lookups(world),

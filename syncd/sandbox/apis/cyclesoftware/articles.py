@@ -11,7 +11,7 @@ from syncd.sandbox.apis.cyclesoftware.lists import API, Lists
 from syncd.sandbox.world import Child, Collection, Dice, Family, Key, Pace, Record, Sizes, World, names
 
 STREAM = "articles"
-ARTICLES = 60
+ARTICLES = Sizes().articles  # those that other streams name
 FIRST_BARCODE = 8_712_000_000_000
 FIRST_ENTRY, FIRST_OBJECT = 90_000, 210_000  # of suppliers' entries, and of objects
 BIKES = 3  # one of so many articles is a bike or moped
@@ -23,8 +23,8 @@ COLORS = {
 }  # fmt: skip
 
 
-def _seed(world: World, _sizes: Sizes) -> None:
-    for number in range(ARTICLES):
+def _seed(world: World, sizes: Sizes) -> None:
+    for number in range(sizes.articles):
         record = article_of(world, number)
         stamp = world.stamp_of(API, STREAM, number)
         _stamp(world, STREAM, record, world.at(stamp))

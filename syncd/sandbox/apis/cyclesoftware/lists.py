@@ -1,6 +1,10 @@
 """How CycleSoftware's endpoints answer: envelopes, whole lists, and pages with `next_offset`."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from datetime import date, timedelta
+from typing import NamedTuple
 
 import msgspec
 
@@ -21,6 +25,17 @@ DAY_S = 86_400
 FIRST_NEW_ID = 5_000_000  # of customers and orders that were not seeded: a number is never given out twice
 
 
+class _Place(NamedTuple):
+    """Where a walk by tokens goes on."""
+
+    stream: str
+    good_until_s: float
+    collection: Collection
+    keys: list[Key]
+    start: int
+    turn: int
+
+
 class Lists:
     """The answers of one account over one world."""
 
@@ -28,7 +43,8 @@ class Lists:
         self.world = world
         self.skew: dict[str, tuple[int, int]] = {}  # stream → (offset, rows): later offsets move; a fault sets it
         self.page_size = page_size
-        self._walks: dict[str, tuple[str, float, Collection, list[Key], int]] = {}  # by token
+        self.token_sizes: Sequence[int] = TOKEN_SIZES
+        self._walks: dict[str, _Place] = {}  # by token
         self._tokens = 0
 
     def error(self, status: int, message: str) -> Answer:
@@ -84,7 +100,8 @@ class Lists:
     def days(self, ask: Ask, first: str, last: str, *, widest: int | None = None) -> tuple[float, float] | Answer:
         """Return from when to when two dates of the query reach, as epoch seconds, the end not included; or the error.
 
-        Faults say in which zone the days are, whether the last one counts, and how wide a range may be.
+        Faults say in which zone the days are, whether the last one counts, how wide a range may be, and how many days
+        of it are answered for.
         """
         try:
             start, end = (self._midnight(ask, ask.query[name]) for name in (first, last))
@@ -93,7 +110,12 @@ class Lists:
         most = ask.widest_days or widest
         if not ask.lenient and most and not -DAY_S / 2 <= end - start <= (most + 0.5) * DAY_S:
             return self.error(400, f"The range of {first} and {last} is limited to {most} days")
-        return start, self._midnight(ask, ask.query[last], later=1) if ask.last_day_counts else end
+        until = self._midnight(ask, ask.query[last], later=1) if ask.last_day_counts else end
+        if ask.answered_days and ask.answers_end:
+            start = max(start, until - ask.answered_days * DAY_S)
+        elif ask.answered_days:
+            until = min(until, start + ask.answered_days * DAY_S)
+        return start, until
 
     def _midnight(self, ask: Ask, text: str, *, later: int = 0) -> float:
         day = (date.fromisoformat(text) + timedelta(days=later)).isoformat()
@@ -101,7 +123,7 @@ class Lists:
 
     def token_page(self, ask: Ask, collection: Collection, keys: list[Key]) -> Answer:
         """Return the first page of a list whose next pages are asked for by a token alone."""
-        return self._token_page(ask, collection, keys, turn=0)
+        return self._token_page(ask, _Place(ask.stream, 0.0, collection, keys, start=0, turn=0))
 
     def token_walk(self, ask: Ask) -> Answer | None:
         """Return the page of the token that was sent, or the error; None where none was sent.
@@ -111,21 +133,26 @@ class Lists:
         if "token" not in ask.query:
             return None
         token = ask.raw_query.removeprefix("token=")
-        stream, until, collection, keys, turn = self._walks.get(token, ("", 0.0, Collection(()), [], 0))
-        if stream != ask.stream or self.world.now().timestamp() > until or "&" in ask.raw_query:
+        place = self._walks.get(token)
+        if place is None or place.stream != ask.stream or "&" in ask.raw_query:
             return self.error(400, "Invalid token")
-        return self._token_page(ask, collection, keys, turn=turn)
+        if self.world.now().timestamp() > place.good_until_s:
+            return self.error(400, "Invalid token")
+        return self._token_page(ask, place)
 
-    def _token_page(self, ask: Ask, collection: Collection, keys: list[Key], *, turn: int) -> Answer:
-        size = min(TOKEN_SIZES[turn % len(TOKEN_SIZES)], self.page_size, ask.page_limit or self.page_size)
-        here, left = keys[:size], keys[size:]
-        rows = [collection.raw(key) for key in here if key in collection]
-        link = None
+    def _token_page(self, ask: Ask, place: _Place) -> Answer:
+        sizes, collection = self.token_sizes, place.collection
+        size = min(sizes[place.turn % len(sizes)], self.page_size, ask.page_limit or self.page_size)
+        end = place.start + size
+        rows = [collection.raw(key) for key in place.keys[place.start : end] if key in collection]
+        link, more = None, end < len(place.keys)
         now_s = self.world.now().timestamp()
-        if left:
+        if more:
             self._tokens += 1
-            self._walks = {held: walk for held, walk in self._walks.items() if walk[1] > now_s - TOKEN_LIVES_S}
+            self._walks = {
+                held: each for held, each in self._walks.items() if each.good_until_s > now_s - TOKEN_LIVES_S
+            }
             token = f"+/{Dice(self.world.seed, ask.stream, 'token', self._tokens).uuid()}%2b=="
-            self._walks[token] = (ask.stream, now_s + TOKEN_LIVES_S, collection, left, turn + 1)
+            self._walks[token] = place._replace(good_until_s=now_s + TOKEN_LIVES_S, start=end, turn=place.turn + 1)
             link = f"{ELSEWHERE}{ask.path.replace(V3, V2)}?token={token}"
-        return Answer(body={"data": rows, "pagination": {"next_url": link}}, rows_at=("data",), more=bool(left))
+        return Answer(body={"data": rows, "pagination": {"next_url": link}}, rows_at=("data",), more=more)

@@ -15,7 +15,6 @@ from syncd.sandbox.world.sizes import FIRST_CUSTOMER_ID
 ACCOUNT = 5_185
 FIRST_NUMBER = 900_001
 FIRST_NEW_NUMBER = 6_000_000
-DAYS = 420  # over which the seeded ones are spread: a year and some weeks
 WEEKS_OPEN = 3  # of an unbooked one
 VAT = {2: 21, 1: 9, 0: 0}  # percent by code
 GROUPS = ((1, "Nieuwe fietsen"), (2, "Onderdelen"), (5, "Werkplaats"), (20, "Gebruikte fietsen"))
@@ -25,11 +24,11 @@ NO_OBJECT: dict[str, Any] = {"object": None, "identification": None}
 
 def _seed(world: World, sizes: Sizes) -> None:
     for number in range(sizes.sales_transactions):
-        record, at = _transaction(world, FIRST_NUMBER + number)
+        record, at = _transaction(world, FIRST_NUMBER + number, days=sizes.sales_days)
         _put(world, record, at)
-    booked = [r for r in world[API, "sales_transactions"].records() if r["is_final"]]
-    if booked:
-        _put(world, *_credit(world, booked[0], FIRST_NUMBER + sizes.sales_transactions))
+    sold = world[API, "sales_transactions"]
+    if booked := next((record for key in sold.keys() if (record := sold.get(key))["is_final"]), None):  # noqa: SIM118
+        _put(world, *_credit(world, booked, FIRST_NUMBER + sizes.sales_transactions))
 
 
 def _put(world: World, record: Record, at: datetime) -> None:
@@ -37,9 +36,9 @@ def _put(world: World, record: Record, at: datetime) -> None:
     _follow(world, "sales_transactions", None, record, at.timestamp())
 
 
-def _transaction(world: World, number: int) -> tuple[Record, datetime]:
+def _transaction(world: World, number: int, *, days: int) -> tuple[Record, datetime]:
     dice = Dice(world.seed, "transaction", number)
-    age_s = dice.between(3_600, DAYS * DAY_S) if number < FIRST_NEW_NUMBER else 3_600
+    age_s = dice.between(3_600, days * DAY_S) if number < FIRST_NEW_NUMBER else 3_600
     created, changed = world.before(age_s), world.before(age_s - dice.below(min(age_s, 5 * DAY_S)))
     is_final = not (age_s < WEEKS_OPEN * 7 * DAY_S and dice.chance(60))
     seller_id, seller = dice.pick(SELLERS)
@@ -254,7 +253,7 @@ def _credit(world: World, original: Record, number: int) -> tuple[Record, dateti
 
 
 def _fresh(world: World, _stream: str, number: int) -> Record:
-    return _transaction(world, FIRST_NEW_NUMBER + number)[0] | {"created_at": world.local(API, world.now())}
+    return _transaction(world, FIRST_NEW_NUMBER + number, days=1)[0] | {"created_at": world.local(API, world.now())}
 
 
 def _changed(_stream: str, record: Record, dice: Dice) -> Record:

@@ -17,17 +17,17 @@ REPAIRS = (
     ("E-bike", "E01", "Accu doormeten", 20), ("E-bike", "E02", "Software bijwerken", 15),
 )  # fmt: skip
 FIRST_CODE_ID = 11
-OBJECTS = 60
 FIRST_OBJECT_ID = 60_001
+OBJECTS = Sizes().repair_objects  # those that other streams name
 NONE_SENT = ("chip_id", "lock_id", "object_barcode", "variant")
 SHARED_CODE_ID = (2, 3)  # places of two codes that bear one code_id, as in the vendor's sample
 
 
-def _seed(world: World, _sizes: Sizes) -> None:
+def _seed(world: World, sizes: Sizes) -> None:
     for place in range(len(REPAIRS)):
         record = _repair_code(world, place)
         world[API, "repair_codes"].put(record, world.stamp_of(API, "repair_codes", record["code"]))
-    for number in range(FIRST_OBJECT_ID, FIRST_OBJECT_ID + OBJECTS):
+    for number in range(FIRST_OBJECT_ID, FIRST_OBJECT_ID + sizes.repair_objects):
         world[API, "repair_objects"].put(object_of(world, number), world.stamp_of(API, "repair_objects", number))
 
 
