@@ -35,6 +35,10 @@ BEATS: Final = 3
 DIFFER_S: Final = 60.0
 """Configurations that differ are told of after this: a reload takes a moment to reach every machine."""
 PRUNE_S: Final = 3600.0
+LEAST_S: Final = 0.05
+"""Time between two rounds at least."""
+NEWS: Final = "syncd_workers"
+"""The channel on which a worker says that a round is worth while: somebody came or went, or gave shards up."""
 HINTS: Final = "syncd_hints"
 """The channel on which a callback reaches the worker that has its account."""
 
@@ -89,6 +93,7 @@ class Membership:
         self._tasks: set[asyncio.Task[None]] = set()
         self._rounds: asyncio.Task[None] | None = None
         self._is_leaving = False
+        self._news = asyncio.Event()
         self._digest: tuple[Config, str] | None = None
         self._steady_since = time.monotonic()
         self._round_at = time.monotonic()
@@ -132,6 +137,7 @@ class Membership:
                 conn, self.worker, host=socket.gethostname(), pid=os.getpid(), version=__version__,
                 digest=self._digest_of(self._config()), address=self._address(), lease_s=self._lease_s,
             )  # fmt: skip
+            await _tell_news(conn)
         if self.shards != wanted:
             _log.warning(
                 "shards_settled", configured=wanted, used=self.shards,
@@ -163,6 +169,7 @@ class Membership:
                 with translated(self._database.shown):
                     await queue.give_all_back(conn, self.worker)
                     await workers.leave(conn, self.worker)
+                    await _tell_news(conn)
                 _log.info("worker_left", worker=str(self.worker))
         self._disconnect()
 
@@ -205,7 +212,15 @@ class Membership:
             except Exception:  # noqa: BLE001  a bug of ours must not cost the lease at once, and must be told
                 _log.exception("daemon_task_failed", task="membership")
                 self._unsettle()
-            await asyncio.sleep(max(0.0, every_s - (time.monotonic() - began)))
+            await self._wait_for_news(every_s - (time.monotonic() - began))
+
+    async def _wait_for_news(self, left_s: float) -> None:
+        """Wait for the next round: until the next beat is due, a lease may be over, or another worker has news."""
+        others = (one.left_s for one in self.crew if one.is_alive and one.worker_id != self.worker)
+        await asyncio.sleep(LEAST_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), max(0.0, min([left_s, *others]) - LEAST_S))
+        self._news.clear()
 
     def _unsettle(self) -> None:
         """Begin anew to count for how long this worker has beaten steadily, on a new connection."""
@@ -251,6 +266,7 @@ class Membership:
             sessions = await workers.end_sessions(conn, one.worker_id)
             ended = await runs.recover(self._database, now=utc_now(), of=self.accounts(held | set(one.shards)))
             await queue.give_all_back(conn, one.worker_id)
+            await _tell_news(conn)
             _log.warning(
                 "worker_lost", worker=str(one.worker_id), host=one.host, worker_pid=one.pid, shards=len(held),
                 sessions=sessions, runs=ended, silent_s=round(one.silent_s, 1),
@@ -268,6 +284,7 @@ class Membership:
             self._forfeit(step.forfeit)
         if step.release:
             await self._queue.give_back(conn, step.release)
+            await _tell_news(conn)
         await self._drop(step.drop)
         taken = await self._queue.take(conn, step.take)
         self._adopt(step, taken)
@@ -275,6 +292,7 @@ class Membership:
     def _adopt(self, step: Step, taken: frozenset[int]) -> None:
         if adopted := step.adopt | taken:
             self.running |= adopted
+            self._news.set()  # the next round says so to all who read syncd.workers
             self._spawn(self._guarded(adopted, self._household.adopt(adopted)))
 
     async def _guarded(self, shards: frozenset[int], work: Awaitable[None]) -> None:
@@ -299,6 +317,7 @@ class Membership:
             async with self._database.connection() as conn:
                 if self._queue:
                     await self._queue.give_back(conn, [shard])
+                    await _tell_news(conn)
         finally:
             self._ending.discard(shard)
 
@@ -359,6 +378,7 @@ class Membership:
             with translated(self._database.shown):
                 self._conn = await self._database.open_session()
                 await self._conn.add_listener(HINTS, self._hear)
+                await self._conn.add_listener(NEWS, lambda *_news: self._news.set())
         return self._conn
 
     def _disconnect(self) -> None:
@@ -389,3 +409,7 @@ class Membership:
             pass
         except Exception:  # noqa: BLE001  a bug of ours must not cost the lease, and must be told
             _log.exception("daemon_task_failed", task="membership")
+
+
+async def _tell_news(conn: asyncpg.Connection) -> None:
+    await conn.execute("SELECT pg_notify($1, '')", NEWS)

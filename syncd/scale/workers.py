@@ -41,7 +41,7 @@ SELECT EXISTS (SELECT FROM me) AS is_member, (SELECT reloads FROM syncd.scale) A
        ARRAY(SELECT entrypoint FROM syncd_queue.pgqueuer WHERE queue_manager_id = $1 AND status = 'picked') AS jobs
 """
 _CREW: Final = """
-SELECT worker_id, host, pid, version, config_digest, http_address, started_at, is_leaving, lost_at, shards,
+SELECT worker_id, host, pid, version, config_digest, http_address, lease_s, started_at, is_leaving, lost_at, shards,
        reloads_followed, refused, extract(epoch FROM clock_timestamp() - beat_at)::float8 AS silent_s,
        beat_at < clock_timestamp() - make_interval(secs => lease_s) AS is_silent
 FROM syncd.workers ORDER BY started_at, worker_id
@@ -71,6 +71,7 @@ class Worker:
     version: str
     config_digest: str
     http_address: str | None
+    lease_s: float
     started_at: datetime
     is_leaving: bool
     lost_at: datetime | None
@@ -84,6 +85,11 @@ class Worker:
     def is_alive(self) -> bool:
         """Whether it may hold shards; one that leaves still does."""
         return self.lost_at is None and not self.is_silent
+
+    @property
+    def left_s(self) -> float:
+        """How long it may still be silent."""
+        return self.lease_s - self.silent_s
 
     @property
     def name(self) -> str:

@@ -1,19 +1,28 @@
 """Workers that share the accounts: real processes, real signals, one database."""
 
+import asyncio
+import contextlib
 import json
+import os
 import signal
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from dataclasses import replace
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
 
+from syncd.config import Config, Scale
 from syncd.errors import DatabaseUnavailable, UsageError, WorkerLost
 from syncd.sandbox import Limits
 from syncd.scale import queue, workers
+from syncd.scale.membership import Household, Membership
 from syncd.scale.queue import Queue
 from syncd.storage.postgres.database import Database
+from tests.support import forks
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import syncd
 from tests.support.daemon import Now, spawned, until
@@ -180,3 +189,143 @@ async def _sources_of(bench: Bench, pid: int) -> set[str]:
 
 async def _told(events: Callable[[str], list[dict[str, Any]]], name: str) -> bool:
     return bool(events(name))
+
+
+# --- Without processes: memberships that share one loop ---------------------------------------------------------------
+
+
+class Recording:
+    """A household that notes what it is asked for."""
+
+    def __init__(self, database: Database, config: Config) -> None:
+        self.said: list[tuple[str, Any]] = []
+        self.database = database
+        self.config = config
+        household = Household(
+            adopt=self.adopt, drop=self.drop, forfeit=self.forfeit, reload=self.reload,
+            hear=partial(self.note, "hear"), away=partial(self.note, "away"), lost=partial(self.note, "lost"),
+        )  # fmt: skip
+        self.membership = Membership(database, household, config=lambda: self.config, address=lambda: None)
+
+    def note(self, what: str, value: Any) -> None:
+        self.said.append((what, value))
+
+    def of(self, what: str) -> list[Any]:
+        return [value for said, value in self.said if said == what]
+
+    async def adopt(self, shards: Collection[int]) -> None:
+        self.note("adopt", set(shards))
+
+    async def drop(self, shard: int) -> None:
+        self.note("drop", shard)
+
+    async def forfeit(self, shards: Collection[int]) -> None:
+        self.note("forfeit", set(shards))
+
+    async def reload(self) -> str | None:
+        self.note("reload", None)
+        return "it is wrong"
+
+
+@contextlib.asynccontextmanager
+async def member(db_url: str, config: Config) -> AsyncIterator[Recording]:
+    database = Database(db_url, "here", pool_size=2)
+    recording = Recording(database, config)
+    await recording.membership.join()
+    recording.membership.begin()
+    try:
+        yield recording
+    finally:
+        await (recording.membership.abandon() if recording.of("lost") else recording.membership.leave())
+        await database.close()
+
+
+async def test_members_share_pass_callbacks_on_reload_and_leave_in_order(bench: Bench) -> None:
+    config = replace(bench.config, scale=Scale(shards=6, lease_s=3.0))
+    async with member(bench.db_url, config) as one:
+        await until(lambda: _is(len(one.membership.running) == 6))
+        async with member(bench.db_url, config) as two:
+            await until(lambda: _is([len(each.membership.running) for each in (one, two)] == [3, 3]))
+            assert one.membership.running | two.membership.running == set(range(6))
+            assert [each.membership.leads for each in (one, two)].count(True) == 1
+
+            name = next(name for name in map(str, range(100)) if two.membership.holds(name))
+            one.membership.pass_on((name, "orders", (7, "a")))
+            await until(lambda: _is(two.of("hear")))
+            assert (two.of("hear"), one.of("hear")) == ([(name, "orders", (7, "a"))], [])
+
+            async with bench.db.connection() as conn:
+                number = await workers.ask_reload(conn)
+                await until(lambda: _followed(conn, number))
+                assert [(each.refused, each.is_alive) for each in await workers.crew(conn)] == [
+                    ("it is wrong", True)
+                ] * 2
+            assert (one.of("reload"), two.of("reload")) == ([None], [None])
+
+            await bench.fetch("UPDATE syncd.workers SET lost_at = now() WHERE worker_id = $1", two.membership.worker)
+            await until(lambda: _is(two.of("lost")))
+            await until(lambda: _is(len(one.membership.running) == 6))
+        assert [type(error) for error in two.of("lost")] == [WorkerLost]
+        assert len(one.of("drop")) == 3  # what the second one got
+    assert await bench.fetch("SELECT FROM syncd.workers WHERE lost_at IS NULL") == []
+    assert await bench.fetch("SELECT FROM syncd_queue.pgqueuer WHERE status <> 'queued'") == []
+
+
+async def _is(met: object) -> bool:
+    return bool(met)
+
+
+async def _followed(conn: asyncpg.Connection, number: int) -> bool:
+    return all(each.reloads_followed == number for each in await workers.crew(conn))
+
+
+# --- The commands -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.acceptance  # five starts of Python
+async def test_run_with_workers_starts_them_again_when_they_die_and_ends_with_them(bench: Bench) -> None:
+    path = write(bench, 4)
+    log = bench.folder / "machine.log"
+    with log.open("wb") as file:
+        machine = await forks.start(
+            "run", "--workers", "2", "--config", str(path), stdout=file.fileno(), stderr=file.fileno()
+        )
+    try:
+        await until(lambda: _are_two(bench), 30)
+        before = await held(bench)
+        os.kill(min(before), signal.SIGKILL)
+        await until(lambda: _are_two(bench, other_than=min(before)), 30)
+    finally:
+        machine.terminate()
+        code = await asyncio.wait_for(machine.wait(), 20)
+        forks.let_go(machine)
+    assert code == 0, log.read_text()[-2000:]
+    assert await held(bench) == {}
+    assert '"worker_died"' in log.read_text()
+
+
+async def _are_two(bench: Bench, other_than: int = 0) -> bool:
+    now = await held(bench)
+    return len(now) == 2 and other_than not in now and sum(map(len, now.values())) == 8
+
+
+WITHOUT = """
+import sys
+sys.modules["pgqueuer"] = None
+from syncd.cli import cli, exits
+for words in (["worker"], ["run", "--workers", "2"], ["worker", "--help"], ["run", "--help"], ["workers", "--help"]):
+    print(words, exits.guarded(lambda: cli(words, standalone_mode=False)))
+print("pgqueuer" in [name.partition(".")[0] for name, module in sys.modules.items() if module])
+"""
+
+
+async def test_without_the_extra_help_is_there_and_workers_say_how_to_install_it() -> None:
+    ended = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WITHOUT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = (text.decode() for text in await ended.communicate())
+    assert "['worker'] 2\n" in out, err
+    assert "['run', '--workers', '2'] 2\n" in out
+    assert out.count("--help'] 0\n") == 3
+    assert err.count("pip install 'syncd[scale]'") == 2
+    assert out.endswith("False\n")

@@ -123,7 +123,7 @@ async def test_a_database_that_is_away_costs_no_worker_and_no_shard(bench: Bench
         await asyncio.sleep(STOPPED_S / 2)
         await gate.open()
         took_s = await timed(bench, pids)
-        print(f"all run again after {took_s:.1f} s")  # noqa: T201
+        print(f"everything is held again after {took_s:.1f} s")  # noqa: T201
         assert [each.process.returncode for each in (one, two, three)] == [None] * 3
         assert await held(bench) == before
         assert [each.events("worker_lost") for each in (one, two, three)] == [[], [], []]
