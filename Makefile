@@ -10,6 +10,7 @@
 #                          MINUTES=20, and 5,000 examples of the model; SEED=1
 #   make bench             what syncd costs, beside a floor and dlt (docs/performance.md); ARGS="loads --size 20000"
 #   make plans             how the cookbook's questions are answered on 1,000,000 rows; ARGS="--rows 100000"
+#   make dbt               the dbt package of deploy/dbt, built by dbt on the simulated upstreams' mirror
 #   make deb               a Debian package in dist/
 #   make docs              the documentation as a site in build/docs; a link that leads nowhere fails
 #   make lint types        style, import contracts, types
@@ -28,7 +29,7 @@ READY := .venv/ready
 UV := uv==0.13.9
 
 # what speaks to PostgreSQL in every way: DDL, COPY, merge, locks, kills
-ON_EVERY_MAJOR := $(addprefix tests/,integration/test_migrations.py papers/test_cookbook.py integration/test_reporting.py \
+ON_EVERY_MAJOR := $(addprefix tests/,integration/test_migrations.py papers/test_cookbook.py papers/test_views.py integration/test_reporting.py \
   sources/cyclis promises/test_crashes.py)
 
 MINUTES ?= 20
@@ -40,7 +41,7 @@ LOWEST_PYTHON ?= python3.11
 ON_THE_LOWEST := $(addprefix tests/,unit integration/test_migrations.py integration/test_web.py integration/test_daemon.py \
   integration/test_embedded.py sources cli)
 
-.PHONY: demo test check acceptance majors soak bench plans lint types lowest lock dist deb changelog clean
+.PHONY: demo test check acceptance majors soak bench plans dbt lint types lowest lock dist deb changelog clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -105,18 +106,29 @@ $(READY): requirements.lock pyproject.toml
 
 # The exact set, with hashes, for the oldest Python to the newest: one lock for work on syncd, one for its service, one
 # for a release. What is pinned stays as it is unless ARGS=--upgrade (or ARGS="--upgrade-package NAME").
-LOCKED := build/tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --strip-extras --no-header \
-  --no-emit-index-url --no-emit-find-links $(ARGS) pyproject.toml
+COMPILE := build/tools/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --strip-extras --no-header \
+  --no-emit-index-url --no-emit-find-links $(ARGS)
+LOCKED := $(COMPILE) pyproject.toml
 
 lock: build/tools/uv
 	@$(LOCKED) --extra dev -o requirements.lock
 	@$(LOCKED) --constraint requirements.lock -o deploy/requirements.lock
 	@$(LOCKED) --constraint requirements.lock --extra scale -o deploy/scale.lock
 	@$(LOCKED) --constraint requirements.lock --extra release -o deploy/release.lock
+	@$(COMPILE) tests/papers/dbt.in -o tests/papers/dbt.lock
 
 build/tools/uv: Makefile
 	@python3 -m venv build/tools
 	@build/tools/bin/python -m pip --disable-pip-version-check --quiet install $(UV)
+	@touch $@
+
+# dbt stands beside .venv, because it wants other versions of some libraries.
+dbt: build/dbt/ready
+	@$(RUN) pytest -q -m acceptance tests/papers/test_dbt.py $(ARGS)
+
+build/dbt/ready: tests/papers/dbt.lock build/tools/uv | $(READY)
+	@build/tools/bin/uv venv --quiet --clear --python .venv/bin/python build/dbt
+	@build/tools/bin/uv pip install --quiet --python build/dbt --require-hashes -r $<
 	@touch $@
 
 # The lower ends of the ranges in pyproject.toml: the oldest version of each library that we name.

@@ -48,6 +48,18 @@ class Carried:
         return "another version" if stamp and stamp[1] != __version__ else "changed"
 
 
+def _folder() -> Path:
+    """Return where the files lie: inside the package when installed, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "deploy"
+    return inside if inside.is_dir() else package.parent / "deploy"
+
+
+def _below(name: str) -> list[str]:
+    """Return the names of all files of a folder."""
+    return sorted(path.relative_to(_folder()).as_posix() for path in (_folder() / name).rglob("*") if path.is_file())
+
+
 FILES: Final = tuple(
     Carried(name=name, purpose=purpose, place=place)
     for name, purpose, place in (
@@ -58,7 +70,16 @@ FILES: Final = tuple(
         ("config.example.toml", "configuration with every option", ""),
         ("prometheus-alerts.yaml", "alerts and recording rules for Prometheus", "/etc/prometheus/syncd-alerts.yaml"),
         ("grafana-dashboard.json", "dashboard for Grafana: import it", ""),
-        ("dbt/sources.yml", "the mirror's tables as sources of dbt", ""),
+        ("dbt/dbt_project.yml", "dbt package over the mirror", ""),
+        ("dbt/profiles.yml", "how dbt reaches the mirror", ""),
+        ("dbt/models/sources.yml", "the mirror's tables and views as sources of dbt, with tests and freshness", ""),
+        ("dbt/models/models.yml", "what the example models hold, with tests", ""),
+        ("dbt/models/store_stock.sql", "example model: stock by store and brand", ""),
+        ("dbt/models/customer_orders.sql", "example model: orders of each customer", ""),
+        ("dbt/snapshots/stock_levels.sql", "example snapshot: the past of store_stock", ""),
+        ("metabase/dashboard.json", "dashboard for Metabase", ""),
+        ("metabase/load.py", "loads it into Metabase", ""),
+        *((name, "dashboard for Superset: pack the folder and import it", "") for name in _below("superset")),
         ("man/syncd.1", "manual page of the commands", ""),
         ("man/syncd-config.5", "manual page of the configuration", ""),
         ("install.md", "how to install syncd on a server, step by step", ""),
@@ -94,10 +115,3 @@ def stamped(name: str, text: str) -> str:
 def with_program(text: str, program: str) -> str:
     """Return the unit with another program than that of deploy/install.md."""
     return text.replace(PROGRAM, program)
-
-
-def _folder() -> Path:
-    """Return where the files lie: inside the package when installed, beside it in a checkout."""
-    package = Path(__file__).parents[1]
-    inside = package / "deploy"
-    return inside if inside.is_dir() else package.parent / "deploy"

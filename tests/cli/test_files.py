@@ -21,7 +21,13 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_file_is_written_with_its_stamp_and_is_still_what_its_program_reads(say: Say, tmp_path: Path) -> None:
     names = {one["name"] for one in say("files", "list", "--json").json}
-    assert {"syncd.service", "roles.sql", "prometheus-alerts.yaml", "grafana-dashboard.json", "dbt/sources.yml"} < names
+    assert {
+        "syncd.service",
+        "roles.sql",
+        "prometheus-alerts.yaml",
+        "grafana-dashboard.json",
+        "dbt/models/sources.yml",
+    } < names
     assert say("files", "write", "--to", "out").code == 0
     out = tmp_path / "out"
     assert {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} == names
@@ -34,7 +40,7 @@ def test_every_file_is_written_with_its_stamp_and_is_still_what_its_program_read
     assert tomllib.loads((out / "config.example.toml").read_text())["sources"]
     tables = {
         (source["name"], table["name"])
-        for source in yaml.safe_load((out / "dbt" / "sources.yml").read_text())["sources"]
+        for source in yaml.safe_load((out / "dbt" / "models" / "sources.yml").read_text())["sources"]
         for table in source["tables"]
     }
     assert {("cyclesoftware", "customers"), ("ghs", "products")} <= tables

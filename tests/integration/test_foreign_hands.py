@@ -296,8 +296,8 @@ async def state_of(bench: Bench, stream: str) -> StreamStatus:
 
 
 DELETIONS = {
-    "TRUNCATE cyclesoftware.customers": "cyclesoftware.customers",
-    "TRUNCATE cyclesoftware.customers, cyclesoftware.customer_phone_numbers": "customer_phone_numbers",
+    "TRUNCATE cyclesoftware.customers CASCADE": "cyclesoftware.customers",
+    "TRUNCATE cyclesoftware.customers, cyclesoftware.customer_phone_numbers CASCADE": "customer_phone_numbers",
     "DELETE FROM cyclesoftware.customers WHERE customer_id % 2 = 0": "cyclesoftware.customers",
     "TRUNCATE cyclesoftware.customer_phone_numbers": "cyclesoftware.customer_phone_numbers",
     "SET session_replication_role = replica; DELETE FROM cyclesoftware.customers": "cyclesoftware.customers",
@@ -342,7 +342,7 @@ async def test_of_a_stream_that_only_a_backfill_lists_the_backfill_brings_rows_b
     await bench.sync("shop.sales_orders")
     count = len(await bench.rows("cyclesoftware.sales_orders"))
     assert count > 0
-    await execute(db_url, "TRUNCATE cyclesoftware.sales_orders")
+    await execute(db_url, "TRUNCATE cyclesoftware.sales_orders CASCADE")
     told = await state_of(bench, "shop.sales_orders")
     assert (told.state, "syncd backfill shop.sales_orders --since" in told.why) == ("failing", True)
     await bench.sync("shop.sales_orders", "backfill", since=since - timedelta(days=1))

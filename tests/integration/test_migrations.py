@@ -4,6 +4,7 @@ import ast
 import asyncio
 import itertools
 import os
+import re
 import runpy
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -25,12 +26,14 @@ from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from tests.support.bench import database_url
 
+TAGS = re.compile(r"\A(@foreignKey [^\n]*\n)+")
 META = tables.metadata(registry().values())
 SCHEMAS = sorted({table.schema for table in META.tables.values() if table.schema})
 _numbers = itertools.count(1)
 
-COLUMNS = """
-SELECT c.relnamespace::regnamespace || '.' || c.relname AS table, obj_description(c.oid, 'pg_class') AS table_comment,
+COLUMNS = r"""
+SELECT c.relnamespace::regnamespace || '.' || c.relname AS table,
+       regexp_replace(obj_description(c.oid, 'pg_class'), '^(@foreignKey [^\n]*\n)+', '') AS table_comment,
        a.attname, a.attidentity, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull,
        pg_get_expr(d.adbin, d.adrelid) AS default,
        col_description(c.oid, a.attnum) AS comment
@@ -42,7 +45,7 @@ ORDER BY 1, a.attname
 CONSTRAINTS = """
 SELECT connamespace::regnamespace || '.' || c.relname AS table, conname, pg_get_constraintdef(k.oid) AS definition
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid
-WHERE connamespace = ANY($1::text[]::regnamespace[]) ORDER BY 1, 2
+WHERE connamespace = ANY($1::text[]::regnamespace[]) AND contype <> 'f' ORDER BY 1, 2
 """
 INDEXES = "SELECT schemaname, indexname, indexdef FROM pg_indexes WHERE schemaname = ANY($1) ORDER BY 1, 2"
 
@@ -89,6 +92,13 @@ def is_ours(name: str | None, kind: str, parents: Any) -> bool:
     return bool(parents.get("schema_qualified_table_name") != "syncd.migrations")
 
 
+def is_relation(difference: Any) -> bool:
+    """Say whether a difference is only that migration 0038 tells tools what leads to what, as a key or in a comment."""
+    if difference[0] == "remove_fk":
+        return str(difference[1].name).endswith("_fkey")  # test_views says that it is not enforced
+    return difference[0] == "add_table_comment" and bool(TAGS.sub("", difference[2] or "") == difference[1].comment)
+
+
 async def test_upgrading_from_empty_leaves_no_difference_to_the_declared_tables(db_url: str) -> None:
     def compare(conn: sa.Connection) -> Any:
         options = {
@@ -96,7 +106,8 @@ async def test_upgrading_from_empty_leaves_no_difference_to_the_declared_tables(
             # Alembic cannot compare expressions; the next test compares every index to the letter
             "include_object": lambda _object, _name, kind, _reflected, _other: kind != "index",
         }  # fmt: skip
-        return compare_metadata(MigrationContext.configure(conn, opts=options), META)
+        found = compare_metadata(MigrationContext.configure(conn, opts=options), META)
+        return [each for each in found if not is_relation(each)]
 
     # our role bears the name of a schema, which so becomes its default: Alembic would leave it out of table names
     url = "postgresql+asyncpg" + db_url.removeprefix("postgresql")

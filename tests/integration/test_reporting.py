@@ -1,8 +1,6 @@
 """Schema reporting: what the views show of a mirror, what they hide, and who may read them."""
 
-import os
 import re
-import subprocess
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,13 +8,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from syncd import config as configuration
 from syncd.sources import registry
-from syncd.storage.postgres import database, embedded, migrations
+from syncd.storage.postgres import embedded
 from syncd.storage.postgres.database import Database
-from syncd.storage.postgres.embedded.cluster import binary_directories
 from syncd.storage.postgres.embedded.server import ROLE
-from tests.support.bench import Bench, MakeBench, database_url
+from tests.support.bench import Bench, MakeBench
+from tests.support.roles import owned
 
 ROOT = Path(__file__).parents[2]
 ABOUT_RUNS = {"freshness", "sync_history"}
@@ -176,37 +173,12 @@ async def test_freshness_tells_since_when_each_stream_is_known(bench: Bench) -> 
 @pytest.fixture
 async def own_server(server: embedded.Server, tmp_path: Path) -> AsyncIterator[Database]:
     """A database that deploy/roles.sql made, migrated by role syncd, with the role that docs/metabase.md makes."""
-    name = f"roles_{os.getpid()}"
-    psql = [
-        str(binary_directories()[-1] / "psql"),
-        "-X",
-        "-q",
-        "-h",
-        server.host,
-        "-p",
-        str(server.port),
-        "-U",
-        "postgres",
-    ]
-    script = (ROOT / "deploy" / "roles.sql").read_text()
-
-    def run(text: str, *words: str) -> None:
-        subprocess.run([*psql, *words], input=text, text=True, check=True, capture_output=True)  # noqa: S603
-
-    run(f"{script}\nGRANT syncd_reader TO {ROLE};", "-d", "postgres", "-v", f"database={name}")
-    try:
-        place = configuration.DatabaseConfig(url=configuration.Secret(database_url(server, name)), data_dir=tmp_path)
-        opened = await database.connect(place)
-        await migrations.migrate(opened)
-        [made] = re.findall(
-            r"^```sql\n(.*?)^```", (ROOT / "docs" / "metabase.md").read_text(), re.MULTILINE | re.DOTALL
-        )
-        run(f"{made.replace('DATABASE mirror', f'DATABASE {name}')}; GRANT metabase TO {ROLE}", "-d", name)
-        yield opened
-        await opened.close()
-    finally:
-        run(f"DROP DATABASE {name} WITH (FORCE)", "-d", "postgres")
-        run("DROP ROLE syncd_reader; DROP ROLE metabase", "-d", "postgres")
+    page = (ROOT / "docs" / "metabase.md").read_text()
+    made, *_ = re.findall(r"^```sql\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    async with owned(server, tmp_path) as found:
+        found.psql(f"{made.replace('DATABASE mirror', f'DATABASE {found.name}')}; GRANT metabase TO {ROLE}")
+        yield found.db
+        found.psql("DROP OWNED BY metabase; DROP ROLE metabase")
 
 
 async def test_the_reader_reads_every_view_and_writes_nothing(own_server: Database) -> None:

@@ -19,20 +19,21 @@ from syncd import config as configuration
 from syncd.contract import Column, Stream, Table
 from syncd.sources import registry
 from syncd.storage.postgres import database, embedded, migrations
-from tests.papers import dbt_sources
 from tests.papers.picture import Box, Link, picture
+from tests.papers.relations import LEADS_TO
 from tests.support.bench import SERVER_SETTINGS
 
 DOCS = Path(__file__).parents[2] / "docs"
-CATALOGUE = """
+CATALOGUE = r"""
 SELECT n.nspname AS schema, obj_description(n.oid, 'pg_namespace') AS schema_comment, c.relname AS name,
-       obj_description(c.oid, 'pg_class') AS comment, a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type,
+       regexp_replace(obj_description(c.oid, 'pg_class'), '^(@foreignKey [^\n]*\n)+', '') AS comment,
+       a.attname AS column, format_type(a.atttypid, a.atttypmod) AS type,
        col_description(c.oid, a.attnum) AS column_comment,
        coalesce(a.attnum = ANY(k.conkey), false) AS is_key
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype = 'p'
-WHERE c.relkind IN ('r', 'v') AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+WHERE c.relkind IN ('r', 'v') AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
 ORDER BY 1, c.relname, a.attnum
 """
 INDEXES = """
@@ -42,55 +43,6 @@ FROM pg_indexes WHERE indexname NOT LIKE '%\\_pkey' ORDER BY 1, 2
 TYPES = {"timestamp with time zone": "timestamptz", "double precision": "float8"}
 BOOKKEEPING = ("_first_seen_at", "_changed_at", "_deleted_at", "_extra", "_hash")
 ORDER = ("reporting", *(source.type for source in registry().values()), "syncd")
-
-# Which column leads to which table, as far as the vendors' pages or samples say so. Nothing is enforced: what an
-# upstream sends may lead nowhere.
-LEADS_TO = {
-    "cyclesoftware.article_objects": {"object_id": "stock_items"},
-    "cyclesoftware.article_suppliers": {"supplier_id": "suppliers"},
-    "cyclesoftware.customer_phone_numbers": {"customer_id": "customers"},
-    "cyclesoftware.insurances": {"customer_id": "customers", "stock_object_id": "stock_items"},
-    "cyclesoftware.leads": {"customer_id": "customers", "store_id": "stores"},
-    "cyclesoftware.packing_list_items": {
-        "supplier_id": "suppliers",
-        "employee_id": "employees",
-        "stock_object_id": "stock_items",
-    },
-    "cyclesoftware.platform_keys": {"store_id": "stores"},
-    "cyclesoftware.proforma_invoices": {"customer_id": "customers", "sales_order_id": "sales_orders"},
-    "cyclesoftware.repair_objects": {"customer_id": "customers"},
-    "cyclesoftware.rental_objects": {"stock_object_id": "stock_items"},
-    "cyclesoftware.sales_orders": {
-        "customer_id": "customers",
-        "sales_employee_id": "employees",
-        "last_update_employee_id": "employees",
-    },
-    "cyclesoftware.service_items": {"customer_id": "customers", "object_id": "repair_objects"},
-    "cyclesoftware.warehouse_backlog_items": {"supplier_id": "suppliers"},
-    "cyclesoftware.warehouse_delivered_items": {"supplier_id": "suppliers"},
-    "cyclesoftware.warehouse_pos_items": {"warehouse_stock_item_id": "warehouse_stock_items"},
-    "cyclesoftware.warehouse_assemblies": {
-        "stock_item_id": "warehouse_stock_items",
-        "outbound_order_item_id": "warehouse_open_order_items",
-    },
-    "cyclesoftware.comments": {"customer_id": "customers", "employee_id": "employees"},
-    "cyclesoftware.supplier_orders": {"supplier_id": "suppliers"},
-    "cyclesoftware.supplier_order_items": {"supplier_order_id": "supplier_orders"},
-    "cyclesoftware.stock": {"store_id": "stores"},
-    "cyclesoftware.stock_objects": {
-        "stock_object_id": "stock_items",
-        "customer_id": "customers",
-        "sales_order_id": "sales_orders",
-        "object_brand_id": "suppliers",
-    },
-    "cyclesoftware.stock_items": {"store_id": "stores", "sales_order_id": "sales_orders"},
-    "cyclesoftware.trading_hours_employees": {"employee_id": "employees"},
-    "cyclis.cyclists": {"company_id": "companies"},
-    "cyclis.orders": {"cyclist_id": "cyclists", "company_id": "companies"},
-    "autengo.models": {"make_id": "makes"},
-    "autengo.vehicles": {"make_name": "makes", "model_name": "models"},
-    "ghs.orders": {"items": "products"},
-}
 
 INTRODUCTION = """\
 # The data dictionary
@@ -367,7 +319,8 @@ def _marked(text: str) -> str:
     return re.sub(r"^- ", "<br>• ", text, flags=re.MULTILINE)
 
 
-async def _main() -> dict[str, str]:
+async def dictionary() -> Dictionary:
+    """Read a database that is migrated for it."""
     with tempfile.TemporaryDirectory(prefix="syncd-schema-", ignore_cleanup_errors=True) as folder:
         place = Path(folder) / "data"
         server = await embedded.ensure(place, settings=SERVER_SETTINGS)
@@ -381,14 +334,17 @@ async def _main() -> dict[str, str]:
             await opened.close()
         finally:
             await embedded.stop(place)
-    return files(told)
+    return told
 
 
 if __name__ == "__main__":
-    made = asyncio.run(_main())
+    from tests.papers import dbt_sources
+
+    found = asyncio.run(dictionary())
+    made = files(found)
     if "--check" not in sys.argv:
         for name, text in made.items():
             (DOCS / name).write_text(text)
-        dbt_sources.FILE.write_text(dbt_sources.text())  # from the same tables
+        dbt_sources.FILE.write_text(dbt_sources.text(found))  # from the same tables
     elif stale := [name for name, text in made.items() if (DOCS / name).read_text() != text]:
         sys.exit(f"not current: {', '.join(stale)}; python -m tests.papers.schema")

@@ -10,7 +10,7 @@ import pytest
 from syncd import cli
 from syncd.service.web import metrics
 from syncd.sources import specs
-from tests.papers import commands_page, config_page, dbt_sources, man_pages, metrics_page
+from tests.papers import commands_page, config_page, man_pages, metrics_page
 
 
 @pytest.mark.parametrize("generator", [commands_page, config_page, metrics_page], ids=lambda one: one.__name__)
@@ -29,10 +29,6 @@ def test_a_manual_page_is_current_and_well_formed(name: str) -> None:
         )
         assert shown.stderr == ""
         assert {"syncd.1": "--wait-fresh", "syncd-config.5": "live_reserve"}[name] in shown.stdout
-
-
-def test_the_sources_of_dbt_are_current() -> None:
-    assert dbt_sources.text() == dbt_sources.FILE.read_text(), "write it anew: python -m tests.papers.dbt_sources"
 
 
 def test_the_page_of_commands_names_every_command() -> None:

@@ -3,15 +3,18 @@
 import re
 
 from syncd.storage.postgres.database import Database
-from tests.papers import schema
+from tests.papers import dbt_sources, schema
+from tests.papers.relations import LEADS_TO
 
 
 async def test_the_data_dictionary_is_current(db: Database) -> None:
     async with db.connection() as conn:
-        files = schema.files(await schema.read(conn))
+        told = await schema.read(conn)
+    files = schema.files(told)
     assert len(files) == 4
     stale = [name for name, text in files.items() if (schema.DOCS / name).read_text() != text]
     assert stale == [], "write them anew: python -m tests.papers.schema"
+    assert dbt_sources.text(told) == dbt_sources.FILE.read_text(), "write it anew: python -m tests.papers.dbt_sources"
 
 
 async def test_every_column_of_the_mirror_is_told_with_its_field(db: Database) -> None:
@@ -43,7 +46,7 @@ async def test_every_relation_leads_from_a_column_to_a_table_that_there_is(db: D
     found = {link for link, _ in links}
     assert [
         f"{place}.{column}"
-        for place, columns in schema.LEADS_TO.items()
+        for place, columns in LEADS_TO.items()
         for column in columns
         if f"{place}.{column}" not in found
     ] == []

@@ -261,7 +261,7 @@ async def own_bench(own_server: OwnServer, tmp_path: Path) -> AsyncIterator[Benc
             await conn.execute(
                 "TRUNCATE cyclesoftware.customers, cyclesoftware.customer_phone_numbers,"
                 " history.cyclesoftware_customers, history.cyclesoftware_customer_phone_numbers,"
-                " syncd.changes, syncd.runs, syncd.cursors, syncd.sources, syncd.budgets"
+                " syncd.changes, syncd.runs, syncd.cursors, syncd.sources, syncd.budgets CASCADE"
             )
             await conn.execute("DELETE FROM syncd.losses")  # that truncation was ours
         yield await open_bench(stack, own_server.db, "embedded", tmp_path, customers=1500, page_size=200, keeps=True)
