@@ -3,6 +3,7 @@
 #   make demo              see it work: simulated upstreams, a private PostgreSQL, a first sync, the status page
 #   make demo ARGS=--once  the same, ending after the first sync
 #   make test              the whole test suite; ARGS="-k budget" for a part of it
+#   make matrix            the fault matrix beyond what `make test` tries of it: every fault on every stream
 #   make check             for the minute before a commit: style, import contracts, types, unit tests
 #   make acceptance        trials of minutes and those that measure time; best on a machine that does nothing else
 #   make majors            a part of the suite on every other PostgreSQL at hand: the system's, the older one in .venv
@@ -24,6 +25,9 @@ MAKEFLAGS += --no-print-directory
 unexport PYTHONDONTWRITEBYTECODE  # tests start many a Python, and each would compile syncd anew
 PYTHONS := python3.13 python3.12 python3.11 python3 python3.14
 RUN := .venv/bin/python -m
+# a test waits about as long as it works
+WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+TESTS := $(RUN) pytest -q -n $(WORKERS) --dist worksteal
 PIP := .venv/bin/python -m pip --disable-pip-version-check --quiet
 READY := .venv/ready
 UV := uv==0.13.9
@@ -41,14 +45,17 @@ LOWEST_PYTHON ?= python3.11
 ON_THE_LOWEST := $(addprefix tests/,unit integration/test_migrations.py integration/test_web.py integration/test_daemon.py \
   integration/test_embedded.py sources cli)
 
-.PHONY: demo test check acceptance majors soak bench plans dbt lint types lowest lock dist deb changelog clean
+.PHONY: demo test matrix check acceptance majors soak bench plans dbt lint types lowest lock dist deb changelog clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
 	@.venv/bin/syncd demo $(ARGS)
 
 test: $(READY)
-	@$(RUN) pytest -q -n auto --dist worksteal -m "not acceptance" --durations=15 --durations-min=1 $(ARGS)
+	@$(TESTS) -m "not acceptance and not matrix" --durations=15 --durations-min=1 $(ARGS)
+
+matrix: $(READY)
+	@$(TESTS) -m matrix $(ARGS)
 
 check: lint types $(READY)
 	@$(RUN) pytest -q -n auto --dist worksteal tests/unit $(ARGS)

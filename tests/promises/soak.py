@@ -85,6 +85,8 @@ def config_of(sandbox: Sandbox, address: Address, data_dir: Path) -> str:
         text = text.replace(f'type = "{api}"\n', f'type = "{api}"\n{line}\n')
     for name, api in NAMES.items():
         for stream in registry()[api].streams:
+            if stream.is_pushed:
+                continue  # nothing asks for it
             header = f"[sources.{name}.streams.{stream.name}]\n"
             lines = 'every = "2s"\n' + ('sweep = "15s"\n' if stream.sweep_s is not None else "")
             lines += "" if stream.is_on else "enabled = true\n"

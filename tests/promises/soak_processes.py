@@ -18,7 +18,7 @@ from tests.support.truth import NAMES
 ROOT = Path(__file__).parents[2]
 AT_ONCE = 3
 """Of them at once, at most."""
-COMMAND_S = 120.0
+COMMAND_S = 600.0
 """Longest clean command."""
 STOP_S = 20.0
 """A process that was asked to stop has ended by then, on a machine with much else to do."""

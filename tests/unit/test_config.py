@@ -39,6 +39,8 @@ from syncd.config import (
 from syncd.config.crontab import parse_cron
 from syncd.config.duration import LONGEST_DURATION_S, format_duration, parse_duration, spoken
 from syncd.errors import ConfigError, UsageError
+from syncd.sandbox import Address, Sandbox
+from tests.promises.soak import config_of
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
 SECRET_TEXT = "hunter2-é\"'%/ x"
@@ -1177,3 +1179,11 @@ def test_auto_has_bounds_around_the_default_interval(load_text: Load, said: str,
 def test_bounds_that_make_no_sense_are_told(load_text: Load, said: str, problem: str) -> None:
     (found,) = problems_of(load_text, f"{SHOP_WITH_PASSWORD}\n[sources.shop.streams.customers]\n{said}")
     assert problem in found
+
+
+def test_the_soak_has_a_configuration_that_loads(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(config_of(Sandbox(), Address(url="http://127.0.0.1:9"), tmp_path))
+    path.chmod(0o600)
+    soaked = configuration.load(path, sources.specs()).sources["shop"].streams
+    assert {stream.every_s for name, stream in soaked.items() if name != "store_orders"} == {2.0}
