@@ -58,3 +58,5 @@ FROM pg_namespace WHERE nspowner = 'syncd'::regrole \gexec
 
 -- but for the secret that the numbers of locks are made with
 SELECT 'REVOKE ALL ON syncd.lock_salt FROM syncd_reader' WHERE to_regclass('syncd.lock_salt') IS NOT NULL \gexec
+-- and for what upstreams have handed out, which is encrypted all the same
+SELECT 'REVOKE ALL ON syncd.kept_secrets FROM syncd_reader' WHERE to_regclass('syncd.kept_secrets') IS NOT NULL \gexec

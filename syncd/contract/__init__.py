@@ -18,7 +18,7 @@ what a plugin may build on: docs/contract.md.
 """
 
 from syncd.config import Timeouts
-from syncd.contract.auth import Auth, FixedHeaders, Send
+from syncd.contract.auth import Auth, FixedHeaders, Keeper, Send, keeper_of
 from syncd.contract.cost import Cost
 from syncd.contract.identity import Identity
 from syncd.contract.lookups import Feed
@@ -77,6 +77,7 @@ __all__ = [
     "Hint",
     "Identity",
     "Index",
+    "Keeper",
     "Kind",
     "Lane", "Limits",
     "Options",
@@ -95,6 +96,7 @@ __all__ = [
     "Windows",
     "camel_column",
     "column",
+    "keeper_of",
     "month_of",
     "snake",
 ]  # fmt: skip

@@ -35,6 +35,7 @@ from syncd.storage.state.runs import most_seen
 from syncd.upstream.account import Account
 from syncd.upstream.purse import Purse
 from syncd.upstream.request import RunUpstream
+from syncd.upstream.vault import Vault
 
 
 class Syncer:
@@ -97,8 +98,9 @@ class Syncer:
             if self._http is None:
                 raise AssertionError("this command was opened without a way to the upstreams")
             purse = Purse(self.database, name, settings.budget, zone=source.zone, clock=self.clock, sleep=self._sleep)
+            vault = Vault(self.database, name, clock=self.clock, sleep=self._sleep)
             self._accounts[name] = Account(
-                source, settings, purse, self._http, clock=self.clock, sleep=self._sleep, jitter=self._jitter
+                source, settings, purse, vault, self._http, clock=self.clock, sleep=self._sleep, jitter=self._jitter
             )
         return self._accounts[name]
 

@@ -25,6 +25,7 @@ from syncd.upstream.purse import Purse
 from syncd.upstream.seat import Seat
 from syncd.upstream.session import Session
 from syncd.upstream.strangers import of_stranger
+from syncd.upstream.vault import Vault
 from syncd.upstream.wire import Request, Wire
 
 _log: Final = log.get(__name__)
@@ -55,6 +56,7 @@ class Account:
         source: Source,
         settings: SourceConfig,
         purse: Purse,
+        vault: Vault,
         http: aiohttp.ClientSession,
         *,
         clock: Clock,
@@ -64,7 +66,7 @@ class Account:
         self.name = settings.name
         self.source = source
         self.purse = purse
-        self.session = Session(source.auth(settings.options), clock)
+        self.session = Session(source.auth(settings.options), clock, vault)
         self.health = Health(settings.name, clock)
         self.backoff = Backoff(sleep=sleep, jitter=jitter)
         self.proxy = settings.proxy

@@ -11,6 +11,7 @@ from syncd import log
 from syncd.clock import Clock
 from syncd.contract import Auth, Send
 from syncd.contract.errors import BadPayload
+from syncd.upstream.vault import Vault
 from syncd.upstream.wire import Received
 
 Note = Callable[[str], None]
@@ -26,8 +27,9 @@ HEADER_CHARS: Final = 16_384
 class Session:
     """The login that all runs of one account share."""
 
-    def __init__(self, auth: Auth, clock: Clock) -> None:
+    def __init__(self, auth: Auth, clock: Clock, vault: Vault) -> None:
         self._auth = auth
+        self._vault = vault
         self._clock = clock
         self._gate = asyncio.Lock()
         self._logins = 0
@@ -58,7 +60,8 @@ class Session:
             if self._logins != seen and not self._auth.due(self._clock()):
                 return
             for _ in range(2):
-                await self._auth.login(send, self._clock())
+                async with self._vault.opened(send) as login:
+                    await self._auth.login(login, self._clock())
                 self._logins += 1
                 odd = _unsendable(self._auth.headers())
                 if odd is None:

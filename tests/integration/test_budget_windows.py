@@ -24,6 +24,7 @@ from syncd.storage.postgres.database import Database
 from syncd.upstream.account import Account
 from syncd.upstream.budget import EMPTY, Policy, acquire
 from syncd.upstream.request import RunUpstream
+from syncd.upstream.vault import Vault
 from syncd.upstream.wire import http_session
 from tests.support.bench import Bench
 
@@ -153,7 +154,8 @@ async def test_a_request_is_charged_only_when_it_may_be_sent(bench: Bench) -> No
     purse = bench.syncer.account("shop").purse
     async with http_session() as http:
         account = Account(
-            source, replace(config, base_url=f"http://127.0.0.1:{runner.addresses[0][1]}"), purse, http,
+            source, replace(config, base_url=f"http://127.0.0.1:{runner.addresses[0][1]}"), purse,
+            Vault(bench.db, "shop", clock=bench.time.now, sleep=bench.time.sleep), http,
             clock=bench.time.now, sleep=bench.time.sleep, jitter=lambda: 0.0,
         )  # fmt: skip
         requests = [

@@ -30,6 +30,7 @@ def add_state_tables(meta: sa.MetaData) -> None:
     _notifications(meta)
     _workers(meta)
     _scale(meta)
+    _kept_secrets(meta)
 
 
 def _counter(name: str, comment: str) -> sa.Column[int]:
@@ -314,6 +315,24 @@ def _lock_salt(meta: sa.MetaData) -> None:
         sa.Column("salt", sa.LargeBinary(), nullable=False, comment="Random"),
         schema="syncd",
         comment="Secret of this database that the numbers of its advisory locks are made with; only for its owner",
+    )
+
+
+def _kept_secrets(meta: sa.MetaData) -> None:
+    sa.Table(
+        "kept_secrets",
+        meta,
+        sa.Column("source", _TEXT, primary_key=True, comment="Configured name of the source"),
+        sa.Column(
+            "sealed",
+            sa.LargeBinary(),
+            nullable=False,
+            comment="The secret, encrypted with the one in the configuration; nobody can read it without that",
+        ),
+        sa.Column("kept_at", _TIME, nullable=False, comment="When it was stored"),
+        schema="syncd",
+        comment="The newest secret that an upstream handed out in exchange for the configured one, such as a refresh"
+        " token that rotates; only for its owner",
     )
 
 
