@@ -6,7 +6,7 @@ Owns the numbers, which begin at zero with the process; `web/metrics.py` shows t
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from http import HTTPStatus
 from typing import Final
 
@@ -33,6 +33,16 @@ def answered(source: str, status: int | None) -> None:
     """Count one try; statuses that nobody ever defined count as their class, so that labels stay few."""
     word = NO_ANSWER if status is None else str(status) if status in _KNOWN else f"{status // 100}xx"
     answers[source, word] += 1
+
+
+def forget(sources: Collection[str]) -> None:
+    """Count nothing more of these sources, which another worker has now: nobody shall count twice what is there."""
+    for of_pair in (answers, skipped):
+        for pair in [pair for pair in of_pair if pair[0] in sources]:
+            del of_pair[pair]
+    for source in sources:
+        for of_source in (lock_wait_s, waiting, under_way):
+            of_source.pop(source, None)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ Hands each run the route of its stream. Never runs a page: `run` does.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -67,12 +67,18 @@ class Syncer:
     def reconfigure(self, config: Config) -> None:
         """Take a new configuration: sources that did not change keep their session and budget."""
         changed = {name for name in self._accounts if config.sources.get(name) != self.config.sources.get(name)}
-        for name in changed:
-            del self._accounts[name]
-            self._targets = {key: target for key, target in self._targets.items() if key[0] != name}
+        self.forget(changed)
         if config.privacy != self.config.privacy:
             self._targets.clear()
         self.config = config
+
+    def forget(self, names: Collection[str]) -> None:
+        """Drop what is known of these sources: their sessions and targets are made anew when they run again."""
+        for name in names:
+            self._accounts.pop(name, None)
+            self._forgotten.pop(name, None)
+        if any(source in names for source, _ in self._targets):
+            self._targets = {key: target for key, target in self._targets.items() if key[0] not in names}
 
     def source(self, name: str) -> tuple[Source, SourceConfig]:
         """Return a configured source and what the configuration says of it."""

@@ -144,7 +144,7 @@ class Membership:
                 hint="The first worker of this database settled the number, and it stays.",
             )  # fmt: skip
         self._database.become(workers.program_of(self.worker), lambda conn: workers.admit(conn, self.worker))
-        self._queue = Queue(self.worker, self.shards, lease_s=self._lease_s)
+        self._queue = Queue(self.worker, self.shards)
         _log.info("worker_joined", worker=str(self.worker), shards=self.shards)
 
     def begin(self) -> None:
@@ -256,6 +256,8 @@ class Membership:
     async def _judge(self, conn: asyncpg.Connection) -> None:
         """Declare lost who was silent, end its sessions and its runs, and free its shards; safe to do twice."""
         declared = set(await workers.declare_lost(conn, self.worker))
+        if await queue.free_of_nobody(conn):
+            await _tell_news(conn)
         self.crew = await workers.crew(conn)
         for one in self.crew:
             if one.lost_at is None:
@@ -314,10 +316,12 @@ class Membership:
     async def _drop_one(self, shard: int) -> None:
         try:
             await self._household.drop(shard)
-            async with self._database.connection() as conn:
+            async with asyncio.timeout(self._lease_s), self._database.connection() as conn:
                 if self._queue:
                     await self._queue.give_back(conn, [shard])
                     await _tell_news(conn)
+        except TimeoutError:  # the next round gives it back
+            pass
         finally:
             self._ending.discard(shard)
 

@@ -27,6 +27,8 @@ NAMES: Final = {
     "function": "fn_pgqueuer_changed", "trigger": "tg_pgqueuer_changed",
 }  # fmt: skip
 """PgQueuer's names as the migration wrote them: it would take others from the environment."""
+NEVER_STALE: Final = timedelta(days=365)
+"""Nobody picks a job because it was not renewed: its owner is declared lost and fenced first, which frees the job."""
 LOG_KEPT: Final = "1 day"
 """How long PgQueuer's log is kept: a few lines for each shard that moves."""
 
@@ -37,6 +39,12 @@ WHERE queue_manager_id = $1 AND status = 'picked' AND entrypoint = ANY($2::text[
 _GIVE_ALL_BACK: Final = f"""
 UPDATE {SCHEMA}.pgqueuer SET status = 'queued', queue_manager_id = NULL, updated = now(), execute_after = now()
 WHERE queue_manager_id = $1 AND status = 'picked' RETURNING entrypoint
+"""
+_OF_NOBODY: Final = f"""
+UPDATE {SCHEMA}.pgqueuer AS job SET status = 'queued', queue_manager_id = NULL, updated = now(), execute_after = now()
+WHERE status = 'picked' AND entrypoint LIKE '{PREFIX}%'
+  AND NOT EXISTS (SELECT FROM syncd.workers WHERE worker_id = job.queue_manager_id)
+RETURNING entrypoint
 """
 _HELD: Final = f"""
 SELECT entrypoint FROM {SCHEMA}.pgqueuer WHERE queue_manager_id = $1 AND status = 'picked'
@@ -86,11 +94,9 @@ def _queries(conn: asyncpg.Connection) -> "Queries":
 class Queue:
     """The jobs as one worker sees them, on its own connection."""
 
-    def __init__(self, worker: UUID, shards: int, *, lease_s: float) -> None:
+    def __init__(self, worker: UUID, shards: int) -> None:
         self._worker = worker
         self._shards = shards
-        self._stale = timedelta(seconds=3 * lease_s)
-        """A job whose owner is on no list is picked anew after this: a worker that is lost gives its jobs up sooner."""
 
     async def seed(self, conn: asyncpg.Connection) -> frozenset[int]:
         """Queue a job for each shard that has none, as when somebody deleted it; return these shards."""
@@ -116,13 +122,18 @@ class Queue:
             entrypoints={QueueEntrypoint(job_of(shard)): unlimited for shard in shards},
             queue_manager_id=QueueManagerId(self._worker),
             global_concurrency_limit=None,
-            heartbeat_timeout=self._stale,
+            heartbeat_timeout=NEVER_STALE,
         )
         return shards_of([job.entrypoint for job in jobs])
 
     async def give_back(self, conn: asyncpg.Connection, shards: Collection[int]) -> None:
         """Queue the jobs of these shards again, as far as they are this worker's."""
         await conn.execute(_GIVE_BACK, self._worker, [job_of(shard) for shard in shards])
+
+
+async def free_of_nobody(conn: asyncpg.Connection) -> frozenset[int]:
+    """Queue the jobs whose owner is on no list, as when somebody deleted its row; return their shards."""
+    return shards_of([row["entrypoint"] for row in await conn.fetch(_OF_NOBODY)])
 
 
 async def held_by(conn: asyncpg.Connection, worker: UUID) -> frozenset[int]:

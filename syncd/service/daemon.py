@@ -73,9 +73,8 @@ async def serve(
     port that is taken.
     """
     listener.raise_descriptors()
-    is_over = False
+    config, is_over = load(), False
     while not is_over:
-        config = load()
         _protect(config)
         if logs:
             log.configure(config.log.format, config.log.level)
@@ -84,7 +83,7 @@ async def serve(
         daemon = _Daemon(config, load, Notifier(environ), ending, logs=logs, is_worker=is_worker)
         with _signals(daemon, hangup):
             await daemon.serve(on_started)
-        is_over = not daemon.is_lost
+        is_over, config = not daemon.is_lost, daemon.config
     return 0
 
 
@@ -154,6 +153,11 @@ class _Daemon:
             leads=lambda: self._share.leads if self._share else not is_worker,
             line=self._line if is_worker else None,
         )  # fmt: skip
+
+    @property
+    def config(self) -> Config:
+        """The configuration in use."""
+        return self._config
 
     async def serve(self, on_started: Callable[[str | None], None]) -> None:
         """Open everything from the inside out, serve, and close it in reverse."""

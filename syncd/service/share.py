@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final, Protocol
 
-from syncd import status
+from syncd import counters, status
 from syncd.clock import utc_now
 from syncd.config import Config
 from syncd.errors import DatabaseUnavailable, SyncdError, WorkerLost
@@ -95,10 +95,15 @@ class Share:
         self._planned().adopt([name for name in names if self.holds(name)], histories, paces)
 
     async def _drop(self, shard: int) -> None:
-        await self._planned().drop(self._membership.accounts({shard}), grace_s=self._drain_s)
+        await self._end({shard}, self._drain_s)
 
     async def _forfeit(self, shards: Collection[int]) -> None:
-        await self._planned().drop(self._membership.accounts(shards), grace_s=0.0)
+        await self._end(shards, 0.0)
+
+    async def _end(self, shards: Collection[int], grace_s: float) -> None:
+        accounts = frozenset(self._membership.accounts(shards))
+        await self._planned().drop(accounts, grace_s=grace_s)
+        counters.forget(accounts)
 
     async def _reload(self) -> str | None:
         error = await self._life.reload()

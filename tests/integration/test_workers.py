@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+import aiohttp
 import asyncpg
 import pytest
 
@@ -43,7 +45,7 @@ async def joined(db: Database, *, shards: int = 4, lease_s: float = 3.0) -> tupl
         await workers.join(
             conn, worker, host="here", pid=1, version="1", digest="d", address=None, lease_s=lease_s
         )  # fmt: skip
-    return worker, Queue(worker, shards, lease_s=lease_s)
+    return worker, Queue(worker, shards)
 
 
 async def beat(conn: asyncpg.Connection, worker: UUID) -> workers.Beat:
@@ -122,7 +124,9 @@ async def test_a_beat_renews_the_own_jobs_only_and_deleted_jobs_are_queued_again
         await conn.execute("UPDATE syncd_queue.pgqueuer_log SET created = now() - interval '2 days'")
         await queue.prune_log(conn)
         assert await conn.fetchval("SELECT count(*) FROM syncd_queue.pgqueuer_log") == 0
+        assert await queue.free_of_nobody(conn) == frozenset()
         await workers.leave(conn, other)
+        assert await queue.free_of_nobody(conn) == {2}
         assert [each.worker_id for each in await workers.crew(conn)] == [one]
         assert await workers.settle_shards(conn, 99) == 4
 
@@ -137,6 +141,9 @@ async def test_two_workers_share_the_accounts_and_one_that_is_killed_has_an_heir
             await all_ran(bench, ACCOUNTS, await newest_run(bench), pids)
             assert await _sources_of(bench, one.process.pid)
             assert await _sources_of(bench, two.process.pid)
+
+            assert await _told_of_by(bench, "/metrics") == [ACCOUNTS, ACCOUNTS]  # each account by one of them
+            assert await _told_of_by(bench, "/api/status") == [2 * ACCOUNTS, ACCOUNTS]
 
             refused = await syncd("run", "--config", str(path))
             assert (refused.code, "2 workers share the accounts" in refused.err) == (2, True)
@@ -181,6 +188,15 @@ async def test_a_worker_refuses_to_join_a_daemon(bench: Bench) -> None:
             await workers.require_no_daemon(bench.db)
         refused = await syncd("worker", "--config", str(path))
         assert (refused.code, "a daemon (syncd run) has every account" in refused.err) == (2, True)
+
+
+async def _told_of_by(bench: Bench, path: str) -> list[int]:
+    """Return how many accounts all workers tell of, and how many different ones these are."""
+    told = []
+    for row in await bench.fetch("SELECT http_address FROM syncd.workers WHERE lost_at IS NULL"):
+        async with aiohttp.request("GET", row["http_address"].rstrip("/") + path) as answer:
+            told += sorted(set(re.findall(r"shop\d{4}", await answer.text())))
+    return [len(told), len(set(told))]
 
 
 async def _sources_of(bench: Bench, pid: int) -> set[str]:

@@ -95,6 +95,7 @@ class Timetable:
             for pair in self._streams.drop(sources):
                 self._jobs.remove(pair)
             await self._tasks.drain(sources, grace_s)
+            self._syncer.forget(sources)
 
     def _has_rhythm(self, pair: Pair, settings: StreamConfig) -> bool:
         if pair not in self._streams:
