@@ -24,7 +24,7 @@ from syncd.storage.mirror.target import Target
 from syncd.storage.mirror.writer import Written
 from syncd.storage.state import drift, rejects, runs, sources
 from syncd.storage.state.forgotten import MarkersChanged
-from syncd.storage.state.runs import Counts, PageRecord
+from syncd.storage.state.runs import Condition, Counts, PageRecord
 
 
 class _Write(Protocol):
@@ -118,10 +118,9 @@ async def commit_once(
     until `deletions` has judged what is missing. Raises MarkersChanged if somebody was forgotten since the page was
     read, one of ROW_FAULTS if PostgreSQL refuses a value, RunFenced if the run was declared dead.
     """
+    if read and (unchanged := await _commit_unchanged(work, page, read, seen, plan)):
+        return unchanged
     is_first = work.run.identity is None  # the page says whose data it is, in its own transaction
-    may_be_unchanged = plan.ending is Ending.CLOSES_IF_COMPLETE and not is_first
-    if may_be_unchanged and read and (unchanged := await _commit_unchanged(work, page, read, seen)):
-        return Committed(counts=unchanged, closes=True)
     route, now = work.route, work.route.clock()
     riders = {name: route.target_of(name) for name, records in page.riders.items() if records}
     touches_rows = bool(page.records or riders or page.scope)
@@ -132,9 +131,10 @@ async def commit_once(
             await lock_tables(conn, route.source, targets, run_id=work.run.run_id)
         if plan.begins:
             await seen.open(conn)
-        counts, generations = await _write_rows(conn, work, page, read, seen, writing, now=now)
+        written, generations = await _write_rows(conn, work, page, read, seen, writing, now=now)
         await _write_riders(conn, work, page, riders, writing, now=now)
-        work.reader.learn(counts)
+        counts = written.counts
+        work.reader.learn(counts, as_stored=written.as_stored)
         closes = await _closes(conn, page, seen, plan)
         is_open_end = plan.ending is Ending.CLOSES_IF_COMPLETE and not closes
         recorded = PageRecord(
@@ -159,10 +159,10 @@ async def _write_rows(
     writing: Writing,
     *,
     now: datetime,
-) -> tuple[Counts, set[str]]:
+) -> tuple[Written, set[str]]:
     """Write the stream's own records and all that goes with them: burials of a page's scope, keys, rejects, drift.
 
-    Return the counts, and the generations of the markers of forgotten persons that were known while it was read.
+    Return what came of it, and the generations of the markers of forgotten persons that were known while it was read.
     """
     route, whole = work.route, Written(Counts())
     not_after = page.requested_at if work.run.kind == "backfill" else None
@@ -172,6 +172,7 @@ async def _write_rows(
         written = await write(conn, route.target, route.source, each)
         generations.add(each.generation)
         whole.counts.add(written.counts)
+        whole.as_stored = written.as_stored
         if page.scope and not page.whole_walk:
             whole.keys += written.keys
             whole.rejects += written.rejects
@@ -179,7 +180,7 @@ async def _write_rows(
         await _save_oddities(conn, work, route.stream.name, written, now=now)
     if page.scope and not page.whole_walk:
         whole.counts.deleted += await bury_missing_of_page(conn, work, page, page.scope, whole, now=now)
-    return whole.counts, generations
+    return whole, generations
 
 
 async def _one(read: Read) -> AsyncIterator[Read]:
@@ -242,19 +243,41 @@ async def _closes(conn: asyncpg.Connection, page: Page, seen: SeenKeys, plan: Pa
     return True
 
 
-async def _commit_unchanged(work: Pass, page: Page, read: Read, seen: SeenKeys) -> Counts | None:
-    """Commit a whole listing of one page that changes nothing, in one statement; None if there is more to do.
+async def _commit_unchanged(work: Pass, page: Page, read: Read, seen: SeenKeys, plan: PagePlan) -> Committed | None:
+    """Commit a page that changes nothing, in one statement; None if there is more to do.
 
     It needs no lock of the table, to which it writes nothing: whoever is writing there now comes after it.
     """
-    overlaps = len(read.fingerprints) < len(read.settled)
-    if seen.are_stored or read.rejects or any(page.riders.values()) or overlaps:
+    unchanged = _unchanged(work, page, read, seen, plan)
+    if unchanged is None:
         return None
-    route, counts = work.route, Counts(seen=read.seen)
-    unchanged = listing.as_listed(route.target, route.source, route.stream.name, page.scope or Scope(), read)
+    route, counts, closes = work.route, Counts(seen=read.seen), plan.ending is not Ending.OPEN
     recorded = PageRecord(
         counts=counts, spent=work.upstream.spent, at=route.clock(), cursor=page.cursor, expected=page.total,
-        notes=work.upstream.notes, closes=True,
+        notes=work.upstream.notes, closes=closes,
     )  # fmt: skip
     async with route.database.connection() as conn:
-        return counts if await runs.record_page_if(conn, work.run, recorded, unchanged) else None
+        work.turns.sent()
+        is_unchanged = await runs.record_page_if(conn, work.run, recorded, unchanged)
+        work.turns.back()
+    return Committed(counts=counts, closes=closes) if is_unchanged else None
+
+
+def _unchanged(work: Pass, page: Page, read: Read, seen: SeenKeys, plan: PagePlan) -> Condition | None:
+    """Return the condition that a page changes nothing, None if that is no matter of one statement.
+
+    It may be one for a whole listing of one page, and for a page amid others, where the one before changed nothing.
+    """
+    is_first, has_more = work.run.identity is None, bool(read.rejects) or any(page.riders.values())
+    if is_first or has_more:
+        return None
+    route = work.route
+    overlaps = len(read.fingerprints) < len(read.settled)
+    if plan.ending is Ending.CLOSES_IF_COMPLETE and not seen.are_stored and not overlaps:
+        return listing.as_listed(route.target, route.source, route.stream.name, page.scope or Scope(), read)
+    is_amid = plan.ending is Ending.OPEN and not plan.begins and page.scope is None
+    if is_amid and work.reader.expects_nothing:
+        return listing.as_stored(
+            route.target, route.source, read, seen_at=page.requested_at if seen.are_stored else None
+        )
+    return None

@@ -28,11 +28,16 @@ class PageReader:
         self._turns = turns
         self._expects_new = expects_new
         self._last = Counts()
+        self.expects_nothing = False
         self._before: Mapping[Key, bytes] = {}
 
-    def learn(self, counts: Counts) -> None:
-        """Learn what the page before the next one brought: if it was mostly new, so will be the next."""
+    def learn(self, counts: Counts, *, as_stored: bool) -> None:
+        """Learn what the page before the next one brought: if it was mostly new, so will be the next.
+
+        If it was exactly as stored (`expects_nothing`), so will be the next, too.
+        """
         self._last = counts
+        self.expects_nothing = as_stored
 
     @property
     def _whole(self) -> bool:

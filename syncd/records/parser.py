@@ -21,21 +21,35 @@ from syncd.records.strict import KeyReader, StrictReader, has_plain_key, is_flat
 class Parser:
     """Parses the records of one table, with zone-less times read in `zone`.
 
-    The recipe of the table is part of every fingerprint.
+    The recipe of the table is part of every fingerprint. Readers are made on first use: most parsers read only keys, or
+    nothing at all in a command that is over in a moment.
     """
 
     def __init__(self, table: Table, zone: ZoneInfo) -> None:
         self.table = table
         self.zone = zone
         self.names = tuple(column.name for column in table.columns)
-        self._children = tuple(Parser(child.table, zone) for child in table.children)
-        self.lenient = LenientReader(table, zone)
-        self._strict = StrictReader(table, zone) if is_flat(table) else None
-        self._key_reader = KeyReader(table) if has_plain_key(table) else None
+
+    @cached_property
+    def _children(self) -> tuple["Parser", ...]:
+        return tuple(Parser(child.table, self.zone) for child in self.table.children)
+
+    @cached_property
+    def lenient(self) -> LenientReader:
+        """The reader that reads any record, field by field."""
+        return LenientReader(self.table, self.zone)
+
+    @cached_property
+    def _strict(self) -> StrictReader | None:
+        return StrictReader(self.table, self.zone) if is_flat(self.table) else None
+
+    @cached_property
+    def _key_reader(self) -> KeyReader | None:
+        return KeyReader(self.table) if has_plain_key(self.table) else None
 
     @cached_property
     def _blank(self) -> "hashlib.blake2b":
-        """The digest that every fingerprint begins with; made on first use, since many parsers only read keys."""
+        """The digest that every fingerprint begins with."""
         return hashlib.blake2b(digest_size=16, person=recipe(self.table, self.zone))
 
     def fingerprint(self, record: bytes) -> bytes:

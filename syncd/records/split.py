@@ -4,7 +4,7 @@ Knows no table. Text that is no sound JSON is mended first, if that is possible.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final, Self
 
 import msgspec
 from msgspec import Raw
@@ -17,6 +17,11 @@ from syncd.records.values import mended
 
 OBJECT = msgspec.json.Decoder(dict[str, Raw])
 ARRAY = msgspec.json.Decoder(list[Raw])
+LONG_BYTES: Final = 2**14
+"""A shorter array is split when it is asked for; our choice."""
+IN_PLACE: Final = b"-271828182845904523e-17"
+"""A number that no vendor sends."""
+_UNSOUND: Final = (UnicodeDecodeError, msgspec.MsgspecError, RecursionError)
 
 
 def envelope(sent: Answer | bytes) -> dict[str, bytes]:
@@ -33,7 +38,7 @@ def envelope(sent: Answer | bytes) -> dict[str, bytes]:
 
 def _members(body: bytes) -> dict[str, bytes]:
     try:
-        return {name: bytes(raw) for name, raw in decoded(OBJECT, body).items()}
+        return _members_and_elements(body) or {name: bytes(raw) for name, raw in decoded(OBJECT, body).items()}
     except (msgspec.MsgspecError, RecursionError):
         raise BadPayload(f"expected a JSON object, got {kind_of(body)}") from None
 
@@ -52,6 +57,26 @@ def listed(raw: bytes) -> list[Raw]:
     return list(fields.values())
 
 
+def _members_and_elements(body: bytes) -> dict[str, bytes] | None:
+    """Split an object of which one member is a long array, and that array, too; None for any other text.
+
+    Each byte is read once: the small members with a number in the array's place, and the array alone.
+    """
+    begin, end = body.find(b"["), body.rfind(b"]") + 1
+    if end - begin < LONG_BYTES:
+        return None
+    try:
+        _require_utf8(body)
+        members = {name: bytes(raw) for name, raw in OBJECT.decode(body[:begin] + IN_PLACE + body[end:]).items()}
+        names = [name for name, raw in members.items() if raw == IN_PLACE]
+        if len(names) != 1:  # the brackets stand in a text, or deeper
+            return None
+        array = body[begin:end]
+        return members | {names[0]: SplitArray(Elements(ARRAY.decode(array), array))}
+    except _UNSOUND:
+        return None
+
+
 class Elements(list[bytes]):
     """The elements of a JSON array, with the array itself: to decode them together it need not be joined again."""
 
@@ -60,13 +85,25 @@ class Elements(list[bytes]):
         self.array = array
 
 
+class SplitArray(bytes):
+    """The text of an array that was split together with its answer."""
+
+    elements: Elements
+
+    def __new__(cls, found: Elements) -> Self:
+        """Keep the elements beside their text."""
+        text = super().__new__(cls, found.array)
+        text.elements = found
+        return text
+
+
 def elements(raw: bytes | None, name: str) -> Sequence[bytes]:
     """Split a JSON array into its elements, each as sent; `name` is the array's, for the error.
 
     Those of a large array are split chunk by chunk, when they are needed.
     Raises BadPayload if it is missing or no array.
     """
-    if isinstance(raw, GiantArray):
+    if isinstance(raw, GiantArray | SplitArray):
         return raw.elements
     try:
         return Elements(*sound(ARRAY, raw or b""))
@@ -82,16 +119,21 @@ def sound(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> tuple[Any, bytes
     part is then judged alone.
     """
     try:
-        if not body.isascii():
-            body.decode()
+        _require_utf8(body)
         return decoder.decode(body), body
-    except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError):
+    except _UNSOUND:
         pass
     try:
         body = mended(body)
         return decoder.decode(body), body
     except RecursionError:
         return (shallow_object(body) if decoder is OBJECT else shallow_array(body)), body
+
+
+def _require_utf8(body: bytes) -> None:
+    """Raise UnicodeDecodeError for bad UTF-8, which the decoder passes over in texts that it only skips."""
+    if not body.isascii():
+        body.decode()
 
 
 def decoded(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:

@@ -1,6 +1,6 @@
 """A table of the mirror as SQL sees it: quoted names, types, keys as parameters. No I/O and no statement."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,15 @@ def quoted(name: str) -> str:
 def literal(text: str) -> str:
     """Return a text as SQL writes it."""
     return "'" + text.replace("'", "''") + "'"
+
+
+SPARSE = 4
+"""Numbers that leave out more of their range than this are looked up one by one; our choice."""
+
+
+def are_close(numbers: Sequence[int]) -> bool:
+    """Say whether numbers in ascending order lie so close together that they are best read as one range."""
+    return bool(numbers) and numbers[-1] - numbers[0] < SPARSE * len(numbers)
 
 
 @dataclass(frozen=True, kw_only=True)

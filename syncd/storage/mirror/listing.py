@@ -12,8 +12,8 @@ import asyncpg
 from syncd.contract import Scope
 from syncd.records.page import Read
 from syncd.records.rows import Key
-from syncd.storage.mirror.layout import TableLayout, literal, quoted
-from syncd.storage.mirror.statements import NOT_SEEN_SINCE
+from syncd.storage.mirror.layout import TableLayout, are_close, literal, quoted
+from syncd.storage.mirror.statements import NOT_SEEN_SINCE, hashes_in_order
 from syncd.storage.mirror.table_locks import WAYS
 from syncd.storage.mirror.target import Target
 from syncd.storage.state import forgotten
@@ -22,6 +22,7 @@ from syncd.storage.state.runs import CONDITION_FIRST, Condition
 _BY_TABLE = ", ".join(f"set_config('enable_{way}', 'on', true)" for way in WAYS) + (
     ", set_config('enable_nestloop', 'off', true)"
 )
+_HASHES_OF_NUMBERS = "SELECT hashtextextended(n, 0) FROM unnest(string_to_array({}, ',')) AS n"
 
 
 async def remember_seen(
@@ -30,7 +31,7 @@ async def remember_seen(
     """Store which keys a page of a full listing held, for `missing` at its end; they outlast a restart."""
     hashes, columns = target.layout.key_hashes(4), list[Any](target.layout.key_columns(keys))
     if target.layout.has_number:  # as one text: the driver takes ten times as long for an array of numbers
-        hashes = "SELECT hashtextextended(n, 0) FROM unnest(string_to_array($4, ',')) AS n"
+        hashes = _HASHES_OF_NUMBERS.format("$4")
         columns = [",".join([str(number) for (number,) in keys])]
     await conn.execute(
         f"INSERT INTO syncd.seen (source, stream, seen_at, keys) SELECT $1, $2, $3, ARRAY({hashes})",
@@ -124,6 +125,34 @@ def as_listed(target: Target, source: str, stream: str, scope: Scope, read: Read
     )
     keys = target.layout.key_columns(read.fingerprints)
     return Condition(sql=condition, values=(source, stream, *keys, list(read.fingerprints.values()), *values))
+
+
+def as_stored(target: Target, source: str, read: Read, *, seen_at: datetime | None) -> Condition | None:
+    """Return the condition (for `record_page_if`) that a page changes nothing; None where that takes more to find out.
+
+    That is: its keys are numbers in ascending order that lie close together, every record is stored as it was sent, no
+    other row between the first and the last of them has a fingerprint, and nobody was forgotten since the page was
+    read. With `seen_at` the keys are remembered as `remember_seen` does it.
+    """
+    layout, first = target.layout, CONDITION_FIRST
+    numbers = [key[0] for key in read.fingerprints] if layout.has_number else []
+    if numbers != sorted(numbers) or not are_close(numbers):
+        return None
+    own_key, keys = layout.own_key, f"${first + 3}::text"
+    stored = f"SELECT string_agg({own_key}::text, ',' ORDER BY {own_key}), {hashes_in_order(layout)}"
+    condition = (
+        f"({keys}, ${first + 4}::bytea) = ({stored} FROM {layout.name} t WHERE t.source = ${first}"
+        f" AND {own_key} BETWEEN ${first + 1} AND ${first + 2} AND t._hash IS NOT NULL)"
+        f" AND {forgotten.generation(f'${first}')} = {literal(read.generation)}"
+    )
+    values = [source, numbers[0], numbers[-1], ",".join(map(str, numbers)), b"".join(read.fingerprints.values())]
+    if seen_at is None:
+        return Condition(sql=condition, values=values)
+    further = (
+        "INSERT INTO syncd.seen (source, stream, seen_at, keys)"
+        f" SELECT source, stream, ${first + 5}::timestamptz, ARRAY({_HASHES_OF_NUMBERS.format(keys)}) FROM page"
+    )
+    return Condition(sql=condition, values=[*values, seen_at], further=further)
 
 
 async def alive_keys(conn: asyncpg.Connection, target: Target, source: str, scope: Scope) -> list[Key]:

@@ -19,8 +19,8 @@ class Statements:
     select_rows       the columns and `_extra` of the rows with these keys
     select_whole      every column of the rows with these keys
     select_differing  the places in the given arrays whose fingerprint is not stored, and `_changed_at` of these rows
-    select_range      keys and fingerprints of the rows between two keys, in order, each as one value; None if the
-                      key is no single number
+    select_range      keys and fingerprints of the rows between two keys that have one, in order, each as one value;
+                      None if the key is no single number
     select_family     the keys of the rows with these first key columns, and whether each is alive
     update            lays changed rows over the stored ones
     bury              sets the tombstone of the rows with these keys
@@ -74,11 +74,16 @@ def _range(layout: TableLayout) -> str | None:
     if not layout.has_number:
         return None
     key = layout.own_key
-    stored = "CASE WHEN length(t._hash) = 16 THEN t._hash ELSE decode(repeat('00', 16), 'hex') END"
     return (
-        f"SELECT array_agg({key} ORDER BY {key}), string_agg({stored}, ''::bytea ORDER BY {key})"
-        f" FROM {layout.name} t WHERE t.source = $1 AND {key} BETWEEN $2 AND $3"
+        f"SELECT array_agg({key} ORDER BY {key}), {hashes_in_order(layout)}"
+        f" FROM {layout.name} t WHERE t.source = $1 AND {key} BETWEEN $2 AND $3 AND t._hash IS NOT NULL"
     )
+
+
+def hashes_in_order(layout: TableLayout) -> str:
+    """Return the fingerprints of rows `t` as one value, in the order of their key, which is a number."""
+    stored = "CASE WHEN length(t._hash) = 16 THEN t._hash ELSE decode(repeat('00', 16), 'hex') END"
+    return f"string_agg({stored}, ''::bytea ORDER BY {layout.own_key})"
 
 
 def _where_key(layout: TableLayout) -> str:

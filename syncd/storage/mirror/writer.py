@@ -17,6 +17,7 @@ from syncd.records.page import Read
 from syncd.records.rows import Columns, Key, Note, Reject, Row
 from syncd.records.values.pg_instant import microseconds
 from syncd.storage.mirror.absent import filled
+from syncd.storage.mirror.layout import are_close
 from syncd.storage.mirror.statements import BOOKKEEPING
 from syncd.storage.mirror.table_locks import lock_feed
 from syncd.storage.mirror.target import Target
@@ -45,19 +46,21 @@ ROW_FAULTS = (
 """What PostgreSQL or the driver raise when one row is to blame: a value, or what a constraint or trigger demands."""
 
 
-SPARSE = 4
-"""Numbers of a page that leave out more of their range than this are looked up one by one; our choice."""
 HASH_BYTES = 16
 
 
 @dataclass(slots=True)
 class Written:
-    """What came of writing one page: counts, the keys it held, its rejects and its drift."""
+    """What came of writing one page: counts, the keys it held, its rejects and its drift.
+
+    `as_stored` says that the page holds exactly what is stored between its first and its last key.
+    """
 
     counts: Counts
     keys: list[Key] = field(default_factory=list)
     rejects: list[tuple[Reject, bytes]] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    as_stored: bool = False
 
 
 async def _feed_new(
@@ -97,7 +100,7 @@ async def write_page(
     if unseen:
         left = await _copy_new(conn, target, source, read, left, written, now=now, turns=turns)
     if not read.columns:
-        left = await _suspects(conn, target, source, left, turns)
+        left = await _suspects(conn, target, source, left, written, turns)
     new, old = await _differing(conn, target, source, left, not_after, turns)
     if new:
         if not read.columns:
@@ -193,7 +196,12 @@ async def _newer(
 
 
 async def _suspects(
-    conn: asyncpg.Connection, target: Target, source: str, fingerprints: Mapping[Key, bytes], turns: Turns
+    conn: asyncpg.Connection,
+    target: Target,
+    source: str,
+    fingerprints: Mapping[Key, bytes],
+    written: Written,
+    turns: Turns,
 ) -> Mapping[Key, bytes]:
     """Return the fingerprints that are not stored; all of them where it does not pay to look between two keys.
 
@@ -201,12 +209,13 @@ async def _suspects(
     """
     numbers = [key[0] for key in fingerprints] if target.statements.select_range else []
     given = sorted(numbers)
-    if not given or given[-1] - given[0] >= SPARSE * len(given):
+    if not are_close(given):
         return fingerprints
     turns.sent()
     keys, hashes = await conn.fetchrow(target.statements.select_range, source, given[0], given[-1])
     turns.back()
     if keys == given == numbers and hashes == b"".join(fingerprints.values()):
+        written.as_stored = True
         return {}
     known = {key: hashes[at * HASH_BYTES : (at + 1) * HASH_BYTES] for at, key in enumerate(keys or ())}
     return {key: fingerprint for key, fingerprint in fingerprints.items() if known.get(key[0]) != fingerprint}

@@ -45,7 +45,7 @@ WITH page AS (
   SELECT source, stream, $14, $15::jsonb, $12 FROM page WHERE $15 IS NOT NULL
   ON CONFLICT (source, stream, kind) DO UPDATE SET cursor = excluded.cursor, updated_at = excluded.updated_at
   WHERE cursors.cursor IS DISTINCT FROM excluded.cursor
-)
+){further}
 SELECT {generation} FROM page
 """
 CONDITION_FIRST = 17
@@ -139,10 +139,14 @@ class PageRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """An SQL expression that is true or false, with its parameters; these are numbered from CONDITION_FIRST on."""
+    """An SQL expression that is true or false, with its parameters; these are numbered from CONDITION_FIRST on.
+
+    `further` is written, too, if it is true: an INSERT that selects from `page`, which has a row then.
+    """
 
     sql: str
     values: Sequence[Any]
+    further: str = ""
 
 
 def stream_lock(source: str, stream: str, kind: str) -> int:
@@ -218,7 +222,11 @@ async def record_page_if(conn: asyncpg.Connection, run: Run, page: PageRecord, c
 async def _record(conn: asyncpg.Connection, run: Run, page: PageRecord, condition: Condition) -> str | None:
     counts = page.counts
     cursor = None if page.cursor is None else msgspec.json.encode(page.cursor).decode()
-    query = _RECORD_PAGE.format(condition=condition.sql, generation=forgotten.generation("page.source"))
+    query = _RECORD_PAGE.format(
+        condition=condition.sql,
+        generation=forgotten.generation("page.source"),
+        further=f", further AS ({condition.further})" if condition.further else "",
+    )
     generation: str | None = await conn.fetchval(
         query, run.run_id, page.spent.requests, counts.seen, counts.inserted, counts.updated, counts.unchanged,
         counts.deleted, counts.rejected, page.expected, page.spent.budget_wait_s, "ok" if page.closes else None,
