@@ -24,7 +24,7 @@ from syncd.engine.order import Order, Result
 from syncd.engine.plan import is_tick
 from syncd.engine.route import Route
 from syncd.engine.run import run_stream
-from syncd.records.parser import Parser
+from syncd.records.parser import parser_of
 from syncd.records.privacy import Forgotten, Guard
 from syncd.storage.mirror.history import Kept
 from syncd.storage.mirror.target import Target, make_target
@@ -127,7 +127,7 @@ class Syncer:
                 hash_key=self.config.privacy.key() if wanted.hash else b"",
                 forgotten=self._forgotten.setdefault(source, Forgotten()),
             )  # fmt: skip
-            self._targets[source, stream] = make_target(table, Parser(table, zone), kept, guard)
+            self._targets[source, stream] = make_target(table, parser_of(table, zone), kept, guard)
         return self._targets[source, stream]
 
     async def learn_forgotten(self, source: str, conn: asyncpg.Connection | None = None) -> str:

@@ -6,7 +6,8 @@ is read by the lenient reader, field by field. Never does I/O and never looks at
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from syncd.contract import Table
@@ -16,6 +17,9 @@ from syncd.records.recipe import recipe
 from syncd.records.rows import Columns, Key, Reject, Row
 from syncd.records.split import Elements
 from syncd.records.strict import KeyReader, StrictReader, has_plain_key, is_flat
+
+PARSERS: Final = 512
+"""Parsers that are kept, one for each table and zone; our choice."""
 
 
 class Parser:
@@ -101,6 +105,12 @@ class Parser:
     def reject(self, reason: str, record: bytes) -> Reject:
         """Make a reject of a record as sent, but with secrets digested: all of it where it is no object."""
         return self.lenient.reject(reason, record)
+
+
+@lru_cache(maxsize=PARSERS)
+def parser_of(table: Table, zone: ZoneInfo) -> Parser:
+    """Return the parser of a table; all accounts, and all walks, share it."""
+    return Parser(table, zone)
 
 
 def _array(records: Sequence[bytes]) -> bytes:

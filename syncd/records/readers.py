@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from syncd.contract import Answer, Table
 from syncd.errors import BadPayload
-from syncd.records.parser import Parser
+from syncd.records.parser import PARSERS, parser_of
 from syncd.records.rows import Key, Row
 from syncd.records.split import elements, envelope, scalar
 from syncd.records.strict import MemberReader
@@ -23,8 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 _UTC = ZoneInfo("UTC")
-PARSERS = 256
-"""Tables whose parsers are kept: a walk begins with each tick."""
+_member_reader = lru_cache(maxsize=PARSERS)(MemberReader)
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _SHOWN_BYTES = 40
 
@@ -33,7 +32,7 @@ class Keys:
     """Reads keys, and other values that no zone changes, of the records of one table."""
 
     def __init__(self, table: Table) -> None:
-        self._parser = _parser(table)
+        self._parser = parser_of(table, _UTC)
 
     def of(self, record: bytes) -> Key | None:
         """Return the record's key, None if it has no usable one."""
@@ -46,7 +45,7 @@ class Keys:
     def values(self, column: str, records: Sequence[bytes]) -> set[Any]:
         """Return the values that a column has in these records; null and records without a key are left out."""
         place = self._parser.names.index(column)
-        reader = MemberReader(self._parser.table.columns[place])
+        reader = _member_reader(self._parser.table.columns[place])
         return {self._value(place, reader, record) for record in records} - {None}
 
     def _value(self, place: int, reader: MemberReader, record: bytes) -> Any:
@@ -56,11 +55,6 @@ class Keys:
             return value
         row = self._parser.parse(record)
         return row.values[place] if isinstance(row, Row) else None
-
-
-@lru_cache(maxsize=PARSERS)
-def _parser(table: Table) -> Parser:
-    return Parser(table, _UTC)
 
 
 def members(raw: Answer | bytes | None) -> dict[str, bytes]:

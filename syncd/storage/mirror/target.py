@@ -1,6 +1,8 @@
 """Where the records of a stream go: the intake that reads them, and the table with the statements that write it."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from syncd.contract import Table
 from syncd.records.page import Intake
@@ -11,6 +13,8 @@ from syncd.storage.mirror.layout import TableLayout, layout_of
 from syncd.storage.mirror.statements import Statements, statements_of
 
 KEEPS_NOTHING = Kept()
+WRITTEN: Final = 512
+"""Tables whose statements are kept, one for each way to keep changes; our choice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,5 +45,12 @@ def make_target(table: Table, parser: Parser, kept: Kept = KEEPS_NOTHING, guard:
 
 
 def _target(table: Table, intake: Intake, kept: Kept, children: tuple[Target, ...] = ()) -> Target:
+    layout, statements = _written(table, kept)
+    return Target(layout=layout, intake=intake, kept=kept, statements=statements, children=children)
+
+
+@lru_cache(maxsize=WRITTEN)
+def _written(table: Table, kept: Kept) -> tuple[TableLayout, Statements]:
+    """Return how a table is written; all accounts share it."""
     layout = layout_of(table)
-    return Target(layout=layout, intake=intake, kept=kept, statements=statements_of(layout, kept), children=children)
+    return layout, statements_of(layout, kept)
