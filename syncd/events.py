@@ -50,6 +50,12 @@ EVENTS: Final[Mapping[str, str]] = {
     "Logged at each start and reload.",
     "port_taken": "Another program listens on the port of the status page or of the callbacks. The daemon goes on and "
     "tries the port again every 2 s. Logged once.",
+    "operator_acted": "An operator did something on the status page, see `action`, `subject`, `actor` and `result`. "
+    "The table `syncd.audit` has the same.",
+    "operator_refused": "Somebody tried to act on the status page without the operator's token, or from another site. "
+    "Logged at most once a minute; `count` is the number of such requests since the last line.",
+    "pauses_failed": "Reading which streams operators paused failed. What was known stays in force. It is tried again "
+    "within a minute.",
     "page_failed": "A page of the web server failed because of a bug in syncd. The visitor saw an error page. Please "
     "report the bug.",
     "heartbeat_failed": "`heartbeat_url` could not be called, see `reason`. It is called again in the next interval.",

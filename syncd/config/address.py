@@ -46,6 +46,13 @@ def parse_host(text: str) -> str:
     return host
 
 
+def parse_path(text: str) -> str:
+    """Check the path below which a proxy shows the status page, and drop its last slash; "/" is none."""
+    if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?", text) or not text:
+        raise ValueError(f'expected a path that begins with /, such as "/syncd", found text {text!r}')
+    return text.rstrip("/")
+
+
 def parse_base_url(text: str) -> str:
     """Check the address of an upstream and drop its last slash."""
     parts, host = _split(text)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from syncd.config.address import EMBEDDED, parse_database_url, parse_host, parse_listen
+from syncd.config.address import EMBEDDED, parse_database_url, parse_host, parse_listen, parse_path
 from syncd.config.hours import parse_hours, parse_time
 from syncd.config.model import (
     CALLBACK_LISTEN,
@@ -44,6 +44,8 @@ TAKEN_SCHEMAS: Final = (
 """Beside the schemas of plugins, which are their types."""
 HASH_KEY_CHARS: Final = 16  # at least; it is made, not thought up
 NEW_KEY: Final = "openssl rand -hex 32"
+TOKEN_CHARS: Final = 20
+"""Fewest characters of an operator's token: it is all that guards what can be done on the page; our choice."""
 
 
 def read_database(table: TomlTable, taken: Collection[str]) -> DatabaseConfig:
@@ -104,11 +106,31 @@ def read_http(table: TomlTable) -> tuple[Http | None, Http | None, ProxySetting]
     status_page = table.take("listen", _listen, status_page)
     callbacks = table.take("callback_listen", _listen, callbacks)
     hosts = table.take("hosts", list_of(lambda value: parse_host(text(value))), Http.hosts)
+    path = table.take("path", lambda value: parse_path(text(value)), Http.path)
+    token = table.take("operator_token", _operator_token(table.reading), None)
+    user_header = table.take("user_header", _header, Http.user_header)
     if status_page is not None:
-        status_page = replace(status_page, hosts=hosts)
+        status_page = replace(status_page, hosts=hosts, path=path, operator_token=token, user_header=user_header)
     proxy = table.take("proxy", proxy_setting(table.reading), None)
     table.close()
     return status_page, callbacks, proxy
+
+
+def _operator_token(reading: Reading) -> Callable[[object], Secret]:
+    def parse(value: object) -> Secret:
+        secret = reading.secret(value)
+        if secret.is_resolved and len(secret.reveal()) < TOKEN_CHARS:
+            raise ValueError(f"expected at least {TOKEN_CHARS} characters; for a new one: {NEW_KEY}")
+        return secret
+
+    return parse
+
+
+def _header(value: object) -> str:
+    name = text(value)
+    if not re.fullmatch(r"[A-Za-z0-9-]+", name):
+        raise ValueError(f'expected the name of a header, such as "Remote-User", found {found(value)}')
+    return name
 
 
 def proxy_setting(reading: Reading) -> Callable[[object], ProxySetting]:

@@ -124,12 +124,17 @@ class DatabaseConfig:
 class Http:
     """Where something listens, by default the status page; port 0 is any free one.
 
-    `hosts` are names that the status page answers to beside its own and those of loopback; "*" stands for any.
+    `hosts` are names that the status page answers to beside its own and those of loopback; "*" stands for any. `path`
+    is where a proxy shows the page, such as "/syncd"; empty at the root. Whoever knows `operator_token` may act on the
+    page; without one it only reads. `user_header` is the header in which a proxy names who is signed in.
     """
 
     host: str = "127.0.0.1"  # DESIGN section 7
     port: int = 8787
     hosts: tuple[str, ...] = ()
+    path: str = ""
+    operator_token: Secret | None = None
+    user_header: str = ""
 
 
 CALLBACK_LISTEN: Final = Http(port=8789)
@@ -330,6 +335,8 @@ def secrets(config: Config) -> Iterator[tuple[str, Secret]]:
         yield "database.url", config.database.url
         if config.database.password:
             yield "database.url (password)", config.database.password
+    if config.http and config.http.operator_token:
+        yield "http.operator_token", config.http.operator_token
     if config.privacy.hash_key:
         yield "privacy.hash_key", config.privacy.hash_key
     if config.notify:

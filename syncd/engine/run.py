@@ -66,6 +66,7 @@ async def run_stream(route: Route, order: Order) -> Result:
         _log.warning("run_refused", source=source, stream=stream, kind=order.kind, error=str(error), hint=error.hint)
         return result
     upstream = RunUpstream(route.account, stream, lane, order.seat, patience_s=PATIENCE_S[order.lane])
+    logged_before = log.run.set(run.run_id)
     try:
         restored = await _begin_restoring(route, run)
         await run_pass(await _begin_pass(route, run, order, upstream, result))
@@ -94,6 +95,7 @@ async def run_stream(route: Route, order: Order) -> Result:
         result.spent = upstream.spent
         with contextlib.suppress(DatabaseError):
             await to_the_end(_close(route, run, result, upstream))
+        log.run.reset(logged_before)
     return result
 
 

@@ -204,10 +204,25 @@ def is_sweep_due(now: datetime, sweep_s: float | None, history: History) -> bool
         return False  # a sweep of long after now was dated by a clock that was wrong
     if history.sweep_tried_at is None or not history.sweep_failures:
         return True
+    return abs(now - history.sweep_tried_at) >= timedelta(seconds=_sweep_rest_s(sweep_s, history))
+
+
+def sweep_at(sweep_s: float | None, history: History) -> datetime | None:
+    """Return from when on a sweep follows a good live run; None: the stream has no sweeps, or no good run yet."""
+    if sweep_s is None or history.swept_at is None:
+        return None
+    due_at = history.swept_at + timedelta(seconds=sweep_s)
+    if history.sweep_tried_at is None or not history.sweep_failures:
+        return due_at
+    return max(due_at, history.sweep_tried_at + timedelta(seconds=_sweep_rest_s(sweep_s, history)))
+
+
+def _sweep_rest_s(sweep_s: float, history: History) -> float:
+    """Return how long a stream is not swept after a sweep that failed."""
     rest_s = SWEEP_RETRY_S * 2.0 ** (min(history.sweep_failures, 20) - 1)
     if history.sweep_error_kind == REFUSED:
         rest_s = max(rest_s, REFUSED_RETRY_S)
-    return abs(now - history.sweep_tried_at) >= timedelta(seconds=min(rest_s, sweep_s))
+    return min(rest_s, sweep_s)
 
 
 def slowest(settings: StreamConfig) -> StreamConfig:

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Final, Literal, TextIO
 
@@ -28,6 +29,7 @@ __all__ = [
     "mask",
     "protect",
     "protect_held",
+    "run",
 ]
 
 LOUD_LIBRARIES: Final = ("aiohttp", "alembic", "apscheduler", "asyncio", "asyncpg", "sqlalchemy")
@@ -150,6 +152,16 @@ class _Lines:
 
 
 _lines: Final = _Lines()
+
+
+def json_formatter() -> logging.Formatter:
+    """Return what makes the text of a line as JSON, without secrets. Brings structlog in."""
+    made: logging.Formatter = _lines.get().formatter(as_json=True, colors=False)
+    return made
+
+
+run: Final[ContextVar[int | None]] = ContextVar("run", default=None)
+"""Number of the run that logs; each of its lines bears it as `run_id`."""
 
 
 class Logger:

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from syncd import log
 from syncd.log.masking import MASK, mask
 
 DEPTH: Final = 6  # of nested values in one line; deeper ones are cut, which also ends a cycle
@@ -27,7 +28,16 @@ _SECRET_PAIRS: Final = frozenset({("api", "key"), ("session", "id"), ("ss", "id"
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # a terminal would obey them; tab and newline stay
 
+
+def _of_run(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Add the number of the run that logs."""
+    if (run_id := log.run.get()) is not None:
+        event.setdefault("run_id", run_id)
+    return event
+
+
 _ENTRY: Final[list[Processor]] = [
+    _of_run,
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_logger_name,
     structlog.stdlib.add_log_level,
@@ -70,6 +80,7 @@ def embed() -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
+            _of_run,
             structlog.contextvars.merge_contextvars,
             structlog.stdlib.PositionalArgumentsFormatter(),
             structlog.processors.format_exc_info,

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC
 from functools import partial
@@ -23,6 +23,7 @@ from syncd.config import Config
 from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseUnavailable, Defect, SyncdError, WorkerLost
+from syncd.log import kept
 from syncd.records.rows import Key
 from syncd.service import listener, web
 from syncd.service.background import Background
@@ -34,6 +35,7 @@ from syncd.service.house import House
 from syncd.service.listener import PortTaken, when_free
 from syncd.service.notices import Notices
 from syncd.service.notify import Watch
+from syncd.service.operations import Operations
 from syncd.service.share import Share
 from syncd.service.systemd import Notifier
 from syncd.service.timetable import Timetable
@@ -137,8 +139,14 @@ class _Daemon:
             database=self._connection.get,
             clock=utc_now,
             next_runs=lambda: self._timetable.next_runs() if self._timetable else {},
+            next_sweeps=lambda: self._timetable.next_sweeps() if self._timetable else {},
             notices=self._notices.all,
         )
+        self._operations = Operations(
+            config=lambda: self._config, database=self._connection.get, clock=utc_now, run_now=self._run_now,
+            follow=self._follow_pauses, changed=self.reader.clear_status,
+        )  # fmt: skip
+        self._kept = kept.keep()
         self._mine = self.reader
         """Reads the status of the accounts whose metrics are this process's: all, or those that a worker holds."""
         if is_worker:
@@ -151,7 +159,7 @@ class _Daemon:
             self._scheduler, notifier, self.reader, self._watch, config=lambda: self._config,
             database=self._connection.get, on_outage=self._lost, stop=stop,
             leads=lambda: self._share.leads if self._share else not is_worker,
-            line=self._line if is_worker else None,
+            line=self._line if is_worker else None, follow=self._operations.follow,
         )  # fmt: skip
 
     @property
@@ -195,12 +203,14 @@ class _Daemon:
             )  # fmt: skip
             await self._share.join()
             timetable = Timetable(syncer, self._scheduler, {}, on_outage=self._lost, holds=self._share.holds)
+            timetable.pause_streams(await self._operations.paused())
             self._share.begin(timetable)
             return timetable
         pairs = [(source.name, name) for source in self._config.sources.values() for name in source.streams]
         histories = await status.histories(opened, pairs)
         paces = await status.read_paces(opened, self._config, now=utc_now())
         timetable = Timetable(syncer, self._scheduler, histories, on_outage=self._lost, paces=paces)
+        timetable.pause_streams(await self._operations.paused())
         timetable.plan()
         return timetable
 
@@ -249,9 +259,25 @@ class _Daemon:
             self._notices.put("port_taken", error)
             _log.warning("port_taken", error=str(error), hint=error.hint)
 
-        make = partial(web.serving, self.reader, self._config.http, is_alive=self.is_alive, mine=self._mine)
+        make = partial(
+            web.serving, self.reader, self._config.http, is_alive=self.is_alive, mine=self._mine,
+            operations=self._operations, lines=self._kept.of_run,
+        )  # fmt: skip
         async with when_free(make, taken=taken, opened=opened) as url:
             yield url
+
+    def _run_now(self, pairs: Collection[status.Pair]) -> None:
+        if self._timetable is None:
+            raise DatabaseUnavailable("no run can be started yet", hint="The service is starting; try again soon.")
+        mine = [pair for pair in pairs if self._share is None or self._share.holds(pair[0])]
+        self._timetable.run_now(mine)
+        for pair in pairs:
+            if self._share and pair not in mine:
+                self._share.pass_on(pair, None)
+
+    def _follow_pauses(self, pairs: Collection[status.Pair]) -> None:
+        if self._timetable is not None:
+            self._timetable.pause_streams(pairs)
 
     def _hear(self, pair: status.Pair, key: Key | None) -> str:
         if self._share and not self._share.holds(pair[0]):

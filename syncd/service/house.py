@@ -37,16 +37,21 @@ CLOCK_STEP_S: Final = 2.0
 CLOCK_TRUST_S: Final = 86_400.0
 """A wall clock that ran ahead of the monotonic one by more than this, since the start, deletes nothing."""
 STATUS_S: Final = 30.0
+FOLLOW_S: Final = 10.0
+"""A pause made on the page of another daemon counts here within this."""
 PRUNE_S: Final = 3600.0
 WEBHOOKS_S: Final = 7 * 86_400.0
 """A webhook is known as repeated for so long (STREAMS 4)."""
-HOUSE_JOBS: Final = ("beat", "prune", "tell", "notify")
+HOUSE_JOBS: Final = ("beat", "prune", "tell", "notify", "follow")
 
 _log = log.get(__name__)
 
 
 class House:
-    """The jobs of one life of the service; `on_outage` hears that the database is away."""
+    """The jobs of one life of the service; `on_outage` hears that the database is away.
+
+    `follow` takes what operators decided, also on the page of another daemon.
+    """
 
     def __init__(
         self,
@@ -59,6 +64,7 @@ class House:
         database: Callable[[], Database],
         on_outage: Callable[[DatabaseUnavailable], None],
         stop: asyncio.Event,
+        follow: Callable[[], Awaitable[None]],
         leads: Callable[[], bool] = lambda: True,
         line: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
@@ -72,14 +78,16 @@ class House:
         self._stop = stop
         self._leads = leads
         self._line = line or reader.line
+        self._follow = follow
         self._beat_at = time.monotonic()
         self._began = utc_now() - timedelta(seconds=time.monotonic())
 
     def keep(self) -> None:
         """Add the jobs to the scheduler."""
         beat_s = min(BEAT_S, (self._notifier.watchdog_s or BEAT_S * 3) / 3)
-        jobs = (self._beat, self._prune, self._tell, self._notify)
-        for name, job, every_s in zip(HOUSE_JOBS, jobs, (beat_s, PRUNE_S, STATUS_S, LOOK_S), strict=True):
+        jobs = (self._beat, self._prune, self._tell, self._notify, self._heed)
+        every = (beat_s, PRUNE_S, STATUS_S, LOOK_S, FOLLOW_S)
+        for name, job, every_s in zip(HOUSE_JOBS, jobs, every, strict=True):
             self._scheduler.add_job(
                 job, Rhythm(partial(schedule.rhythm_after, every_s)), id=name,
                 next_run_time=utc_now() + timedelta(seconds=every_s / 20), **JOB_RULES,
@@ -143,6 +151,11 @@ class House:
             return
         with self._telling("notifications_failed"):
             await self._watch.look()
+
+    async def _heed(self) -> None:
+        """Take which streams operators paused."""
+        with self._telling("pauses_failed"):
+            await self._follow()
 
     @contextlib.contextmanager
     def _telling(self, event: str) -> Iterator[None]:

@@ -4,7 +4,8 @@ Owns the words for states and cursors, and the few queries behind them. Never wr
 secret, and shows no value of any record.
 """
 
-from syncd.status.day import Day, Freshness, Slot, StreamDay
+from syncd.status.causes import Cause
+from syncd.status.day import DAY, HOUR, SPANS, WEEK, Day, Freshness, Slot, Span, StreamDay
 from syncd.status.forecast import Change, Forecast, Need
 from syncd.status.model import (
     BackfillStatus,
@@ -33,8 +34,13 @@ from syncd.status.words import cursor_words, is_sweep_failing, is_sweep_refused,
 __all__ = [
     "BAD",
     "BUDGET_LEFT",
+    "DAY",
+    "HOUR",
+    "SPANS",
+    "WEEK",
     "BackfillStatus",
     "BudgetStatus",
+    "Cause",
     "Change",
     "Day",
     "Drift",
@@ -50,6 +56,7 @@ __all__ = [
     "RunStatus",
     "Slot",
     "SourceStatus",
+    "Span",
     "State",
     "Status",
     "StatusReader",

@@ -1,9 +1,10 @@
-"""The last 24 hours in slots of half an hour: what was written and requested, and how fresh streams were.
+"""The last hour, day or week in slots: what was written and requested, and how fresh streams were.
 
 Each query reads a range of an index: of all runs that began in these hours, or of those of the streams asked for.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
@@ -15,8 +16,34 @@ from syncd.engine import schedule
 from syncd.status.model import Pair
 from syncd.storage.postgres.database import Database
 
-SLOT: Final = timedelta(minutes=30)
-SLOTS: Final = 48
+
+@dataclass(frozen=True, kw_only=True)
+class Span:
+    """How far one looks back, in how many slots of which length.
+
+    In words: `words` is the whole ("Last 24 hours"), `each` one slot, `many` several of them.
+    """
+
+    name: str
+    words: str
+    slot: timedelta
+    slots: int
+    each: str
+    many: str
+
+
+HOUR: Final = Span(
+    name="1h", words="hour", slot=timedelta(minutes=2), slots=30, each="2 minutes", many="slots of 2 minutes"
+)
+DAY: Final = Span(
+    name="24h", words="24 hours", slot=timedelta(minutes=30), slots=48, each="half hour", many="half hours"
+)
+WEEK: Final = Span(
+    name="7d", words="7 days", slot=timedelta(hours=4), slots=42, each="4 hours", many="slots of 4 hours"
+)
+SPANS: Final[Mapping[str, Span]] = {span.name: span for span in (HOUR, DAY, WEEK)}
+YOUNG: Final = timedelta(hours=2)
+"""A mirror whose first run is not older shows its last hour: of a day nearly all would be empty."""
 QUERY_TIMEOUT_S: Final = 10.0
 RUNS_APART: Final = 1000
 """Numbers of runs follow their starts but for those that began together; this many at most, we assume."""
@@ -59,11 +86,12 @@ Day = list[Slot]
 
 
 class StreamDay(msgspec.Struct, frozen=True, kw_only=True):
-    """One stream's last 24 hours; `late_s` is the age from which on it is late today, None if it never ran well."""
+    """One stream's span; `late_s` is the age from which on it is late today, None if it never ran well."""
 
     slots: Day
     freshness: list[Freshness]
     late_s: float | None
+    slots_are: str = DAY.many
 
     @property
     def words(self) -> str:
@@ -74,7 +102,7 @@ class StreamDay(msgspec.Struct, frozen=True, kw_only=True):
         words = {"late": "late", "failed": "with failed runs"}
         counts = {word: sum(one.level == level for one in known) for level, word in words.items()}
         told = " and ".join(f"{word} in {count}" for word, count in counts.items() if count)
-        return f"{told} of {len(known)} half hours" if told else "in time throughout"
+        return f"{told} of {len(known)} {self.slots_are}" if told else "in time throughout"
 
 
 _SUMS: Final = ("ok", "bad", "inserted", "updated", "deleted", "requests_live", "requests_backfill")
@@ -89,7 +117,7 @@ _AGGREGATES: Final = """
   extract(epoch FROM max(finished_at - started_at))::float8 AS longest_s
 """
 
-_DAY: Final = f"SELECT {_AGGREGATES} FROM syncd.runs WHERE started_at >= $1 GROUP BY slot"  # noqa: S608  (our own words)
+_SLOTS: Final = f"SELECT {_AGGREGATES} FROM syncd.runs WHERE started_at >= $1 GROUP BY slot"  # noqa: S608  (our own words)
 
 _FIRST_RUN: Final = "SELECT run_id FROM syncd.runs WHERE started_at >= $1 ORDER BY started_at LIMIT 1"
 
@@ -120,54 +148,75 @@ CROSS JOIN LATERAL (
 """
 
 
-def begins_at(now: datetime) -> datetime:
-    """Return when the 24 hours begin that are shown now: the last slot is under way."""
-    slot_s = SLOT.total_seconds()
-    return datetime.fromtimestamp(now.timestamp() // slot_s * slot_s, UTC) - (SLOTS - 1) * SLOT
+_OLDEST_RUN: Final = "SELECT started_at FROM syncd.runs ORDER BY started_at LIMIT 1"
 
 
-def _slots(begin: datetime) -> Day:
-    return [Slot(begins_at=begin + place * SLOT) for place in range(SLOTS)]
+async def read_first_run(database: Database) -> datetime | None:
+    """Return when the oldest run began that is known; None on the first day, before any."""
+    async with database.connection() as conn:
+        found: datetime | None = await conn.fetchval(_OLDEST_RUN)
+    return found
 
 
-async def read_day(database: Database, *, now: datetime) -> Day:
+def span_of(name: str, first_run_at: datetime | None, now: datetime) -> Span:
+    """Return the span of that name; of any other name the day or, while the mirror is young, the hour."""
+    is_young = first_run_at is None or now - first_run_at < YOUNG
+    return SPANS.get(name, HOUR if is_young else DAY)
+
+
+def begins_at(now: datetime, span: Span = DAY) -> datetime:
+    """Return when the span begins that is shown now: its last slot is under way."""
+    slot_s = span.slot.total_seconds()
+    return datetime.fromtimestamp(now.timestamp() // slot_s * slot_s, UTC) - (span.slots - 1) * span.slot
+
+
+def _slots(begin: datetime, span: Span) -> Day:
+    return [Slot(begins_at=begin + place * span.slot) for place in range(span.slots)]
+
+
+async def read_day(database: Database, *, now: datetime, span: Span = DAY) -> Day:
     """Read what all streams did; all slots stay empty if that takes too long."""
-    begin = begins_at(now)
-    slots = _slots(begin)
+    begin = begins_at(now, span)
+    slots = _slots(begin, span)
     async with database.connection() as conn:
         try:
             async with conn.transaction(readonly=True):
                 await conn.execute(f"SET LOCAL statement_timeout = {QUERY_TIMEOUT_S * 1000:.0f}")
-                found = await conn.fetch(_DAY, begin, begin.timestamp(), SLOT.total_seconds())
+                found = await conn.fetch(_SLOTS, begin, begin.timestamp(), span.slot.total_seconds())
         except asyncpg.QueryCanceledError:
             return slots
     for row in found:
-        slots[min(row["slot"], SLOTS - 1)].add(row)
+        slots[min(row["slot"], span.slots - 1)].add(row)
     return slots
 
 
 async def read_stream_days(
-    database: Database, streams: Mapping[Pair, StreamConfig], *, now: datetime
+    database: Database, streams: Mapping[Pair, StreamConfig], *, now: datetime, span: Span = DAY
 ) -> dict[Pair, StreamDay]:
-    """Read what some streams did and how fresh they were."""
-    begin = begins_at(now)
-    slots = {pair: _slots(begin) for pair in streams}
+    """Read what some streams did and how fresh they were; nothing if that takes too long."""
+    begin = begins_at(now, span)
+    slots = {pair: _slots(begin, span) for pair in streams}
     ages: dict[Pair, list[asyncpg.Record]] = {pair: [] for pair in streams}
     sources, names = [pair[0] for pair in streams], [pair[1] for pair in streams]
-    async with database.connection() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
-        await conn.execute(f"SET LOCAL statement_timeout = {QUERY_TIMEOUT_S * 1000:.0f}")
-        first = await conn.fetchval(_FIRST_RUN, begin)
-        values = (begin.timestamp(), SLOT.total_seconds(), sources, names)
-        first_run = 2**62 if first is None else first - RUNS_APART
-        for row in await conn.fetch(_STREAM_DAYS, begin, *values, first_run):
-            slots[row["source"], row["stream"]][min(row["slot"], SLOTS - 1)].add(row)
-        for row in await conn.fetch(_AGES, *values, first_run):
-            ages[row["source"], row["stream"]].append(row)
+    async with database.connection() as conn:
+        try:
+            async with conn.transaction(isolation="repeatable_read", readonly=True):
+                await conn.execute(f"SET LOCAL statement_timeout = {QUERY_TIMEOUT_S * 1000:.0f}")
+                first = await conn.fetchval(_FIRST_RUN, begin)
+                values = (begin.timestamp(), span.slot.total_seconds(), sources, names)
+                first_run = 2**62 if first is None else first - RUNS_APART
+                for row in await conn.fetch(_STREAM_DAYS, begin, *values, first_run):
+                    slots[row["source"], row["stream"]][min(row["slot"], span.slots - 1)].add(row)
+                for row in await conn.fetch(_AGES, *values, first_run):
+                    ages[row["source"], row["stream"]].append(row)
+        except asyncpg.QueryCanceledError:
+            return {}
     return {
         pair: StreamDay(
             slots=slots[pair],
-            freshness=_freshness(slots[pair], ages[pair], settings, now),
+            freshness=_freshness(slots[pair], ages[pair], settings, span, now),
             late_s=_late_s(ages[pair], settings),
+            slots_are=span.many,
         )
         for pair, settings in streams.items()
     }
@@ -180,7 +229,9 @@ def _late_s(ages: list[asyncpg.Record], settings: StreamConfig) -> float | None:
     return (schedule.late_at(settings, ok_at) - ok_at).total_seconds()
 
 
-def _freshness(slots: Day, ages: list[asyncpg.Record], settings: StreamConfig, now: datetime) -> list[Freshness]:
+def _freshness(
+    slots: Day, ages: list[asyncpg.Record], settings: StreamConfig, span: Span, now: datetime
+) -> list[Freshness]:
     """Walk through the slots with the newest good run so far: the data grows old until the next one ends."""
     by_slot = {row["slot"]: row for row in ages}
     ok_at: datetime | None = max((row["newest_at"] for row in ages if row["slot"] < 0), default=None)
@@ -192,7 +243,7 @@ def _freshness(slots: Day, ages: list[asyncpg.Record], settings: StreamConfig, n
                 gaps.append((before_at, row["until_at"]))
             ok_at = row["newest_at"]
         if ok_at is not None:
-            gaps.append((ok_at, min(now, slot.begins_at + SLOT)))
+            gaps.append((ok_at, min(now, slot.begins_at + span.slot)))
         if not gaps:
             found.append(Freshness(begins_at=slot.begins_at, level="failed" if slot.bad else "none", age_s=None))
             continue

@@ -16,7 +16,7 @@ from syncd.status.model import BackfillStatus, BudgetStatus, Drift, Pair, Rows, 
 from syncd.status.progress import progress_of
 from syncd.status.words import cursor_words, judge, schedule_words
 from syncd.storage.postgres.database import Database
-from syncd.storage.state import sources
+from syncd.storage.state import operators, sources
 from syncd.storage.state.runs import stream_lock
 from syncd.upstream import budget
 
@@ -54,7 +54,8 @@ CROSS JOIN LATERAL (
 """  # noqa: S608  (as above)
 
 STREAM_RUNS: Final = f"""
-SELECT {_RUN_COLUMNS} FROM syncd.runs WHERE source = $1 AND stream = $2 ORDER BY run_id DESC LIMIT $3
+SELECT {_RUN_COLUMNS} FROM syncd.runs WHERE source = $1 AND stream = $2 AND (kind = 'sweep') = $3
+ORDER BY run_id DESC LIMIT $4
 """  # noqa: S608  (as above)
 
 _OF_STREAM: Final = "FROM syncd.runs WHERE source = w.source AND stream = w.stream"
@@ -124,6 +125,7 @@ class Facts:
         self.locks: set[int] = set()
         self.losses: dict[str, dict[str, Loss]] = {}
         self.identities: dict[str, Identity] = {}
+        self.pauses: dict[Pair, datetime] = {}
 
     @property
     def names(self) -> set[str]:
@@ -150,6 +152,7 @@ class Facts:
                 _, fields = facts.drift.setdefault((row["source"], row["stream"]), (row["total"], []))
                 if len(fields) < DRIFT_SHOWN:
                     fields.append(Drift(**{name: row[name] for name in Drift.__struct_fields__}))
+            facts.pauses = await operators.pauses(conn)
             facts.identities = await sources.all_stored(conn)
             facts.budgets = {row["source"]: row for row in await conn.fetch("SELECT * FROM syncd.budgets")}
         return facts
@@ -167,6 +170,7 @@ class Facts:
                 await facts._read_locks(conn, some)
             for some in batches(pairs):
                 await facts._read_runs(conn, some)
+            facts.pauses = await operators.pauses(conn)
         return facts
 
     async def _read_locks(self, conn: asyncpg.Connection, pairs: Sequence[Pair]) -> None:
@@ -213,6 +217,7 @@ class Facts:
         tables: Sequence[str],
         rows: Rows | None,
         planned: datetime | None,
+        sweep_at: datetime | None,
         zone: str,
         now: datetime,
         *,
@@ -220,17 +225,23 @@ class Facts:
     ) -> StreamStatus:
         """Put together how one stream stands.
 
-        `tables` are its table and the child tables; `by_listing` says that a sweep asks for all of its rows.
+        `tables` are its table and the child tables; `by_listing` says that a sweep asks for all of its rows. `planned`
+        and `sweep_at` are the plans of a daemon, if one tells them.
         """
         running, dead = self.open_run(pair, "live", "sweep")
         live, sweep, ok = self.run(pair, "judged", "live"), self.judged_sweep(pair), self.run(pair, "ok", "live")
         swept = self.run(pair, "ok", "sweep")
-        state, why = judge(settings, running=None if dead else running, dead=dead, live=live, ok=ok, now=now)
+        paused_at = self.pauses.get(pair)
+        state, why = judge(
+            settings, running=None if dead else running, dead=dead, live=live, ok=ok, now=now, paused_at=paused_at
+        )
         lost = [(name, loss) for name, loss in self.losses.get(pair[0], {}).items() if name in tables]
         if lost and state in ("fresh", "late", "running", "never"):
             state, why = "failing", lost_words(lost, f"{pair[0]}.{pair[1]}", by_listing=by_listing)
         if not why and sweep and sweep.outcome != "ok":
             why = f"the last sweep {sweep.outcome}: {sweep.error or sweep.error_kind or 'no reason was told'}"
+        next_run_at = None if state in ("off", "disabled") else planned or self._next_at(pair, settings, now)
+        sweep_at = sweep_at or schedule.sweep_at(settings.sweep_s, swept_history(swept, sweep))
         cursor = self.cursors.get(pair, {}).get("live")
         drift_count, drift = self.drift.get(pair, (0, []))
         return StreamStatus(
@@ -248,11 +259,14 @@ class Facts:
             last_sweep=sweep,
             last_ok_at=ok.started_at if ok else None,
             freshness_s=max(0.0, (now - ok.started_at).total_seconds()) if ok else None,
-            next_run_at=None if state in ("off", "disabled") else planned or self._next_at(pair, settings, now),
+            next_run_at=next_run_at,
             rejects=self.rejects.get(pair, 0),
             drift_count=drift_count,
             drift=drift,
             swept_at=swept.started_at if swept else None,
+            next_sweep_at=max(sweep_at, next_run_at) if sweep_at and next_run_at else None,
+            last_live=live,
+            paused_at=paused_at,
         )
 
     def _next_at(self, pair: Pair, settings: StreamConfig, now: datetime) -> datetime:
@@ -299,6 +313,17 @@ async def losses_of(conn: asyncpg.Connection) -> dict[str, dict[str, Loss]]:
         loss = Loss(rows=row["rows_lost"], since=row["since"], by=row["by"])
         found.setdefault(row["source"], {})[row["table_name"]] = loss
     return found
+
+
+def swept_history(swept: RunStatus | None, tried: RunStatus | None) -> schedule.History:
+    """Return what is known of the sweeps of a stream: its last good one, and the last one that says how sweeps do."""
+    failed = tried if tried and tried.outcome != "ok" else None
+    return schedule.History(
+        swept_at=swept.started_at if swept else None,
+        sweep_failures=1 if failed else 0,
+        sweep_tried_at=failed.finished_at if failed else None,
+        sweep_error_kind=failed.error_kind if failed else None,
+    )
 
 
 def lost_words(lost: Sequence[tuple[str, Loss]], name: str, *, by_listing: bool) -> str:

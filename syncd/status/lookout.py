@@ -1,8 +1,8 @@
 """How every stream that is on stands, look after look: only what has changed since the look before is read again.
 
-For the watch, which looks every few seconds however many accounts there are. Runs, losses and budgets say by themselves
-that they are new; a run under way is read at each look, because its process may die without a word; being late only
-takes the clock. All is read anew now and then, and whenever the configuration or the database is another one.
+For the watch, which looks every few seconds however many accounts there are. Runs, losses, pauses and budgets say by
+themselves that they are new; a run under way is read at each look, because its process may die without a word; being
+late only takes the clock. All is read anew now and then, and whenever the configuration or the database is another one.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from syncd.status.facts import Facts, Loss, budget_status, losses_of, purse_of
 from syncd.status.model import Notice, Pair, SourceStatus, State, Status, StreamStatus
 from syncd.status.verdict import is_nearly_spent
 from syncd.storage.postgres.database import Database
+from syncd.storage.state import operators
 
 WHOLE_EVERY: Final = timedelta(hours=1)
 """What no sign tells of, such as rows of syncd.runs that somebody deleted, is noticed within this; our choice."""
@@ -67,6 +68,7 @@ class _Known:
         self.late_at: dict[Pair, datetime] = {}
         self.open: set[Pair] = set()
         self.losses: dict[str, dict[str, Loss]] = {}
+        self.pauses: dict[Pair, datetime] = {}
         self.sources = {
             source.name: SourceStatus(source=source.name, type=source.type, base_url=source.base_url, budget=None)
             for source in config.sources.values()
@@ -88,10 +90,12 @@ class _Known:
                 changed = {(row["source"], row["stream"]) for row in rows} & self.settings.keys() | self.open
                 newest = max((row["run_id"] for row in rows), default=self.runs_seen[1])
                 self.runs_seen = (self.runs_seen[1], max(newest, self.runs_seen[1]))
-            losses = await losses_of(conn)
+            losses, pauses = await losses_of(conn), await operators.pauses(conn)
             await self._read_budgets(conn, now)
         touched = {name for name in losses.keys() | self.losses.keys() if losses.get(name) != self.losses.get(name)}
         self.losses = losses
+        changed |= {pair for pair, _ in self.pauses.items() ^ pauses.items()} & self.settings.keys()
+        self.pauses = pauses
         changed |= {pair for pair in self.settings if pair[0] in touched} if touched else set()
         await self._read_streams([pair for pair in self.settings if pair in changed] if changed else [], now)
 
@@ -125,7 +129,7 @@ class _Known:
             stream = kind.stream(pair[1])
             tables = [stream.table, *(child.table for child in stream.table.children)]
             told = facts.stream(
-                pair, settings, [f"{table.schema}.{table.name}" for table in tables], None, None,
+                pair, settings, [f"{table.schema}.{table.name}" for table in tables], None, None, None,
                 str(source.options.get("zone", kind.zone)), now, by_listing=True,
             )  # fmt: skip
             self.streams[pair] = told

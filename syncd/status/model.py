@@ -61,7 +61,9 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
 class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How one stream stands. `rows` None: not counted; `freshness_s`: age of the last good live run's start.
 
-    `swept_at` is when the last good sweep started, None if there was none.
+    `swept_at` is when the last good sweep started, None if there was none. `next_sweep_at` is when a sweep follows a
+    good live run; None: the stream has no sweeps, or it is not known yet. `last_live` is the newest live run that
+    says how the stream does, `last_run` the newest of it and of the sweeps. `paused_at`: when an operator paused it.
     """
 
     source: str
@@ -83,6 +85,9 @@ class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
     drift_count: int
     drift: list[Drift]
     swept_at: datetime | None = None
+    next_sweep_at: datetime | None = None
+    last_live: RunStatus | None = None
+    paused_at: datetime | None = None
 
     @property
     def name(self) -> str:

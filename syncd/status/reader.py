@@ -14,15 +14,28 @@ from syncd.config import Config
 from syncd.contract import Source, Stream
 from syncd.engine import schedule
 from syncd.status.cache import Cache
+from syncd.status.causes import Cause, Extras, causes_of
 from syncd.status.counts import count_rows, tables_there
-from syncd.status.day import Day, StreamDay, read_day, read_stream_days
+from syncd.status.day import (
+    DAY,
+    SPANS,
+    Day,
+    Span,
+    StreamDay,
+    read_day,
+    read_first_run,
+    read_stream_days,
+    span_of,
+)
 from syncd.status.facts import HISTORY, STREAM_RUNS, Facts, batches, budget_status, columns, purse_of, run_of
 from syncd.status.forecast import Forecast
+from syncd.status.happened import read_extras
 from syncd.status.lookout import Looked, Lookout
 from syncd.status.model import Notice, Pair, Rows, RunStatus, SourceStatus, State, Status
 from syncd.status.needs import STREAMS_MOST, read_forecasts
 from syncd.status.owners import Counted, orphans_of, owners_of, tables_of
 from syncd.status.paces import in_force, read_paces
+from syncd.status.verdict import late
 from syncd.storage.postgres.database import Database
 
 STATUS_KEPT_S: Final = 1.0
@@ -53,6 +66,7 @@ async def collect(
     now: datetime,
     counts: Cache[Counted] | None = None,
     next_runs: Mapping[Pair, datetime] | None = None,
+    next_sweeps: Mapping[Pair, datetime] | None = None,
     counts_rows: bool = True,
     notices: Sequence[Notice] = (),
     paces: Cache[Mapping[Pair, float]] | None = None,
@@ -60,7 +74,8 @@ async def collect(
 ) -> Status:
     """Collect the status of every configured stream; secrets may be unresolved.
 
-    `next_runs` are the plans of a running scheduler; without them the next run is computed from the last one.
+    `next_runs` and `next_sweeps` are the plans of a running scheduler; without them the next run is computed from the
+    last one.
     Counting rows reads the whole mirror, unless `counts` remembers them; `paces` remembers intervals of auto streams,
     `forecasts` what was forecast.
     Raises DatabaseError if the database does not answer or is not migrated.
@@ -110,7 +125,10 @@ async def collect(
             planned = (next_runs or {}).get(pair)
             if settings.auto:
                 settings = replace(settings, every_s=intervals.get(pair, settings.every_s))
-            told = facts.stream(pair, settings, names, rows[pair], planned, zone, now, by_listing=is_listed(stream_of))
+            told = facts.stream(
+                pair, settings, names, rows[pair], planned, (next_sweeps or {}).get(pair), zone, now,
+                by_listing=is_listed(stream_of),
+            )  # fmt: skip
             streams.append(told)
         if place % SOURCES_AT_ONCE == 0:
             await asyncio.sleep(0)
@@ -183,6 +201,7 @@ class StatusReader:
         database: Callable[[], Database],
         clock: Callable[[], datetime],
         next_runs: Callable[[], Mapping[Pair, datetime]] = dict,
+        next_sweeps: Callable[[], Mapping[Pair, datetime]] = dict,
         notices: Callable[[], Sequence[Notice]] = list,
     ) -> None:
         self.database = database
@@ -190,6 +209,8 @@ class StatusReader:
         self.clock = clock
         self._registry = registry
         self._next_runs = next_runs
+        self._next_sweeps = next_sweeps
+        self._known: Status | None = None
         self._notices = notices
         self.clear()
 
@@ -201,8 +222,14 @@ class StatusReader:
         self._paces: Cache[Mapping[Pair, float]] = Cache(PACES_KEPT_S, self.clock)
         self._forecasts: Cache[Mapping[str, Forecast]] = Cache(FORECASTS_KEPT_S, self.clock)
         self._lookout = Lookout(self._registry)
-        self._day: Cache[Day] = Cache(DAY_KEPT_S, self.clock)
-        self._days: dict[tuple[Pair, ...], Cache[dict[Pair, StreamDay]]] = {}
+        self._extras: Cache[Extras] = Cache(DAY_KEPT_S, self.clock)
+        self._first_run: Cache[datetime | None] = Cache(DAY_KEPT_S, self.clock)
+        self._day: dict[str, Cache[Day]] = {}
+        self._days: dict[tuple[Span, tuple[Pair, ...]], Cache[dict[Pair, StreamDay]]] = {}
+
+    def clear_status(self) -> None:
+        """Drop what is cached of how the streams stand, because somebody changed it."""
+        self._status = Cache(STATUS_KEPT_S, self.clock)
 
     async def status(self) -> Status:
         """Return the status, about STATUS_KEPT_S old at most. Raises DatabaseError."""
@@ -210,11 +237,17 @@ class StatusReader:
         async def make() -> Status:
             return await collect(
                 self.database(), self.config(), self._registry, now=self.clock(), counts=self._counts,
-                next_runs=self._next_runs(), notices=self._notices(), paces=self._paces,
-                forecasts=self._forecasts,
+                next_runs=self._next_runs(), next_sweeps=self._next_sweeps(), notices=self._notices(),
+                paces=self._paces, forecasts=self._forecasts,
             )  # fmt: skip
 
-        return await self._status.get(make)
+        self._known = await self._status.get(make)
+        return self._known
+
+    @property
+    def known(self) -> Status | None:
+        """The status that was told last, however old: what there is to tell while the database is away."""
+        return self._known
 
     async def line(self) -> str:
         """Return the status in one line, some time old; counts no rows for it. Raises DatabaseError."""
@@ -239,21 +272,43 @@ class StatusReader:
         notices = [*self._notices(), *_left_out(config, now)]
         return await self._lookout.look(config, self.database(), now, notices)
 
-    async def runs(self, source: str, stream: str, limit: int = 50) -> list[RunStatus]:
-        """Return the newest runs of one stream, newest first. Raises DatabaseError."""
+    async def runs(self, pair: Pair, limit: int = 50, *, sweeps: bool = False) -> list[RunStatus]:
+        """Return the newest sweeps of one stream, or its newest other runs, newest first. Raises DatabaseError."""
         async with self.database().connection() as conn:
-            return [run_of(row) for row in await conn.fetch(STREAM_RUNS, source, stream, limit)]
+            return [run_of(row) for row in await conn.fetch(STREAM_RUNS, *pair, sweeps, limit)]
 
-    async def day(self) -> Day:
-        """Return what all streams did in the last 24 hours. Raises DatabaseError."""
+    async def causes(self, status: Status) -> list[Cause]:
+        """Return what needs a look in a status, and what happened lately. Raises DatabaseError."""
+
+        async def make() -> Extras:
+            return await read_extras(self.database(), now=self.clock())
+
+        extras = await self._extras.get(make)
+        return causes_of(status, replace(extras, late=late(status, self.config())))
+
+    async def span(self, name: str) -> Span:
+        """Return the span of that name; of another name the one that fits the age of the mirror."""
+        first_run_at = None if name in SPANS else await self.first_run_at()
+        return span_of(name, first_run_at, self.clock())
+
+    async def first_run_at(self) -> datetime | None:
+        """Return when the oldest run began that is known. Raises DatabaseError."""
+
+        async def make() -> datetime | None:
+            return await read_first_run(self.database())
+
+        return await self._first_run.get(make)
+
+    async def day(self, span: Span = DAY) -> Day:
+        """Return what all streams did in a span. Raises DatabaseError."""
 
         async def make() -> Day:
-            return await read_day(self.database(), now=self.clock())
+            return await read_day(self.database(), now=self.clock(), span=span)
 
-        return await self._day.get(make)
+        return await self._day.setdefault(span.name, Cache(DAY_KEPT_S, self.clock)).get(make)
 
-    async def stream_days(self, pairs: Sequence[Pair]) -> dict[Pair, StreamDay]:
-        """Return what some streams did in the last 24 hours, and how fresh they were; none that is not configured.
+    async def stream_days(self, pairs: Sequence[Pair], span: Span = DAY) -> dict[Pair, StreamDay]:
+        """Return what some streams did in a span, and how fresh they were; none that is not configured.
 
         Raises DatabaseError.
         """
@@ -265,9 +320,9 @@ class StatusReader:
                 for name, settings in source.streams.items()
             }
             asked = {pair: known[pair] for pair in pairs if pair in known}  # the configuration may have just changed
-            return await read_stream_days(self.database(), asked, now=self.clock())
+            return await read_stream_days(self.database(), asked, now=self.clock(), span=span)
 
-        key = tuple(pairs)
+        key = span, tuple(pairs)
         kept = self._days.pop(key, None) or Cache(DAY_KEPT_S, self.clock)
         self._days[key] = kept  # the one asked for last is the last to go
         while len(self._days) > DAYS_KEPT:

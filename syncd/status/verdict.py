@@ -45,6 +45,17 @@ def troubles(
     return found
 
 
+def late(status: Status, config: Config) -> set[Pair]:
+    """Return the streams that are late by their own schedules, whatever else they are; a new one is not."""
+    found = set()
+    for stream in status.streams:
+        source = config.sources.get(stream.source)  # the configuration may have just changed
+        settings = source.streams.get(stream.stream) if source else None
+        if settings and stream.last_ok_at and status.at >= schedule.late_at(settings, stream.last_ok_at):
+            found.add((stream.source, stream.stream))
+    return found
+
+
 def _why(stream: StreamStatus, settings: StreamConfig, now: datetime, max_age_s: float | None) -> str:
     if stream.state in ("failing", "paused"):
         return f"is {stream.state}: {stream.why}"

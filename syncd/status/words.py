@@ -20,16 +20,19 @@ def judge(
     live: RunStatus | None,
     ok: RunStatus | None,
     now: datetime,
+    paused_at: datetime | None = None,
 ) -> tuple[State, str]:
     """Return the state of a stream and why.
 
     `live` is the newest live run that says how the stream does, `ok` the newest good one, `running` a run under way;
     `dead` says that the newest run's process ended without a word. A stream that fails fails until a run succeeds, also
-    while it is being tried again.
+    while it is being tried again. `paused_at` is when an operator paused it.
     """
     off = is_off(settings)
     if off:
         return ("disabled" if not settings.enabled else "off"), off
+    if paused_at is not None:
+        return "paused", f"an operator paused it at {paused_at:%Y-%m-%d %H:%M} UTC"
     if dead:
         return "failing", "the process of the last run ended without a word; the next run goes on where it was"
     if live and live.outcome != "ok":

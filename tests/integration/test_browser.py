@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Browser, Page, Request
 
-from syncd.config import Http
+from syncd.config import Http, Secret
 from syncd.errors import DatabaseUnavailable
 from syncd.service import web
+from syncd.service.operations import Operations
 from syncd.sources import registry
 from syncd.status import StatusReader
 from syncd.storage.postgres.database import Database
@@ -30,6 +32,7 @@ LONGEST_MS = 20_000
 """Within this the page shows what happened; it looks every 5 s at least, and the machine may be busy."""
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 900}
+TOKEN = "a-token-of-an-operator-0123"
 OWN_HEADS = "document.querySelectorAll('h1').length"
 
 
@@ -76,6 +79,12 @@ async def live(make_bench: MakeBench) -> Bench:
     return await make_bench(time=WallClock(), customers=300, page_size=10)
 
 
+@pytest.fixture
+async def small(make_bench: MakeBench) -> Bench:
+    """A bench in real time with short lists, for what is not about many pages."""
+    return await make_bench(time=WallClock(), customers=40)
+
+
 def reader_of(bench: Bench, database: Callable[[], Database] | None = None) -> StatusReader:
     return StatusReader(
         registry(), config=lambda: bench.config, database=database or (lambda: bench.db), clock=bench.time.now
@@ -87,6 +96,26 @@ async def serving(bench: Bench, **options: Any) -> AsyncIterator[str]:
     async with web.serving(reader_of(bench, **options), Http(host="127.0.0.1", port=0)) as url:
         assert url is not None
         yield url
+
+
+@asynccontextmanager
+async def acting(bench: Bench, **options: Any) -> AsyncIterator[str]:
+    """Serve a page on which operators may act."""
+    reader = reader_of(bench, **options)
+    operations = Operations(
+        config=lambda: bench.config, database=lambda: bench.db, clock=bench.time.now, run_now=lambda _pairs: None,
+        changed=reader.clear_status,
+    )  # fmt: skip
+    http = Http(host="127.0.0.1", port=0, operator_token=Secret(TOKEN))
+    async with web.serving(reader, http, operations=operations) as url:
+        assert url is not None
+        yield url
+
+
+async def sign_in(page: Page) -> None:
+    await page.locator("#token").fill(TOKEN)
+    await page.get_by_role("button", name="Sign in").click()
+    await page.get_by_role("button", name="Sign out").wait_for()
 
 
 async def shows(page: Page, selector: str, words: str) -> None:
@@ -162,49 +191,49 @@ async def test_a_backfill_is_followed_with_its_share_and_time_to_go(chrome: Brow
         assert found.complaints == []
 
 
-async def test_a_failure_is_shown_and_told_and_goes_again(chrome: Browser, live: Bench) -> None:
-    await live.sync("shop.customers")
-    async with serving(live) as url, tab(chrome, url) as found:
+async def test_a_failure_is_shown_and_told_and_goes_again(chrome: Browser, small: Bench) -> None:
+    await small.sync("shop.customers")
+    async with serving(small) as url, tab(chrome, url) as found:
         page = found.page
-        live.sandbox.faults.add("html-200", api="cyclesoftware", stream="customers")
-        await live.sync("shop.customers")
-        await shows(page, "h1", f"1 of {streams_on(live)} streams needs a look")
+        small.sandbox.faults.add("html-200", api="cyclesoftware", stream="customers")
+        await small.sync("shop.customers")
+        await shows(page, "h1", f"1 of {streams_on(small)} streams needs a look")
         await shows(page, ".problems", "an HTML page")
         told = page.locator("#say[role=status]")
         assert "shop.customers is failing" in await told.inner_text()
-        assert await page.title() == f"1 of {streams_on(live)} streams needs a look – syncd"
-        live.sandbox.faults.clear()
-        await live.sync("shop.customers")
+        assert await page.title() == f"1 of {streams_on(small)} streams needs a look – syncd"
+        small.sandbox.faults.clear()
+        await small.sync("shop.customers")
         await page.locator(".problems").wait_for(state="detached")
         assert "failing" not in await told.inner_text()
 
 
-async def test_it_survives_a_server_that_restarts(chrome: Browser, live: Bench) -> None:
+async def test_it_survives_a_server_that_restarts(chrome: Browser, small: Bench) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         listen = Http(host="127.0.0.1", port=probe.getsockname()[1])
     async with AsyncExitStack() as stack:
-        async with web.serving(reader_of(live), listen) as url:
+        async with web.serving(reader_of(small), listen) as url:
             found = await stack.enter_async_context(tab(chrome, str(url)))
             await found.page.evaluate("window.mark = 'never reloaded'")
         await shows(found.page, "#stale[role=alert]", "syncd does not answer")
-        await live.sync("shop.stores")
-        async with web.serving(reader_of(live), listen):
+        await small.sync("shop.stores")
+        async with web.serving(reader_of(small), listen):
             await shows(found.page, "[id='s-shop.stores'] .state", "fresh")
             assert await found.page.locator("#stale").is_hidden()
             assert await found.page.evaluate("window.mark") == "never reloaded"
 
 
-async def test_a_database_that_is_away_is_told_and_the_old_numbers_stay(chrome: Browser, live: Bench) -> None:
-    await live.sync("shop.stores")
+async def test_a_database_that_is_away_is_told_and_the_old_numbers_stay(chrome: Browser, small: Bench) -> None:
+    await small.sync("shop.stores")
     is_away = False
 
     def database() -> Database:
         if is_away:
             raise DatabaseUnavailable("the database postgresql://db cannot be reached")
-        return live.db
+        return small.db
 
-    async with serving(live, database=database) as url, tab(chrome, url) as found:
+    async with serving(small, database=database) as url, tab(chrome, url) as found:
         is_away = True
         await shows(found.page, "#stale", "The database does not answer")
         assert await found.page.locator("[id='s-shop.stores'] .state").inner_text() == "fresh"
@@ -215,9 +244,9 @@ async def test_a_database_that_is_away_is_told_and_the_old_numbers_stay(chrome: 
         await found.page.locator("#stale").wait_for(state="hidden")
 
 
-async def test_the_keyboard_reaches_everything_and_shows_where_it_is(chrome: Browser, live: Bench) -> None:
-    await live.sync("shop.customers")
-    async with serving(live) as url, tab(chrome, url) as found:
+async def test_the_keyboard_reaches_everything_and_shows_where_it_is(chrome: Browser, small: Bench) -> None:
+    await small.sync("shop.customers")
+    async with serving(small) as url, tab(chrome, url) as found:
         page = found.page
         focused = "(document.activeElement.textContent.trim() || document.activeElement.id)"
         await page.keyboard.press("Tab")
@@ -240,9 +269,9 @@ async def test_the_keyboard_reaches_everything_and_shows_where_it_is(chrome: Bro
         assert (await page.locator("h1").inner_text()).split() == ["shop.customers", "fresh"]
 
 
-async def test_an_open_table_stays_open_and_a_search_is_kept(chrome: Browser, live: Bench) -> None:
-    await live.sync("shop.customers")
-    async with serving(live) as url, tab(chrome, url) as found:
+async def test_an_open_table_stays_open_and_a_search_is_kept(chrome: Browser, small: Bench) -> None:
+    await small.sync("shop.customers")
+    async with serving(small) as url, tab(chrome, url) as found:
         page = found.page
         await page.locator("#q").fill("CYCLIS")
         await page.locator("#q").press("Enter")
@@ -250,7 +279,7 @@ async def test_an_open_table_stays_open_and_a_search_is_kept(chrome: Browser, li
         assert await page.locator("section.source h3").all_inner_texts() == ["lease"]
         await page.locator("summary").first.click()
         await page.locator("#q").fill("half a wo")
-        await live.sync("lease.orders")
+        await small.sync("lease.orders")
         await shows(page, "[id='s-lease.orders'] .state", "fresh")
         assert await page.locator("details").first.get_attribute("open") is not None
         for _ in range(3):  # the last time nothing but the time changed
@@ -282,58 +311,108 @@ async def test_a_phone_never_scrolls_sideways(chrome: Browser, live: Bench) -> N
                 assert cut == []
 
 
-@pytest.mark.parametrize(("scheme", "viewport"), [("light", DESK), ("dark", DESK), ("light", PHONE)])
-async def test_nothing_keeps_anybody_out(chrome: Browser, live: Bench, scheme: Any, viewport: Any) -> None:
+async def test_nothing_keeps_anybody_out(chrome: Browser, small: Bench) -> None:
+    live = small
     live.sandbox.faults.add("missing-key", api="cyclesoftware", stream="customers", times=1)
     live.sandbox.faults.add("unknown-field", api="cyclesoftware", stream="customers", times=1)
     live.sandbox.faults.add("scope-revoked", api="cyclesoftware", stream="stores")
     for selector in ("shop.customers", "shop.stores", "cars.makes"):
         await live.sync(selector)
-    async with serving(live) as url:
-        for path in ("?q=s", "streams/shop/customers", "streams/shop/stores", "streams/x/y"):
-            async with tab(chrome, f"{url}{path}", color_scheme=scheme, viewport=viewport) as found:
-                await found.page.evaluate("document.querySelectorAll('details').forEach((one, n) => one.open = !n)")
-                judged = await found.page.evaluate(f"{AXE_SCRIPT}; axe.run({{resultTypes: ['violations', 'passes']}})")
-                faults = [
-                    (one["id"], node["html"], node["failureSummary"])
-                    for one in judged["violations"]
-                    for node in one["nodes"]
-                ]
-                assert faults == []
-                assert "color-contrast" in {one["id"] for one in judged["passes"]}
+    await live.fetch(
+        "INSERT INTO syncd.runs (source, stream, kind, lane, started_at, finished_at, outcome, error, error_kind)"
+        " VALUES ('shop', 'customers', 'sweep', 'live', $1, $1, 'failed', 'too many', 'SweepRefused')",
+        live.time.now(),
+    )
+    is_away = False
+
+    def database() -> Database:
+        if is_away:
+            raise DatabaseUnavailable("the database postgresql://db cannot be reached")
+        return live.db
+
+    async with acting(live, database=database) as url:
+        paths = ("?q=s", "streams/shop/customers", "streams/shop/stores", "runs/1", "operator", "streams/x/y")
+        for scheme, viewport in (("light", DESK), ("dark", DESK), ("light", PHONE)):
+            async with tab(chrome, f"{url}operator", color_scheme=scheme, viewport=viewport) as found:
+                await sign_in(found.page)
+                for path in paths:
+                    await found.page.goto(f"{url}{path}")
+                    await judge(found.page)
+                is_away = True
+                await found.page.goto(f"{url}runs/1")
+                await shows(found.page, "h1", "The database does not answer")
+                await judge(found.page)
+                is_away = False
 
 
-async def test_the_colours_follow_the_reader(chrome: Browser, live: Bench) -> None:
-    await live.sync("shop.customers")
+async def judge(page: Page) -> None:
+    """Let axe look at a page with one of its tables open."""
+    await page.evaluate("document.querySelectorAll('details').forEach((one, n) => one.open = !n)")
+    judged = await page.evaluate(f"{AXE_SCRIPT}; axe.run({{resultTypes: ['violations', 'passes']}})")
+    faults = [
+        (one["id"], node["html"], node["failureSummary"]) for one in judged["violations"] for node in one["nodes"]
+    ]
+    assert faults == []
+    assert "color-contrast" in {one["id"] for one in judged["passes"]}
+
+
+async def test_an_operator_signs_in_acknowledges_and_reads_local_times(chrome: Browser, small: Bench) -> None:
+    small.sandbox.faults.add("scope-revoked", api="cyclesoftware", stream="stores")
+    await small.sync("shop.stores")
+    at = (await small.fetch("SELECT started_at FROM syncd.runs"))[0][0]
+    async with acting(small) as url, tab(chrome, url, timezone_id="Asia/Kathmandu") as found:
+        page = found.page
+        await page.get_by_role("link", name="Sign in").click()
+        await page.locator("#token").fill("not-the-token-of-anybody")
+        await page.get_by_role("button", name="Sign in").click()
+        await shows(page, "[role=alert]", "not the token")
+        found.complaints.clear()  # the browser itself tells of the 403
+        await sign_in(page)
+        assert await page.locator("#h-problems").count() == 1
+        await page.get_by_role("button", name="Acknowledge").click()
+        await shows(page, "#h-known", "Known to somebody")
+        assert await page.locator("#h-problems").count() == 0
+        assert await page.locator("h1.good").count() == 0
+        await page.locator(".problems select").select_option("8h")
+        told_at = await page.locator("#at").inner_text()
+        await until(partial(differs, page, "#at", told_at))  # the page was fetched anew meanwhile
+        assert await page.locator(".problems select").input_value() == "8h"
+        await page.get_by_role("button", name="Mute").click()
+        await shows(page, ".known", "Muted")
+        rows = await small.fetch("SELECT action, subject FROM syncd.audit ORDER BY audit_id")
+        assert [tuple(row) for row in rows] == [("acknowledge", "shop ScopeMissing"), ("mute", "shop ScopeMissing")]
+        await page.goto(f"{url}runs/1")
+        local = at.astimezone(ZoneInfo("Asia/Kathmandu"))
+        assert f"{local:%Y-%m-%d %H:%M:%S} GMT+5:45" in await page.locator("dl.facts").inner_text()
+        assert await page.locator("#zone").inner_text() in ("Asia/Kathmandu", "Asia/Katmandu")
+        assert found.complaints == []
+
+
+async def test_the_page_follows_what_the_reader_wants(chrome: Browser, small: Bench) -> None:
+    await small.sync("shop.customers")
     brightness = "Math.max(...getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number))"
     bars = (
         "[...document.querySelector('.plot canvas').getContext('2d').getImageData(0, 0, 9999, 150).data]"
         ".reduce((sum, value) => sum + value, 0)"
     )
-    async with serving(live) as url, tab(chrome, url, color_scheme="light") as found:
-        assert await found.page.evaluate(brightness) > 230
-        light = await found.page.evaluate(bars)
-        await found.page.emulate_media(color_scheme="dark")
-        assert await found.page.evaluate(brightness) < 40
-        await until(lambda: found.page.evaluate(f"{bars} !== {light}"))
-
-
-async def test_who_wants_no_motion_gets_none(chrome: Browser, live: Bench) -> None:
     moving = """(function moving(rules) {
         return [...rules].flatMap(rule => rule.media
             ? (matchMedia(rule.media.mediaText).matches ? moving(rule.cssRules) : [])
             : rule.style?.transitionDuration || rule.style?.animationName ? [rule.selectorText] : []);
     })([...document.styleSheets].flatMap(sheet => [...sheet.cssRules]))"""
-    async with serving(live) as url, tab(chrome, url, reduced_motion="no-preference") as found:
-        assert await found.page.evaluate(moving) == ["progress::-webkit-progress-value"]
-        await found.page.emulate_media(reduced_motion="reduce")
-        assert await found.page.evaluate(moving) == []
-
-
-async def test_without_scripts_everything_can_be_read(chrome: Browser, live: Bench) -> None:
-    await live.sync("shop.customers")
-    count = len(live.sandbox.truth("cyclesoftware", "customers"))
-    async with serving(live) as url, tab(chrome, url, java_script_enabled=False) as found:
-        assert f"{count:,}" in await found.page.locator("[id='s-shop.customers']").inner_text()
-        assert await found.page.locator(".chart tbody tr").count() == 96
-        assert await found.page.locator("noscript").count() == 1
+    count = len(small.sandbox.truth("cyclesoftware", "customers"))
+    async with serving(small) as url:
+        async with tab(chrome, url, color_scheme="light", reduced_motion="no-preference") as found:
+            await found.page.locator(".plot canvas").first.wait_for()
+            assert await found.page.evaluate(brightness) > 230
+            light = await found.page.evaluate(bars)
+            await found.page.emulate_media(color_scheme="dark")
+            assert await found.page.evaluate(brightness) < 40
+            await until(lambda: found.page.evaluate(f"{bars} !== {light}"))
+            assert await found.page.evaluate(moving) == ["progress::-webkit-progress-value"]
+            await found.page.emulate_media(reduced_motion="reduce")
+            assert await found.page.evaluate(moving) == []
+        async with tab(chrome, f"{url}?range=24h", java_script_enabled=False) as found:
+            assert f"{count:,}" in await found.page.locator("[id='s-shop.customers']").inner_text()
+            assert await found.page.locator(".chart tbody tr").count() == 96
+            assert await found.page.locator("noscript").count() == 1

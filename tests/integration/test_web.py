@@ -23,8 +23,9 @@ from syncd.service.web import view
 from syncd.service.web.rendering import FOLDER
 from syncd.sources import registry
 from syncd.status import Status, StatusReader
-from syncd.status.day import SLOTS
+from syncd.status.day import DAY
 from syncd.storage.postgres import database, embedded
+from syncd.storage.postgres.database import Database
 from syncd.storage.state import runs
 from tests.support.bench import Bench, MakeBench, database_url, streams_on
 from tests.support.daemon import Now
@@ -110,7 +111,7 @@ async def test_the_page_shows_every_stream_and_budget(bench: Bench, site: Site) 
         await bench.sync(selector)
     bench.sandbox.faults.add("scope-revoked", api="cyclesoftware", stream="stores")
     await bench.sync("shop.stores")
-    found = await page(site, "")
+    found = await page(site, "?range=24h")
     streams = [(name, stream) for name, source in bench.config.sources.items() for stream in source.streams]
     links = [attrs["href"] for attrs in found.all("a")]
     assert all(f"/streams/{source}/{stream}" in links for source, stream in streams)
@@ -159,14 +160,57 @@ async def test_a_stream_has_a_page_with_its_runs_cursor_and_drift(bench: Bench, 
     for _ in range(3):
         await bench.sync("shop.customers")
         bench.time.pass_by(minutes=5)
-    found = await page(site, "streams/shop/customers")
+    found = await page(site, "streams/shop/customers?range=24h")
     drifted = (await bench.fetch("SELECT count(*) FROM syncd.drift"))[0][0]
     for words in ("newest 3 runs", "vanished", "resumes at 2026-11-22 10:10:00 Europe/Amsterdam", "syncd rejects list"):
         assert words in found.words
     assert "Next run now every 5 min, sweep every 7 days" in found.words
     rows = [attrs for attrs in found.all("tr") if str(attrs.get("id", "")).startswith("r-")]
     assert len(rows) == 3
-    assert len([attrs for attrs in found.all("th") if attrs.get("scope") == "row"]) == 3 + drifted + 4 * SLOTS
+    assert len([attrs for attrs in found.all("th") if attrs.get("scope") == "row"]) == 3 + drifted + 4 * DAY.slots
+
+
+async def test_the_first_day_sweeps_and_an_outage_are_told(bench: Bench) -> None:
+    is_away = False
+
+    def database() -> Database:
+        if is_away:
+            raise DatabaseUnavailable("the database postgresql://db cannot be reached", hint="Is the server running?")
+        return bench.db
+
+    reader = StatusReader(registry(), config=lambda: bench.config, database=database, clock=bench.time.now)
+    async with serving(reader) as site:
+        found = await page(site, "")
+        assert "No run has begun yet. The first one begins now" in found.words
+        assert found.all("figure") == []
+        await bench.sync("shop.customers")
+        bench.time.pass_by(minutes=1)
+        found = await page(site, "")
+        assert ("Last hour" in found.words, len(found.all("figure"))) == (True, 2)
+        assert "Last 7 days" in (await page(site, "?range=7d")).words
+        await bench.fetch(
+            "INSERT INTO syncd.runs (source, stream, kind, lane, started_at, finished_at, outcome, error, error_kind)"
+            " SELECT 'shop', 'customers', 'sweep', 'live', at, at, outcome, 'too many', kind FROM (VALUES"
+            " ($1::timestamptz - interval '9 days', 'ok', NULL), ($1, 'failed', 'SweepRefused'))"
+            " AS v (at, outcome, kind)",
+            bench.time.now(),
+        )
+        bench.time.pass_by(minutes=1)
+        found = await page(site, "")
+        assert "1 of" in found.words
+        assert "shop.customers: a sweep is refused" in found.words
+        assert "syncd sync shop.customers --full --accept-deletions" in found.words
+        assert [attrs["class"] for attrs in found.all("h1")] == ["warn"]
+        assert "customers fresh sweep refused" in found.words
+        assert "customers refused 60 s ago 9 days ago in 24 h" in found.words
+        found = await page(site, "streams/shop/customers")
+        tables = re.findall(r"The newest (\d+) (runs|sweeps)", found.words)
+        assert tables == [("1", "runs"), ("2", "sweeps")]
+        is_away = True
+        bench.time.pass_by(minutes=5)
+        found = await page(site, "", 503)
+        assert "What was known at 2026-" in found.words
+        assert re.search(r"shop\.customers fresh 7 min ago \d+ the last sweep failed", found.words)
 
 
 async def test_only_the_newest_runs_are_listed(bench: Bench, site: Site) -> None:
@@ -296,7 +340,7 @@ async def test_a_thousand_accounts_are_listed_problems_first(many: Bench) -> Non
         found = await page(site, "")
         assert f"10 of {streams_on(many):,} streams need a look" in found.words
         problems = [attrs["id"] for attrs in found.all("li") if str(attrs.get("id", "")).startswith("p-")]
-        assert problems == [f"p-dealer{number:04}.orders" for number in range(7, ACCOUNTS, 100)]
+        assert problems == [f"p-dealer{number:04}.failing" for number in range(7, ACCOUNTS, 100)]
         listed = [attrs for attrs in found.all("tr") if str(attrs.get("id", "")).startswith("s-")]
         assert 90 <= len(listed) <= view.STREAMS_SHOWN
         assert "page 1 of 41" in found.words

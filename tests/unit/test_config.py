@@ -158,6 +158,7 @@ EXAMPLE_ENVIRON = {
     "GHS_KEY": "s4-hunter",
     "GHS_PASSWORD": "s5-hunter",
     "SYNCD_HASH_KEY": "s6-hunter-of-16-signs",
+    "SYNCD_OPERATOR_TOKEN": "s7-hunter-of-20-signs",
     "NOTIFY_URL": "json://s7-hunter@localhost",
     "HEARTBEAT_URL": "https://hc.example.com/s8-hunter",
 }

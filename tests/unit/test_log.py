@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from syncd import log
 from syncd.config import Secret
+from syncd.log import kept
 
 
 class _Terminal(io.StringIO):
@@ -432,3 +433,27 @@ def test_every_line_of_a_traceback_bears_its_priority(tmp_path: Path) -> None:
     lines = path.read_text().splitlines()
     assert len(lines) > 2
     assert all(line.startswith("<3>") for line in lines)
+
+
+def test_the_lines_of_a_run_are_kept_masked_and_the_oldest_runs_make_room(
+    out: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "LINES_KEPT", 4)
+    monkeypatch.setattr(kept, "LINES_OF_RUN", 3)
+    keeper, told = kept.keep(), log.get("syncd.test")
+    log.protect("hunter2-of-a-run")
+    told.info("page_served", url="of no run")
+    before = log.run.set(7)
+    told.warning("request_retried", reason="hunter2-of-a-run said 503", tries=2, api_key="x")
+    log.run.reset(before)
+    told.info("run_finished", run_id=7, outcome="ok")
+    first, last = keeper.of_run(7)
+    assert (first.level, first.event, last.event) == ("warning", "request_retried", "run_finished")
+    assert dict(first.fields) == {"reason": "*** said 503", "tries": "2", "api_key": "***"}
+    assert first.at.tzinfo is not None
+    assert '"run_id":7' in out.getvalue().splitlines()[1]
+    for number in range(5):
+        told.info("run_finished", run_id=8, pages=number)
+    assert [dict(line.fields)["pages"] for line in keeper.of_run(8)] == ["2", "3", "4"]
+    assert keeper.of_run(7) == []
+    logging.getLogger("syncd").removeHandler(keeper)

@@ -9,9 +9,10 @@ import pytest
 from syncd.config import Notify, Secret
 from syncd.config.address import secret_parts
 from syncd.config.hours import Hours, parse_hours, parse_time
-from syncd.service.notify.causes import Cause
 from syncd.service.notify.plan import Plan, Told, digest_due, plan
 from syncd.service.notify.words import DayTotals, compose, digest
+from syncd.status.causes import Cause
+from syncd.storage.state.operators import Acknowledgement
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)  # 13:00 in Amsterdam
 NIGHT = datetime(2026, 11, 28, 22, tzinfo=UTC)
@@ -75,6 +76,16 @@ def test_only_a_daemon_of_the_same_host_ends_what_it_alone_sees() -> None:
     mine = row(NOON, scope="a", told_at=NOON)
     assert at(NOON, [mine], host="b").ended == []
     assert keys(at(NOON, [mine], host="a").ended) == [DOWN.key]
+
+
+def test_nobody_is_told_of_what_an_operator_knows_and_a_mute_lets_the_heartbeat_go_on() -> None:
+    known = Acknowledgement(cause=DOWN.key, acknowledged_at=NOON, muted_until=None, actor="anna")
+    minute, begun = NOON + timedelta(seconds=60), [row(NOON)]
+    plain = plan(begun, [DOWN], WISHES, "a", minute)
+    acknowledged = plan(begun, [DOWN], WISHES, "a", minute, {DOWN.key: known})
+    muted = plan(begun, [DOWN], WISHES, "a", minute, {DOWN.key: replace(known, muted_until=minute)})
+    assert [keys(found.tell) for found in (plain, acknowledged, muted)] == [[DOWN.key], [], []]
+    assert [found.is_well for found in (plain, acknowledged, muted)] == [False, False, True]
 
 
 def test_a_message_names_the_cause_the_streams_since_when_and_its_end() -> None:

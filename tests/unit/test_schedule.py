@@ -209,3 +209,29 @@ def test_a_clock_that_is_set_back_prolongs_no_wait(settings: StreamConfig, waits
     planned = NOW + timedelta(days=1, seconds=waits_s)  # a day before, now was a day later
     at = schedule.clock_set_back(settings, planned, 86_400.0, NOW)
     assert (at - NOW).total_seconds() == expected_s
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        pytest.param(History(swept_at=ago(days=3)), id="swept lately"),
+        pytest.param(History(swept_at=ago(days=9)), id="overdue"),
+        pytest.param(History(swept_at=ago(days=9), sweep_failures=2, sweep_tried_at=ago(hours=1)), id="rests"),
+        pytest.param(
+            History(
+                swept_at=ago(days=9), sweep_failures=1, sweep_tried_at=ago(hours=1), sweep_error_kind="SweepRefused"
+            ),
+            id="refused",
+        ),
+    ],
+)
+def test_the_next_sweep_is_told_for_the_instant_from_which_on_it_is_due(history: History) -> None:
+    at = schedule.sweep_at(WEEK_S, history)
+    assert at is not None
+    assert schedule.is_sweep_due(at, WEEK_S, history)
+    assert not schedule.is_sweep_due(at - timedelta(seconds=1), WEEK_S, history)
+
+
+def test_no_sweep_is_told_where_there_is_none() -> None:
+    assert schedule.sweep_at(None, History(swept_at=NOW)) is None
+    assert schedule.sweep_at(WEEK_S, History()) is None

@@ -7,10 +7,12 @@ and ended within them is told by nobody. What could not be sent stays untold, an
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from syncd.config import Notify
-from syncd.service.notify.causes import Cause
+from syncd.status.causes import Cause
+from syncd.storage.state.operators import Acknowledgement
 
 DIGEST_FOR = timedelta(hours=6)
 """A digest that could not be sent in time is still sent within this; our choice."""
@@ -42,11 +44,19 @@ class Plan:
     standing: Sequence[Told] = field(default_factory=list)
 
 
-def plan(stored: Sequence[Told], causes: Sequence[Cause], wishes: Notify, host: str, now: datetime) -> Plan:
+def plan(
+    stored: Sequence[Told],
+    causes: Sequence[Cause],
+    wishes: Notify,
+    host: str,
+    now: datetime,
+    acknowledged: Mapping[str, Acknowledgement] = MappingProxyType({}),
+) -> Plan:
     """Decide what begins, what is over, and what is told of both.
 
     `stored` are the rows that are open, whose end was not told, or events that were not told; also events that were
-    told lately, which do not begin again. A cause with a scope is ended only by a daemon of that host.
+    told lately, which do not begin again. A cause with a scope is ended only by a daemon of that host. Of what
+    operators `acknowledged` nobody is told any more. What they muted does not stop the heartbeat either.
     """
     standing = {cause.key: cause for cause in causes}
     known = {row.key for row in stored if row.ended_at is None or row.is_event}
@@ -58,12 +68,14 @@ def plan(stored: Sequence[Told], causes: Sequence[Cause], wishes: Notify, host: 
     over = {(row.key, row.began_at) for row in ended}
     rows = [*stored, *(_row(cause, now) for cause in begun)]
     is_open = [row for row in rows if row.ended_at is None and (row.key, row.began_at) not in over]
-    grave = [row for row in is_open if row.key in standing and standing[row.key].is_grave]
+    muted = {key for key, one in acknowledged.items() if one.muted_until is not None}
+    grave = [row for row in is_open if row.key in standing and standing[row.key].is_grave and row.key not in muted]
     is_well = not any(_is_ripe(row, wishes, now) for row in grave)
     if wishes.quiet and wishes.quiet.hold(now, wishes.zone):
         return Plan(begun=begun, ended=ended, is_well=is_well, standing=is_open)
-    untold = [row for row in rows if row.told_at is None and row.is_event]
-    ripe = [row for row in is_open if row.told_at is None and not row.is_event and _is_ripe(row, wishes, now)]
+    fresh = [row for row in rows if row.told_at is None and row.key not in acknowledged]
+    untold = [row for row in fresh if row.is_event]
+    ripe = [row for row in fresh if row in is_open and not row.is_event and _is_ripe(row, wishes, now)]
     told = [row for row in rows if row.told_at is not None and not row.is_event]
     tell_over = [row for row in told if row.ended_at is not None or (row.key, row.began_at) in over]
     return Plan(

@@ -13,18 +13,17 @@ from syncd.clock import Clock
 from syncd.config import Config, Notify
 from syncd.errors import DatabaseError
 from syncd.service.notify import outbox
-from syncd.service.notify.causes import MISFIT, EndedBackfill, Extras, causes_of, misfit, misfit_of
 from syncd.service.notify.plan import Plan, Told, digest_due, plan
 from syncd.service.notify.words import DayTotals, Message, compose, digest
 from syncd.status import Status, StatusReader
+from syncd.status.causes import MISFIT, Extras, causes_of, misfit, misfit_of
+from syncd.status.happened import read_extras
 from syncd.storage.postgres import migrations
 from syncd.storage.postgres.database import Database
-from syncd.storage.state import notifications
+from syncd.storage.state import notifications, operators
 
 LOOK_S: Final = 15.0
 """Time between two looks; our choice."""
-BACKFILLS_FOR: Final = timedelta(hours=6)
-"""The end of a backfill is told within this; a daemon that was away for longer tells nothing."""
 EVENTS_FOR: Final = timedelta(days=2)
 """Events are remembered for this, which is longer than anything that happened is told of."""
 DAY: Final = timedelta(days=1)
@@ -58,8 +57,8 @@ class Watch:
 
     async def look(self) -> None:
         """Look once. Raises DatabaseError, after telling of an outage that lasts."""
-        wishes = self._config().notify
-        if wishes is None:
+        wishes, http = self._config().notify, self._config().http
+        if wishes is None and not (http and http.operator_token and await self._anything_known()):
             return
         try:
             if await self._database().try_lock(notifications.LOCK) is None:
@@ -69,8 +68,14 @@ class Watch:
             finally:
                 await self._database().unlock(notifications.LOCK)
         except DatabaseError:
-            await self._tell_outage(wishes)
+            if wishes is not None:
+                await self._tell_outage(wishes)
             raise
+
+    async def _anything_known(self) -> bool:
+        """Say whether operators acknowledged anything whose end must be noticed."""
+        async with self._database().connection() as conn:
+            return bool(await operators.acknowledgements(conn, self._clock()))
 
     async def tell_misfit(self, opened: Database) -> None:
         """Tell, before the service ends for it, that the database does not fit: once, however often it is started.
@@ -105,12 +110,18 @@ class Watch:
             if await self._send(wishes, message, now):
                 await self._settle(opened, planned, now)
 
-    async def _look(self, wishes: Notify) -> None:
+    async def _look(self, wishes: Notify | None) -> None:
         now = self._clock()
         looked = await self._reader.look()
         status = looked.status
         stored, extras = await self._read(now)
-        planned = plan(stored, causes_of(status, replace(extras, late=looked.late)), wishes, self._host, now)
+        causes = causes_of(status, replace(extras, late=looked.late))
+        async with self._database().transaction() as conn:
+            await operators.settle(conn, [cause.key for cause in causes], now)
+            known = await operators.acknowledgements(conn, now)
+        if wishes is None:
+            return
+        planned = plan(stored, causes, wishes, self._host, now, known)
         await self._store(self._database(), planned, now)
         over_here = [self._outage] if self._outage and self._outage.told_at else []
         self._outage = self._outage if over_here else None
@@ -129,11 +140,7 @@ class Watch:
         step = misfit_of(await migrations.find_standing(self._database()))
         async with self._database().connection() as conn:
             rows = await notifications.unsettled(conn, events_since=now - EVENTS_FOR)
-            rejects = await notifications.new_rejects(conn, now - DAY)
-            backfills = await notifications.ended_backfills(conn, now - BACKFILLS_FOR)
-        stored = [_row(row) for row in rows]
-        ended = [EndedBackfill(**dict(row)) for row in backfills]
-        return stored, Extras(rejects=rejects, backfills=ended, misfit=step, host=self._host)
+        return [_row(row) for row in rows], await read_extras(self._database(), now=now, misfit=step, host=self._host)
 
     async def _store(self, opened: Database, planned: Plan, now: datetime) -> None:
         async with opened.transaction() as conn:

@@ -22,10 +22,12 @@ class Gate:
 
     missed  streams that fell due, or could not go on, while the database was away
     held    streams that wait for their source, which is down
+    paused  streams that an operator paused; what falls due of them is not remembered
     """
 
     def __init__(self) -> None:
         self.missed: set[Pair] = set()
+        self.paused: frozenset[Pair] = frozenset()
         self.held: set[Pair] = set()
         self._door = Door.OPEN
         self._closed_sources: set[str] = set()

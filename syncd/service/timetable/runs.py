@@ -107,6 +107,11 @@ class Timetable:
         """Return when each stream runs next."""
         return self._jobs.next_runs(self._streams)
 
+    def next_sweeps(self) -> dict[Pair, datetime]:
+        """Return from when on a sweep follows the live run of each stream that has sweeps."""
+        found = {pair: self._streams.sweep_at(pair) for pair in self._streams}
+        return {pair: at for pair, at in found.items() if at is not None}
+
     def follow_clock(self, back_s: float) -> None:
         """Bring every run forward by as much as the clock was set back: each would wait that much longer."""
         now = self._syncer.clock()
@@ -131,6 +136,8 @@ class Timetable:
         """Start a run of a stream, unless one is under way (then the next tick will do) or runs are held back."""
         if work := self._tasks.get(pair):
             work.is_due = bool(work.named)
+            return
+        if pair in self._gate.paused:
             return
         match self._gate.of(pair[0]):
             case Door.CLOSED:
@@ -241,7 +248,7 @@ class Timetable:
         if pair not in self._streams:
             self._answers.settle(pair)
             return
-        if self._answers.is_left_to_poll(pair) or not self._streams.is_well(pair):
+        if pair in self._gate.paused or self._answers.is_left_to_poll(pair) or not self._streams.is_well(pair):
             self._answers.leave_to_poll(pair)
             return
         match self._answers.next(pair):
@@ -251,6 +258,28 @@ class Timetable:
                 self._tasks.begin(pair)
             case named:
                 self._tasks.begin(pair, named)
+
+    # --- Operators
+
+    def run_now(self, pairs: Collection[Pair]) -> None:
+        """Run these streams as soon as they can, as an operator asks: the failures of their sources are forgiven."""
+        now = self._syncer.clock()
+        for pair in [pair for pair in self._streams if pair[0] in {source for source, _ in pairs}]:
+            self._streams.forgive(pair)
+        for pair in pairs:
+            self.move(pair, now)
+
+    def pause_streams(self, paused: Collection[Pair]) -> None:
+        """Start runs of all streams but these; those of them under way end at their next page. Idempotent.
+
+        Streams that are no longer paused run at once.
+        """
+        before, self._gate.paused = self._gate.paused, frozenset(paused)
+        for pair in self._gate.paused - before:
+            self._tasks.stop(pair)
+        now = self._syncer.clock()
+        for pair in before - self._gate.paused:
+            self.move(pair, now)
 
     # --- Holding back
 

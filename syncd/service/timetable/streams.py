@@ -110,6 +110,10 @@ class Streams:
         history = self.history(pair)
         return not history.failures and schedule.is_sweep_due(now, sweep_s, history)
 
+    def sweep_at(self, pair: Pair) -> datetime | None:
+        """Return from when on a sweep follows a live run of a planned stream; None: not known, or it has no sweeps."""
+        return schedule.sweep_at(self.settings(pair).sweep_s, self.history(pair))
+
 
 def answered_last(histories: Mapping[Pair, History]) -> set[str]:
     """Return the sources that answered last time: some stream ran well, and none failed since then."""

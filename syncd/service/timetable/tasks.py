@@ -66,6 +66,11 @@ class Tasks:
         if self._under_way.get(pair) is work:
             del self._under_way[pair]
 
+    def stop(self, pair: Pair) -> None:
+        """End the run of a stream at its next page, if one is under way."""
+        if work := self._under_way.get(pair):
+            work.stop.set()
+
     async def drain(self, sources: Collection[str] | None, grace_s: float) -> None:
         """End the runs of these sources (None: all) at their next page; cancel what has not ended after `grace_s`.
 

@@ -15,13 +15,13 @@ from syncd.status import RunStatus, StreamStatus
 FOLDER: Final = Path(__file__).parent
 
 
-def render(template: str, **values: Any) -> str:
-    """Return a page."""
-    return _templates().get_template(template).render(now=datetime.now(UTC), **values)
+def render(base: str, template: str, **values: Any) -> str:
+    """Return a page whose links begin with `base`, the path below which a proxy shows it."""
+    return _templates(base).get_template(template).render(now=datetime.now(UTC), **values)
 
 
 @cache
-def _templates() -> jinja2.Environment:
+def _templates(base: str) -> jinja2.Environment:
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
@@ -31,10 +31,10 @@ def _templates() -> jinja2.Environment:
     )
     env.filters |= {
         "about": _about, "changes": _changes, "clock": _clock, "count": _count, "day": view.day_window,
-        "duration": _duration, "minute": view.minute_window, "number": _number, "quota": _quota, "range": _range,
-        "reason": _reason, "stamp": _stamp, "strip": view.strip, "took": _took_s,
+        "doubt": view.doubt, "duration": _duration, "minute": view.minute_window, "number": _number, "quota": _quota,
+        "range": _range, "reason": _reason, "stamp": _stamp, "strip": view.strip, "swept": view.swept, "took": _took_s,
     }  # fmt: skip
-    env.globals["version"] = __version__
+    env.globals |= {"version": __version__, "base": base}
     return env
 
 

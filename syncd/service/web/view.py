@@ -1,11 +1,27 @@
 """What a page shows of a status: which streams, in what order, in which words. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from syncd.status import BudgetStatus, Day, Freshness, SourceStatus, State, Status, StreamDay, StreamStatus
+from syncd import log
+from syncd.status import (
+    SPANS,
+    BudgetStatus,
+    Cause,
+    Day,
+    Freshness,
+    SourceStatus,
+    State,
+    Status,
+    StreamDay,
+    StreamStatus,
+    is_sweep_failing,
+    is_sweep_refused,
+)
+from syncd.storage.state.operators import Acknowledgement
 
 STREAMS_SHOWN: Final = 100
 """Streams on one page of the list; a source's streams stay together."""
@@ -17,11 +33,12 @@ STATES: Final[tuple[State, ...]] = (*WORST_FIRST, "running", "fresh", "never", "
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What the reader asked to see: a part of a name or type, a state, a page of the list."""
+    """What the reader asked to see: a part of a name or type, a state, a page of the list, how far to look back."""
 
     text: str = ""
     state: str = ""
     page: int = 1
+    span: str = ""
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> "Choice":
@@ -31,11 +48,15 @@ class Choice:
             text=query.get("q", "").strip()[:100],
             state=state if state in STATES else "",
             page=int(page) if page.isascii() and page.isdigit() and len(page) < 6 else 1,
+            span=query.get("range", "") if query.get("range") in SPANS else "",
         )
 
-    def link(self, *, state: str | None = None, page: int = 1) -> str:
-        """Return the address of another state or page of the same choice."""
-        asked = {"q": self.text, "state": self.state if state is None else state, "page": page if page > 1 else ""}
+    def link(self, *, state: str | None = None, page: int = 1, span: str | None = None) -> str:
+        """Return the address of another state, page or span of the same choice, below the root of the page."""
+        asked = {
+            "q": self.text, "state": self.state if state is None else state, "page": page if page > 1 else "",
+            "range": self.span if span is None else span,
+        }  # fmt: skip
         return "/?" + urlencode({name: value for name, value in asked.items() if value})
 
     def matches(self, source: SourceStatus, stream: StreamStatus) -> bool:
@@ -84,25 +105,102 @@ def listing(status: Status, choice: Choice) -> Listing:
     return Listing(groups=pages[page - 1], page=page, pages=len(pages), matching=matching)
 
 
-def problems(status: Status) -> list[StreamStatus]:
-    """Return the streams that need attention, worst first."""
-    found = [stream for stream in status.streams if stream.state in WORST_FIRST]
-    found.sort(key=lambda stream: WORST_FIRST.index(stream.state))
-    refused = [s for s in status.streams if s.why and s.state in ("fresh", "running")]  # the last sweep did not go well
-    return found + refused
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """One cause as the page shows it, with the streams that it concerns and what is known of it.
+
+    `state` is the worst state among the streams, or what else it is: sweep, budget. `said` is the newest error in its
+    own words. `next_at` is the next try of any of its streams.
+    """
+
+    cause: Cause
+    state: str
+    streams: Sequence[StreamStatus]
+    said: str
+    known: Acknowledgement | None = None
+
+    @property
+    def id(self) -> str:
+        """What the script finds it by."""
+        return "p-" + self.cause.key.replace(" ", ".")
+
+    @property
+    def is_about_runs(self) -> bool:
+        """Whether live runs are in trouble, and not a sweep or a budget."""
+        return self.state in WORST_FIRST
+
+    @property
+    def oldest_ok_at(self) -> datetime | None:
+        """When the stream that is worst off ran well last; None: never."""
+        found = [stream.last_ok_at for stream in self.streams]
+        return None if None in found else min((at for at in found if at), default=None)
+
+    @property
+    def next_at(self) -> datetime | None:
+        """The next try."""
+        which = "next_run_at" if self.is_about_runs else "next_sweep_at"
+        return min((at for stream in self.streams if (at := getattr(stream, which))), default=None)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a try is under way."""
+        return any(stream.running for stream in self.streams)
 
 
-def headline(status: Status) -> tuple[str, str]:
-    """Return one line about the state of all streams, and its tone: good, warn, bad or idle."""
+def looks(status: Status, causes: Iterable[Cause], known: Mapping[str, Acknowledgement]) -> list[Look]:
+    """Return what needs a look, the worst first.
+
+    What only one daemon sees is left out, since `Status.notices` tells it, and so are events that went well.
+    """
+    streams = {(stream.source, stream.stream): stream for stream in status.streams}
+    found = []
+    for cause in causes:
+        if cause.scope or (cause.is_event and not cause.about):
+            continue
+        concerned = [streams[pair] for pair in cause.pairs if pair in streams]
+        state = min((doubt(stream) for stream in concerned), key=_badness, default="look")
+        newest = max(concerned, key=lambda stream: stream.last_run.run_id if stream.last_run else 0, default=None)
+        said = newest.why if newest and not cause.is_event else ""
+        known_of = known.get(cause.key)
+        found.append(Look(cause=cause, state=state, streams=concerned, said=said, known=known_of))
+    found.sort(key=lambda look: _badness(look.state))
+    return found
+
+
+def _badness(state: str) -> int:
+    order = (*WORST_FIRST, "sweep refused", "sweep failed")
+    return order.index(state) if state in order else len(order)
+
+
+def doubt(stream: StreamStatus) -> str:
+    """Return the state of a stream or, if its live runs are well and its sweeps are not, that."""
+    if stream.state in WORST_FIRST:
+        return stream.state
+    if is_sweep_refused(stream):
+        return "sweep refused"
+    return "sweep failed" if is_sweep_failing(stream) else stream.state
+
+
+def headline(status: Status, looks: Sequence[Look]) -> tuple[str, str]:
+    """Return one line about the state of all streams, and its tone: good, warn, bad or idle.
+
+    It is good only if nothing at all needs a look, known or not.
+    """
     on = [stream for stream in status.streams if stream.state not in ("off", "disabled")]
-    bad = problems(status)
     never = sum(stream.state == "never" for stream in on)
     streams = f"{len(on):,} stream{'' if len(on) == 1 else 's'}"
+    new, others = [look for look in looks if look.known is None], others_to_look_at(status)
+    concerned = {stream.name: look.state for look in new for stream in look.streams}
+    if concerned:
+        tone = "bad" if "failing" in concerned.values() else "warn"
+        return tone, f"{len(concerned):,} of {streams} need{'s' if len(concerned) == 1 else ''} a look"
+    if new or others:
+        count = len(new) + others
+        return "warn", f"{count:,} thing{'' if count == 1 else 's'} need{'s' if count == 1 else ''} a look"
+    if looks:
+        return "warn", f"Nothing new; {len(looks):,} {'cause is' if len(looks) == 1 else 'causes are'} known"
     if not on:
         return "idle", "No stream is on"
-    if bad:
-        tone = "bad" if bad[0].state == "failing" else "warn"
-        return tone, f"{len(bad):,} of {streams} need{'s' if len(bad) == 1 else ''} a look"
     if never == len(on):
         return "idle", f"None of {streams} has run yet"
     if never:
@@ -110,10 +208,32 @@ def headline(status: Status) -> tuple[str, str]:
     return "good", "The stream is fresh" if len(on) == 1 else f"All {streams} are fresh"
 
 
-def announcement(status: Status) -> str:
+def others_to_look_at(status: Status) -> int:
+    """Return how many things beside the streams need a look: the service itself, and whose data there is."""
+    return len(status.notices) + len(status.orphans) + sum(source.refused is not None for source in status.sources)
+
+
+def announcement(status: Status, looks: Sequence[Look]) -> str:
     """Say what a screen reader should tell when it changes: states only, no ages."""
-    told = ", ".join(f"{stream.name} is {stream.state}" for stream in problems(status)[:5])
-    return headline(status)[1] + (f": {told}" if told else "")
+    new = [look for look in looks if look.known is None]
+    told = ", ".join([f"{stream.name} is {look.state}" for look in new for stream in look.streams][:5])
+    return headline(status, looks)[1] + (f": {told}" if told else "")
+
+
+def swept(streams: Iterable[StreamStatus]) -> list[StreamStatus]:
+    """Return the streams that have sweeps, those first whose last one did not go well."""
+    found = [stream for stream in streams if stream.last_sweep or stream.next_sweep_at]
+    return sorted(found, key=lambda stream: not (is_sweep_refused(stream) or is_sweep_failing(stream)))
+
+
+def first_next_at(status: Status) -> datetime | None:
+    """Return when the next run of any stream begins."""
+    return min((stream.next_run_at for stream in status.streams if stream.next_run_at), default=None)
+
+
+def is_empty(day: Day) -> bool:
+    """Say whether nothing at all happened in a span: there is nothing to draw then."""
+    return not any(slot.ok or slot.bad or slot.requests_live or slot.requests_backfill for slot in day)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,16 +289,17 @@ def day_window(budget: BudgetStatus) -> Window | None:
 
 STRIP_HEIGHTS: Final = {"none": 2, "fresh": 7, "failed": 13, "late": 20}
 """Heights of the cells of a strip: a taller cell is worse, so that colour is not needed."""
-CELL: Final = 4
-"""Width of a cell with the gap after it."""
+STRIP_WIDTH: Final = 191
+"""Width of a strip, in units of its own: 48 cells of three, and the gaps between them."""
 
 
-def strip(freshness: Iterable[Freshness]) -> dict[str, str]:
+def strip(freshness: Sequence[Freshness]) -> dict[str, str]:
     """Draw freshness as bars: an SVG path for each level that occurs."""
     paths: dict[str, str] = {}
+    wide = (STRIP_WIDTH + 1) / max(1, len(freshness))
     for place, one in enumerate(freshness):
         tall = STRIP_HEIGHTS[one.level]
-        cell = f"M{place * CELL} 20v-{tall}h{CELL - 1}v{tall}z"
+        cell = f"M{place * wide:g} 20v-{tall}h{wide - 1:g}v{tall}z"
         paths[one.level] = paths.get(one.level, "") + cell
     return paths
 
@@ -196,3 +317,8 @@ def totals(day: Day) -> dict[str, int]:
         "rows": sum(slot.inserted + slot.updated + slot.deleted for slot in day),
         "requests": sum(slot.requests_live + slot.requests_backfill for slot in day),
     }
+
+
+def notes(given: object) -> list[str]:
+    """Return what happened on the way of a run, a line for each thing, masked."""
+    return [log.mask(str(one)) for one in given] if isinstance(given, list) else []

@@ -20,10 +20,13 @@ STATE: Final = "syncd"
 FEED: Final = "syncd.changes"
 """The change feed: its entries have numbers without a gap, so that none is deleted before its time."""
 NO_DATA: Final = frozenset(
-    {"syncd.runs", "syncd.budgets", "syncd.drift", "syncd.callbacks", "syncd.webhooks", "syncd.callback_counts", FEED}
-)
+    {
+        "syncd.runs", "syncd.budgets", "syncd.drift", "syncd.callbacks", "syncd.webhooks", "syncd.callback_counts",
+        "syncd.pauses", FEED,
+    }
+)  # fmt: skip
 """Tables that say what was done for a name; a name with rows in these alone holds no data."""
-_ONE_ROW_EACH: Final = ("syncd.budgets", "syncd.drift", "syncd.webhooks", "syncd.callback_counts")
+_ONE_ROW_EACH: Final = ("syncd.budgets", "syncd.drift", "syncd.webhooks", "syncd.callback_counts", "syncd.pauses")
 """Of these tables, which have one row for a name and one other thing, a renamed source brings its own."""
 
 _TABLES: Final = """

@@ -31,6 +31,7 @@ def add_state_tables(meta: sa.MetaData) -> None:
     _workers(meta)
     _scale(meta)
     _kept_secrets(meta)
+    _operators(meta)
 
 
 def _counter(name: str, comment: str) -> sa.Column[int]:
@@ -403,4 +404,39 @@ def _scale(meta: sa.MetaData) -> None:
         ),
         schema="syncd",
         comment="What all workers agree on; one row, written by the first worker",
+    )
+
+
+def _operators(meta: sa.MetaData) -> None:
+    sa.Table(
+        "acknowledgements",
+        meta,
+        sa.Column("cause", _TEXT, primary_key=True, comment="What needs a look: source and kind of trouble"),
+        sa.Column("acknowledged_at", _TIME, nullable=False, comment="When somebody said so"),
+        sa.Column("muted_until", _TIME, comment="Until when nobody is told of it; null: until it is over"),
+        sa.Column("actor", _TEXT, nullable=False, comment="Who said so, as the proxy names them; else operator"),
+        schema="syncd",
+        comment="What needs a look and somebody knows of; a row goes when the cause or its time is over",
+    )
+    sa.Table(
+        "pauses",
+        meta,
+        sa.Column("source", _TEXT, primary_key=True, comment="Configured name of the source"),
+        sa.Column("stream", _TEXT, primary_key=True, comment="Name of the stream"),
+        sa.Column("paused_at", _TIME, nullable=False, comment="Since when"),
+        sa.Column("actor", _TEXT, nullable=False, comment="Who paused it, as the proxy names them; else operator"),
+        schema="syncd",
+        comment="Streams that an operator paused: no daemon starts a run of them",
+    )
+    sa.Table(
+        "audit",
+        meta,
+        sa.Column("audit_id", _NUMBER, sa.Identity(always=True), primary_key=True, comment="Number of the entry"),
+        sa.Column("at", _TIME, nullable=False, comment="When it was done"),
+        sa.Column("actor", _TEXT, nullable=False, comment="Who did it, as the proxy names them; else operator"),
+        sa.Column("action", _TEXT, nullable=False, comment="acknowledge, mute, withdraw, sync, pause or resume"),
+        sa.Column("subject", _TEXT, nullable=False, comment="The cause, source or stream"),
+        sa.Column("details", _TEXT, nullable=False, comment="What became of it, in words"),
+        schema="syncd",
+        comment="What operators did on the status page; nothing is ever deleted here",
     )

@@ -2,12 +2,15 @@
 "use strict";
 
 const HEIGHT = 150;
-const HALF_SLOT_S = 900;
+const A_DAY_S = 86400;
+const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const drawn = new Map(); // figure → { plot, text }
 
 const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-const two = (number) => String(number).padStart(2, "0");
-const clock = (at) => `${two(new Date(at * 1000).getUTCHours())}:${two(new Date(at * 1000).getUTCMinutes())}`;
+const padded = (number) => String(number).padStart(2, "0");
+const hour = (date) => `${padded(date.getHours())}:${padded(date.getMinutes())}`;
+const weekday = (date) => `${DAYS[date.getDay()]} ${date.getDate()}`;
+const moment = (at, isLong) => (isLong ? `${weekday(new Date(at * 1000))} ` : "") + hour(new Date(at * 1000));
 
 function spoken(seconds) {
   for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
@@ -42,21 +45,24 @@ function stacked(series) {
 
 function options(figure, series) {
   const bars = figure.dataset.chart === "bars";
+  const half = Number(figure.dataset.slot) / 2;
+  const isLong = figure.dataset.slot * series[0].values.length > 2 * A_DAY_S;
   const words = figure.dataset.unit === "s" ? spoken : compact;
   const ordered = bars ? [...series].reverse() : series;
   const axis = { stroke: token("quiet"), font: `11px ${getComputedStyle(document.body).fontFamily}` };
   return {
     width: figure.querySelector(".plot").clientWidth,
     height: HEIGHT,
-    padding: [8, 8, 0, 0],
+    padding: [8, 20, 0, 0],
     cursor: { y: false, points: { show: !bars }, drag: { x: false, y: false } },
     legend: { markers: { width: 0 } },
     scales: {
-      x: { range: (_, first, last) => (bars ? [first - HALF_SLOT_S, last + HALF_SLOT_S] : [first, last]) },
+      x: { range: (_, first, last) => (bars ? [first - half, last + half] : [first, last]) },
       y: { range: (_, __, most) => [0, Math.max(most * 1.08, figure.dataset.unit === "s" ? 10 : 4)] },
     },
     axes: [
-      { ...axis, grid: { show: false }, ticks: { show: false }, size: 22, gap: 2, values: (_, at) => at.map(clock) },
+      { ...axis, grid: { show: false }, ticks: { show: false }, size: 22, gap: 2, incrs: isLong ? [A_DAY_S] : undefined,
+        values: (_, at) => at.map((one) => (isLong ? weekday(new Date(one * 1000)) : moment(one, false))) },
       {
         ...axis, size: 52, gap: 4, space: 34, ticks: { show: false }, grid: { stroke: token("line"), width: 1 },
         values: (_, values) => values.map((value) => (value || figure.dataset.unit === "s" ? words(value) : "0")),
@@ -66,7 +72,7 @@ function options(figure, series) {
       },
     ],
     series: [
-      { label: "from", value: (_, at) => (at == null ? "" : clock(at)) },
+      { label: "from", value: (_, at) => (at == null ? "" : moment(at, isLong)) },
       ...ordered.map(({ name, tone, values }) => {
         const color = token(`c-${tone}`);
         const shared = { label: name, value: (_, __, ___, at) => (at == null || values[at] == null ? "" : words(values[at])) };

@@ -6,6 +6,31 @@ const QUICK_MS = 1500; // while a run is watched
 const CALM_MS = 5000;
 const PATIENCE_MS = 10000;
 
+// Times come as UTC, which is what stays where no script runs; here they become those of the reader.
+const names = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" });
+const two = (number) => String(number).padStart(2, "0");
+
+function zoneOf(date) {
+  return names.formatToParts(date).find((part) => part.type === "timeZoneName").value;
+}
+
+function clock(date) {
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+}
+
+function localise(root) {
+  for (const time of root.querySelectorAll("time[data-as]")) {
+    const date = new Date(time.dateTime);
+    const stamp = `${clock(date)} ${zoneOf(date)}`;
+    if (time.dataset.as === "title") time.title = stamp;
+    else if (time.dataset.as === "stamp") time.textContent = stamp;
+    else if (time.dataset.as === "clock") time.textContent = clock(date);
+    else time.textContent = `${date.toLocaleDateString("en-GB", { weekday: "short" })} ${two(date.getHours())}:${two(date.getMinutes())}`;
+  }
+  for (const zone of root.querySelectorAll(".zone")) zone.textContent = zoneOf(new Date());
+}
+
 function morph(old, fresh) {
   if (old.nodeType !== fresh.nodeType || old.nodeName !== fresh.nodeName) {
     old.replaceWith(fresh);
@@ -50,6 +75,11 @@ function morphChildren(old, fresh) {
   }
 }
 
+// A page that shows a form of its own, or no state at all, has nothing to fetch anew.
+function isStill() {
+  return document.querySelector(".sign-in, [data-still]") !== null;
+}
+
 function tell(words) {
   const stale = document.getElementById("stale");
   if (stale.textContent !== words) stale.textContent = words;
@@ -58,7 +88,13 @@ function tell(words) {
 }
 
 async function refresh() {
-  const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+  const answer = await fetch(location.href, {
+    cache: "no-store", redirect: "manual", signal: AbortSignal.timeout(PATIENCE_MS),
+  });
+  if (answer.type === "opaqueredirect" || answer.status === 401 || answer.status === 403) {
+    tell("Your sign-in at the proxy has ended. Reload this page to sign in again. What you see is from before.");
+    return;
+  }
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   const main = fresh.getElementById("main");
   if (!main) throw new Error(String(answer.status));
@@ -67,7 +103,8 @@ async function refresh() {
     return;
   }
   document.title = fresh.title;
-  for (const id of ["at", "say", "main"]) morph(document.getElementById(id), fresh.getElementById(id));
+  localise(fresh);
+  for (const id of ["at", "say", "main", "foot"]) morph(document.getElementById(id), fresh.getElementById(id));
   tell("");
   document.dispatchEvent(new Event("refreshed"));
 }
@@ -76,7 +113,7 @@ let timer;
 
 async function poll() {
   clearTimeout(timer);
-  if (document.hidden) return;
+  if (document.hidden || isStill()) return;
   try {
     await refresh();
   } catch {
@@ -87,5 +124,7 @@ async function poll() {
   timer = setTimeout(poll, quick ? QUICK_MS : CALM_MS);
 }
 
+localise(document);
+document.getElementById("zone").textContent = Intl.DateTimeFormat().resolvedOptions().timeZone;
 document.addEventListener("visibilitychange", poll);
 timer = setTimeout(poll, QUICK_MS);
