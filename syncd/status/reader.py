@@ -46,6 +46,8 @@ COUNTS_REST: Final = 99.0
 LINE_KEPT_S: Final = 20.0
 LINE_REST: Final = 99.0
 """The line that systemd shows is made at most so often, and for a hundredth of the time."""
+EXTRAS_KEPT_S: Final = 30.0
+"""New rejects and ended backfills are looked for so often: the latter reads many runs."""
 DAY_KEPT_S: Final = 5.0
 """What happened in 24 hours changes slowly."""
 SOURCES_AT_ONCE: Final = 25
@@ -222,7 +224,7 @@ class StatusReader:
         self._paces: Cache[Mapping[Pair, float]] = Cache(PACES_KEPT_S, self.clock)
         self._forecasts: Cache[Mapping[str, Forecast]] = Cache(FORECASTS_KEPT_S, self.clock)
         self._lookout = Lookout(self._registry)
-        self._extras: Cache[Extras] = Cache(DAY_KEPT_S, self.clock)
+        self._extras: Cache[Extras] = Cache(EXTRAS_KEPT_S, self.clock)
         self._first_run: Cache[datetime | None] = Cache(DAY_KEPT_S, self.clock)
         self._day: dict[str, Cache[Day]] = {}
         self._days: dict[tuple[Span, tuple[Pair, ...]], Cache[dict[Pair, StreamDay]]] = {}

@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ import pytest
 
 from syncd.config import Http, Secret
 from syncd.service import web
+from syncd.service.notify import Watch
 from syncd.service.operations import Operations
 from syncd.service.web.sessions import COOKIE, SIGNED_IN_FOR
 from syncd.status import Pair
@@ -175,6 +176,28 @@ async def test_a_script_acts_with_the_token_alone(failing: Bench) -> None:
         ]  # fmt: skip
         page = await browser.get("streams/shop/stores")
         assert "paused by an operator" in page
+
+
+async def test_an_acknowledgement_ends_with_its_cause_and_a_mute_at_its_time(failing: Bench) -> None:
+    config = replace(failing.config, http=Http(operator_token=Secret(TOKEN)))  # nobody is notified
+    reader = reader_of(failing)
+    watch = Watch(reader, config=lambda: config, database=lambda: failing.db, clock=failing.time.now)
+
+    async def known() -> list[str]:
+        await watch.look()
+        return [row["cause"] for row in await failing.fetch("SELECT cause FROM syncd.acknowledgements ORDER BY cause")]
+
+    async with served(failing) as browser:
+        right = {"Authorization": f"Bearer {TOKEN}"}
+        await browser.post("operator/act", {"action": "acknowledge", "subject": CAUSE}, **right)
+        await browser.post("operator/act", {"action": "mute", "subject": "cars late", "for": "1h"}, **right)
+    assert await known() == ["cars late", CAUSE]
+    failing.sandbox.faults.clear()
+    await failing.sync("shop.stores")
+    assert await known() == ["cars late"]
+    failing.time.pass_by(hours=1)
+    await failing.sync("shop.stores")
+    assert await known() == []
 
 
 async def test_without_a_token_nothing_can_be_done(failing: Bench) -> None:

@@ -75,7 +75,7 @@ class Watch:
     async def _anything_known(self) -> bool:
         """Say whether operators acknowledged anything whose end must be noticed."""
         async with self._database().connection() as conn:
-            return bool(await operators.acknowledgements(conn, self._clock()))
+            return await operators.knows_any(conn)
 
     async def tell_misfit(self, opened: Database) -> None:
         """Tell, before the service ends for it, that the database does not fit: once, however often it is started.

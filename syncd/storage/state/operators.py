@@ -81,6 +81,11 @@ async def acknowledgements(conn: asyncpg.Connection, now: datetime) -> dict[str,
     return {row["cause"]: Acknowledgement(**dict(row)) for row in await conn.fetch(_ALL, now)}
 
 
+async def knows_any(conn: asyncpg.Connection) -> bool:
+    """Say whether anything is acknowledged or muted, or was until lately."""
+    return bool(await conn.fetchval("SELECT EXISTS (SELECT FROM syncd.acknowledgements)"))
+
+
 async def settle(conn: asyncpg.Connection, standing: Collection[str], now: datetime) -> None:
     """Forget acknowledgements of causes that no longer stand, and mutes that have run out."""
     await conn.execute(_SETTLE, now, list(standing))
