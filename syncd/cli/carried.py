@@ -15,6 +15,7 @@ from syncd.errors import UsageError
 
 PROGRAM: Final = "/opt/syncd/current/bin/syncd"
 """The program that the unit starts, unless it is told another path (deploy/install.md)."""
+UNITS: Final = "/etc/systemd/system"
 _STAMP: Final = re.compile(r"syncd (\d[\w.+-]*): ")
 
 State = Literal["absent", "current", "another version", "changed", "elsewhere"]
@@ -63,7 +64,8 @@ def _below(name: str) -> list[str]:
 FILES: Final = tuple(
     Carried(name=name, purpose=purpose, place=place)
     for name, purpose, place in (
-        ("syncd.service", "systemd unit of the daemon", "/etc/systemd/system/syncd.service"),
+        ("syncd.service", "systemd unit of the daemon", f"{UNITS}/syncd.service"),
+        ("syncd-worker@.service", "systemd unit of workers that share the accounts", f"{UNITS}/syncd-worker@.service"),
         ("sysusers.conf", "account of the service, for systemd-sysusers", "/etc/sysusers.d/syncd.conf"),
         ("tmpfiles.conf", "directories of the service, for systemd-tmpfiles", "/etc/tmpfiles.d/syncd.conf"),
         ("roles.sql", "roles and database on your own PostgreSQL server, for psql", ""),
@@ -80,6 +82,8 @@ FILES: Final = tuple(
         ("metabase/dashboard.json", "dashboard for Metabase", ""),
         ("metabase/load.py", "loads it into Metabase", ""),
         *((name, "dashboard for Superset: pack the folder and import it", "") for name in _below("superset")),
+        ("kubernetes/worker.yaml", "workers on Kubernetes", ""),
+        ("kubernetes/migrate.yaml", "brings the database to this version, on Kubernetes", ""),
         ("man/syncd.1", "manual page of the commands", ""),
         ("man/syncd-config.5", "manual page of the configuration", ""),
         ("install.md", "how to install syncd on a server, step by step", ""),

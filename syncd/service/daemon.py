@@ -238,6 +238,9 @@ class _Daemon:
             _log.info("callbacks_listening", address=address, sources=receiver.sources(self._config, registry()))
 
         def taken(error: PortTaken) -> None:
+            if self._is_worker:  # another worker of this machine has it, and passes on what it hears
+                _log.info("port_taken", error=str(error))
+                return
             self._notices.put("callbacks_port_taken", error)
             _log.warning("port_taken", error=str(error), hint=error.hint)
 

@@ -276,7 +276,10 @@ def test_the_container_has_the_same_content_however_often_it_is_built() -> None:
     assert len(installs) == 2
     for line in installs:
         assert "--no-compile" in line, "bytecode of pip holds the times of files"
-        assert "--require-hashes -r deploy/requirements.lock" in line or "--no-deps ." in line
+        assert "--require-hashes -r deploy/${LOCK}" in line or "--no-deps ." in line
+    assert re.findall(r"^ARG LOCK=(.*)$", build, re.MULTILINE) == ["requirements.lock"]
+    for lock in ("requirements.lock", "scale.lock"):
+        assert "--hash=sha256:" in (DEPLOY / lock).read_text()
     assert "compileall -q --invalidation-mode checked-hash /opt/syncd/lib" in build
     assert "SOURCE_DATE_EPOCH" in build
     assert not re.search(r"apt-get|curl|wget|\bADD\b|git clone", CONTAINERFILE), (
