@@ -761,7 +761,8 @@ def _months_before(at: datetime, months: int) -> datetime:
 
 def of(question: str) -> Callable[[Truth], list[Row]]:
     """Return the function that knows the answer to a question."""
-    for place in (sys.modules[__name__], shop_answers, importlib.import_module("tests.support.answers_sales")):
+    sales = (importlib.import_module(f"tests.support.{name}") for name in ("answers_sales", "answers_open"))
+    for place in (sys.modules[__name__], shop_answers, *sales):
         found: Callable[[Truth], list[Row]] | None = getattr(place, question, None)
         if found:
             return found

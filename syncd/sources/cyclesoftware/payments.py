@@ -63,7 +63,9 @@ PAYMENTS = Table(
             "psp", JSON, "What the payment provider tells of the whole group, on each of its rows", optional=True
         ),
     ),
-    indexes=(Index(name="payments_by_month", on=(month_of("book_date"),)),
+    indexes=(
+        Index(name="payments_by_month", on=(month_of("book_date"),)),
+        Index(name="payments_by_invoice", on=("invoice_number", "source")),
     ),
 )  # fmt: skip
 

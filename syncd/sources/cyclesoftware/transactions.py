@@ -158,6 +158,10 @@ SALES_TRANSACTIONS = Table(
             name="sales_transactions_by_repair", on=("workshop_order_id", "source"),
             where=f"{ALIVE} AND workshop_order_id IS NOT NULL",
         ),
+        Index(
+            name="sales_transactions_unpaid", on=("sales_transaction_number",),
+            where=f"{ALIVE} AND unpaid_amount_cents <> 0",
+        ),
     ),
 )  # fmt: skip
 

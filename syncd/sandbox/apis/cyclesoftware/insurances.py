@@ -5,6 +5,7 @@ from functools import partial
 
 from syncd.sandbox.answer import Answer, Ask, Route
 from syncd.sandbox.apis.cyclesoftware.lists import API, V1, WIDEST_DAYS, Lists
+from syncd.sandbox.apis.cyclesoftware.transactions import sold_bike
 from syncd.sandbox.world import Dice, Family, Pace, Record, Sizes, World
 from syncd.sandbox.world.sizes import FIRST_CUSTOMER_ID
 
@@ -29,7 +30,7 @@ def _insurance(world: World, number: int) -> Record:
     return {
         "insurance_id": number,
         "customer_id": FIRST_CUSTOMER_ID + dice.below(300),
-        "stock_object_id": 210_000 + 30 * dice.below(20),
+        "stock_object_id": (number % 2 and sold_bike(world, dice)) or 210_000 + 30 * dice.below(20),
         "insurance_company": dice.pick(INSURERS),
         "reference_id": f"0{dice.digits(6)}",
         "policy_number": dice.pick(("0", f"P{dice.digits(8)}")),

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from syncd.sandbox.answer import Answer, Ask, Route
+from syncd.sandbox.apis.cyclesoftware.articles import ARTICLES, FIRST_BARCODE
 from syncd.sandbox.apis.cyclesoftware.lists import API, DAY_S, V3, Lists
 from syncd.sandbox.world import Child, Dice, Family, Pace, Record, Sizes, World, names
 from syncd.sandbox.world.sizes import FIRST_CUSTOMER_ID
@@ -16,6 +17,7 @@ ACCOUNT = 5_185
 FIRST_NUMBER = 900_001
 FIRST_NEW_NUMBER = 6_000_000
 WEEKS_OPEN = 3  # of an unbooked one
+FIRST_SALES, TRIES = 60, 20  # sales among which a sold bike is looked for, and how often
 VAT = {2: 21, 1: 9, 0: 0}  # percent by code
 GROUPS = ((1, "Nieuwe fietsen"), (2, "Onderdelen"), (5, "Werkplaats"), (20, "Gebruikte fietsen"))
 SELLERS = ((11, "Anna de Boer"), (12, "Bram Visser"), (14, "Chris Mulder"))
@@ -160,7 +162,7 @@ def _item(world: World, number: int, at: int) -> Record:
         "item_type_id": {"bike": 2, "part": 1, "work": 11}[kind],
         "pos_group_id": group_id,
         "pos_group_name": group,
-        "barcode": None if kind == "work" else f"871{dice.digits(10)}",
+        "barcode": None if kind == "work" else _barcode(dice, kind),
         "quantity": quantity,
         "gross_unit_price_in_vat_cents": gross_in,
         "gross_unit_price_ex_vat_cents": gross_ex,
@@ -184,6 +186,20 @@ def _item(world: World, number: int, at: int) -> Record:
         "article": _article(dice, brand, gross_in) if kind == "part" else None,
         **bike,
     }
+
+
+def _barcode(dice: Dice, kind: str) -> str:
+    """Return the barcode of what is sold: of a part, that of an article; a bike has one that no list knows."""
+    return f"{FIRST_BARCODE + dice.below(ARTICLES):013d}" if kind == "part" else f"871{dice.digits(10)}"
+
+
+def sold_bike(world: World, dice: Dice) -> int | None:
+    """Return the number of a bike of the first sales; None if none is found."""
+    for _ in range(TRIES):
+        bike = _item(world, FIRST_NUMBER + dice.below(FIRST_SALES), 1)["object"]
+        if bike:
+            return int(bike["object_id"])
+    return None
 
 
 def _article(dice: Dice, brand: str, price: int) -> Record:
