@@ -22,6 +22,7 @@ MEASURES = {
     "budgets": "bench.budget_simulation",
     "accounts": "bench.many_accounts",
     "hanging": "bench.hanging_accounts",
+    "workers": "bench.workers",
 }
 """Names on the command line, and the module whose `measure(stage)` returns the rows."""
 

@@ -163,6 +163,7 @@ class Membership:
         while self._tasks:
             await asyncio.wait(set(self._tasks))
         await self._end_rounds()
+        self._disconnect()  # the round that was ended may have left it in the middle of a statement
         with contextlib.suppress(DatabaseError, TimeoutError):
             async with asyncio.timeout(self._lease_s):
                 conn = await self._ready()
@@ -207,8 +208,8 @@ class Membership:
                 self._household.away(error)
             except (DatabaseError, TimeoutError) as error:
                 self._unsettle()
-                words = f"the database {self._database.shown} did not answer in time: {error or 'no answer'}"
-                self._household.away(DatabaseUnavailable(words))
+                words = str(error) or f"the database {self._database.shown} gave no answer in {self._lease_s:g} s"
+                self._household.away(DatabaseUnavailable(words, hint="Is the server overloaded, or out of reach?"))
             except Exception:  # noqa: BLE001  a bug of ours must not cost the lease at once, and must be told
                 _log.exception("daemon_task_failed", task="membership")
                 self._unsettle()

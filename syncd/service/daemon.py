@@ -220,7 +220,7 @@ class _Daemon:
             await self._share.leave()
         await timetable.close(grace_s=0.0 if self.is_lost else DRAIN_S)
         if self._share and self.is_lost:
-            await self._share.leave()
+            await self._share.abandon()
 
     def end(self, why: str) -> None:
         """End the service; harmless when it is ending."""

@@ -35,7 +35,7 @@ class Life(Protocol):
 
 
 class Share:
-    """The accounts that this worker runs, from `join` to `leave`."""
+    """The accounts that this worker runs, from `join` to `leave`, or to `abandon` if it was declared lost."""
 
     def __init__(
         self,
@@ -49,23 +49,20 @@ class Share:
         self._database, self._life, self._config = database, life, config
         self._drain_s = drain_s
         self._timetable: Timetable | None = None
-        self._is_lost = False
         household = Household(
             adopt=self._adopt, drop=self._drop, forfeit=self._forfeit, reload=self._reload, hear=self._hear,
-            away=life.away, lost=self._lost,
+            away=life.away, lost=life.forfeit,
         )  # fmt: skip
         self._membership = Membership(database, household, config=config, address=address)
         self.join = self._membership.join
         self.holds = self._membership.holds
+        self.leave = self._membership.leave
+        self.abandon = self._membership.abandon
 
     def begin(self, timetable: Timetable) -> None:
         """Take shards from now on, after `join`."""
         self._timetable = timetable
         self._membership.begin()
-
-    async def leave(self) -> None:
-        """Give every shard back; at once if this worker was declared lost."""
-        await (self._membership.abandon() if self._is_lost else self._membership.leave())
 
     @property
     def leads(self) -> bool:
@@ -112,10 +109,6 @@ class Share:
     def _hear(self, hint: Hint) -> None:
         source, stream, key = hint
         self._planned().hear((source, stream), key)
-
-    def _lost(self, error: WorkerLost) -> None:
-        self._is_lost = True
-        self._life.forfeit(error)
 
     def _planned(self) -> Timetable:
         if self._timetable is None:

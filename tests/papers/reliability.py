@@ -163,6 +163,19 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "Workers: each account is run by one of them, and one that is lost has heirs",
+        "One that is killed has heirs within five seconds; one that stood still and comes back commits nothing.",
+        (
+            "unit.test_placement.test_every_shard_is_somebody_s_once_and_shares_differ_by_one_at_most",
+            "integration.test_workers.test_a_worker_that_was_declared_lost_commits_nothing_and_keeps_no_job",
+            "integration.test_workers.test_two_workers_share_the_accounts_and_one_that_is_killed_has_an_heir",
+            "promises.test_workers.test_whoever_is_killed_has_heirs_within_five_seconds",
+            "promises.test_workers.test_whoever_stood_still_in_the_middle_of_a_page_commits_nothing",
+            "promises.test_workers.test_a_database_that_is_away_costs_no_worker_and_no_shard",
+            "promises.test_workers.test_many_accounts_are_shared_fairly_and_run_in_time",
+        ),
+    ),
+    (
         "Nothing burnt",
         "Requests never exceed a budget, across restarts and processes; live work is never starved by a backfill.",
         (
