@@ -70,7 +70,9 @@ def read_left_out(table: TomlTable, registry: Mapping[str, SourceSpec], refused:
 
 def _is_away(type_: str, registry: Mapping[str, SourceSpec]) -> bool:
     """Say whether a type is that of a plugin which is not installed."""
-    return bool(TYPE_NAME.fullmatch(type_)) and not difflib.get_close_matches(type_, registry, n=1)
+    if type_ in registry or not TYPE_NAME.fullmatch(type_):
+        return False
+    return not difflib.get_close_matches(type_, registry, n=1)
 
 
 def _not_installed(type_: str, registry: Mapping[str, SourceSpec]) -> str:

@@ -69,10 +69,7 @@ def _base64(encoded: bytes) -> Iterable[str]:
         ends = len(whole) - (1 if (before + len(encoded)) % 3 else 0)
         core = whole[shared:ends]
         if len(core) >= BASE64_CHARS:
-            yield from (core, core.translate(_URL_SAFE))
-
-
-_URL_SAFE: Final = str.maketrans("+/", "-_")
+            yield from (core, core.replace("+", "-").replace("/", "_"))
 
 
 def _misread(text: str, encoded: bytes) -> Iterable[str]:
