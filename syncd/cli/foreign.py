@@ -54,7 +54,12 @@ async def changed(opened: Database) -> list[Finding]:
             name=f"{table.schema}.{table.name}",
             types={column.name: str(column.type.compile(dialect)).lower() for column in table.columns},
             required=frozenset(column.name for column in table.columns if not column.nullable),
-            own=frozenset(str(constraint.name) for constraint in table.constraints if constraint.name),
+            own=frozenset(
+                [
+                    *(str(constraint.name) for constraint in table.constraints if constraint.name),
+                    *(f"{table.schema}.{index.name}" for index in table.indexes),
+                ]
+            ),
         )
         for table in metadata(await ready(opened), history=opened.schemas.history).tables.values()
     ]

@@ -261,6 +261,17 @@ CHANGES = {
 }
 
 
+async def test_nothing_is_told_of_tables_as_the_migrations_make_them(make_bench: MakeBench, db_url: str) -> None:
+    bench = await make_bench()
+    told = await bench.fetch("SELECT count(*) AS n FROM pg_constraint WHERE contype = 'f' AND conname ~ '_fkey$'")
+    major = (await bench.fetch("SHOW server_version_num"))[0]["server_version_num"][:2]
+    assert told[0]["n"] > 0 or int(major) < 18, "the keys that tell tools of relations are not there"
+    ended = await syncd("check", "--config", bench.config_file())
+    assert ended.code == 0, ended.out
+    assert "foreign key" not in ended.out
+    assert "which is not of syncd" not in ended.out
+
+
 @pytest.mark.parametrize("ddl", CHANGES)
 async def test_a_change_of_others_is_told_with_the_object_and_costs_only_its_stream(
     make_bench: MakeBench, db_url: str, ddl: str

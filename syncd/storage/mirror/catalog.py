@@ -33,10 +33,12 @@ ORDER BY w.name, a.attnum
 _OBJECTS: Final = """
 WITH ours AS (SELECT to_regclass(name) AS oid FROM unnest($1::text[]) AS w(name))
 SELECT conrelid::regclass::text AS table, 'constraint' AS kind, conname AS name, pg_get_constraintdef(oid) AS told
-FROM pg_constraint WHERE conrelid IN (SELECT oid FROM ours) AND contype IN ('c', 'f', 'u', 'x')
+FROM pg_constraint c WHERE conrelid IN (SELECT oid FROM ours) AND contype IN ('c', 'f', 'u', 'x')
+  AND to_jsonb(c) ->> 'conenforced' IS DISTINCT FROM 'false'
 UNION ALL
 SELECT confrelid::regclass::text, 'reference', conname, conrelid::regclass::text
-FROM pg_constraint WHERE confrelid IN (SELECT oid FROM ours) AND contype = 'f' AND confdeltype IN ('a', 'r')
+FROM pg_constraint c WHERE confrelid IN (SELECT oid FROM ours) AND contype = 'f' AND confdeltype IN ('a', 'r')
+  AND to_jsonb(c) ->> 'conenforced' IS DISTINCT FROM 'false'
 UNION ALL
 SELECT indrelid::regclass::text, 'unique index', indexrelid::regclass::text, pg_get_indexdef(indexrelid)
 FROM pg_index WHERE indrelid IN (SELECT oid FROM ours) AND indisunique
