@@ -62,13 +62,13 @@ class History:
     sweep_error_kind: str | None = None
 
 
-def spread_s(name: str, every_s: float, streams: int = 1) -> float:
-    """Return the stream's own offset, the same in every process: below `every_s` and SPREAD_S.
+def spread_s(name: str, every_s: float, streams: int = 1, least_s: float = SPREAD_S) -> float:
+    """Return the stream's own offset, the same in every process: below `every_s` and `least_s`.
 
-    So many streams that begin together are spread further where SPREAD_S would let them begin faster than STARTS_PER_S.
+    So many streams that begin together are spread further where they would begin faster than STARTS_PER_S.
     """
     share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
-    return share * min(every_s, max(SPREAD_S, streams / STARTS_PER_S))
+    return share * min(every_s, max(least_s, streams / STARTS_PER_S))
 
 
 def jitter_s(every_s: float) -> float:
@@ -82,12 +82,27 @@ def first_at(now: datetime, name: str, settings: StreamConfig, history: History,
     A stream that was failing is overdue, because a restart may have mended it. A clock that was set back puts no run
     off for longer than one interval. `streams` is how many begin with it.
     """
-    if history.ok_at is not None:
-        seen = replace(history, failures=0, ok_at=min(history.ok_at, now))
-        due = again_at(settings, seen) or next_at(settings, min(history.ok_at, now))
-        if due > now:
-            return due
-    return now + timedelta(seconds=spread_s(name, interval_s(settings, now), streams))
+    return due_at(now, settings, history) or now + timedelta(seconds=spread_s(name, interval_s(settings, now), streams))
+
+
+def due_at(now: datetime, settings: StreamConfig, history: History) -> datetime | None:
+    """Return when a stream that ran before is due; None if it is overdue, or never ran."""
+    if history.ok_at is None:
+        return None
+    seen = replace(history, failures=0, ok_at=min(history.ok_at, now))
+    due = again_at(settings, seen) or next_at(settings, min(history.ok_at, now))
+    return due if due > now else None
+
+
+def taken_over_at(now: datetime, name: str, settings: StreamConfig, history: History, overdue: int) -> datetime:
+    """Return when a stream runs next that another process ran until a moment ago.
+
+    It is due as it was there. What fell due meanwhile runs at once, no faster than STARTS_PER_S with `overdue` such
+    streams. One that never ran begins as at a start.
+    """
+    least_s = SPREAD_S if history.ok_at is None else 0.0
+    late_s = spread_s(name, interval_s(settings, now), overdue, least_s)
+    return due_at(now, settings, history) or now + timedelta(seconds=late_s)
 
 
 def next_at(settings: StreamConfig, after: datetime) -> datetime:

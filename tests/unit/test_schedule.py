@@ -58,6 +58,16 @@ def test_thousands_that_begin_together_begin_at_a_rate_that_one_core_can_do() ->
     )
 
 
+def test_what_another_process_ran_until_now_goes_on_as_it_was_there() -> None:
+    def at(history: History, overdue: int) -> float:
+        return (schedule.taken_over_at(NOW, "shop.customers", EVERY_5M, history, overdue) - NOW).total_seconds()
+
+    assert at(History(ok_at=ago(seconds=100)), 1) == 200
+    assert 0 <= at(History(ok_at=ago(seconds=303)), 1) < 0.1
+    assert 0 <= at(History(ok_at=ago(seconds=303)), 40) < 2
+    assert at(History(), 1) == (schedule.first_at(NOW, "shop.customers", EVERY_5M, History()) - NOW).total_seconds()
+
+
 @pytest.mark.parametrize(("every_s", "jitter_s"), [(10.0, 1.0), (300.0, 30.0), (86_400.0, 30.0)])
 def test_jitter(every_s: float, jitter_s: float) -> None:
     assert schedule.jitter_s(every_s) == jitter_s

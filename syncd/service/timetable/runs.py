@@ -72,22 +72,22 @@ class Timetable:
         for pair in new:
             if pair[0] in anew:
                 self._streams.forgive(pair)
-            self._begin(pair, wanted[pair], now, len(wanted))
-
-    def _begin(self, pair: Pair, settings: StreamConfig, now: datetime, streams: int) -> None:
-        """Put a stream on the timetable; `streams` is how many begin with it."""
-        first_at = schedule.first_at(now, ".".join(pair), settings, self._streams.history(pair), streams)
-        self._jobs.add(pair, settings, first_at=first_at)
+            settings, history = wanted[pair], self._streams.history(pair)
+            first_at = schedule.first_at(now, ".".join(pair), settings, history, len(wanted))
+            self._jobs.add(pair, settings, first_at=first_at)
 
     def adopt(self, sources: Collection[str], histories: Mapping[Pair, History], paces: Mapping[str, Paces]) -> None:
-        """Run these sources from now on, too; what is overdue runs soon, spread as at a start."""
+        """Run these sources from now on, too, as another process did until now."""
         config = self._syncer.config
         mine = replace(config, sources={name: config.sources[name] for name in sources if name in config.sources})
         wanted, now = wanted_of(mine), self._syncer.clock()
         self._streams.adopt(wanted, histories, paces)
         self._seats.know(answered_last(histories))
+        known = {pair: self._streams.history(pair) for pair in wanted}
+        overdue = sum(schedule.due_at(now, settings, known[pair]) is None for pair, settings in wanted.items())
         for pair, settings in wanted.items():
-            self._begin(pair, settings, now, len(wanted))
+            first_at = schedule.taken_over_at(now, ".".join(pair), settings, known[pair], overdue)
+            self._jobs.add(pair, settings, first_at=first_at)
 
     async def drop(self, sources: Collection[str], *, grace_s: float) -> None:
         """Run these sources no longer: end their runs at a page, and cancel what has not ended after `grace_s`."""
