@@ -23,7 +23,7 @@ import pytest
 
 from syncd import log
 from syncd.contract import Source
-from syncd.testing import declarations, shifting, spoiling, telling
+from syncd.testing import declarations, forgotten, shifting, spoiling, telling
 from syncd.testing.faults import STRIKES, knows, outlives
 from syncd.testing.records import Record
 from syncd.testing.rig import Rig, listed, open_rig, require
@@ -186,6 +186,14 @@ class Kit:
     def test_a_run_that_is_cut_short_is_made_good(self, stream: str) -> None:
         """A run ends at any of its requests, by an error or a kill: the next ones bring what is missing."""
         self._rigged(lambda rig: shifting.cut(rig, stream, most=CUTS))
+
+    def test_a_place_that_is_forgotten_is_given_up(self, stream: str) -> None:
+        """A run broke off, and the API no longer knows the token by which it would go on: the pass begins again."""
+
+        async def do(rig: Rig) -> None:
+            await forgotten.given_up(rig, stream)
+
+        self._rigged(do)
 
     def test_no_fault_loses_a_row(self, stream: str) -> None:
         """The fault matrix: each fault once and for good, in live runs and in sweeps; then a clean run."""

@@ -39,7 +39,10 @@ def key_of(record: Record, table: Table) -> Key:
 def is_flagged(record: Record, table: Table) -> bool:
     """Say whether the upstream itself flags a record as deleted."""
     flag = next((column for column in table.columns if column.name == table.deleted), None)
-    return flag is not None and record.get(str(flag.path[0])) is True
+    value: Any = record if flag else None
+    for step in flag.path if flag else ():
+        value = value.get(step) if isinstance(value, dict) else None
+    return value is table.deleted_if
 
 
 def sha256(value: Any) -> str:

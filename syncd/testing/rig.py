@@ -63,7 +63,10 @@ class Time:
 
 @dataclass
 class Rig:
-    """What one test works on. `heard` sees each request as the sandbox got it; `sent` keeps what might be secret."""
+    """What one test works on. `heard` sees each request as the sandbox got it; `sent` keeps what might be secret.
+
+    A request for which one of `refuses` is true gets a 400, in the form of the API's errors.
+    """
 
     source: Source
     sandbox: Sandbox
@@ -74,6 +77,7 @@ class Rig:
     expects: Callable[[str, Record], bool]
     fixed: tuple[str, ...] = ()
     heard: list[Callable[[Ask], None]] = field(default_factory=list)
+    refuses: list[Callable[[Ask], bool]] = field(default_factory=list)
     sent: set[str] = field(default_factory=set)
 
     # --- Runs
@@ -267,6 +271,8 @@ def _listen(rig: Rig) -> None:
                 rig.sent.update(value.split())
         for hear in rig.heard:
             hear(ask)
+        if any(refuse(ask) for refuse in rig.refuses):
+            return rig.api.error(400, "what the request names is not known")
         return judge(ask)
 
     rig.api.refusal = refusal  # type: ignore[method-assign]

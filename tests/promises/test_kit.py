@@ -7,8 +7,10 @@ from typing import ClassVar
 
 import pytest
 
+from syncd.contract import links
+from syncd.errors import UpstreamError
 from syncd.sources import registry
-from syncd.testing import Kit
+from syncd.testing import Kit, forgotten, open_rig
 from tests.support.matrix import SIZES
 
 
@@ -42,3 +44,17 @@ class TestAutengo(Ours):
 class TestGhs(Ours):
     source = registry()["ghs"]
     streams = ("orders",)
+
+
+async def test_a_walk_that_asks_for_a_forgotten_token_for_ever_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = registry()["cyclesoftware"]
+    async with open_rig(source, sizes=SIZES) as rig:
+        assert await forgotten.given_up(rig, "articles"), "no token was refused"
+        await rig.fetch("DELETE FROM syncd.cursors")
+
+        def never(_error: UpstreamError) -> bool:
+            return False
+
+        monkeypatch.setattr(links, "is_stale", never)
+        with pytest.raises(AssertionError, match=r"no longer knows the place .* the third run after it is failed"):
+            await forgotten.given_up(rig, "articles")
