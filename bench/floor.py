@@ -3,8 +3,8 @@
     python -m bench.floor CUSTOMERS UPSTREAM_URL DATABASE_URL
 
 One after another: download every page, inflate, decode into typed structs, binary COPY into the migrated tables, one
-COPY a table. Nothing is kept that fits no column, nothing compared, resumed or counted. Prints the seconds of each
-part.
+COPY a table. Written for speed: whole columns, and instants as PostgreSQL counts them. Nothing is kept that fits no
+column, nothing compared, resumed or counted. Prints the seconds of each part.
 """
 
 import asyncio
@@ -13,9 +13,10 @@ import json
 import sys
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import chain, repeat
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,8 @@ from msgspec.structs import astuple
 
 from bench.upstream import GZIP, PAGE
 from syncd.contract import Kind, Table
+from syncd.records.values.days import Times
+from syncd.records.values.pg_instant import microseconds, written
 from syncd.sources.cyclesoftware.customers import CUSTOMERS, PHONE_NUMBERS
 
 _TYPES: dict[Kind, Any] = {Kind.BIGINT: int, Kind.TEXT: str, Kind.NUMERIC: Decimal, Kind.TIMESTAMP: str}
@@ -59,13 +62,12 @@ async def load(customers: int, url: str, database_url: str) -> dict[str, float]:
     done("download")
     pages = [zlib.decompress(page, GZIP) for page in packed]
     done("inflate")
-    found = [customer for page in pages for customer in _LISTED.decode(page).customers]
-    phones = [("shop", one.customer_id, *astuple(phone)[1:]) for one in found for phone in one.phone_numbers]
-    rows = [_row(astuple(customer)) for customer in found]
+    customer_columns, phone_columns = _decoded(pages)
     done("decode")
     conn = await asyncpg.connect(database_url)
-    await _copy(conn, CUSTOMERS, rows)
-    await _copy(conn, PHONE_NUMBERS, phones)
+    await conn.set_type_codec("timestamptz", schema="pg_catalog", encoder=written, decoder=tuple, format="tuple")
+    await _copy(conn, CUSTOMERS, customer_columns)
+    await _copy(conn, PHONE_NUMBERS, phone_columns)
     done("copy")
     await conn.close()
     return parts
@@ -80,17 +82,22 @@ async def _downloaded(customers: int, url: str) -> list[bytes]:
     return pages
 
 
-def _row(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    created = values[_CREATED]
-    at = datetime.fromisoformat(created).replace(tzinfo=_ZONE) if created else None
-    return ("shop", *values[:_CREATED], at)
+def _decoded(pages: Iterable[bytes]) -> tuple[list[Sequence[Any]], list[Sequence[Any]]]:
+    """Return the columns of both tables; whole columns take a fifth of the time of a loop over rows."""
+    found = [customer for page in pages for customer in _LISTED.decode(page).customers]
+    customers: list[Sequence[Any]] = list(zip(*map(astuple, found), strict=True))
+    lists, count = customers.pop(), Times(_ZONE).count
+    customers[_CREATED] = [None if text is None else count(text) for text in customers[_CREATED]]
+    phones: list[Sequence[Any]] = list(zip(*map(astuple, chain.from_iterable(lists)), strict=True))
+    phones[0] = list(chain.from_iterable(map(repeat, customers[0], map(len, lists))))
+    return customers, phones
 
 
-async def _copy(conn: asyncpg.Connection, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
-    now = datetime.now(UTC)
-    columns = ["source", *(column.name for column in table.columns), "_first_seen_at", "_changed_at", "_hash"]
-    records = [(*row, now, now, _HASH) for row in rows]
-    await conn.copy_records_to_table(table.name, schema_name=table.schema, columns=columns, records=records)
+async def _copy(conn: asyncpg.Connection, table: Table, columns: Iterable[Sequence[Any]]) -> None:
+    now = repeat(microseconds(datetime.now(UTC)))
+    names = ["source", *(column.name for column in table.columns), "_first_seen_at", "_changed_at", "_hash"]
+    records = zip(repeat("shop"), *columns, now, now, repeat(_HASH))
+    await conn.copy_records_to_table(table.name, schema_name=table.schema, columns=names, records=records)
 
 
 if __name__ == "__main__":
