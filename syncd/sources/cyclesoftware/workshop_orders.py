@@ -150,7 +150,7 @@ HINTS = Feed(
       WHERE source = $1 AND workshop_order_id > 0 AND _changed_at > $2::timestamptz - interval '2 days'
     )
     SELECT id || '/' || customer_id AS key, max(at) AS at FROM told
-    WHERE customer_id > 0 AND NOT EXISTS (
+    WHERE customer_id > 0 AND modified_at > $2::timestamptz - interval '2 days' AND NOT EXISTS (
       SELECT FROM cyclesoftware.workshop_orders AS repair
       WHERE repair.source = $1 AND repair.workshop_order_id = told.id AND (
         repair.datetime_modified >= told.modified_at
@@ -162,7 +162,8 @@ HINTS = Feed(
     per_day=500,
 )
 """Repairs of which a sales order or a transaction changed later than they did, as far as is known; not those near now,
-which every live run lists. A repair bears the number of its sales order (STREAMS, an inference).
+which every live run lists, nor those of sales of long ago, which a first run or a backfill brings. A repair bears the
+number of its sales order (STREAMS, an inference).
 """
 
 

@@ -141,11 +141,13 @@ class Clamping:
     changed: dict[int, date]
     first_days: int = 99
     last_days: int = 99
+    page: int = 99
     asked: list[tuple[date, date]] = field(default_factory=list)
 
     async def request(self, _method: str, _path: str, *, params: Sequence[tuple[str, str]], **_: Any) -> Answer:
         query = dict(params)
         first, last = (date.fromisoformat(query[name]) for name in ("modified_start", "modified_end"))
+        offset = int(query.get("offset", 0))
         self.asked.append((first, last))
         until, begin = first + timedelta(days=self.first_days), last - timedelta(days=self.last_days)
         rows = [
@@ -153,7 +155,10 @@ class Clamping:
             for number, day in self.changed.items()
             if max(first, begin) <= day <= last and day < until
         ]
-        return answer({"data": rows, "pagination": {"count": len(rows), "next_offset": None}})
+        here, end = rows[offset : offset + self.page], offset + self.page
+        return answer(
+            {"data": here, "pagination": {"count": len(here), "next_offset": end if end < len(rows) else None}}
+        )
 
 
 def numbers(pages: Sequence[Page]) -> set[int]:
@@ -167,11 +172,11 @@ SELDOM = {n: date(2025, 2, 3) + timedelta(days=20 * n) for n in range(20)}
 
 @pytest.mark.parametrize(("first_days", "last_days"), [(17, 99), (99, 17), (25, 99), (99, 24)])
 @pytest.mark.parametrize("changed", [DAILY, SELDOM])
-@pytest.mark.parametrize("kind", ["live", "sweep", "backfill"])
+@pytest.mark.parametrize(("kind", "page"), [("live", 99), ("live", 7), ("sweep", 99), ("backfill", 7)])
 async def test_a_server_that_answers_for_a_part_of_a_range_is_found_out(
-    changed: dict[int, date], first_days: int, last_days: int, kind: RunKind
+    changed: dict[int, date], first_days: int, last_days: int, kind: RunKind, page: int
 ) -> None:
-    server = Clamping(changed, first_days, last_days)
+    server = Clamping(changed, first_days, last_days, page)
     walk = walk_of(server, kind, stream_options=SINCE)
     pages = await pages_of("sales_orders", walk)
     assert numbers(pages) == set(changed)

@@ -209,6 +209,14 @@ async def test_a_far_repair_whose_sales_order_changed_is_in_the_mirror_with_the_
     assert (live.outcome, live.counts.updated, live.counts.deleted, live.spent.requests) == ("ok", 1, 0, 4), live
     again = await bench.sync(SELECTOR)
     assert (again.outcome, again.spent.requests) == ("ok", 1), "each is asked for once"
+    old = world.fresh(API, "sales_orders") | {
+        "order_type_text": "Reparatie",
+        "customer_id": 1,
+        "sales_order_id": 8_888_888,
+    }
+    world.put(API, "sales_orders", old, modified_at=bench.time.now() - timedelta(days=3))
+    assert (await bench.sync("shop.sales_orders", kind="sweep", whole=True)).counts.inserted == 1
+    assert (await bench.sync(SELECTOR)).spent.requests == 1, "a sale of long ago tells nothing new"
     found = await differences(bench, SELECTOR)
     assert not found, told(found)
 
