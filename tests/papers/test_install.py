@@ -22,6 +22,29 @@ FOLLOWED = ("1. Packages", "2. The program", "3. The account and its directories
 WAYS = ("An environment of its own", "pipx", "uv", "Debian package")
 PYTHONS = [name for name in ("python3.11", "python3.12", "python3.13", "python3.14") if shutil.which(name)]
 ASSUME_YES = "echo 'APT::Get::Assume-Yes \"true\";' > /etc/apt/apt.conf.d/99yes\n"
+ANSWERING = """
+import os, pty, sys, termios, time
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv("/usr/local/bin/syncd", ["syncd", *sys.argv[1:]])
+shown = b""
+while True:
+    try:
+        shown += os.read(terminal, 4096)
+    except OSError:  # the command has ended
+        break
+    if shown.endswith(b": "):
+        print(shown.decode())
+        while b"not shown" in shown and termios.tcgetattr(terminal)[3] & termios.ECHO:
+            time.sleep(0.05)  # what is typed before the terminal stops showing it is dropped
+        if not ANSWERS:
+            sys.exit("it asks more than was expected")
+        os.write(terminal, ANSWERS.pop(0).encode() + b"\\n")
+        shown = b""
+print(shown.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+"""Runs syncd on a terminal and answers what it asks, one by one."""
 
 
 def steps(heading: str) -> list[str]:
@@ -122,14 +145,13 @@ def test_the_debian_package(machine: Copy) -> None:
 def test_the_page_from_the_first_step_to_the_last_and_away_again(machine: Copy) -> None:
     port = free_port()
     packages, program, account, database, configuration, first = (steps(each) for each in FOLLOWED)
-    answers = ["cyclis", "lease", f"http://127.0.0.1:{port}/cyclis", str(CREDENTIALS["cyclis"]["api_token"])]
+    answers = ["cyclis", "lease", f"http://127.0.0.1:{port}/cyclis", str(CREDENTIALS["cyclis"]["api_token"]), ""]
     before = (
         f"{ASSUME_YES}shopt -s expand_aliases\n"
         # `syncd init` asks on a terminal
-        'syncd() { if [[ $1 == init ]]; then script -qec "/usr/local/bin/syncd $*" /dev/null < /answers;'
-        ' else command syncd "$@"; fi; }\n'
+        'syncd() { if [[ $1 == init ]]; then python3 /answering.py "$@"; else command syncd "$@"; fi; }\n'
     )
-    (machine.folder / "upper" / "answers").write_text("\n".join(answers) + "\n")
+    (machine.folder / "upper" / "answering.py").write_text(f"ANSWERS = {answers}\n{ANSWERING}")
     started = (
         "version=$(ls /etc/postgresql | tail -1)\n"
         "pg_ctlcluster $version main start -o '-c listen_addresses='\n"
