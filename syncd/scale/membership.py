@@ -19,26 +19,20 @@ import asyncpg
 import msgspec
 
 from syncd import __version__, log
-from syncd.clock import utc_now
 from syncd.config import Config
 from syncd.errors import DatabaseError, DatabaseUnavailable, WorkerLost
-from syncd.scale import placement, queue, workers
+from syncd.scale import duties, placement, queue, workers
+from syncd.scale.duties import NEWS, Lead, tell_news
 from syncd.scale.placement import Step, shard_of
 from syncd.scale.queue import Queue
 from syncd.scale.workers import Worker
 from syncd.storage.postgres.database import Database
 from syncd.storage.postgres.driver import translated
-from syncd.storage.state import runs
 
 BEATS: Final = 3
 """Rounds in a lease: two beats may be late before a worker counts as lost."""
-DIFFER_S: Final = 60.0
-"""Configurations that differ are told of after this: a reload takes a moment to reach every machine."""
-PRUNE_S: Final = 3600.0
 LEAST_S: Final = 0.05
 """Time between two rounds at least."""
-NEWS: Final = "syncd_workers"
-"""The channel on which a worker says that a round is worth while: somebody came or went, or gave shards up."""
 HINTS: Final = "syncd_hints"
 """The channel on which a callback reaches the worker that has its account."""
 
@@ -99,8 +93,7 @@ class Membership:
         self._round_at = time.monotonic()
         self._reloads_followed = self._reloads_asked = -1
         self._refused: str | None = None
-        self._differ_since: float | None = None
-        self._pruned_at = float("-inf")
+        self._lead = Lead()
 
     # --- What others ask
 
@@ -137,7 +130,7 @@ class Membership:
                 conn, self.worker, host=socket.gethostname(), pid=os.getpid(), version=__version__,
                 digest=self._digest_of(self._config()), address=self._address(), lease_s=self._lease_s,
             )  # fmt: skip
-            await _tell_news(conn)
+            await tell_news(conn)
         if self.shards != wanted:
             _log.warning(
                 "shards_settled", configured=wanted, used=self.shards,
@@ -170,7 +163,7 @@ class Membership:
                 with translated(self._database.shown):
                     await queue.give_all_back(conn, self.worker)
                     await workers.leave(conn, self.worker)
-                    await _tell_news(conn)
+                    await tell_news(conn)
                 _log.info("worker_left", worker=str(self.worker))
         self._disconnect()
 
@@ -248,32 +241,11 @@ class Membership:
                 self._steady_since = now
             self._round_at = now
             if now - self._steady_since >= self._lease_s:
-                await self._judge(conn)
+                self.crew = await duties.step_in(conn, self.worker, self._database, self.accounts)
             self._follow(beat.reloads)
             await self._settle_shards(conn, queue.shards_of(beat.jobs))
-            if self.leads:
-                await self._lead(conn)
-
-    async def _judge(self, conn: asyncpg.Connection) -> None:
-        """Declare lost who was silent, end its sessions and its runs, and free its shards; safe to do twice."""
-        declared = set(await workers.declare_lost(conn, self.worker))
-        if await queue.free_of_nobody(conn):
-            await _tell_news(conn)
-        self.crew = await workers.crew(conn)
-        for one in self.crew:
-            if one.lost_at is None:
-                continue
-            held = await queue.held_by(conn, one.worker_id)
-            if not held and one.worker_id not in declared:
-                continue
-            sessions = await workers.end_sessions(conn, one.worker_id)
-            ended = await runs.recover(self._database, now=utc_now(), of=self.accounts(held | set(one.shards)))
-            await queue.give_all_back(conn, one.worker_id)
-            await _tell_news(conn)
-            _log.warning(
-                "worker_lost", worker=str(one.worker_id), host=one.host, worker_pid=one.pid, shards=len(held),
-                sessions=sessions, runs=ended, silent_s=round(one.silent_s, 1),
-            )  # fmt: skip
+            if self.leads and self._queue:
+                await self._lead.look(conn, self._queue, self.crew)
 
     async def _settle_shards(self, conn: asyncpg.Connection, owned: frozenset[int]) -> None:
         if self._queue is None:
@@ -287,7 +259,7 @@ class Membership:
             self._forfeit(step.forfeit)
         if step.release:
             await self._queue.give_back(conn, step.release)
-            await _tell_news(conn)
+            await tell_news(conn)
         await self._drop(step.drop)
         taken = await self._queue.take(conn, step.take)
         self._adopt(step, taken)
@@ -320,7 +292,7 @@ class Membership:
             async with asyncio.timeout(self._lease_s), self._database.connection() as conn:
                 if self._queue:
                     await self._queue.give_back(conn, [shard])
-                    await _tell_news(conn)
+                    await tell_news(conn)
         except TimeoutError:  # the next round gives it back
             pass
         finally:
@@ -350,25 +322,6 @@ class Membership:
     async def _reload(self, reloads: int) -> None:
         self._refused = await self._household.reload()
         self._reloads_followed = reloads
-
-    async def _lead(self, conn: asyncpg.Connection) -> None:
-        """Do what is done once for all workers."""
-        if self._queue and (made := await self._queue.seed(conn)):
-            _log.info("shards_queued", count=len(made))
-        if time.monotonic() - self._pruned_at > PRUNE_S:
-            self._pruned_at = time.monotonic()
-            await queue.prune_log(conn)
-            await workers.forget_lost(conn)
-        digests = {one.worker_id: one.config_digest for one in self.crew if one.is_alive}
-        others = placement.differing(digests)
-        if not others:
-            self._differ_since = None
-        elif self._differ_since is None:
-            self._differ_since = time.monotonic()
-        elif DIFFER_S < time.monotonic() - self._differ_since < float("inf"):
-            self._differ_since = float("-inf")
-            names = sorted(one.name for one in self.crew if one.worker_id in others)
-            _log.warning("configs_differ", workers=names, hint="Bring the file there, then: syncd reload --all")
 
     def _digest_of(self, config: Config) -> str:
         """Return the digest of all that must be the same for all workers, made once for each configuration."""
@@ -414,7 +367,3 @@ class Membership:
             pass
         except Exception:  # noqa: BLE001  a bug of ours must not cost the lease, and must be told
             _log.exception("daemon_task_failed", task="membership")
-
-
-async def _tell_news(conn: asyncpg.Connection) -> None:
-    await conn.execute("SELECT pg_notify($1, '')", NEWS)
