@@ -8,6 +8,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,9 @@ SETTINGS: Final = {
     "autovacuum": "off", "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off",
 }  # fmt: skip
 """Nothing here outlives the process, so nothing need be safe on a disk."""
+
+OURS: Final = "kit"
+"""The database in which syncd's own migrations have run: the others are copies of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,22 +50,30 @@ _places: dict[str, Place] = {}
 async def place_of(source: Source) -> Place:
     """Return the database of a source, with its tables; made on first use."""
     if source.type not in _places:
-        server = await embedded.ensure(_folder() / "data", settings=SETTINGS)
-        name = f"kit_{source.type}"
-        conn = await asyncpg.connect(**server.connect_arguments)
-        await conn.execute(f"CREATE DATABASE {name}")
-        await conn.close()
-        login, _, rest = server.url.partition("@")
-        place = Place(url=f"{login}@{rest.replace('/syncd', f'/{name}', 1)}", folder=_folder())
-        opened = await database.connect(place.settings)
-        try:
-            migrated = await migrations.migrate_all(opened, [source])
-        finally:
-            await opened.close()
-        if migrated.failed:
-            raise migrated.failed[0]
-        _places[source.type] = place
+        if not _places:
+            await _made(OURS, "template1", [])
+        _places[source.type] = await _made(f"kit_{source.type}", OURS, [source])
     return _places[source.type]
+
+
+async def _made(name: str, template: str, sources: Sequence[Source]) -> Place:
+    """Make a database from another one, and run the migrations that it lacks."""
+    server = await embedded.ensure(_folder() / "data", settings=SETTINGS)
+    conn = await asyncpg.connect(**server.connect_arguments)
+    try:
+        await conn.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    finally:
+        await conn.close()
+    login, _, rest = server.url.partition("@")
+    place = Place(url=f"{login}@{rest.replace('/syncd', f'/{name}', 1)}", folder=_folder())
+    opened = await database.connect(place.settings)
+    try:
+        migrated = await migrations.migrate_all(opened, sources)
+    finally:
+        await opened.close()
+    if migrated.failed:
+        raise migrated.failed[0]
+    return place
 
 
 @cache
