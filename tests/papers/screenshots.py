@@ -33,7 +33,7 @@ from tests.support.command import WallClock
 
 FOLDER = Path(__file__).parents[2] / "docs" / "screenshots"
 LARGEST_BYTES = 150_000
-LATENCY_S = 0.7
+LATENCY_S = 4.0
 """Of the sandbox while the backfill runs: slow enough to be seen under way."""
 A_DAY = timedelta(days=1, minutes=10)
 LIMITS = Limits(per_minute=600, per_day=20_000)
@@ -108,7 +108,6 @@ async def opened() -> AsyncIterator[Bench]:
         await make_up_day(bench, bench.time.now())
         bench.sandbox.evolve(2)
         bench.sandbox.faults.add("unknown-field", api="cyclesoftware", stream="customers", times=2)
-        bench.sandbox.faults.add("missing-key", api="cyclesoftware", stream="customers", times=1)
         for name in pairs:
             await bench.sync(name)
         yield bench
@@ -143,8 +142,10 @@ async def take_all(folder: Path) -> None:
             assert url is not None
             await take(chromium, url, folder / "light.png")
             await take(chromium, url, folder / "dark.png", color_scheme="dark")
+            bench.sandbox.faults.add("missing-key", api="cyclesoftware", stream="customers", times=1)
             bench.sandbox.faults.add("scope-revoked", api="cyclesoftware", stream="stores")
-            await bench.sync("shop.stores")
+            for name in ("shop.customers", "shop.stores"):
+                await bench.sync(name)
             bench.sandbox.latency_s = LATENCY_S
             since, stop = datetime(2025, 1, 1, tzinfo=UTC), asyncio.Event()
             backfill = asyncio.create_task(bench.sync("shop.customers", "backfill", since=since, stop=stop))

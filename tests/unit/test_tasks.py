@@ -45,3 +45,16 @@ async def test_a_drain_ends_the_runs_of_its_sources_only() -> None:
     await tasks.drain(None, grace_s=5)
     assert runs.ended == [SHOP, LEASE]
     assert LEASE not in tasks
+
+
+async def test_the_run_of_one_stream_is_stopped_at_its_page() -> None:
+    runs = Runs()
+    tasks = Tasks(runs.work)
+    tasks.begin(SHOP)
+    tasks.begin(LEASE)
+    tasks.stop(SHOP)
+    tasks.stop(("shop", "orders"))  # harmless: nothing of it is under way
+    while SHOP in tasks:  # noqa: ASYNC110  (a task has no event for its end)
+        await asyncio.sleep(0)
+    assert (runs.ended, LEASE in tasks) == ([SHOP], True)
+    await tasks.drain(None, grace_s=1)
