@@ -1,8 +1,8 @@
 """Walks a list that is paged by offset, without losing what shifts while it is being walked.
 
-Every page after the first is asked for one row early: it must hold a key of the page before. If it does not, rows were
-removed ahead of it and others slid past unseen; the walk then steps back until the pages meet. Rows that it sees twice
-are harmless, because rows are idempotent by key.
+Every page after the first is asked for one row early: it must begin with a row of the page before, or hold them all. If
+it does not, rows were removed ahead of it and others slid past unseen; the walk then steps back until the pages meet.
+Rows that it sees twice are harmless, because rows are idempotent by key.
 
 No vendor promises to take an offset that it did not hand out. Where one refuses, the walk goes on by the server's own
 offsets: it then cannot notice that rows slid past, and proves of no row that it is gone.
@@ -211,7 +211,12 @@ async def _one_row_early(fetch: Fetch, walk: Walk | None, offset: int) -> Slice:
 
 
 def _meet(piece: Slice, before: frozenset[Hashable]) -> bool:
-    return any(key in before for key in piece.keys)
+    """Say whether a slice begins among the rows of the page before, or holds all of them.
+
+    One of these rows further on proves nothing: it may have moved there since, past rows that nobody has seen.
+    """
+    keys = [key for key in piece.keys if key is not None]
+    return bool(keys) and (keys[0] in before or before.issubset(keys))
 
 
 def _check_progress(piece: Slice, ask: int, last_next: int) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from syncd.contract import Answer
@@ -141,6 +141,7 @@ async def test_foretold_pages_miss_no_row_that_stays(
     order=st.lists(st.integers(0, 4), max_size=40),
     moves=st.lists(st.tuples(st.booleans(), st.floats(0, 0.999)), max_size=20),
 )
+@example(size=27, page=6, in_flight=2, order=[], moves=[(False, 0.0)] * 4 + [(True, 0.0), (True, 0.75)])
 async def test_foretold_pages_miss_no_row_that_moves_to_the_end(
     size: int, page: int, in_flight: int, order: list[int], moves: list[tuple[bool, float]]
 ) -> None:
