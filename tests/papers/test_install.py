@@ -141,7 +141,7 @@ def test_the_debian_package(machine: Copy) -> None:
     script = (
         f"{ASSUME_YES}{words}dpkg -s syncd\nid syncd\nman -w syncd\nsystemd-analyze verify syncd.service\n"
         "apt-get remove syncd\n"
-        "test ! -e /usr/bin/syncd && test ! -e /opt/syncd/current && test -d /etc/syncd && id syncd && echo gone\n"
+        "test ! -e /usr/bin/syncd && test ! -e /opt/syncd && test -d /etc/syncd && id syncd && echo gone\n"
     )
     out = machine.run(script, cwd=ROOT)
     assert "Status: install ok installed" in out
