@@ -402,6 +402,9 @@ def select(config: Config, selectors: Sequence[str]) -> list[tuple[str, str]]:
         for source in config.sources.values()
         for stream in source.streams.values()
     }
+    if not streams and config.left_out:
+        reasons = "; ".join(f"{name}: {why}" for name, why in config.left_out.items())
+        raise UsageError(f"no source is left to work on: {reasons}", hint="See: syncd check")
     chosen: set[tuple[str, str]] = set()
     for selector in selectors or ["*"]:
         if (name := selector.partition(".")[0]) in config.left_out:

@@ -90,6 +90,13 @@ class Kit:
             await rig.clean(stream)
             require(await rig.holds(stream), f"the sandbox holds nothing for {stream}: this test proves nothing")
             await rig.require_equal(stream, "after the first run")
+            never = await rig.never_sent(stream)
+            require(
+                not never,
+                "columns are declared for fields that the sandbox never sends. Correct the column's path, or declare it"
+                " optional=True, as a part of a child's key that stands in the parent only; else syncd status tells of"
+                f" drift for ever:{listed(never)}",
+            )
 
         self._rigged(do)
 

@@ -166,6 +166,18 @@ class Rig:
         """Say whether the mirror holds any row of a stream."""
         return bool(await self._rows(self.tables(stream)[0]))
 
+    async def never_sent(self, stream: str) -> list[str]:
+        """Return the fields of declared columns that no record had which a run has read, unless they are optional."""
+        table, found = self.source.stream(stream).table, []
+        places = {"": table, **{".".join(child.at) + "[].": child.table for child in table.children}}
+        counts = {place: len(await self._rows(each)) for place, each in places.items()}
+        for row in await self.fetch(
+            "SELECT field, occurrences FROM syncd.drift WHERE stream = $1 AND change = 'vanished'", stream
+        ):
+            place = max((each for each in places if row["field"].startswith(each)), key=len)
+            found += [row["field"]] if 0 < counts[place] <= row["occurrences"] else []
+        return found
+
     async def wrongly_buried(self, stream: str) -> list[str]:
         """Return the rows that bear a tombstone although the sandbox still holds their record."""
         found = []

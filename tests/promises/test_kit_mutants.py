@@ -86,6 +86,8 @@ MUTANTS = (
            WALK_ASKS.replace("params=params", 'params=[("offset", str(after)), *params[1:]]')
            + "        records, following = _page_of(answer, -1)\n"
            "        following = following and after + len(records)\n"),
+    Mutant("expects a field that is not sent", "test_a_first_run_mirrors_everything", "that the sandbox never sends",
+           'column("name", TEXT, "Name"),', 'column("name", TEXT, "Name", "title"),'),
     Mutant("imports what may change", "test_it_imports_the_contract_only", "imports syncd.config",
            "from typing import Any\n", "from typing import Any\n\nfrom syncd.config import Secret  # noqa: F401\n"),
     Mutant("says a column is personal that is not there", "test_what_it_declares_is_sound", "no column nickname",

@@ -432,6 +432,12 @@ def test_a_source_of_a_type_that_is_not_installed_costs_the_others_nothing(load_
     assert {source for source, _ in select(config, [])} == {"shop"}
 
 
+def test_where_every_source_is_left_out_the_reasons_are_told(load_text: Load) -> None:
+    config = load_text("[sources.web]\ntype = 'lightspeed'\n")
+    with pytest.raises(UsageError, match=r"no source is left to work on: web: the source type lightspeed is not inst"):
+        select(config, [])
+
+
 @pytest.mark.parametrize("mistyped", ["cyclesofware", "Autengo", "GHS", "ghs ", "cyclis.nl", "1", ""])
 def test_a_mistyped_type_is_a_wrong_configuration(load_text: Load, mistyped: str) -> None:
     with pytest.raises(ConfigError, match=r"sources\.web\.type: expected one of cyclesoftware, cyclis"):

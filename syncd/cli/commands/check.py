@@ -326,7 +326,7 @@ def _no_rights(detail: str) -> Finding:
 async def _queries(settings: Config, opened: Database) -> list[Finding]:
     """Run every query for keys, as a run would, and say what it gives or what is wrong with it."""
     found = []
-    for source, name in configuration.select(settings, []):
+    for source, name in configuration.select(settings, []) if settings.sources else []:
         for key, sql in settings.sources[source].streams[name].queries.items():
             what = f"{source}.{name}"
             try:
