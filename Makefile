@@ -45,7 +45,7 @@ LOWEST_PYTHON ?= python3.11
 ON_THE_LOWEST := $(addprefix tests/,unit integration/test_migrations.py integration/test_web.py integration/test_daemon.py \
   integration/test_embedded.py sources cli)
 
-.PHONY: demo test matrix check acceptance majors soak bench plans dbt lint types lowest lock dist deb changelog clean
+.PHONY: demo test matrix check acceptance majors soak bench plans docs dbt lint types lowest lock dist deb changelog clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
