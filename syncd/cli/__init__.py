@@ -108,13 +108,12 @@ def main() -> NoReturn:
 
 LARGE_BYTES = 128 * 1024
 """Blocks of this size go back to the system once they are freed: answers and pages are larger. glibc starts with the
-same number, but raises it to 32 MB as it meets such blocks, and then keeps what is between them. A first fill of a
-large shop held 113 MB after a minute, and more later; so it holds 97 MB."""
+same number, but raises it to 32 MB as it meets such blocks, and then keeps what is between them."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of malloc.h, for mallopt()
 
 
 def _give_memory_back() -> None:
-    """Keep memory flat where many streams run at once; nothing happens where the C library is none that can."""
+    """Let freed memory go back to the system at once; nothing happens where the C library cannot do it."""
     with contextlib.suppress(OSError, AttributeError):
         change = ctypes.CDLL(None).mallopt
         change(_MMAP_THRESHOLD, LARGE_BYTES)
