@@ -95,7 +95,7 @@ VIEWS: dict[str, tuple[str, tuple[tuple[str, str], ...], str]] = {
         SELECT hours.source, hours.store_id, days.store_name, hours.date, hours.employee_id,
                coalesce(nullif(btrim(employees.employee_name), ''), hours.employee_id::text),
                hours.capacity_minutes, hours.scheduled_minutes, hours.available_minutes,
-               round(100.0 * hours.scheduled_minutes / nullif(hours.capacity_minutes, 0), 1)::numeric(24, 1),
+               round(100.0 * hours.scheduled_minutes / nullif(hours.capacity_minutes, 0), 1),
                planned.repairs, planned.minutes
         FROM cyclesoftware.trading_hours_employees AS hours
         JOIN cyclesoftware.trading_hours AS days USING (source, store_id, date)
@@ -103,8 +103,7 @@ VIEWS: dict[str, tuple[str, tuple[tuple[str, str], ...], str]] = {
           ON employees.source = hours.source AND employees.employee_id = hours.employee_id
         LEFT JOIN LATERAL (
           SELECT count(*) AS repairs,
-                 coalesce(sum(coalesce(nullif(custom_repair_time_minutes, 0), total_repair_time_minutes)), 0)::numeric(38, 0)
-                   AS minutes
+                 coalesce(sum(coalesce(nullif(custom_repair_time_minutes, 0), total_repair_time_minutes)), 0) AS minutes
           FROM cyclesoftware.workshop_orders AS orders
           WHERE orders.source = hours.source AND orders.mechanic_employee_id = hours.employee_id
             AND orders._deleted_at IS NULL
