@@ -197,6 +197,7 @@ MATRIX: tuple[Fault, ...] = (
     Fault(name="token-expired", streams=TOKENS, lasting=FAILED),
     Fault(name="token-expired", streams=TOKENS, lasting=FAILED, params={"inside": True}),
     _harmless("range-refused", streams=DATED),
+    _harmless("range-clamped", streams=DATED),
     _harmless("days-in-utc", streams=DATED),
     _harmless("last-day-excluded", streams=DATED),
     _harmless("row-left-out", streams=REPAIRS, params={"key": 820_002}),

@@ -15,7 +15,8 @@ from syncd.storage.postgres.embedded.server import ROLE
 from tests.support.bench import database_url
 
 SCRIPT = (Path(__file__).parents[2] / "deploy" / "roles.sql").read_text()
-MADE = ("syncd_lookup", "syncd_analyst", "syncd_reader")
+MADE = ("syncd_analyst", "syncd_reader")
+"""Roles of the script that the private server has not made already."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,14 +48,15 @@ def test_rental_object_sample_keeps_a_time_that_is_none() -> None:
 
 
 @pytest.mark.parametrize("stream", ["repair_codes", "rental_objects"])
-async def test_a_bare_array_is_the_list_and_so_is_data(stream: str) -> None:
-    for body in ([{"code_id": 1, "code": "a"}], {"data": [{"code_id": 1, "code": "a"}]}):
+async def test_a_bare_array_is_the_list_and_so_is_data_and_one_object_is_a_list_of_one(stream: str) -> None:
+    record = {"code_id": 1, "code": "a"}
+    for body in ([record], {"data": [record]}, {"data": record}):
         (page,) = await pages_of(stream, walk_of(Script([answer(body)])))
         assert [json.loads(record)["code"] for record in page.records] == ["a"]
         assert (page.scope, page.whole_walk) == (Scope(), True)
 
 
-@pytest.mark.parametrize("body", [b"null", b'"x"', b"{}", b'{"data": null}', b'{"data": {"code": "a"}}', b"[1, 2"])
+@pytest.mark.parametrize("body", [b"null", b'"x"', b"{}", b'{"data": null}', b'{"data": 7}', b"[1, 2"])
 async def test_anything_else_fails_the_run(body: Any) -> None:
     with pytest.raises(BadPayload, match=r"expected an? "):
         await pages_of("repair_codes", walk_of(Script([answer(body)])))
