@@ -15,7 +15,7 @@ LOOK_ROWS: Final = 100_000
 """A run that has seen fewer rows is not looked at; our choice."""
 TOLD_TIMES: Final = 10
 """So many times the usual number of rows is told."""
-MOST_ROWS: Final = 1_000_000
+MOST_ROWS: Final = 3_000_000
 MOST_TIMES: Final = 20
 """A run is stopped at MOST_ROWS, or at so many times the usual number if that is more; `max_records` says otherwise."""
 

@@ -17,7 +17,7 @@ from tests.support.daemon import Events
 
 
 @pytest.mark.parametrize(
-    ("max_records", "usual", "most"), [(None, 0, 1_000_000), (None, 200_000, 4_000_000), (500, 200_000, 500)]
+    ("max_records", "usual", "most"), [(None, 0, 3_000_000), (None, 200_000, 4_000_000), (500, 200_000, 500)]
 )
 def test_where_a_run_is_stopped(max_records: int | None, usual: int, most: int) -> None:
     assert growth.most_rows(max_records, usual) == most
