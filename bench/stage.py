@@ -214,6 +214,8 @@ async def measured(*command: str | Path) -> Took:
         if process.returncode is None:
             process.kill()
     if process.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}: {err.decode()[-2000:]}")
+        raise RuntimeError(
+            f"{' '.join(map(str, command))} ended with {process.returncode}: {(err + out).decode()[-2000:]}"
+        )
     output, _, last = out.decode().rstrip().rpartition("\n")
     return Took(**json.loads(last), output=output)

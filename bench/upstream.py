@@ -220,7 +220,12 @@ class Upstream:
         return (
             f'[database]\nurl = "{database_url}"\n[sources.shop]\ntype = "cyclesoftware"\nbase_url = "{self.url}"\n'
             'username = "bench"\npassword = "bench"\n'
+            f"[sources.shop.streams.customers]\nmax_records = {MOST_RECORDS}\n"
         )
+
+
+MOST_RECORDS = 100_000_000
+"""A first load of more than a million is else taken for a list without end."""
 
 
 @contextlib.asynccontextmanager

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
 from syncd.contract.errors import UpstreamError
@@ -78,21 +79,20 @@ async def in_order(
     The first step is asked for alone, so that a server which is down costs one request. An error is raised in the turn
     of its step; what was asked for after that step is ended.
     """
-    todo, is_first = iter(steps), True
+    todo = iter(steps)
     asked: deque[tuple[Step, asyncio.Task[Got]]] = deque()
+
+    def ask_until(most: int) -> None:
+        for step in islice(todo, most - len(asked)):
+            asked.append((step, early.ask(ask(step))))
+
     try:
-        while True:
-            while len(asked) < (1 if is_first else early.in_flight):
-                try:
-                    step = next(todo)
-                except StopIteration:
-                    break
-                asked.append((step, early.ask(ask(step))))
-            if not asked:
-                return
+        ask_until(1)
+        while asked:
             step, answer = asked.popleft()
-            yield step, await answer
-            is_first = False
+            found = await answer
+            ask_until(early.in_flight)  # before the caller is at work on this answer: nothing is read or stored faster
+            yield step, found
     finally:
         for _, answer in asked:
             answer.cancel()

@@ -158,7 +158,6 @@ async def walk_offsets(
         keys = [key for key in piece.keys if key is not None]
         tail = tuple(keys[-TAIL_KEYS:]) or (resume.tail if resume else ())
         resume = Resume(offset=piece.next_offset, tail=tail)
-        yield piece, resume
         takes_ours = overlaps  # pages are foretold once the server has taken an offset that it did not hand out
         # one row early only where offsets count rows, and where that still makes progress
         overlaps = bool(keys) and piece.next_offset - ask == len(piece.records) > 1
@@ -166,7 +165,8 @@ async def walk_offsets(
         offset = last_next = piece.next_offset
         last_record = piece.records[-1] if overlaps else b""
         later = await _foreseen(early, piece) if takes_ours and overlaps and early and foretold.may_ask else ()
-        foretold.ask(offset - 1, later)
+        foretold.ask(offset - 1, later)  # before the caller is at work on this page
+        yield piece, resume
 
 
 def _told_unproven(

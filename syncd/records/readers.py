@@ -13,13 +13,13 @@ from syncd.contract import Answer, Table
 from syncd.errors import BadPayload
 from syncd.records.parser import PARSERS, parser_of
 from syncd.records.rows import Key, Row
-from syncd.records.split import elements, envelope, scalar
+from syncd.records.split import detail, elements, envelope, scalar
 from syncd.records.strict import MemberReader
 from syncd.records.values import earliest_reading, latest_reading
 
 __all__ = [
-    "Keys", "earliest_reading", "elements", "envelope", "keys_at", "latest_reading", "members", "peek", "scalar",
-    "shown", "whole_number",
+    "Keys", "detail", "earliest_reading", "elements", "envelope", "keys_at", "latest_reading", "members", "peek",
+    "scalar", "shown", "whole_number",
 ]  # fmt: skip
 
 _UTC = ZoneInfo("UTC")

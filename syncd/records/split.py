@@ -29,14 +29,23 @@ def envelope(sent: Answer | bytes) -> dict[str, bytes]:
 
     An answer keeps its members, because they are asked for twice: by who looks for an error in it, and by the walk.
     """
-    if isinstance(sent, bytes):
+    if not isinstance(sent, Answer):
         return _members(sent)
     if not sent.members:
         sent.members.update(_members(sent.body))
     return dict(sent.members)
 
 
+def detail(answer: Answer) -> dict[str, bytes]:
+    """Split an answer that is one record; also a large array in it is a text. Raises BadPayload as `envelope` does."""
+    return {name: bytes(raw) for name, raw in envelope(answer).items()}
+
+
 def _members(body: bytes) -> dict[str, bytes]:
+    if isinstance(body, GiantArray):
+        raise BadPayload("expected a JSON object, got an array")
+    if body.lstrip()[:1] != b"{":  # nothing that could be mended makes an object of it
+        raise BadPayload(f"expected a JSON object, got {kind_of(body)}")
     try:
         return _members_and_elements(body) or {name: bytes(raw) for name, raw in decoded(OBJECT, body).items()}
     except (msgspec.MsgspecError, RecursionError):
@@ -142,7 +151,9 @@ def decoded(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
 
 
 def scalar(raw: bytes | None) -> Any:
-    """Read a small value of an envelope (a number, a text, null); None if it is missing or unreadable."""
+    """Read a small value of an envelope (a number, a text, null); None if it is missing, unreadable or large."""
+    if isinstance(raw, GiantArray):
+        return None
     try:
         return msgspec.json.decode(raw or b"null")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from syncd.config import is_off
 from syncd.records import giant, presplit
 from syncd.sandbox.answer import Answer
 from tests.support.bench import Bench, MakeBench
@@ -137,3 +138,22 @@ async def test_an_answer_that_is_broken_in_its_last_chunk_leaves_nothing(
     assert (await bench.sync("shop.customers")).outcome == "ok"
     found = await differences(bench, "shop.customers")
     assert not found, told(found)
+
+
+async def test_every_stream_is_read_the_same_if_each_answer_is_a_large_one(make_bench: MakeBench) -> None:
+    """Each source reads errors, totals and next links in its own way, and each must know a large array."""
+    sizes = {**SMALL, "cyclis_orders": 9, "cyclists": 9, "companies": 3, "dealers": 9, "vehicles": 9, "orders": 9}
+    bench = await make_bench(**sizes | {"makes": 9, "contacts": 3, "products": 9, "sales_orders": 9, "leads": 3})
+    pairs = [
+        (source, name) for source in bench.syncer.config.sources for name in bench.syncer.config.sources[source].streams
+    ]
+    ended = {
+        ".".join(pair): (await bench.sync(".".join(pair)))
+        for pair in pairs
+        if not is_off(bench.syncer.config.sources[pair[0]].streams[pair[1]])
+    }
+    assert len(ended) > 30
+    assert {name: str(result.error) for name, result in ended.items() if result.outcome != "ok"} == {}
+    for name in ("lease.orders", "cars.vehicles", "parts.orders", "parts.products", "shop.articles"):
+        found = await differences(bench, name)
+        assert not found, (name, told(found))

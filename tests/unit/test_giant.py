@@ -15,6 +15,7 @@ from syncd.records import presplit
 from syncd.records.giant import Giant, chunks_of
 from syncd.records.readers import Keys
 from syncd.records.split import elements, envelope
+from syncd.sources import registry
 
 TABLE = Table(
     schema="test",
@@ -109,3 +110,14 @@ async def test_an_odd_element_costs_no_other(odd: str) -> None:
     assert isinstance(parts, Giant)
     assert len(parts) == 51
     assert [each for at, each in enumerate(parts) if at != 25] == [row.encode() for row in rows]
+
+
+@pytest.mark.usefixtures("small_chunks")
+async def test_no_source_reads_an_error_into_a_large_sound_answer() -> None:
+    rows = [{"id": number, "a": "ä" * number} for number in range(20)]
+    answer = answer_of(json.dumps({"data": rows, "links": None}).encode())
+    await presplit.presplit(answer)
+    assert isinstance(elements(answer.members["data"], "data"), Giant)
+    assert {name: source.fault_of(answer) for name, source in registry().items()} == dict.fromkeys(registry(), None)
+    with pytest.raises(BadPayload, match="got an array"):
+        envelope(answer.members["data"])

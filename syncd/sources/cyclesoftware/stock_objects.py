@@ -26,7 +26,7 @@ from syncd.contract import (
 from syncd.contract.errors import BadPayload, BadRequest, NotFound
 from syncd.contract.lookups import one_by_one
 from syncd.contract.options import MINUTE_S
-from syncd.records.readers import Keys, envelope
+from syncd.records.readers import Keys, detail, envelope
 from syncd.sources.cyclesoftware.api import SCHEMA
 from syncd.sources.cyclesoftware.forms import DATA
 from syncd.sources.cyclesoftware.identification import identification_columns, identification_names
@@ -157,7 +157,7 @@ async def _ask(walk: Walk, _option: str, key: str) -> Page:
         answer = await walk.upstream.request("GET", f"/api/v1/stock-objects/{number}.json")
     except NotFound:
         return Page(records=[], cursor=None, requested_at=asked_at, scope=scope)
-    record = _whole(envelope(answer))
+    record = _whole(detail(answer))
     if _KEYS.of(record) != (number,):
         raise BadPayload(f"asked for stock object {number}, got another or none")
     return Page(records=[record], cursor=None, requested_at=answer.sent_at)

@@ -23,7 +23,7 @@ from syncd.contract import (
 from syncd.contract.errors import BadPayload, NotFound
 from syncd.contract.lookups import one_by_one
 from syncd.contract.options import HOUR_S
-from syncd.records.readers import Keys, envelope
+from syncd.records.readers import Keys, detail, envelope
 from syncd.sources.cyclesoftware.api import SCHEMA
 from syncd.sources.cyclesoftware.forms import DATA, rows_of
 from syncd.sources.cyclesoftware.stock_objects import number_of
@@ -112,7 +112,7 @@ async def _ask(walk: Walk, _option: str, key: str) -> Page:
     except NotFound:
         scope = Scope(column="supplier_order_id", values=(number,), guarded=False)
         return Page(records=[], cursor=None, requested_at=asked_at, scope=scope)
-    record = _listed(envelope(answer))
+    record = _listed(detail(answer))
     if _KEYS.of(record) != (number,):
         raise BadPayload(f"asked for supplier order {number}, got another or none")
     return Page(records=[record], cursor=None, requested_at=answer.sent_at)

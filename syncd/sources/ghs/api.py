@@ -40,6 +40,8 @@ IDLE: Final = timedelta(minutes=19)  # sessions live "about twenty minutes" (ven
 DEFAULT_TAKE: Final = 25  # the vendor's default (FACTS, P)
 FEWER_ROWS: Final = f"the server refuses our number of rows (take); {DEFAULT_TAKE} are asked for"
 EMPTY: Final = (b"", b"[]", b"{}", b"null", b'""')
+EMPTY_CHARS: Final = 1_000
+"""A longer value is not empty, however much of it is white space."""
 LOGIN_HINT: Final = "Check api_key, username and password in the configuration."
 _CODE = re.compile(r"[A-Za-z0-9{}]+(?:-[A-Za-z0-9{}]+)+")
 
@@ -123,9 +125,13 @@ async def ask(
     for _ in range(2):
         answer = await walk.upstream.request("GET", path, params=params)
         fields = envelope(answer)
-        if not filled or fields.get(filled, b"").translate(None, b" \r\n\t") not in EMPTY:
+        if not filled or not _is_empty(fields.get(filled, b"")):
             break
     return answer, fields
+
+
+def _is_empty(raw: bytes) -> bool:
+    return len(raw) <= EMPTY_CHARS and bytes(raw).translate(None, b" \r\n\t") in EMPTY
 
 
 def take_of(walk: Walk, wanted: int) -> int:
@@ -178,5 +184,9 @@ def slice_of(
 
 def bare_record(fields: Mapping[str, bytes]) -> bytes:
     """Return the record that is the body itself, without what rides along."""
-    own = {name: msgspec.Raw(raw) for name, raw in fields.items() if name not in ("urgentMessages", "responseStatus")}
+    own = {
+        name: msgspec.Raw(bytes(raw))
+        for name, raw in fields.items()
+        if name not in ("urgentMessages", "responseStatus")
+    }
     return msgspec.json.encode(own)
