@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from syncd.config.address import EMBEDDED, parse_database_url, parse_host, parse_listen, parse_path
+from syncd.config.duration import format_duration
 from syncd.config.hours import parse_hours, parse_time
 from syncd.config.model import (
     CALLBACK_LISTEN,
@@ -42,6 +43,7 @@ TAKEN_SCHEMAS: Final = (
     "ghs",
 )
 """Beside the schemas of plugins, which are their types."""
+HEARTBEAT_LEAST_S: Final = 5.0  # each beat needs a look at the database; our choice
 HASH_KEY_CHARS: Final = 16  # at least; it is made, not thought up
 NEW_KEY: Final = "openssl rand -hex 32"
 TOKEN_CHARS: Final = 20
@@ -209,10 +211,16 @@ def read_notify(table: TomlTable) -> Notify | None:
             raise ValueError("expected an address that begins with https:// or http://")
         return secret
 
+    def heartbeat_every(value: object) -> float:
+        every_s = duration(value)
+        if every_s < HEARTBEAT_LEAST_S:
+            raise ValueError(f"expected at least {format_duration(HEARTBEAT_LEAST_S)}, found {found(value)}")
+        return every_s
+
     notify = Notify(
         urls=table.take("urls", list_of(notify_url), ()),
         heartbeat_url=table.take("heartbeat_url", heartbeat, None),
-        heartbeat_every_s=table.take("heartbeat_every", duration, Notify.heartbeat_every_s),
+        heartbeat_every_s=table.take("heartbeat_every", heartbeat_every, Notify.heartbeat_every_s),
         quiet=table.take("quiet", lambda value: parse_hours(text(value)), None),
         digest=table.take("digest", lambda value: parse_time(text(value)), None),
         zone=table.take("zone", zone, Notify.zone),

@@ -19,7 +19,7 @@ from syncd.config import Config
 from syncd.engine import schedule
 from syncd.errors import DatabaseError, DatabaseUnavailable
 from syncd.service.notify import Watch
-from syncd.service.notify.watch import LOOK_S
+from syncd.service.notify.plan import look_every_s
 from syncd.service.systemd import Notifier
 from syncd.service.timetable import JOB_RULES, Rhythm
 from syncd.status import StatusReader
@@ -86,11 +86,14 @@ class House:
         """Add the jobs to the scheduler."""
         beat_s = min(BEAT_S, (self._notifier.watchdog_s or BEAT_S * 3) / 3)
         jobs = (self._beat, self._prune, self._tell, self._notify, self._heed)
-        every = (beat_s, PRUNE_S, STATUS_S, LOOK_S, FOLLOW_S)
+        every: tuple[Callable[[], float], ...] = (
+            lambda: beat_s, lambda: PRUNE_S, lambda: STATUS_S,
+            lambda: look_every_s(self._config().notify), lambda: FOLLOW_S,
+        )  # fmt: skip
         for name, job, every_s in zip(HOUSE_JOBS, jobs, every, strict=True):
             self._scheduler.add_job(
-                job, Rhythm(partial(schedule.rhythm_after, every_s)), id=name,
-                next_run_time=utc_now() + timedelta(seconds=every_s / 20), **JOB_RULES,
+                job, Rhythm(partial(_after, every_s)), id=name,
+                next_run_time=utc_now() + timedelta(seconds=every_s() / 20), **JOB_RULES,
             )  # fmt: skip
 
     def is_alive(self) -> bool:
@@ -171,3 +174,8 @@ class House:
             _log.warning(event, error=str(error), hint=error.hint)
         except Exception:  # noqa: BLE001  a bug of ours must not end the service, and must be told
             _log.exception(event)
+
+
+def _after(every_s: Callable[[], float], previous: datetime, now: datetime) -> datetime:
+    """Return when a job runs next; its interval is asked for each time, for the configuration may be read anew."""
+    return schedule.rhythm_after(every_s(), previous, now)

@@ -3,13 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
+from random import Random
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from syncd.clock import utc_now
 from syncd.config import Notify, Secret
 from syncd.config.address import secret_parts
 from syncd.config.hours import Hours, parse_hours, parse_time
-from syncd.service.notify.plan import Plan, Told, digest_due, plan
+from syncd.service.house import House
+from syncd.service.notify.plan import Plan, Told, beat_due, digest_due, plan
 from syncd.service.notify.words import DayTotals, compose, digest
 from syncd.status.causes import Cause
 from syncd.storage.state.operators import Acknowledgement
@@ -145,3 +152,26 @@ def test_hours_of_a_wrong_form_are_refused(text: str) -> None:
 )
 def test_passwords_and_tokens_of_an_address_are_secrets_by_themselves(url: str, parts: list[str]) -> None:
     assert secret_parts(url) == parts
+
+
+@pytest.mark.parametrize("every_s", [5, 7, 10, 15, 20, 60, 100, 3600])
+def test_beats_come_as_often_as_the_configuration_says_whatever_it_says(every_s: int) -> None:
+    wishes = Notify(heartbeat_url=Secret("http://localhost/x"), heartbeat_every_s=float(every_s))
+    parts: Any = SimpleNamespace(watchdog_s=None, line=None)
+    scheduler = AsyncIOScheduler(timezone=UTC)
+    House(
+        scheduler, parts, parts, parts, config=lambda: cast("Any", SimpleNamespace(notify=wishes)),
+        database=lambda: parts,
+        on_outage=parts, stop=parts, follow=parts,
+    ).keep()  # fmt: skip
+    rhythm, luck = scheduler.get_job("notify").trigger, Random(every_s)  # noqa: S311  no secret
+    due, beats = utc_now(), list[datetime]()
+    end = due + timedelta(seconds=99.5 * every_s)
+    while due < end:
+        looked_at = due + timedelta(seconds=luck.uniform(0, 0.4))  # a look begins a little late, and never equally so
+        if beat_due(wishes, beats[-1] if beats else None, looked_at):
+            beats.append(looked_at)
+        due = rhythm.get_next_fire_time(due, looked_at)
+    assert len(beats) == 100
+    gaps = [(after - before).total_seconds() for before, after in pairwise(beats)]
+    assert max(gaps) < every_s + 0.5

@@ -4,16 +4,20 @@ A cause is told once it has stood for `after_s`, and its end once it is over. In
 and ended within them is told by nobody. What could not be sent stays untold, and is planned again at the next look.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from syncd.config import Notify
 from syncd.status.causes import Cause
 from syncd.storage.state.operators import Acknowledgement
 
+LOOK_S: Final = 15.0
+"""Longest time between two looks; our choice."""
 DIGEST_FOR = timedelta(hours=6)
 """A digest that could not be sent in time is still sent within this; our choice."""
 
@@ -113,3 +117,21 @@ def digest_due(wishes: Notify, now: datetime) -> str | None:
     local = now.astimezone(ZoneInfo(wishes.zone))
     due = local.replace(hour=wishes.digest.hour, minute=wishes.digest.minute, second=0, microsecond=0)
     return f"digest {local:%Y-%m-%d}" if due <= local < due + DIGEST_FOR else None
+
+
+def look_every_s(wishes: Notify | None) -> float:
+    """Return the time between two looks: a whole part of the heartbeat's interval, so that each beat has a look."""
+    if wishes is None or wishes.heartbeat_url is None:
+        return LOOK_S
+    return wishes.heartbeat_every_s / math.ceil(wishes.heartbeat_every_s / LOOK_S)
+
+
+def beat_due(wishes: Notify, last: datetime | None, now: datetime) -> bool:
+    """Say whether the heartbeat is due at this look, if the last one was at `last`.
+
+    The look that is nearest to the interval's end counts: looks come some milliseconds early or late. A beat that lies
+    ahead was made by a clock that was set back since.
+    """
+    if last is None or now < last:
+        return True
+    return (now - last).total_seconds() >= wishes.heartbeat_every_s - look_every_s(wishes) / 2

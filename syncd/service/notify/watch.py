@@ -13,7 +13,7 @@ from syncd.clock import Clock
 from syncd.config import Config, Notify
 from syncd.errors import DatabaseError
 from syncd.service.notify import outbox
-from syncd.service.notify.plan import Plan, Told, digest_due, plan
+from syncd.service.notify.plan import Plan, Told, beat_due, digest_due, plan
 from syncd.service.notify.words import DayTotals, Message, compose, digest
 from syncd.status import Status, StatusReader
 from syncd.status.causes import MISFIT, Extras, causes_of, misfit, misfit_of
@@ -22,8 +22,6 @@ from syncd.storage.postgres import migrations
 from syncd.storage.postgres.database import Database
 from syncd.storage.state import notifications, operators
 
-LOOK_S: Final = 15.0
-"""Time between two looks; our choice."""
 EVENTS_FOR: Final = timedelta(days=2)
 """Events are remembered for this, which is longer than anything that happened is told of."""
 DAY: Final = timedelta(days=1)
@@ -208,11 +206,7 @@ class Watch:
             )
 
     async def _beat(self, wishes: Notify, now: datetime) -> None:
-        if wishes.heartbeat_url is None:
-            return
-        if self._beat_at is not None and timedelta() <= now - self._beat_at < timedelta(
-            seconds=wishes.heartbeat_every_s
-        ):
+        if wishes.heartbeat_url is None or not beat_due(wishes, self._beat_at, now):
             return
         self._beat_at = now
         if problem := await outbox.beat(wishes.heartbeat_url):
