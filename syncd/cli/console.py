@@ -66,6 +66,12 @@ def program() -> str:
     return "syncd" if on_path else shlex.quote(called)
 
 
+def pasteable(words: str, config: Path | None = None) -> str:
+    """Return a command of this program in words to paste, with the configuration that this one was called with."""
+    told = f"{program()} {words}"
+    return f"{told} --config {shlex.quote(str(config))}" if config else told
+
+
 def print_json(value: Any) -> None:
     """Print a value as indented JSON on stdout; what stdout cannot encode is escaped as JSON has it."""
     try:

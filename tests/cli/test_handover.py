@@ -169,7 +169,7 @@ async def test_upgrade_ends_with_3_where_the_database_and_with_2_where_the_confi
     path.chmod(0o600)
     found = await syncd("upgrade", "--check", "--json", "--config", path)
     assert found.code == 3, found
-    assert [one["hint"] for one in found.json if one["state"] == "failed"] == ["Run: syncd migrate"]
+    assert [one["hint"] for one in found.json if one["state"] == "failed"] == [f"Run: syncd migrate --config {path}"]
     path.write_text(path.read_text().replace("[sources.", "[sourcez.", 1))
     wrong = await syncd("upgrade", "--check", "--json", "--config", path)
     assert wrong.code == 2

@@ -2,15 +2,19 @@
 
 import asyncio
 import re
+import shlex
 import stat
 import tomllib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from syncd import config as configuration
 from syncd.sources import specs
-from tests.support.bench import Bench
+from syncd.storage.postgres import embedded
+from tests.support.bench import Bench, database_url
 from tests.support.command import Ended, syncd
 from tests.support.terminal import on_terminal
 
@@ -55,7 +59,7 @@ async def test_what_init_writes_loads_with_every_comment_taken_away(source: str,
     path = tmp_path / "config.toml"
     ended = await init(path, *FLAGS[source], source=source, name="one")
     assert ended.code == 0, ended
-    assert f"next: syncd check --config {path}" in ended.out
+    assert f"next: syncd migrate --config {path}\nthen: syncd check --config {path}\n" in ended.out
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert load(path).sources["one"].type == source
     assert names_in(tmp_path) == ["config.toml"]
@@ -152,8 +156,20 @@ async def test_one_more_source_is_added_and_nothing_else_changes(tmp_path: Path)
 # --- By asking --------------------------------------------------------------------------------------------------------
 
 
-async def test_init_asks_on_a_terminal_and_what_it_writes_passes_check(bench: Bench, tmp_path: Path) -> None:
-    path = tmp_path / "new" / "config.toml"
+@pytest.fixture
+async def bare_url(server: embedded.Server) -> AsyncIterator[str]:
+    """The address of a database that is not migrated."""
+    conn = await asyncpg.connect(**server.connect_arguments)
+    await conn.execute("CREATE DATABASE bare_of_init")
+    yield database_url(server, "bare_of_init")
+    await conn.execute("DROP DATABASE bare_of_init WITH (FORCE)")
+    await conn.close()
+
+
+async def test_init_asks_on_a_terminal_and_following_its_closing_words_ends_all_well(
+    bench: Bench, bare_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "new folder" / "config.toml"
     async with on_terminal("init", "--config", path) as terminal:
         for question, answer in (
             ("Type of the source", "cyclis"),
@@ -168,31 +184,36 @@ async def test_init_asks_on_a_terminal_and_what_it_writes_passes_check(bench: Be
             ("username", "sandbox-shop"),
             ("password (not shown", ""),
             ("Another source?", "n"),
-            ("Database", bench.db_url),
+            ("Database", bare_url),
         ):
             await terminal.shows(question)
             if answer or question in ("Its name", "password (not shown"):
                 terminal.raw = ""
                 terminal.type(f"{answer}\n")
-        await terminal.shows("next: syncd check")
+        await terminal.shows("then: syncd check")
         assert await terminal.ended() == 0
+        steps = [shlex.split(step)[1:] for step in re.findall(r"(?:next|then): (.+?)\r?\n", terminal.shown)]
+    assert [step[0] for step in steps] == ["migrate", "check"]
     assert "sandbox-cyclis-token" not in terminal.raw
     secret = path.parent / "secrets" / "lease_api_token"
     assert secret.read_text() == "sandbox-cyclis-token-3f9a\n"
     assert {stat.S_IMODE(file.stat().st_mode) for file in (path, secret)} == {0o600}
     assert stat.S_IMODE(secret.parent.stat().st_mode) == 0o700
     assert 'password = { env = "SHOP_PASSWORD" }' in path.read_text()
-    missing = await syncd("check", "--json", "--config", path)
+    migrated = await syncd(*steps[0])
+    assert migrated.code == 0, migrated
+    missing = await syncd(*steps[1], "--json")
     assert missing.code == 2
     assert [found["detail"] for found in missing.json if found["state"] == "failed"] == [
         "sources.shop.password: the environment variable SHOP_PASSWORD is not set"
     ]
     text = path.read_text().replace("# base_url", f'base_url = "{bench.address.base_url("cyclesoftware")}" #')
     path.write_text(text)
-    checked = await syncd("check", "--config", path, env={"SHOP_PASSWORD": "shop-pass:with/odd+signs"})
+    checked = await syncd(*steps[1], env={"SHOP_PASSWORD": "shop-pass:with/odd+signs"})
     assert checked.code == 0, checked
     assert "ok      source lease: " in checked.out
     assert "ok      source shop: " in checked.out
+    assert f"all well; next: syncd sync --config '{path}', or syncd run --config '{path}'" in checked.out
 
 
 async def test_ctrl_c_while_it_asks_writes_nothing(tmp_path: Path) -> None:

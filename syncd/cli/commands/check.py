@@ -73,7 +73,7 @@ async def check_all(path: Path | None, *, as_json: bool) -> int:
     if as_json:
         console.print_json(findings)
     elif code == 0:
-        console.say("all well; next: syncd sync, or syncd run")
+        console.say(f"all well; next: {console.pasteable('sync', path)}, or {console.pasteable('run', path)}")
     return code
 
 

@@ -350,7 +350,8 @@ def _say_next(path: Path) -> None:
     ]
     if off:
         console.say(f"off until you give it keys: {', '.join(off)}")
-    console.say(f"next: {console.program()} check --config {path}")
+    console.say(f"next: {console.pasteable('migrate', path)}")
+    console.say(f"then: {console.pasteable('check', path)}")
 
 
 def _loaded(path: Path) -> configuration.Config | None:

@@ -48,5 +48,6 @@ async def load_backup(path: Path | None, file: Path) -> int:
         f"loaded {file} into {settings.database.data_dir} (PostgreSQL {server.version}) in"
         f" {time.monotonic() - began:.1f} s; the database is at revision {standing.revision}"
     )
-    console.say("next: syncd check" if standing.admits else "next: syncd migrate, then syncd check")
+    first = "" if standing.admits else f"{console.pasteable('migrate', path)}, then "
+    console.say(f"next: {first}{console.pasteable('check', path)}")
     return 0

@@ -51,7 +51,9 @@ async def look(path: Path | None, *, as_json: bool) -> int:
     if as_json:
         console.print_json(findings)
     elif code == 0:
-        console.say("all fits; next: systemctl restart syncd")
+        beside = console.program()
+        ready = "" if beside == "syncd" else f", once the service starts {beside}"
+        console.say(f"all fits; next: systemctl restart syncd{ready}")
     return code
 
 
@@ -77,19 +79,23 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
             yield Finding(what=one.name, state="warning", detail=f"{one.place} is of another version",
                           hint=f"syncd files write {one.name} --install --force")  # fmt: skip
     if settings.database.is_embedded and not embedded.exists(settings.database.data_dir):
-        yield Finding(what="database", state="failed", exit_code=DATABASE, hint="Run: syncd migrate",
+        yield Finding(what="database", state="failed", exit_code=DATABASE,
+                      hint=f"Run: {console.pasteable('migrate', path)}",
                       detail=f"there is no private server in {settings.database.data_dir} yet")  # fmt: skip
         return
     try:
         async with opened_database(settings, migrated=False) as opened:
-            for finding in await _database(opened):
+            for finding in await _database(opened, f"Run: {console.pasteable('migrate', path)}"):
                 yield finding
     except DatabaseError as error:
         yield Finding(what="database", state="failed", detail=str(error), hint=error.hint, exit_code=DATABASE)
 
 
-async def _database(opened: "Database") -> list[Finding]:
-    """Say of our migrations, and of each plugin's, whether they fit."""
+async def _database(opened: "Database", migrate: str) -> list[Finding]:
+    """Say of our migrations, and of each plugin's, whether they fit; `migrate` names this version's own command.
+
+    The `syncd` on the path is the old version as a rule, whose migrate finds nothing to do.
+    """
     from syncd.sources import plugins
     from syncd.storage.postgres import migrations
 
@@ -105,5 +111,6 @@ async def _database(opened: "Database") -> list[Finding]:
         detail = str(refusal)
         if not standing.is_newer and standing.revision is not None:
             detail += "; the version that runs may go on until it is restarted"
-        found.append(Finding(what=what, state="failed", detail=detail, hint=refusal.hint, exit_code=DATABASE))
+        hint = refusal.hint if standing.is_newer else migrate
+        found.append(Finding(what=what, state="failed", detail=detail, hint=hint, exit_code=DATABASE))
     return found
