@@ -57,10 +57,10 @@ def faults(_ctx: click.Context, _parameter: click.Parameter, typed: str) -> list
 
 
 def reports(_ctx: click.Context, _parameter: click.Parameter, typed: str) -> list[str]:
-    """Propose the cookbook's questions."""
-    from syncd import cookbook
+    """Propose the cookbook's questions, and those of plugins."""
+    from syncd.sources import reports
 
-    return _begun(cookbook.questions(), typed)
+    return _begun(reports().questions, typed)
 
 
 def _begun(words: Iterable[str], typed: str) -> list[str]:

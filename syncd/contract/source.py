@@ -128,6 +128,10 @@ class Source:
               the first. Of a secret the digest counts. Empty: every secret names the account.
     contract  the version of this contract for which the source was built; see `version`
     migrations  the folder of the source's own migrations (docs/add-an-api.md); None where they are among syncd's own
+    reports   the folder of a plugin's own questions for `syncd report`: each a file NAME.sql, which begins with the
+              lines `-- about: …` and `-- question: …`; then one query that ends with `;`. It reads the source's tables
+              and views of schema reporting. NAME is used by nobody else, so let it begin with the type. A file that
+              cannot be used is left out, and told. None: no questions
     per_minute, per_day  requests that the vendor documents; the configuration may say otherwise, and headers that say
               less are believed
     limits_of  reads the budget from the headers of an answer, where they are other ones than X-RateLimit-Minutely-* and
@@ -149,6 +153,7 @@ class Source:
     account: tuple[Option[Any], ...] = ()
     contract: str = ""
     migrations: Path | None = None
+    reports: Path | None = None
     per_minute: int | None = None
     per_day: int | None = None
     limits_of: Callable[[Mapping[str, str]], Limits | None] = lambda _headers: None

@@ -7,7 +7,7 @@ removed, or means something else, raises the major number. docs/contract.md list
 import re
 from typing import Final
 
-VERSION: Final = "1.1"
+VERSION: Final = "1.2"
 """The newest version of the contract that this program serves."""
 
 _FORM: Final = re.compile(r"(\d{1,4})\.(\d{1,4})")

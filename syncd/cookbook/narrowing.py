@@ -1,19 +1,28 @@
 """A question of the cookbook, asked of a part of the rows or of another instant. Makes SQL, executes none.
 
-A condition narrows the views that a question reads, not the rows of its answer: a count then counts these rows alone.
+A condition narrows the views or tables that a question reads, not the rows of its answer: a count then counts these
+rows alone.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 _CONDITION: Final = re.compile(r"\s*(?P<column>\w+)\s*(?P<operator>>=|<=|!=|=|<|>)\s*(?P<value>.*?)\s*", re.DOTALL)
-_READ: Final = re.compile(
-    r"\b(?P<word>FROM|JOIN) (?P<view>reporting\.(?P<name>\w+)(?:\('[^']*'\))?)(?: AS (?P<alias>\w+))?"
-)
 _SINCE: Final = re.compile(r"\b(\w+) >= (?:date_trunc\('month', )?reporting\.now\(\)\)? - interval")
 _INSTANT: Final = re.compile(r"(?<=_as_of\()'[^']*'")
+
+
+@cache
+def _read(plugin: str) -> re.Pattern[str]:
+    """Find the views of `reporting` that a question reads, and the tables in the schema of its plugin."""
+    schemas = f"reporting|{re.escape(plugin)}" if plugin else "reporting"
+    return re.compile(
+        rf"\b(?P<word>FROM|JOIN) (?P<view>(?:{schemas})\.(?P<name>\w+)(?:\('[^']*'\))?)(?: AS (?P<alias>\w+))?"
+    )
+
 
 Columns = Mapping[str, Mapping[str, str]]
 """For each view that a question reads, as it is written there: its columns and their types."""
@@ -43,18 +52,21 @@ def parse_condition(text: str) -> Condition:
     return Condition(**found.groupdict())
 
 
-def views_of(query: str) -> list[str]:
-    """Return the views and functions of `reporting` that a question reads, as they are written, in order."""
-    return list(dict.fromkeys(match["view"] for match in _READ.finditer(query)))
+def views_of(query: str, plugin: str = "") -> list[str]:
+    """Return the views, functions and tables that a question reads, as they are written, in order.
+
+    They lie in the schema `reporting`, or in that of the plugin.
+    """
+    return list(dict.fromkeys(match["view"] for match in _read(plugin).finditer(query)))
 
 
-def answerable(query: str, columns: Columns) -> list[str]:
+def answerable(query: str, columns: Columns, plugin: str = "") -> list[str]:
     """Return the columns by which a question can be narrowed, in the order of its views.
 
     A view that is joined with LEFT or FULL adds to the rows of another one: narrowing it alone would leave these rows
     and empty their cells.
     """
-    views = views_of(query)
+    views = views_of(query, plugin)
     names = dict.fromkeys(name for view in views for name in columns[view])
     if "FULL JOIN" in query:
         return [name for name in names if all(name in columns[view] for view in views)]
@@ -63,7 +75,7 @@ def answerable(query: str, columns: Columns) -> list[str]:
     return list(names)
 
 
-def narrowed(query: str, conditions: Sequence[Condition], columns: Columns) -> str:
+def narrowed(query: str, conditions: Sequence[Condition], columns: Columns, plugin: str = "") -> str:
     """Return the query on those rows alone that meet the conditions; several for one column with = are alternatives."""
     equal = {each.column: [one for one in conditions if one.column == each.column and one.operator == "="]
              for each in conditions if each.operator == "="}  # fmt: skip
@@ -75,7 +87,7 @@ def narrowed(query: str, conditions: Sequence[Condition], columns: Columns) -> s
             " OR ".join(each.sql(types[each.column]) for each in group) for group in groups if group[0].column in types
         ]
 
-    return _with_conditions(query, where)
+    return _with_conditions(query, where, plugin)
 
 
 def is_dated(query: str) -> bool:
@@ -89,7 +101,7 @@ def instant_of(query: str) -> str | None:
     return found[0] if found else None
 
 
-def dated(query: str, instant: str, columns: Columns) -> str:
+def dated(query: str, instant: str, columns: Columns, plugin: str = "") -> str:
     """Return the query as of another instant (ISO 8601): the history is asked for it, and ranges end there.
 
     The session's `reporting.now` must say the same instant.
@@ -99,16 +111,16 @@ def dated(query: str, instant: str, columns: Columns) -> str:
     def where(view: str) -> list[str]:
         return [f'"{name}" <= reporting.now()' for name in columns[view] if name in ranged]
 
-    return _INSTANT.sub(f"'{instant}'", _with_conditions(query, where))
+    return _INSTANT.sub(f"'{instant}'", _with_conditions(query, where, plugin))
 
 
-def _with_conditions(query: str, where: Callable[[str], Sequence[str]]) -> str:
+def _with_conditions(query: str, where: Callable[[str], Sequence[str]], plugin: str) -> str:
     """Return the query with each view that `where` has conditions for in parentheses, together with these."""
 
     def replaced(match: re.Match[str]) -> str:
         found = " AND ".join(f"({each})" for each in where(match["view"]))
         if not found:
             return match[0]
-        return f"{match['word']} (SELECT * FROM {match['view']} WHERE {found}) AS {match['alias'] or match['name']}"  # noqa: S608  our own file
+        return f"{match['word']} (SELECT * FROM {match['view']} WHERE {found}) AS {match['alias'] or match['name']}"  # noqa: S608  a file of ours or of a plugin
 
-    return _READ.sub(replaced, query)
+    return _read(plugin).sub(replaced, query)

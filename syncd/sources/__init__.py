@@ -6,13 +6,14 @@ registry.
 
 from functools import cache, partial
 
+from syncd import cookbook
 from syncd.config import BudgetConfig, SourceSpec, StreamSpec, by_name
 from syncd.contract import Source
 from syncd.records.privacy import may_withhold
 from syncd.sources import entry_points
 from syncd.sources.entry_points import Found, Refused
 
-__all__ = ["Refused", "found", "plugins", "refused", "registry", "spec_of", "specs"]
+__all__ = ["Refused", "found", "plugins", "refused", "registry", "reports", "spec_of", "specs"]
 
 
 @cache
@@ -37,6 +38,11 @@ def refused() -> dict[str, str]:
     A type that is served all the same, because another distribution has it too, is not among them.
     """
     return {each.type: each.words for each in found().refused if each.type not in registry()}
+
+
+def reports() -> cookbook.Shelf:
+    """Return the questions of `syncd report`: syncd's own, and those that installed sources bring."""
+    return cookbook.collect({type_: each.reports for type_, each in registry().items() if each.reports is not None})
 
 
 def specs() -> dict[str, SourceSpec]:

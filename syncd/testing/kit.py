@@ -23,7 +23,7 @@ import pytest
 
 from syncd import log
 from syncd.contract import Source
-from syncd.testing import declarations, forgotten, shifting, spoiling, telling
+from syncd.testing import asking, declarations, forgotten, shifting, spoiling, telling
 from syncd.testing.faults import STRIKES, knows, outlives
 from syncd.testing.records import Record
 from syncd.testing.rig import Rig, listed, open_rig, require
@@ -44,7 +44,7 @@ class Kit:
     lines      TOML for the source's table, and for others after their headers; NAME stands for the source's name
     sizes      how many records the sandbox seeds, by the fields of `syncd.sandbox.world.Sizes`
     excused    what a test cannot ask of this API, by the test's name (without `test_`) or by the fault's, with the
-               reason; "NAME stream" excuses one stream
+               reason; "NAME stream" excuses one stream, and "its_reports_are_answered NAME" a report without rows
     """
 
     source: ClassVar[Source]
@@ -180,6 +180,20 @@ class Kit:
                 spoiling.spoil(rig, stream, turn)
                 await rig.clean(stream)
                 await rig.require_equal(stream, "after odd values and unknown fields")
+
+        self._rigged(do)
+
+    def test_its_reports_are_answered(self) -> None:
+        """Each question for `syncd report` can be asked, has an answer, and can be narrowed to some rows."""
+        if self.source.reports is None:
+            pytest.skip("it declares no reports")
+        names = {name.partition(" ")[2] for name in self.excused if name.startswith("its_reports_are_answered ")}
+
+        async def do(rig: Rig) -> None:
+            for stream in self._streams():
+                await rig.clean(stream)
+            wrong = await asking.unanswered(rig, self.source, frozenset(names))
+            require(not wrong, f"the reports cannot be used:{listed(wrong)}")
 
         self._rigged(do)
 

@@ -32,7 +32,8 @@ def test_a_folder_with_all_that_a_plugin_needs(tmp_path: Path, monkeypatch: pyte
     folder = tmp_path / "syncd-web_shop"
     assert written(folder) == [
         "README.md", "docs/web_shop.md", "pyproject.toml", "syncd_web_shop/__init__.py",
-        "syncd_web_shop/migrations/0001_web_shop.py", "syncd_web_shop/sandbox.py", "tests/test_kit.py",
+        "syncd_web_shop/migrations/0001_web_shop.py", "syncd_web_shop/reports/web_shop_dearest.sql",
+        "syncd_web_shop/sandbox.py", "tests/test_kit.py",
     ]  # fmt: skip
     for path in folder.rglob("*.py"):
         ast.parse(path.read_text())

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,36 @@ async def test_the_command_line_with_a_plugin_and_a_broken_one(user: User, db_ur
     assert "removed: toy_0001" in (await user.does("migrate", "--plugin", "toy", "--down")).out
     assert await conn.fetchval("SELECT to_regclass('history.toy_members')") is None
     await conn.close()
+
+
+async def test_the_reports_of_a_plugin_are_listed_and_asked_as_ours_are(user: User, db_url: str) -> None:
+    words = "the report toy_untitled of plugin toy is left out: it must begin with `-- about: …`"
+    early = await user.does("report", "toy_members_by_month", code=3)
+    assert "of plugin toy does not fit the database" in early.err
+    assert "Run: syncd migrate" in early.err
+    await user.does("migrate")
+    conn = await asyncpg.connect(db_url)
+    await conn.execute(
+        "INSERT INTO toy.members (source, member_id, joined_at, _first_seen_at, _changed_at)"
+        " SELECT s, n, $1::timestamptz - n * interval '20 days', now(), now()"
+        " FROM unnest('{club,annex}'::text[]) s, generate_series(1, 10) n",
+        datetime(2026, 7, 31, tzinfo=UTC),
+    )
+    await conn.close()
+    listed = await user.does("report")
+    assert "toy_members_by_month" in listed.out
+    assert "stock_by_store" in listed.out
+    assert words in " ".join(listed.err.split())
+    asked = ("report", "toy_members_by_month", "--format", "json", "--at", "2026-08-01")
+    both = await user.does(*asked)
+    club = await user.does(*asked, "--where", "source=club", "--where", "member_id<=3")
+    assert (sum(row["members"] for row in both.json), both.err) == (20, "")
+    assert sum(row["members"] for row in club.json) == 3
+    assert words in " ".join((await user.does("report", "toy_untitled", code=2)).err.split())
+    assert 'column "nickname" does not exist' in (await user.does("report", "toy_wrong", code=3)).err
+    assert "It can by: source, member_id" in (await user.does(*asked, "--where", "x=1", code=2)).err
+    [told] = [one for one in (await user.does("check", "--json", code=2)).json if one["what"] == "reports"]
+    assert (told["state"], words in told["detail"]) == ("warning", True)
 
 
 async def test_the_daemon_tells_of_a_broken_plugin_once_and_runs_the_others(user: User) -> None:

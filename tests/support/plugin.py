@@ -41,10 +41,22 @@ def downgrade():
 '''
 
 
+REPORTS = {
+    "toy_members_by_month.sql": (
+        "-- about: Club\n-- question: How many members joined in each of the last twelve months?\n"
+        "SELECT date_trunc('month', joined_at, 'UTC') AS month, count(*) AS members\nFROM toy.members\n"
+        "WHERE joined_at >= reporting.now() - interval '12 months'\nGROUP BY month\nORDER BY month;\n"
+    ),
+    "toy_untitled.sql": "SELECT 1;\n",
+    "toy_wrong.sql": "-- about: Club\n-- question: Who?\nSELECT nickname FROM toy.members;\n",
+}
+"""Questions that the toy brings for `syncd report`, two of them of no use."""
+
+
 def toy_source() -> str:
-    """Return the toy's source with migrations of its own."""
+    """Return the toy's source with migrations and reports of its own."""
     text = (TOY / "source.py").read_text("utf-8")
-    own = '    migrations=Path(__file__).parent / "migrations",\n'
+    own = '    migrations=Path(__file__).parent / "migrations",\n    reports=Path(__file__).parent / "reports",\n'
     return text.replace("from typing import Any\n", "from pathlib import Path\nfrom typing import Any\n", 1).replace(
         '    contract="1.0",\n', '    contract="1.0",\n' + own, 1
     )
@@ -89,6 +101,7 @@ def install(
     *,
     source: str,
     migrations: Mapping[str, str] = {},
+    reports: Mapping[str, str] = {},
     sandbox: str = "",
     distribution: str = "",
     version: str = "1.0",
@@ -100,6 +113,9 @@ def install(
     (package / "__init__.py").write_text(source, "utf-8")
     for file, text in migrations.items():
         (package / "migrations" / file).write_text(text, "utf-8")
+    for file, text in reports.items():
+        (package / "reports").mkdir(exist_ok=True)
+        (package / "reports" / file).write_text(text, "utf-8")
     points = f"[syncd.sources]\n{type_} = {package.name}:SOURCE\n"
     if sandbox:
         (package / "sandbox.py").write_text(sandbox, "utf-8")
@@ -115,5 +131,5 @@ def install_toy(folder: Path) -> Path:
     """Install the toy as a plugin, with its sandbox."""
     return install(
         folder, "toy", source=toy_source(), migrations={"0001_toy.py": toy_migration()},
-        sandbox=(TOY / "sandbox.py").read_text("utf-8"),
+        reports=REPORTS, sandbox=(TOY / "sandbox.py").read_text("utf-8"),
     )  # fmt: skip

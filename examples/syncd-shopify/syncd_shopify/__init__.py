@@ -10,8 +10,9 @@ from syncd_shopify.products import PRODUCTS, walk_products
 
 SOURCE = Source(
     type="shopify",
-    contract="1.0",
+    contract="1.2",
     migrations=Path(__file__).parent / "migrations",
+    reports=Path(__file__).parent / "reports",
     schema_comment="Mirror of Shopify, the web shop",
     example_name="web",
     base_url=None,

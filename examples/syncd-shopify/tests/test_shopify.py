@@ -1,7 +1,9 @@
 """What the kit cannot know of Shopify: the feed of deletions, the bucket, and the token's life."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -50,6 +52,28 @@ def test_the_bucket_never_overflows() -> None:
             await rig.clean("customers", "sweep" if number % 2 else "live")
         assert len(rig.requests()) > 80
         assert {entry.status for entry in rig.requests()} == {200}
+
+    rigged(do)
+
+
+def test_the_report_on_stock_says_what_the_shop_holds() -> None:
+    async def do(rig: Rig) -> None:
+        for place, vendor in enumerate(("Alta", "Brix", "Alta")):
+            product = rig.sandbox.truth("shopify", "products")[place]
+            rig.sandbox.put("shopify", "products", {**product, "vendor": vendor})
+        rig.delete("products", 4)
+        await rig.clean("products")
+        expected = defaultdict[str, list[Any]](lambda: [0, 0, Decimal()])
+        for product in rig.sandbox.truth("shopify", "products"):
+            stocked = [each for each in product["variants"] if each["inventory_quantity"] > 0]
+            if product["status"] == "active" and stocked:
+                total = expected[product["vendor"]]
+                total[0] += 1
+                total[1] += sum(each["inventory_quantity"] for each in stocked)
+                total[2] += sum(each["inventory_quantity"] * Decimal(each["price"]) for each in stocked)
+        assert len(expected) == 3
+        told = await rig.fetch((SOURCE.reports / "shopify_stock_by_vendor.sql").read_text())
+        assert {row["vendor"]: list(row.values())[1:] for row in told} == expected
 
     rigged(do)
 

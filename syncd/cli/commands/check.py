@@ -25,7 +25,7 @@ from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseError, DatabaseUnavailable, SyncdError
 from syncd.records.privacy import place
 from syncd.sources import found as found_sources
-from syncd.sources import plugins, registry
+from syncd.sources import plugins, registry, reports
 from syncd.status import accounts_twice, orphans_of, read_owners
 from syncd.storage.mirror import withheld
 from syncd.storage.postgres import database, migrations
@@ -136,7 +136,11 @@ def _refused(settings: Config) -> list[Finding]:
         for name, why in settings.left_out.items()
         if why not in told
     ]
-    return away + [
+    unanswered = [
+        Finding(what="reports", state="warning", detail=each.words, hint="Upgrade the plugin, or tell its author.")
+        for each in reports().left_out
+    ]
+    return [*away, *unanswered] + [
         Finding(
             what=f"plugin {each.type}",
             state="failed" if each.words in named else "warning",

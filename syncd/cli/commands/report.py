@@ -1,7 +1,6 @@
-"""`syncd report`: the questions of the cookbook, each a file of SQL, and their answers.
+"""`syncd report`: the questions of the cookbook and of plugins, each a file of SQL, and their answers.
 
-A file begins with what it is about and the question, as comments; the rest is one query on schema reporting. Files,
-docs/cookbook.md, the demo and the tests all read the questions from here. Only reads.
+`syncd.cookbook` reads the files. Only reads.
 """
 
 import difflib
@@ -26,8 +25,8 @@ from syncd.cli.session import execute, fetch_rows, load_config, opened_database,
 from syncd.config import Config, Schemas
 from syncd.cookbook import narrowing
 from syncd.cookbook.narrowing import Condition
-from syncd.errors import UsageError
-from syncd.sources import registry
+from syncd.errors import DatabaseError, UsageError
+from syncd.sources import plugins, registry, reports
 from syncd.storage.mirror.history import versions_of
 from syncd.storage.postgres.schemas import rewritten
 
@@ -46,14 +45,19 @@ _KEPT: Final = re.compile(r"\((?P<stream>\w+) with history = true\)")
 async def answer_question(
     path: Path | None, name: str | None, *, where: Sequence[str], at: str | None, form: Form, output: Path | None
 ) -> int:
-    """Answer one question of the cookbook, of the rows that meet `where` and as of `at`; or list them all."""
-    known = cookbook.questions()
+    """Answer one question, of the rows that meet `where` and as of `at`; or list them all."""
+    shelf = reports()
+    known = shelf.questions
     if name is None:
         console.print_table(
             "", ["name", "about", "question"], [(each.name, each.about, each.text) for each in known.values()]
         )
+        for each in shelf.left_out:
+            console.print_note(each.words)
         return 0
     if name not in known:
+        if out := [each.words for each in shelf.left_out if each.name == name]:
+            raise UsageError(out[0], hint="Upgrade the plugin, or tell its author.")
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         raise UsageError(
             f'there is no report "{name}"',
@@ -64,9 +68,7 @@ async def answer_question(
     conditions = [_condition(text) for text in where]
     instant = parse_instant(at, ZONE, "--at") if at else None
     if instant and not narrowing.is_dated(known[name].query):
-        raise UsageError(
-            f"{name} tells how things are now: it takes no --at", hint="Its text (docs/cookbook.md) names no time."
-        )
+        raise UsageError(f"{name} tells how things are now: it takes no --at", hint="Its query names no time.")
     settings = load_config(path, resolve_secrets=False)
     async with opened_database(settings) as database, database.connection() as conn:
         async with reading(conn, timeout_s=TIMEOUT_S):
@@ -77,9 +79,21 @@ async def answer_question(
                 if not conditions:
                     raise
                 raise UsageError(f"--where: {error}", hint="The value has not the form of its column.") from None
+            except asyncpg.SyntaxOrAccessError as error:
+                if not question.plugin:
+                    raise
+                raise _unanswered(question, error) from None
             for note in await _history_notes(conn, settings, question):
                 console.print_note(note)
     return 0
+
+
+def _unanswered(question: cookbook.Question, error: asyncpg.PostgresError) -> DatabaseError:
+    """Return what to say where the tables of a plugin are not those that its question reads."""
+    return DatabaseError(
+        f"the report {question.name} of plugin {question.plugin} does not fit the database: {error}",
+        hint="Run: syncd migrate. If that mends nothing, tell the plugin's author.",
+    )
 
 
 def _condition(text: str) -> Condition:
@@ -99,18 +113,22 @@ async def _narrowed(
     """Return the question as it is to be asked; the session counts ages from `at`. Raises UsageError."""
     query, text = question.query, question.text
     if conditions or at:
-        columns = {}
-        for view in narrowing.views_of(query):
-            statement = await conn.prepare(rewritten(f"SELECT * FROM {view}", schemas))
+        columns, plugin = {}, question.plugin
+        for view in narrowing.views_of(query, plugin):
+            try:
+                statement = await conn.prepare(rewritten(f"SELECT * FROM {view}", schemas))
+            except asyncpg.SyntaxOrAccessError as error:
+                if not plugin:
+                    raise
+                raise _unanswered(question, error) from None
             columns[view] = {each.name: each.type.name for each in statement.get_attributes()}
-        able = narrowing.answerable(query, columns)
+        able = narrowing.answerable(query, columns, plugin)
         if unknown := [each.column for each in conditions if each.column not in able]:
-            raise UsageError(
-                f"{question.name} cannot be narrowed by {unknown[0]}", hint=f"It can by: {', '.join(able)}."
-            )
-        query = narrowing.narrowed(query, conditions, columns)
+            hint = f"It can by: {', '.join(able) or 'nothing'}."
+            raise UsageError(f"{question.name} cannot be narrowed by {unknown[0]}", hint=hint)
+        query = narrowing.narrowed(query, conditions, columns, plugin)
         if at:
-            query = narrowing.dated(query, at.isoformat(), columns)
+            query = narrowing.dated(query, at.isoformat(), columns, plugin)
             text = f"{text} (--at {at.astimezone(ZONE):%Y-%m-%d %H:%M} {ZONE.key})"
             await conn.execute("SELECT set_config('reporting.now', $1, true)", at.isoformat())
     return replace(question, query=rewritten(query, schemas), text=text)
@@ -125,7 +143,8 @@ async def _history_notes(conn: asyncpg.Connection, settings: Config, question: c
     asked_at = await conn.fetchval(f"SELECT {literal}::timestamptz") if literal else None
     for source in settings.sources.values():
         stream = source.streams.get(found["stream"])
-        if stream is None:
+        whose = source.type if source.type in plugins() else ""
+        if stream is None or whose != question.plugin:
             continue
         name = f"{source.name}.{stream.name}"
         table = registry()[source.type].stream(stream.name).table
@@ -179,7 +198,8 @@ def report(
 ) -> int:
     """Answer one of the cookbook's questions.
 
-    Each is one query on schema reporting (docs/cookbook.md shows them); without a name they are listed. --where narrows
+    Each is one query on schema reporting (docs/cookbook.md shows them), or on the tables of a plugin that brings
+    questions of its own; without a name they are listed. --where narrows
     what is counted, --at asks for another day or another end of “the last twelve months”. An answer about the past is
     followed by a note that says since when the past is known.
     """
