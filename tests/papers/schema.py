@@ -64,7 +64,8 @@ CI fails if it is not current. Do not edit it. [schema.html](schema.html) is the
 
 A type is PostgreSQL's. *Field* is where the value stands in the vendor's record; “optional” means that the vendor's
 page says it may be absent. The key is bold; every other column may be null. What leads to another table is marked →;
-nothing is enforced, because what an upstream sends may lead nowhere.
+nothing is enforced, because what an upstream sends may lead nowhere. On PostgreSQL 18 these are foreign keys that are
+`NOT ENFORCED`: only `TRUNCATE` of a table that others lead to needs `CASCADE`, which empties the others too.
 
 Each table of the mirror also has these columns:
 
