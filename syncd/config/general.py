@@ -6,6 +6,7 @@ Each function takes one table, notes what is wrong in it, and returns its values
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from syncd.config.model import (
     DatabaseConfig,
     Http,
     Log,
+    Network,
     Notify,
     Privacy,
     Retention,
@@ -111,11 +113,22 @@ def read_http(table: TomlTable) -> tuple[Http | None, Http | None, ProxySetting]
     path = table.take("path", lambda value: parse_path(text(value)), Http.path)
     token = table.take("operator_token", _operator_token(table.reading), None)
     user_header = table.take("user_header", _header, Http.user_header)
+    trusted = table.take("trusted_proxies", list_of(_network), Http.trusted_proxies)
     if status_page is not None:
-        status_page = replace(status_page, hosts=hosts, path=path, operator_token=token, user_header=user_header)
+        status_page = replace(
+            status_page, hosts=hosts, path=path, operator_token=token, user_header=user_header, trusted_proxies=trusted
+        )
     proxy = table.take("proxy", proxy_setting(table.reading), None)
     table.close()
     return status_page, callbacks, proxy
+
+
+def _network(value: object) -> Network:
+    told = text(value)
+    try:
+        return ip_network(told)
+    except ValueError:
+        raise ValueError(f'expected an address or a network such as "10.0.0.0/24", found {found(value)}') from None
 
 
 def _operator_token(reading: Reading) -> Callable[[object], Secret]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time
 from fnmatch import fnmatchcase
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -120,13 +121,17 @@ class DatabaseConfig:
         return Secret(inline) if inline else None
 
 
+Network = IPv4Network | IPv6Network
+
+
 @dataclass(frozen=True, kw_only=True)
 class Http:
     """Where something listens, by default the status page; port 0 is any free one.
 
     `hosts` are names that the status page answers to beside its own and those of loopback; "*" stands for any. `path`
     is where a proxy shows the page, such as "/syncd"; empty at the root. Whoever knows `operator_token` may act on the
-    page; without one it only reads. `user_header` is the header in which a proxy names who is signed in.
+    page; without one it only reads. `user_header` is the header in which a proxy names who is signed in; it is believed
+    if the connection comes from one of `trusted_proxies`.
     """
 
     host: str = "127.0.0.1"  # DESIGN section 7
@@ -135,6 +140,7 @@ class Http:
     path: str = ""
     operator_token: Secret | None = None
     user_header: str = ""
+    trusted_proxies: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 CALLBACK_LISTEN: Final = Http(port=8789)
@@ -416,6 +422,15 @@ def select(config: Config, selectors: Sequence[str]) -> list[tuple[str, str]]:
             raise UsageError(f'"{selector}" matches only what is off: {reasons}')
         chosen.update(alive)
     return [pair for pair in streams if pair in chosen]
+
+
+def left_out_by(config: Config, selectors: Sequence[str]) -> dict[str, str]:
+    """Return the sources that are asked for and left out, each with the reason; no selector asks for all.
+
+    A pattern asks for every source whose name it fits: nobody knows the streams of one that is left out.
+    """
+    wanted = [selector.partition(".")[0] for selector in selectors or ["*"]]
+    return {name: why for name, why in config.left_out.items() if any(fnmatchcase(name, each) for each in wanted)}
 
 
 def _matching(selector: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

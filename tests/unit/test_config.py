@@ -468,6 +468,7 @@ WRONG = [
     ("http = 'off'\n", ["http: expected a table [http], found text 'off'"]),
     ("sources.shop.page_rows = '5'\n", ["sources.shop.page_rows: expected an integer, found text '5'"]),
     ("sources.shop.page_rows = true\n", ["page_rows: expected an integer, found boolean true"]),
+    ("http.trusted_proxies = ['10.0.0.0/8', 'proxy']\n", ["trusted_proxies: item 2: expected an address or a network"]),
     ("notify.heartbeat_every = '3s'\n", ["notify.heartbeat_every: expected at least 5s, found text '3s'"]),
     ("sources.shop.page_rows = 0\n", ["page_rows: expected at least 1, found integer 0"]),
     ("sources.shop.page_rows = 5001\n", ["page_rows: expected at most 5000, found integer 5001"]),

@@ -3,6 +3,7 @@
 Owns who is let in and how it is answered. What is done belongs to `syncd.service.operations`.
 """
 
+import ipaddress
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
@@ -32,6 +33,7 @@ class Desk:
     def __init__(self, http: Http, clock: Clock) -> None:
         self._token = http.operator_token
         self._user_header = http.user_header
+        self._trusted = http.trusted_proxies
         self._path = http.path or "/"
         self._clock = clock
 
@@ -101,9 +103,19 @@ class Desk:
         return sessions.session_of(cookie, self._token, now)
 
     def _actor(self, request: web.Request) -> str:
-        """Return the name that the proxy gives, as far as it can be shown; else the word for any operator."""
-        named = request.headers.get(self._user_header, "") if self._user_header else ""
+        """Return the name that a trusted proxy gives, as far as it can be shown; else the word for any operator."""
+        is_named = self._user_header and self._is_trusted(request.remote)
+        named = request.headers.get(self._user_header, "") if is_named else ""
         return "".join(char for char in named if char.isprintable())[:ACTOR_CHARS].strip() or OPERATOR
+
+    def _is_trusted(self, peer: str | None) -> bool:
+        """Say whether the connection itself comes from a proxy of ours; no header counts for that."""
+        try:
+            address = ipaddress.ip_address((peer or "").partition("%")[0])
+        except ValueError:
+            return False
+        plain = getattr(address, "ipv4_mapped", None) or address  # ::ffff:127.0.0.1, where the socket serves both
+        return any(plain in network for network in self._trusted)
 
 
 def _fits(given: str, token: Secret) -> bool:
