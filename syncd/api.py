@@ -180,8 +180,9 @@ class AsyncMirror:
         `full` sweeps; `accept_deletions` buries more rows than the breaker allows. `wait_fresh` runs only what is older
         than its interval, waits for what other processes run, and raises SyncdError if something is still too old after
         `timeout_s`. A run that fails is a result, not an exception. So is a source that is left out because its type
-        cannot be used, where all is selected: its result has no stream. Cancelling ends runs at once; what was
-        committed stays. Raises UsageError for a selector that matches nothing, DatabaseError if the database is lost.
+        cannot be used, where all is selected or a pattern that fits it: its result has no stream. Cancelling ends runs
+        at once; what was committed stays. Raises UsageError for a selector that matches nothing, DatabaseError if the
+        database is lost.
         """
         pairs = configuration.select(self._syncer.config, selectors)
         if wait_fresh:
@@ -200,14 +201,12 @@ class AsyncMirror:
         return dict(self._syncer.config.left_out)
 
     def _not_run(self, selectors: Sequence[str]) -> list[RunResult]:
-        """Return a failed result for each source that is left out; naming one raises before."""
-        if selectors:
-            return []
+        """Return a failed result for each source that is asked for and left out; naming one raises before."""
         return [
             _told(Result(name, "", "live", outcome="failed", error=ConfigError(
                 f"source {name} is left out: {why}", hint="See: syncd check"
             )))
-            for name, why in self.left_out.items()
+            for name, why in configuration.left_out_by(self._syncer.config, selectors).items()
         ]  # fmt: skip
 
     def _order(self, source: str, stream: str, full: bool, accept_deletions: bool) -> Order:

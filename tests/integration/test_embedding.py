@@ -54,11 +54,16 @@ async def test_a_source_that_is_left_out_is_told_where_all_is_synced(make_bench:
         assert (told.name, told.outcome, told.is_good) == ("web", "failed", False)
         assert "source web is left out: the source type lightspeed is not installed" in (told.error or "")
         assert [run.name for run in await mirror.sync("shop")] == ["shop.stores"]
+        assert [run.name for run in await mirror.sync("*.stores", wait_fresh=True)] == ["web"]
         with pytest.raises(UsageError, match="left out"):
             await mirror.sync("web")
     ended = await syncd("sync", "--json", "--config", path)
     assert (ended.code, [run["stream"] for run in ended.json]) == (1, ["stores"])
     assert "source web is left out" in ended.err
+    for selectors, code in ((), 1), (("*.stores",), 1), (("shop",), 0):
+        young = await syncd("sync", *selectors, "--wait-fresh", "--config", path)
+        assert (young.code, young.out) == (code, "1 stream is younger than its interval\n")
+        assert ("source web is left out" in young.err) is True
     checked = await syncd("check", "--json", "--config", path)
     [found] = [one for one in checked.json if one["what"] == "source web"]
     assert (checked.code, found["state"]) == (2, "failed")

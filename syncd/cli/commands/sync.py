@@ -58,7 +58,8 @@ def sync(
 
     With --wait-fresh, streams that are young enough are left alone, and one that another process runs is waited for. A
     stream that fails is tried again as the daemon would. The exit code is 1 if a stream is still too old at the end: it
-    is paused, or the time is over.
+    is paused, or the time is over. So it is, with and without --wait-fresh, if a source that is asked for is left out
+    because its type cannot be used.
     """
     from syncd.cli.session import execute
 
@@ -102,7 +103,7 @@ async def wait_until_fresh(
     if not as_json:
         all_of = "1 stream is younger than its" if len(pairs) == 1 else f"{len(pairs)} streams are younger than their"
         console.say(f"{all_of} interval")
-    return 0
+    return 1 if configuration.left_out_by(syncer.config, selectors) else 0  # told before the runs began
 
 
 async def run_streams(
@@ -130,7 +131,7 @@ async def run_streams(
             ]
             results = await run_jobs(syncer, jobs, quiet=as_json or verbose)
     report(results, as_json=as_json)
-    if syncer.config.left_out and not selectors:  # told before the runs began
+    if configuration.left_out_by(syncer.config, selectors):  # told before the runs began
         return 1
     return 0 if all(result.outcome == "ok" or result.is_paused for result in results) else 1
 
