@@ -35,6 +35,8 @@ LEAST_S: Final = 0.05
 """Time between two rounds at least."""
 HINTS: Final = "syncd_hints"
 """The channel on which a callback reaches the worker that has its account."""
+RUNS: Final = "syncd_runs_now"
+"""The channel on which an operator's wish to run a stream now reaches the worker that has its account."""
 
 _log = log.get(__name__)
 Hint = tuple[str, str, tuple[object, ...] | None]
@@ -50,6 +52,7 @@ class Household:
     forfeit  ends the runs of their accounts at once, and returns when the last has ended
     reload   reads the configuration again; returns why it was refused, None if it was taken
     hear     is called with what a callback said that another worker received
+    run_now  is called with a stream that an operator wants to run now, asked for on the page of another worker
     away     hears that the database is away
     lost     hears that this worker was declared lost: it may do nothing more
     """
@@ -59,6 +62,7 @@ class Household:
     forfeit: Callable[[Collection[int]], Awaitable[None]]
     reload: Callable[[], Awaitable[str | None]]
     hear: Callable[[Hint], None]
+    run_now: Callable[[str, str], None]
     away: Callable[[DatabaseUnavailable], None]
     lost: Callable[[WorkerLost], None]
 
@@ -182,7 +186,11 @@ class Membership:
 
     def pass_on(self, hint: Hint) -> None:
         """Let the worker that has the account know what a callback said; a hint that is lost, a poll makes up for."""
-        self._spawn(self._notify(hint))
+        self._spawn(self._notify(HINTS, hint))
+
+    def ask_to_run(self, source: str, stream: str) -> None:
+        """Let the worker that has the account run a stream now; a wish that is lost is made good by its next run."""
+        self._spawn(self._notify(RUNS, (source, stream)))
 
     # --- Rounds
 
@@ -336,6 +344,7 @@ class Membership:
             with translated(self._database.shown):
                 self._conn = await self._database.open_session()
                 await self._conn.add_listener(HINTS, self._hear)
+                await self._conn.add_listener(RUNS, self._hear_wish)
                 await self._conn.add_listener(NEWS, lambda *_news: self._news.set())
         return self._conn
 
@@ -350,9 +359,15 @@ class Membership:
             if self.holds(hint[0]):
                 self._household.hear(hint)
 
-    async def _notify(self, hint: Hint) -> None:
+    def _hear_wish(self, _conn: object, _pid: int, _channel: str, payload: object) -> None:
+        with contextlib.suppress(msgspec.DecodeError, msgspec.ValidationError):
+            source, stream = msgspec.json.decode(str(payload), type=tuple[str, str])
+            if self.holds(source):
+                self._household.run_now(source, stream)
+
+    async def _notify(self, channel: str, told: Hint | tuple[str, str]) -> None:
         async with self._database.connection() as conn:
-            await conn.execute("SELECT pg_notify($1, $2)", HINTS, msgspec.json.encode(hint).decode())
+            await conn.execute("SELECT pg_notify($1, $2)", channel, msgspec.json.encode(told).decode())
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.create_task(self._beside(work))

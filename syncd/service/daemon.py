@@ -276,7 +276,7 @@ class _Daemon:
         self._timetable.run_now(mine)
         for pair in pairs:
             if self._share and pair not in mine:
-                self._share.pass_on(pair, None)
+                self._share.ask_to_run(pair)
 
     def _follow_pauses(self, pairs: Collection[status.Pair]) -> None:
         if self._timetable is not None:

@@ -51,7 +51,7 @@ class Share:
         self._timetable: Timetable | None = None
         household = Household(
             adopt=self._adopt, drop=self._drop, forfeit=self._forfeit, reload=self._reload, hear=self._hear,
-            away=life.away, lost=life.forfeit,
+            run_now=self._run_now, away=life.away, lost=life.forfeit,
         )  # fmt: skip
         self._membership = Membership(database, household, config=config, address=address)
         self.join = self._membership.join
@@ -78,6 +78,10 @@ class Share:
         """Let the worker that has the account know of a callback; return in words what becomes of it."""
         self._membership.pass_on((*pair, key))
         return ELSEWHERE
+
+    def ask_to_run(self, pair: Pair) -> None:
+        """Let the worker that has the account run a stream now."""
+        self._membership.ask_to_run(*pair)
 
     # --- What the membership asks for
 
@@ -109,6 +113,9 @@ class Share:
     def _hear(self, hint: Hint) -> None:
         source, stream, key = hint
         self._planned().hear((source, stream), key)
+
+    def _run_now(self, source: str, stream: str) -> None:
+        self._planned().run_now([(source, stream)])
 
     def _planned(self) -> Timetable:
         if self._timetable is None:

@@ -22,6 +22,7 @@ from syncd.errors import DatabaseUnavailable, UsageError, WorkerLost
 from syncd.sandbox import Limits
 from syncd.scale import queue, workers
 from syncd.scale.membership import Household, Membership
+from syncd.scale.placement import shard_of
 from syncd.scale.queue import Queue
 from syncd.storage.postgres.database import Database
 from tests.support import forks
@@ -180,6 +181,40 @@ async def test_two_workers_share_the_accounts_and_one_that_is_killed_has_an_heir
     assert crossing == []
 
 
+async def test_what_an_operator_wants_now_runs_at_once_whichever_worker_has_the_account(bench: Bench) -> None:
+    path, token = write(bench, ACCOUNTS, every="1h"), "operators-token-1234567890"
+    path.write_text(path.read_text().replace("[scale]", f'operator_token = "{token}"\n[scale]', 1))
+    async with working(path, "one") as one, working(path, "two") as two:
+        pids = [one.process.pid, two.process.pid]
+        await until(shared(bench, pids))
+        [row] = await bench.fetch("SELECT http_address FROM syncd.workers WHERE pid = $1", pids[0])
+        shards, names = await held(bench), [f"shop{number:04}" for number in range(ACCOUNTS)]
+        wanted = [next(name for name in names if shard_of(name, 8) in shards[pid]) for pid in pids]
+
+        async def press() -> None:
+            for source in wanted:
+                form, headers = {"action": "sync", "subject": source}, {"Authorization": f"Bearer {token}"}
+                address = f"{row['http_address'].rstrip('/')}/operator/act"
+                async with aiohttp.request("POST", address, data=form, headers=headers) as answer:
+                    assert (answer.status, await answer.json()) == (200, {"done": f"{source}: runs now"})
+
+        bench.sandbox.faults.add("scope-revoked", api="cyclesoftware", stream="stores")
+        await press()
+        await until(lambda: _ended(bench, "failed", wanted))  # each of them is paused now
+        bench.sandbox.faults.clear()
+        await press()
+        await until(lambda: _ended(bench, "ok", wanted))
+        rows = await bench.fetch(
+            "SELECT source, pid FROM syncd.runs WHERE outcome = 'ok' AND source = ANY ($1)", wanted
+        )
+        assert {row["source"]: row["pid"] for row in rows} == dict(zip(wanted, pids, strict=True))
+
+
+async def _ended(bench: Bench, outcome: str, sources: list[str]) -> bool:
+    rows = await bench.fetch("SELECT DISTINCT source FROM syncd.runs WHERE outcome = $1", outcome)
+    return {row["source"] for row in rows} >= set(sources)
+
+
 async def test_a_worker_refuses_to_join_a_daemon(bench: Bench) -> None:
     path = write(bench, 1)
     async with spawned(path) as daemon:
@@ -219,7 +254,8 @@ class Recording:
         self.config = config
         household = Household(
             adopt=self.adopt, drop=self.drop, forfeit=self.forfeit, reload=self.reload,
-            hear=partial(self.note, "hear"), away=partial(self.note, "away"), lost=partial(self.note, "lost"),
+            hear=partial(self.note, "hear"), run_now=lambda *pair: self.note("run_now", pair),
+            away=partial(self.note, "away"), lost=partial(self.note, "lost"),
         )  # fmt: skip
         self.membership = Membership(database, household, config=lambda: self.config, address=lambda: None)
 
