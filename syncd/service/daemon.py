@@ -147,6 +147,7 @@ class _Daemon:
             follow=self._follow_pauses, changed=self.reader.clear_status,
         )  # fmt: skip
         self._kept = kept.keep()
+        self._held_of: tuple[int, frozenset[str], Config] | None = None
         self._mine = self.reader
         """Reads the status of the accounts whose metrics are this process's: all, or those that a worker holds."""
         if is_worker:
@@ -356,10 +357,13 @@ class _Daemon:
         return self._refusal
 
     def _held(self) -> Config:
-        """Return the configuration with the accounts that this worker holds, and no others."""
+        """Return the configuration with the accounts that this worker holds, and no others; the same for the same."""
         sources = self._config.sources
-        held = {name: each for name, each in sources.items() if self._share and self._share.holds(name)}
-        return replace(self._config, sources=held)
+        names = frozenset(name for name in sources if self._share and self._share.holds(name))
+        if self._held_of is None or self._held_of[:2] != (id(self._config), names):
+            held = {name: each for name, each in sources.items() if name in names}
+            self._held_of = id(self._config), names, replace(self._config, sources=held)
+        return self._held_of[2]
 
     async def _line(self) -> str:
         return await self._share.line() if self._share else "waiting for the database"

@@ -20,6 +20,7 @@ from syncd.status.model import (
     SourceStatus,
     State,
     Status,
+    StatusPage,
     StreamStatus,
 )
 from syncd.status.needs import read_forecasts
@@ -59,6 +60,7 @@ __all__ = [
     "Span",
     "State",
     "Status",
+    "StatusPage",
     "StatusReader",
     "StreamDay",
     "StreamRun",

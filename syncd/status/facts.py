@@ -93,7 +93,7 @@ _DRIFT: Final = """
 SELECT source, stream, count(*) OVER (PARTITION BY source, stream) AS total,
        row_number() OVER (PARTITION BY source, stream ORDER BY last_seen_at DESC, field) AS place,
        field, change, first_seen_at, last_seen_at, occurrences, sample
-FROM syncd.drift ORDER BY source, stream, place
+FROM syncd.drift{where} ORDER BY source, stream, place
 """
 
 
@@ -133,9 +133,10 @@ class Facts:
         return {*self.identities, *(source for source, _ in self.cursors)}
 
     @classmethod
-    async def read(cls, database: Database, pairs: Sequence[Pair]) -> "Facts":
-        """Read them, in one transaction."""
+    async def read(cls, database: Database, pairs: Sequence[Pair], *, of: Sequence[str] | None = None) -> "Facts":
+        """Read them, in one transaction; `of` names the sources that anything is read of, None: all."""
         facts = cls()
+        where, values = ("", []) if of is None else (" WHERE source = ANY($1::text[])", [list(of)])
         async with database.connection() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
             await conn.execute(f"SET LOCAL statement_timeout = {QUERY_TIMEOUT_S * 1000:.0f}")
             for some in batches(pairs):
@@ -143,18 +144,21 @@ class Facts:
             for some in batches(pairs):
                 await facts._read_runs(conn, some)
             facts.losses = await losses_of(conn)
-            for row in await conn.fetch("SELECT source, stream, kind, cursor, updated_at FROM syncd.cursors"):
+            cursors = f"SELECT source, stream, kind, cursor, updated_at FROM syncd.cursors{where}"  # noqa: S608
+            for row in await conn.fetch(cursors, *values):
                 cursor = msgspec.json.decode(row["cursor"]), row["updated_at"]
                 facts.cursors.setdefault((row["source"], row["stream"]), {})[row["kind"]] = cursor
-            for row in await conn.fetch("SELECT source, stream, count(*) FROM syncd.rejects GROUP BY 1, 2"):
+            rejects = f"SELECT source, stream, count(*) FROM syncd.rejects{where} GROUP BY 1, 2"  # noqa: S608
+            for row in await conn.fetch(rejects, *values):
                 facts.rejects[row[0], row[1]] = row[2]
-            for row in await conn.fetch(_DRIFT):
+            for row in await conn.fetch(_DRIFT.format(where=where), *values):
                 _, fields = facts.drift.setdefault((row["source"], row["stream"]), (row["total"], []))
                 if len(fields) < DRIFT_SHOWN:
                     fields.append(Drift(**{name: row[name] for name in Drift.__struct_fields__}))
             facts.pauses = await operators.pauses(conn)
-            facts.identities = await sources.all_stored(conn)
-            facts.budgets = {row["source"]: row for row in await conn.fetch("SELECT * FROM syncd.budgets")}
+            facts.identities = await sources.all_stored(conn, of)
+            budgets = await conn.fetch(f"SELECT * FROM syncd.budgets{where}", *values)  # noqa: S608
+            facts.budgets = {row["source"]: row for row in budgets}
         return facts
 
     @classmethod

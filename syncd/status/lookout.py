@@ -144,9 +144,14 @@ class Lookout:
     def __init__(self, registry: Mapping[str, Source]) -> None:
         self._registry = registry
         self._known: _Known | None = None
+        self._gate = asyncio.Lock()
 
     async def look(self, config: Config, database: Database, now: datetime, notices: Sequence[Notice]) -> Looked:
         """Return how everything stands now. Raises DatabaseError; the next look then reads all anew."""
+        async with self._gate:
+            return await self._look(config, database, now, notices)
+
+    async def _look(self, config: Config, database: Database, now: datetime, notices: Sequence[Notice]) -> Looked:
         known, self._known = self._known, None
         if (
             known is None

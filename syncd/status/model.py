@@ -219,3 +219,11 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         total = sum(on.values())
         told = ", ".join(f"{count} {state}" for state, count in on.items())
         return f"{total} stream{'' if total == 1 else 's'}: {told or 'none is on'}"
+
+
+class StatusPage(Status, frozen=True, kw_only=True):
+    """One page of the streams that match what was asked for; `matching` of them are on all `pages` together."""
+
+    page: int
+    pages: int
+    matching: int

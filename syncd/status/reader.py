@@ -1,7 +1,7 @@
 """Collects the status, once or for all who ask in one process."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -33,6 +33,7 @@ from syncd.status.happened import read_extras
 from syncd.status.lookout import Looked, Lookout
 from syncd.status.model import Notice, Pair, Rows, RunStatus, SourceStatus, State, Status
 from syncd.status.needs import STREAMS_MOST, read_forecasts
+from syncd.status.overview import Idle, backfilling, is_large, narrowed, orphans, overview
 from syncd.status.owners import Counted, orphans_of, owners_of, tables_of
 from syncd.status.paces import in_force, read_paces
 from syncd.status.verdict import late
@@ -73,16 +74,20 @@ async def collect(
     notices: Sequence[Notice] = (),
     paces: Cache[Mapping[Pair, float]] | None = None,
     forecasts: Cache[Mapping[str, Forecast]] | None = None,
+    is_part: bool = False,
 ) -> Status:
     """Collect the status of every configured stream; secrets may be unresolved.
 
     `next_runs` and `next_sweeps` are the plans of a running scheduler; without them the next run is computed from the
     last one.
     Counting rows reads the whole mirror, unless `counts` remembers them; `paces` remembers intervals of auto streams,
-    `forecasts` what was forecast.
+    `forecasts` what was forecast. `is_part` says that the configuration is a part of the whole one: then nothing is
+    read of other sources.
     Raises DatabaseError if the database does not answer or is not migrated.
     """
-    facts = await Facts.read(database, [(s.name, name) for s in config.sources.values() for name in s.streams])
+    of = list(config.sources) if is_part else None
+    pairs = [(s.name, name) for s in config.sources.values() for name in s.streams]
+    facts = await Facts.read(database, pairs, of=of)
     tables = {
         (source.type, name): _table(registry, source.type, name)
         for source in {source.type: source for source in config.sources.values()}.values()
@@ -93,12 +98,12 @@ async def collect(
         mine = list(tables.values())
         mirrored = tables_of(registry) if facts.names - config.sources.keys() else []
         others = await tables_there(database, mirrored) if mirrored else []
-        return await count_rows(database, list(dict.fromkeys([*mine, *others])))
+        return await count_rows(database, list(dict.fromkeys([*mine, *others])), of=of)
 
     async def read_intervals() -> Mapping[Pair, float]:
         return in_force(await read_paces(database, config, now=now), config, now=now)
 
-    intervals = await (paces.get(read_intervals) if paces else read_intervals())
+    intervals = await (paces.get(read_intervals) if paces and not is_part else read_intervals())
     counted = await (counts.get(count) if counts else count()) if counts_rows else {}
     owners = {one.source: one for one in owners_of(config, registry, facts.names, facts.identities, counted)}
     streams, sources, purses = [], [], {}
@@ -134,7 +139,7 @@ async def collect(
             streams.append(told)
         if place % SOURCES_AT_ONCE == 0:
             await asyncio.sleep(0)
-    if counts_rows and len(streams) <= STREAMS_MOST:
+    if counts_rows and not is_part and len(streams) <= STREAMS_MOST:
 
         async def read() -> Mapping[str, Forecast]:
             alive = {pair: held.alive for pair, held in rows.items() if held}
@@ -224,6 +229,10 @@ class StatusReader:
         self._paces: Cache[Mapping[Pair, float]] = Cache(PACES_KEPT_S, self.clock)
         self._forecasts: Cache[Mapping[str, Forecast]] = Cache(FORECASTS_KEPT_S, self.clock)
         self._lookout = Lookout(self._registry)
+        self._idle = Idle(self._registry)
+        self._overview: Cache[Status] = Cache(STATUS_KEPT_S, self.clock)
+        self._late: tuple[Status, Collection[Pair]] | None = None
+        self._large: tuple[Config, bool] | None = None
         self._extras: Cache[Extras] = Cache(EXTRAS_KEPT_S, self.clock)
         self._first_run: Cache[datetime | None] = Cache(DAY_KEPT_S, self.clock)
         self._day: dict[str, Cache[Day]] = {}
@@ -232,6 +241,7 @@ class StatusReader:
     def clear_status(self) -> None:
         """Drop what is cached of how the streams stand, because somebody changed it."""
         self._status = Cache(STATUS_KEPT_S, self.clock)
+        self._overview = Cache(STATUS_KEPT_S, self.clock)
 
     async def status(self) -> Status:
         """Return the status, about STATUS_KEPT_S old at most. Raises DatabaseError."""
@@ -247,6 +257,44 @@ class StatusReader:
         return self._known
 
     @property
+    def is_large(self) -> bool:
+        """Whether there are so many streams that a list reads only what it shows."""
+        config = self.config()
+        if self._large is None or self._large[0] is not config:
+            self._large = config, is_large(config)
+        return self._large[1]
+
+    async def overview(self) -> Status:
+        """Return how every stream stands: the whole status or, of very many streams, what a list needs of it.
+
+        Raises DatabaseError.
+        """
+        if not self.is_large:
+            return await self.status()
+
+        async def make() -> Status:
+            config, database, looked = self.config(), self.database(), await self.look()
+            found = overview(looked, self._idle.streams(config, self.clock()), await orphans(database, config))
+            self._late = found, looked.late
+            if pairs := await backfilling(database):
+                found.backfills.extend((await self.details(pairs)).backfills)
+            return found
+
+        self._known = await self._overview.get(make)
+        return self._known
+
+    async def details(self, pairs: Collection[Pair]) -> Status:
+        """Return the status of some streams at least: of very many streams only theirs. Raises DatabaseError."""
+        if not self.is_large:
+            return await self.status()
+        config = narrowed(self.config(), frozenset(source for source, _ in pairs))
+        found = await collect(
+            self.database(), config, self._registry, now=self.clock(), next_runs=self._next_runs(),
+            next_sweeps=self._next_sweeps(), is_part=True,
+        )  # fmt: skip
+        return found.narrowed(pairs)
+
+    @property
     def known(self) -> Status | None:
         """The status that was told last, however old: what there is to tell while the database is away."""
         return self._known
@@ -255,7 +303,7 @@ class StatusReader:
         """Return the status in one line, some time old; counts no rows for it. Raises DatabaseError."""
 
         async def make() -> str:
-            return (await self.brief()).line
+            return (await self.look()).status.line
 
         async with self.database().connection() as conn:
             await conn.execute("SELECT 1")
@@ -286,7 +334,9 @@ class StatusReader:
             return await read_extras(self.database(), now=self.clock())
 
         extras = await self._extras.get(make)
-        return causes_of(status, replace(extras, late=late(status, self.config())))
+        is_looked = self._late is not None and self._late[0] is status
+        known = self._late[1] if self._late and is_looked else late(status, self.config())
+        return causes_of(status, replace(extras, late=known))
 
     async def span(self, name: str) -> Span:
         """Return the span of that name; of another name the one that fits the age of the mirror."""

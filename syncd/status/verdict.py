@@ -59,11 +59,12 @@ def late(status: Status, config: Config) -> set[Pair]:
 def _why(stream: StreamStatus, settings: StreamConfig, now: datetime, max_age_s: float | None) -> str:
     if stream.state in ("failing", "paused"):
         return f"is {stream.state}: {stream.why}"
-    if stream.last_ok_at is None or stream.freshness_s is None:
+    if stream.last_ok_at is None:
         return "is late: no run has succeeded yet"
-    age = f"the last good run started {spoken(stream.freshness_s)} ago"
+    age_s = max(0.0, (now - stream.last_ok_at).total_seconds())
+    age = f"the last good run started {spoken(age_s)} ago"
     if max_age_s is not None:
-        return f"is late: {age}, more than {spoken(max_age_s)}" if stream.freshness_s > max_age_s else ""
+        return f"is late: {age}, more than {spoken(max_age_s)}" if age_s > max_age_s else ""
     return f"is late: {age}" if now >= schedule.late_at(settings, stream.last_ok_at) else ""
 
 

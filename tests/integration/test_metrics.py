@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from syncd import counters
 from syncd.sandbox import CREDENTIALS
+from syncd.service.web import family as metric_family
 from syncd.service.web import metrics
 from syncd.storage.postgres.locks import lock_number
 from tests.support.bench import Bench, MakeBench
@@ -152,7 +153,7 @@ async def test_names_carry_their_units_and_labels_are_few(bench: Bench, site: Si
 
 
 async def test_many_metrics_are_written_by_turns_with_others(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "LINES_AT_ONCE", 100)
+    monkeypatch.setattr(metric_family, "LINES_AT_ONCE", 100)
     status = await reader_of(bench).status()
     streams = [replace(one, source=f"{one.source}{number}") for number in range(30) for one in status.streams]
     turns = 0

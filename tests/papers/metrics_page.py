@@ -22,6 +22,11 @@ CI fails if it is not current. Do not edit it.
 set. A label holds no personal data. A gauge shows how things stand now. A counter begins at zero when the
 process starts and only grows. Runs, rows and requests count the work of every process that shares the database.
 
+With more than 4,000 streams, the series of all sources are summed: `source="*"`. A gauge of an age then tells the
+oldest, any other gauge a sum or a count, and what is left of a budget is that of the source which has the least. Rows
+in the mirror, next runs and limits are left out. Of streams that are late, failing or paused, the first 500 are told by
+name in `syncd_stream_state`, and are not counted in the sum.
+
 [The install page](../deploy/install.md#metrics-and-alerts) shows how Prometheus and Grafana read them.
 
 """
@@ -61,7 +66,7 @@ def _in(function: ast.FunctionDef) -> Iterator[Metric]:
                 labels=("source", "stream"),
                 words=_text(call.args[1]),
             )
-        elif name == "_Family":
+        elif name == "Family":
             yield from _family(call, function, known)
 
 

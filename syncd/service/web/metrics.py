@@ -9,12 +9,13 @@ import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import datetime
-from itertools import islice
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 
 from syncd import counters
 from syncd.config import Config
 from syncd.service.web import resources
+from syncd.service.web.family import Family, Sample
+from syncd.service.web.summed import SUM, Odd, summed_budgets, summed_gauges
 from syncd.status import SourceStatus, State, Status, StreamStatus, is_sweep_failing, is_sweep_refused
 from syncd.storage.postgres.database import Database
 
@@ -24,8 +25,6 @@ CHANGES: Final = ("inserted", "updated", "unchanged", "deleted", "rejected")
 GAP_LOOKS: Final = 5
 """A gap in the run ids may be a row that commits a moment later: the gap is looked at this many times."""
 GAPS_WATCHED: Final = 1000
-LINES_AT_ONCE: Final = 5000
-"""Lines written before other tasks get their turn: a few milliseconds. A thousand accounts have 120,000 lines."""
 
 _NEW_RUNS: Final = """
 SELECT run_id, source, stream, kind, outcome, requests,
@@ -51,8 +50,11 @@ class Totals:
         self._open: set[int] = set()
         self._gaps: dict[int, int] = {}
 
-    async def update(self, database: Database, of: Container[str] | None = None) -> None:
-        """Count what ended since the last time, of these sources (None: of all), and forget the counts of others."""
+    async def update(self, database: Database, of: Container[str] | None = None, *, sums: bool = False) -> None:
+        """Count what ended since the last time, of these sources (None: of all), and forget the counts of others.
+
+        With `sums` the sources are counted as one, SUM.
+        """
         async with database.connection() as conn:
             if self._top is None:
                 found = await conn.fetch(f"{_NEW_RUNS} started_at >= $1", self.since)
@@ -63,7 +65,7 @@ class Totals:
         for row in found:
             if row["outcome"] == "running" or (of is not None and row["source"] not in of):
                 continue
-            pair = row["source"], row["stream"]
+            pair = SUM if sums else row["source"], row["stream"]
             self.runs[*pair, row["kind"], row["outcome"]] += 1
             self.requests[pair] += row["requests"]
             self.run_s[*pair, row["kind"]] += row["duration_s"] or 0.0
@@ -71,7 +73,7 @@ class Totals:
             for change in CHANGES:
                 self.rows[*pair, change] += row[f"rows_{change}"]
         self._watch_gaps({row["run_id"] for row in found})
-        if of is not None:
+        if of is not None and not sums:
             for counted in (self.runs, self.rows, self.requests, self.run_s, self.budget_wait_s):
                 _leave(of, counted)
 
@@ -91,72 +93,60 @@ def _leave(of: Container[str], counted: dict[Any, Any]) -> None:
         del counted[names]
 
 
-_Sample = tuple[str | float, ...]
-"""The value of each label, and the value of the sample."""
+async def text(status: Status | None, totals: Totals, config: Config, odd: Odd | None = None) -> bytes:
+    """Return the metrics; without a status, only the counters and that the database is down.
 
-
-class _Family(NamedTuple):
-    """One metric with all its samples."""
-
-    kind: Literal["gauge", "counter"]
-    name: str
-    words: str
-    labels: tuple[str, ...]
-    samples: Iterable[_Sample]
-
-    def parts(self) -> Iterator[str]:
-        """Write the lines of this metric in batches."""
-        yield f"# HELP {self.name} {self.words}\n# TYPE {self.name} {self.kind}\n"
-        labels = ",".join(f'{label}="%s"' for label in self.labels)
-        line = f"{self.name}{{{labels}}} %s\n" if labels else f"{self.name} %s\n"
-        samples = iter(self.samples)
-        while lines := "".join([line % sample for sample in islice(samples, LINES_AT_ONCE)]):
-            yield lines
-
-
-async def text(status: Status | None, totals: Totals, config: Config) -> bytes:
-    """Return the metrics; without a status, only the counters and that the database is down."""
+    With `odd` the sources are summed as one, SUM: 200,000 streams would be half a gigabyte of text.
+    """
     written = []
-    for family in _families(status, totals, config):
+    for family in _families(status, totals, config, odd):
         for part in family.parts():
             written.append(part.encode())
             await asyncio.sleep(0)
     return b"".join(written)
 
 
-def _families(status: Status | None, totals: Totals, config: Config) -> Iterator[_Family]:
-    yield _Family("gauge", "syncd_database_up", "Whether the database answers", (), [(float(status is not None),)])
+def _families(status: Status | None, totals: Totals, config: Config, odd: Odd | None) -> Iterator[Family]:
+    yield Family("gauge", "syncd_database_up", "Whether the database answers", (), [(float(status is not None),)])
     since = totals.since.timestamp()
-    yield _Family("gauge", "syncd_start_timestamp_seconds", "When this process began to count", (), [(since,)])
-    yield _Family(
+    yield Family("gauge", "syncd_start_timestamp_seconds", "When this process began to count", (), [(since,)])
+    yield Family(
         "gauge", "syncd_config_info", "Digest of the configuration in use, its secrets left out; always 1", ("digest",),
         [(config.digest, 1.0)],
     )  # fmt: skip
-    yield _Family(
+    yield Family(
         "gauge", "syncd_config_last_reload_success_timestamp_seconds", "When the configuration in use was read", (),
         [(config.read_at.timestamp(),)],
     )  # fmt: skip
     if status is not None:
         version = [(status.version, 1.0)]
-        yield _Family("gauge", "syncd_build_info", "Version of syncd; always 1", ("version",), version)
+        yield Family("gauge", "syncd_build_info", "Version of syncd; always 1", ("version",), version)
         is_refused = any(notice.what == "config_refused" for notice in status.notices)
-        yield _Family(
+        yield Family(
             "gauge", "syncd_config_reload_success", "0 while the configuration of the last reload is refused", (),
             [(float(not is_refused),)],
         )  # fmt: skip
-        yield from _stream_gauges(status.streams, status.at)
-        yield from _budget_gauges(status.sources)
-    yield from _counters(status.streams if status else [], totals)
-    yield from _process(status)
+        if odd is None:
+            yield from _stream_gauges(status.streams, status.at)
+            yield from _budget_gauges(status.sources)
+        else:
+            yield from summed_gauges(status, odd)
+            yield from summed_budgets(status.sources)
+    streams = status.streams if status else []
+    pairs = [(stream.source, stream.stream) for stream in streams]
+    if odd is not None:
+        pairs = sorted({(SUM, name) for _, name in pairs})
+    yield from _counters(pairs, totals)
+    yield from _process(pairs, is_summed=odd is not None)
     yield from _resources()
 
 
-def _stream_gauge(name: str, words: str, values: Iterable[tuple[StreamStatus, float | None]]) -> _Family:
+def _stream_gauge(name: str, words: str, values: Iterable[tuple[StreamStatus, float | None]]) -> Family:
     samples = ((stream.source, stream.stream, value) for stream, value in values if value is not None)
-    return _Family("gauge", f"syncd_{name}", words, ("source", "stream"), samples)
+    return Family("gauge", f"syncd_{name}", words, ("source", "stream"), samples)
 
 
-def _stream_gauges(streams: list[StreamStatus], now: datetime) -> Iterator[_Family]:
+def _stream_gauges(streams: list[StreamStatus], now: datetime) -> Iterator[Family]:
     on = [stream for stream in streams if stream.state not in ("off", "disabled")]
     yield _stream_gauge(
         "stream_freshness_seconds", "Age of the last good live run, by its start", ((s, s.freshness_s) for s in on)
@@ -172,7 +162,7 @@ def _stream_gauges(streams: list[StreamStatus], now: datetime) -> Iterator[_Fami
         ((s, s.next_run_at.timestamp() if s.next_run_at else None) for s in on),
     )
     states: tuple[State, ...] = State.__args__  # type: ignore[attr-defined]  # a Literal's own
-    yield _Family(
+    yield Family(
         "gauge", "syncd_stream_state", "1 for the state that the stream is in", ("source", "stream", "state"),
         ((s.source, s.stream, state, 1.0 if s.state == state else 0.0) for s in streams for state in states),
     )  # fmt: skip
@@ -193,7 +183,7 @@ def _stream_gauges(streams: list[StreamStatus], now: datetime) -> Iterator[_Fami
         "Age of the last good sweep, by its start",
         ((s, max(0.0, (now - s.swept_at).total_seconds()) if s.swept_at else None) for s in on),
     )
-    yield _Family(
+    yield Family(
         "gauge", "syncd_mirror_rows", "Rows in the mirror", ("source", "stream", "status"),
         (
             (s.source, s.stream, word, count)
@@ -202,7 +192,7 @@ def _stream_gauges(streams: list[StreamStatus], now: datetime) -> Iterator[_Fami
     )  # fmt: skip
 
 
-def _budget_gauges(sources: list[SourceStatus]) -> Iterator[_Family]:
+def _budget_gauges(sources: list[SourceStatus]) -> Iterator[Family]:
     windows = [
         (source.source, *window)
         for source in sources
@@ -214,75 +204,82 @@ def _budget_gauges(sources: list[SourceStatus]) -> Iterator[_Family]:
         )
     ]  # fmt: skip
     labels = ("source", "window")
-    yield _Family(
+    yield Family(
         "gauge", "syncd_budget_limit", "Requests allowed in the window", labels,
         ((name, window, most) for name, window, most, *_ in windows if most is not None),
     )  # fmt: skip
-    yield _Family(
+    yield Family(
         "gauge", "syncd_budget_remaining", "Requests left in the window", labels,
         ((name, window, left) for name, window, _, left, *_ in windows if left is not None),
     )  # fmt: skip
-    yield _Family(
+    yield Family(
         "gauge", "syncd_budget_used", "Our own requests in the window, by lane", (*labels, "lane"),
         (
             (name, window, lane, used)
             for name, window, _, _, *both in windows for lane, used in zip(("live", "backfill"), both, strict=True)
         ),
     )  # fmt: skip
-    yield _Family(
+    yield Family(
         "gauge", "syncd_budget_closed", "1 while a 429 keeps the source from being asked", ("source",),
         ((one.source, float(one.budget.closed_until is not None)) for one in sources if one.budget),
     )  # fmt: skip
 
 
-def _counted(names: Iterable[_Names], counted: Mapping[_Names, float]) -> Iterable[_Sample]:
+def _counted(names: Iterable[_Names], counted: Mapping[_Names, float]) -> Iterable[Sample]:
     """Yield the counts, and zero for all other names, so that a first failure shows as an increase."""
     return ((*labels, number) for labels, number in (dict.fromkeys(names, 0.0) | dict(counted)).items())
 
 
-def _counters(streams: list[StreamStatus], totals: Totals) -> Iterator[_Family]:
+def _as_one(counted: Mapping[_Names, float]) -> dict[_Names, float]:
+    """Sum what is counted by source."""
+    found: Counter[_Names] = Counter()
+    for (_, *names), number in counted.items():
+        found[SUM, *names] += number  # type: ignore[index, assignment]
+    return dict(found)
+
+
+def _counters(pairs: list[tuple[str, str]], totals: Totals) -> Iterator[Family]:
     labels = ("source", "stream")
-    pairs = [(stream.source, stream.stream) for stream in streams]
     runs = _counted(((*pair, "live", outcome) for pair in pairs for outcome in OUTCOMES), totals.runs)
-    yield _Family("counter", "syncd_runs_total", "Runs that ended", (*labels, "kind", "outcome"), runs)
+    yield Family("counter", "syncd_runs_total", "Runs that ended", (*labels, "kind", "outcome"), runs)
     rows = _counted(((*pair, change) for pair in pairs for change in CHANGES), totals.rows)
-    yield _Family("counter", "syncd_rows_total", "Records by what became of them", (*labels, "change"), rows)
-    yield _Family(
+    yield Family("counter", "syncd_rows_total", "Records by what became of them", (*labels, "change"), rows)
+    yield Family(
         "counter", "syncd_requests_total", "Requests sent by runs that ended, each try counted", labels,
         _counted(pairs, totals.requests),
     )  # fmt: skip
-    yield _Family(
+    yield Family(
         "counter", "syncd_run_seconds_total", "Seconds that runs took which ended", (*labels, "kind"),
         _counted(((*pair, "live") for pair in pairs), totals.run_s),
     )  # fmt: skip
-    yield _Family(
+    yield Family(
         "counter", "syncd_budget_wait_seconds_total", "Seconds that runs which ended waited for the budget", labels,
         _counted(pairs, totals.budget_wait_s),
     )  # fmt: skip
 
 
-def _process(status: Status | None) -> Iterator[_Family]:
+def _process(pairs: list[tuple[str, str]], *, is_summed: bool) -> Iterator[Family]:
     """Yield what only this process counts."""
-    sources = [(source.source,) for source in status.sources] if status else []
-    pairs = [(stream.source, stream.stream) for stream in status.streams] if status else []
-    yield _Family(
+    sources = list(dict.fromkeys((source,) for source, _ in pairs))
+    by = _as_one if is_summed else dict
+    yield Family(
         "counter", "syncd_responses_total", "Tries by HTTP status; none where no whole answer came",
-        ("source", "status"), _counted(((*source, "200") for source in sources), counters.answers),
+        ("source", "status"), _counted(((*source, "200") for source in sources), by(counters.answers)),
     )  # fmt: skip
-    yield _Family(
+    yield Family(
         "counter", "syncd_lock_wait_seconds_total", "Seconds waited for another writer of the same table", ("source",),
-        _counted(sources, {(source,): waited for source, waited in counters.lock_wait_s.items()}),
+        _counted(sources, by({(source,): waited for source, waited in counters.lock_wait_s.items()})),
     )  # fmt: skip
-    yield _Family(
+    yield Family(
         "counter", "syncd_runs_skipped_total", "Runs not begun because another process was at the stream",
-        ("source", "stream"), _counted(pairs, counters.skipped),
+        ("source", "stream"), _counted(pairs, by(counters.skipped)),
     )  # fmt: skip
-    yield _Family(
+    yield Family(
         "counter", "syncd_callbacks_total",
         "Callbacks by what became of them; no source: to an address that there is not", ("source", "result"),
-        _counted((), counters.callbacks),
+        _counted((), by(counters.callbacks)),
     )  # fmt: skip
-    yield _Family(
+    yield Family(
         "counter", "syncd_notifications_total", "Messages to people, by what became of them at one address",
         ("result",),
         _counted((("sent",), ("failed",)), {(result,): count for result, count in counters.notifications.items()}),
@@ -291,14 +288,14 @@ def _process(status: Status | None) -> Iterator[_Family]:
         ("syncd_runs_waiting", "Runs that are due and wait for a seat", counters.waiting),
         ("syncd_runs_under_way", "Runs that have a seat", counters.under_way),
     ):
-        by_label = {(source,): count for source, count in counted.items()}
-        yield _Family("gauge", name, words, ("source",), _counted(sources, by_label))
+        by_label = by({(source,): float(count) for source, count in counted.items()})
+        yield Family("gauge", name, words, ("source",), _counted(sources, by_label))
 
 
-def _resources() -> Iterator[_Family]:
+def _resources() -> Iterator[Family]:
     """Yield what the process uses of its machine, under the names that the client libraries of Prometheus have."""
     used = resources.read()
-    yield _Family("counter", "process_cpu_seconds_total", "Seconds of CPU, of user and system", (), [(used.cpu_s,)])
+    yield Family("counter", "process_cpu_seconds_total", "Seconds of CPU, of user and system", (), [(used.cpu_s,)])
     for name, words, value in (
         ("process_open_fds", "Open descriptors", used.open_files),
         ("process_max_fds", "Descriptors that may be open", used.most_files),
@@ -306,4 +303,4 @@ def _resources() -> Iterator[_Family]:
         ("process_resident_memory_bytes", "Memory that is in RAM", used.resident_bytes),
         ("process_start_time_seconds", "When the process started", used.started_at),
     ):
-        yield _Family("gauge", name, words, (), [] if value is None else [(value,)])
+        yield Family("gauge", name, words, (), [] if value is None else [(value,)])

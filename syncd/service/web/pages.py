@@ -53,13 +53,14 @@ class Pages:
     async def index(self, request: web.Request) -> web.Response:
         """Show all streams, what needs a look, budgets and backfills."""
         reader, visitor, choice = self._reader, self._visitor(request), view.Choice.of(request.query)
-        status = await reader.status()
+        status = await reader.overview()
         known, deeds = await self._known(visitor)
 
         async def make() -> str:
             looks = view.looks(status, await reader.causes(status), known)
             listing = view.listing(status, choice)
             pairs = [(stream.source, stream.stream) for group in listing.groups for stream in group.streams]
+            listing = view.filled(listing, await reader.details(pairs))
             span = await reader.span(choice.span)
             days, day = await reader.stream_days(pairs, span), await reader.day(span)
             tone, headline = view.headline(status, looks)
@@ -77,14 +78,15 @@ class Pages:
         """Show one stream: how it stands, its charts, its newest runs and sweeps."""
         visitor, choice = self._visitor(request), view.Choice.of(request.query)
         pair = request.match_info["source"], request.match_info["stream"]
-        status = await self._reader.status()
+        status = await self._reader.overview()
         found = status.stream(*pair)
         if found is None:
             return as_page(self._render("missing.html", visitor, name=".".join(pair)), status=404)
         known, _ = await self._known(visitor)
 
         async def make() -> str:
-            return await self._stream_page(visitor, status, found, choice, known)
+            whole = await self._reader.details([pair])
+            return await self._stream_page(visitor, whole, whole.stream(*pair) or found, choice, known)
 
         return as_page(await self._rendered(status, (pair, choice.span, visitor, tuple(known.values())), make))
 

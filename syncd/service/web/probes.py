@@ -11,9 +11,10 @@ from syncd import config as configuration
 from syncd import log
 from syncd.config.duration import parse_duration
 from syncd.errors import DatabaseError, UsageError
-from syncd.service.web import metrics
+from syncd.service.web import metrics, view
 from syncd.service.web.answers import as_json, packed
-from syncd.status import StatusReader, troubles
+from syncd.service.web.summed import read_odd
+from syncd.status import Status, StatusPage, StatusReader, troubles
 from syncd.storage.postgres import migrations
 
 READY_TIMEOUT_S: Final = 5.0
@@ -63,7 +64,7 @@ class Probes:
         except (UsageError, ValueError) as error:
             return web.Response(status=400, text=f"{error}\n")
         try:
-            status = await self._reader.status()
+            status = await self._reader.overview()
         except DatabaseError as error:
             return web.Response(status=503, text=f"{log.mask(str(error))}\n")
         if not pairs:
@@ -77,14 +78,27 @@ class Probes:
     async def metrics(self, _request: web.Request) -> web.Response:
         """Show the metrics in Prometheus' text format; without a database, show that it is down."""
         try:
-            status = await self._mine.status()
-            is_all = self._mine is self._reader
-            await self._totals.update(self._reader.database(), of=None if is_all else self._mine.config().sources)
+            status = await self._mine.overview()
+            is_all, sums = self._mine is self._reader, self._reader.is_large
+            of = None if is_all else self._mine.config().sources
+            await self._totals.update(self._reader.database(), of=of, sums=sums)
+            odd = await read_odd(self._reader.database(), of) if sums else None
         except DatabaseError:
-            status = None
-        text = await metrics.text(status, self._totals, self._reader.config())
+            status, odd = None, None
+        text = await metrics.text(status, self._totals, self._reader.config(), odd)
         return packed(web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE}))
 
-    async def api_status(self, _request: web.Request) -> web.Response:
-        """Show the status as `syncd status --json` does."""
+    async def api_status(self, request: web.Request) -> web.Response:
+        """Show the status as `syncd status --json` does; `?q=`, `?state=` and `?page=` ask for a page, as at `/`."""
+        if not view.ASKED.isdisjoint(request.query):
+            return as_json(await self._page(view.Choice.of(request.query)))
         return as_json(await self._reader.status())
+
+    async def _page(self, choice: view.Choice) -> StatusPage:
+        """Return the streams that the page of people shows for the same choice."""
+        status = await self._reader.overview()
+        listing = view.listing(status, choice)
+        pairs = [(stream.source, stream.stream) for group in listing.groups for stream in group.streams]
+        found = (await self._reader.details(pairs)).narrowed(pairs)
+        told = {name: getattr(found, name) for name in Status.__struct_fields__} | {"summary": status.summary}
+        return StatusPage(**told, page=listing.page, pages=listing.pages, matching=listing.matching)

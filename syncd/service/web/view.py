@@ -1,7 +1,7 @@
 """What a page shows of a status: which streams, in what order, in which words. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -29,6 +29,10 @@ PROBLEMS_SHOWN: Final = 25
 """Problems listed one by one. If there are more, they usually share a cause, which these show."""
 WORST_FIRST: Final[tuple[State, ...]] = ("failing", "paused", "late")
 STATES: Final[tuple[State, ...]] = (*WORST_FIRST, "running", "fresh", "never", "off", "disabled")
+
+
+ASKED: Final = frozenset({"q", "state", "page"})
+"""What a query says of which streams are asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +107,20 @@ def listing(status: Status, choice: Choice) -> Listing:
         matching += len(found)
     page = min(max(choice.page, 1), len(pages))
     return Listing(groups=pages[page - 1], page=page, pages=len(pages), matching=matching)
+
+
+def filled(listing: Listing, details: Status) -> Listing:
+    """Return a page of the list with what `details` tells of its streams, as far as it tells of them."""
+    sources = {source.source: source for source in details.sources}
+    streams = {(stream.source, stream.stream): stream for stream in details.streams}
+    groups = [
+        Group(
+            source=sources.get(group.source.source, group.source),
+            streams=[streams.get((each.source, each.stream), each) for each in group.streams],
+        )
+        for group in listing.groups
+    ]
+    return replace(listing, groups=groups)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ The identity of a source is stored with its first page, in the page's own transa
 account is refused before it sends a request.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -41,9 +42,12 @@ async def stored(conn: asyncpg.Connection, source: str) -> Identity | None:
     return None if row is None else identity_of(row)
 
 
-async def all_stored(conn: asyncpg.Connection) -> dict[str, Identity]:
-    """Return every identity that is stored, by the name of its source."""
-    rows = await conn.fetch("SELECT source, type, address, account FROM syncd.sources ORDER BY source")
+async def all_stored(conn: asyncpg.Connection, of: Sequence[str] | None = None) -> dict[str, Identity]:
+    """Return every identity that is stored, by the name of its source; `of` names the sources asked for."""
+    rows = await conn.fetch(
+        "SELECT source, type, address, account FROM syncd.sources WHERE $1::text[] IS NULL OR source = ANY($1)"
+        " ORDER BY source", of,
+    )  # fmt: skip
     return {row["source"]: identity_of(row) for row in rows}
 
 
