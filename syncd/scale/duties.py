@@ -1,7 +1,7 @@
 """What a worker does for the others: it steps in for the lost ones and, if it leads, looks after what all share."""
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -64,10 +64,9 @@ class Lead:
 
     def __init__(self) -> None:
         self._pruned_at = float("-inf")
-        self._differ_since: float | None = None
 
-    async def look(self, conn: asyncpg.Connection, jobs: Queue, crew: Sequence[Worker]) -> None:
-        """Queue jobs that somebody deleted, prune, and tell of configurations that differ."""
+    async def look(self, conn: asyncpg.Connection, jobs: Queue) -> None:
+        """Queue jobs that somebody deleted, and prune."""
         if made := await jobs.seed(conn):
             await tell_news(conn)
             _log.info("shards_queued", count=len(made))
@@ -75,15 +74,22 @@ class Lead:
             self._pruned_at = time.monotonic()
             await queue.prune_log(conn)
             await workers.forget_lost(conn)
-        self._tell_differing(crew)
 
-    def _tell_differing(self, crew: Sequence[Worker]) -> None:
-        others = placement.differing({one.worker_id: one.config_digest for one in crew if one.is_alive})
+
+class Agreement:
+    """Whether all workers have one configuration, as one of them sees it from round to round."""
+
+    def __init__(self) -> None:
+        self._differ_since: float | None = None
+
+    def look(self, digests: Mapping[UUID, str], *, at_s: float) -> frozenset[UUID]:
+        """Return the workers whose configuration differs from most, once any have for longer than DIFFER_S.
+
+        `digests` are those of the workers that are alive. `at_s` comes from a clock that never goes back.
+        """
+        others = placement.differing(digests)
         if not others:
             self._differ_since = None
-        elif self._differ_since is None:
-            self._differ_since = time.monotonic()
-        elif DIFFER_S < time.monotonic() - self._differ_since < float("inf"):
-            self._differ_since = float("-inf")  # told
-            names = sorted(one.name for one in crew if one.worker_id in others)
-            _log.warning("configs_differ", workers=names, hint="Bring the file there, then: syncd reload --all")
+            return frozenset()
+        self._differ_since = at_s if self._differ_since is None else self._differ_since
+        return frozenset(others) if at_s - self._differ_since > DIFFER_S else frozenset()

@@ -2,7 +2,6 @@
 
 Every second one round: beat, declare lost who was silent, decide, adopt or drop accounts. A round waits for no run,
 so that no beat is late because of one. What adopting and dropping mean, the service knows.
-the service knows.
 """
 
 import asyncio
@@ -10,10 +9,10 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import msgspec
@@ -22,7 +21,7 @@ from syncd import __version__, log
 from syncd.config import Config
 from syncd.errors import DatabaseError, DatabaseUnavailable, WorkerLost
 from syncd.scale import duties, placement, queue, workers
-from syncd.scale.duties import NEWS, Lead, tell_news
+from syncd.scale.duties import NEWS, Agreement, Lead, tell_news
 from syncd.scale.placement import Step, shard_of
 from syncd.scale.queue import Queue
 from syncd.scale.workers import Worker
@@ -53,6 +52,7 @@ class Household:
     reload   reads the configuration again; returns why it was refused, None if it was taken
     hear     is called with what a callback said that another worker received
     run_now  is called with a stream that an operator wants to run now, asked for on the page of another worker
+    differ   hears whose configuration has differed from most for over a minute; nobody's: all agree again
     away     hears that the database is away
     lost     hears that this worker was declared lost: it may do nothing more
     """
@@ -63,6 +63,7 @@ class Household:
     reload: Callable[[], Awaitable[str | None]]
     hear: Callable[[Hint], None]
     run_now: Callable[[str, str], None]
+    differ: Callable[[Sequence[str]], None]
     away: Callable[[DatabaseUnavailable], None]
     lost: Callable[[WorkerLost], None]
 
@@ -98,6 +99,7 @@ class Membership:
         self._reloads_followed = self._reloads_asked = -1
         self._refused: str | None = None
         self._lead = Lead()
+        self._agreement, self._differing = Agreement(), frozenset[UUID]()
 
     # --- What others ask
 
@@ -253,7 +255,17 @@ class Membership:
             self._follow(beat.reloads)
             await self._settle_shards(conn, queue.shards_of(beat.jobs))
             if self.leads and self._queue:
-                await self._lead.look(conn, self._queue, self.crew)
+                await self._lead.look(conn, self._queue)
+            self._compare()
+
+    def _compare(self) -> None:
+        """Say so when configurations differ for long, and when they do no more."""
+        alive = {one.worker_id: one for one in self.crew if one.is_alive}
+        digests = {worker: one.config_digest for worker, one in alive.items()}
+        found = self._agreement.look(digests, at_s=time.monotonic())
+        if found != self._differing:
+            self._differing = found
+            self._household.differ(sorted(alive[worker].name for worker in found))
 
     async def _settle_shards(self, conn: asyncpg.Connection, owned: frozenset[int]) -> None:
         if self._queue is None:

@@ -343,6 +343,18 @@ class _Daemon:
 
     away = _lost
 
+    def differ(self, names: Sequence[str]) -> None:
+        """Show whose configuration has differed from most for over a minute; the worker that leads logs it."""
+        if not names:
+            self._notices.settle("configs_differ")
+        else:
+            hint = "Bring the file there, then: syncd reload --all"
+            words = f"for over a minute the configuration of {', '.join(names)} has not been that of the other workers"
+            self._notices.put("configs_differ", SyncdError(words, hint=hint))
+            if self._share and self._share.leads:
+                _log.warning("configs_differ", workers=names, hint=hint)
+        self._clear()
+
     def forfeit(self, error: WorkerLost) -> None:
         """End this life at once, because others have the accounts; `serve` begins the next one."""
         if not self._stop.is_set():

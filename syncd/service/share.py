@@ -3,7 +3,7 @@
 Decides nothing about shards: `scale.membership` does.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -26,6 +26,9 @@ class Life(Protocol):
 
     async def reload(self) -> SyncdError | None:
         """Read the configuration again; return why it was refused."""
+
+    def differ(self, names: Sequence[str]) -> None:
+        """Show whose configuration has differed from most for over a minute; nobody's: all agree again."""
 
     def away(self, error: DatabaseUnavailable) -> None:
         """Hold runs back until the database is there again."""
@@ -51,7 +54,7 @@ class Share:
         self._timetable: Timetable | None = None
         household = Household(
             adopt=self._adopt, drop=self._drop, forfeit=self._forfeit, reload=self._reload, hear=self._hear,
-            run_now=self._run_now, away=life.away, lost=life.forfeit,
+            run_now=self._run_now, differ=life.differ, away=life.away, lost=life.forfeit,
         )  # fmt: skip
         self._membership = Membership(database, household, config=config, address=address)
         self.join = self._membership.join

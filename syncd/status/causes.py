@@ -281,14 +281,18 @@ def _backfill(one: EndedBackfill) -> Cause:
 
 NOTICES: Final[Mapping[str, str]] = {
     "config_refused": "the new configuration is refused, the one before is in use",
+    "configs_differ": "the workers have different configurations",
     "port_taken": "the status page is not served, because its port is taken",
     "callbacks_port_taken": "callbacks are not heard, because their port is taken",
 }
+
+USUAL_STEP: Final = "syncd check says what is wrong."
+STEPS: Final[Mapping[str, str]] = {"configs_differ": "Bring one file to all of them, then: syncd reload --all"}
 
 
 def _notice(notice: Notice, host: str) -> Cause:
     title = NOTICES.get(notice.what, notice.what.replace("_", " "))
     return Cause(
-        key=f"{host} {notice.what}", title=f"{host}: {title}", step="syncd check says what is wrong.", is_grave=False,
+        key=f"{host} {notice.what}", title=f"{host}: {title}", step=STEPS.get(notice.what, USUAL_STEP), is_grave=False,
         scope=host,
     )  # fmt: skip

@@ -1,15 +1,13 @@
 """Workers that share the accounts: real processes, real signals, one database."""
 
 import asyncio
-import contextlib
 import json
 import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,11 +15,10 @@ import aiohttp
 import asyncpg
 import pytest
 
-from syncd.config import Config, Scale
+from syncd.config import Scale
 from syncd.errors import DatabaseUnavailable, UsageError, WorkerLost
 from syncd.sandbox import Limits
 from syncd.scale import queue, workers
-from syncd.scale.membership import Household, Membership
 from syncd.scale.placement import shard_of
 from syncd.scale.queue import Queue
 from syncd.storage.postgres.database import Database
@@ -29,6 +26,7 @@ from tests.support import forks
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import syncd
 from tests.support.daemon import Now, spawned, until
+from tests.support.members import member
 from tests.support.workers import all_ran, held, newest_run, shared, working, write
 
 ACCOUNTS = 24
@@ -243,53 +241,6 @@ async def _told(events: Callable[[str], list[dict[str, Any]]], name: str) -> boo
 
 
 # --- Without processes: memberships that share one loop ---------------------------------------------------------------
-
-
-class Recording:
-    """A household that notes what it is asked for."""
-
-    def __init__(self, database: Database, config: Config) -> None:
-        self.said: list[tuple[str, Any]] = []
-        self.database = database
-        self.config = config
-        household = Household(
-            adopt=self.adopt, drop=self.drop, forfeit=self.forfeit, reload=self.reload,
-            hear=partial(self.note, "hear"), run_now=lambda *pair: self.note("run_now", pair),
-            away=partial(self.note, "away"), lost=partial(self.note, "lost"),
-        )  # fmt: skip
-        self.membership = Membership(database, household, config=lambda: self.config, address=lambda: None)
-
-    def note(self, what: str, value: Any) -> None:
-        self.said.append((what, value))
-
-    def of(self, what: str) -> list[Any]:
-        return [value for said, value in self.said if said == what]
-
-    async def adopt(self, shards: Collection[int]) -> None:
-        self.note("adopt", set(shards))
-
-    async def drop(self, shard: int) -> None:
-        self.note("drop", shard)
-
-    async def forfeit(self, shards: Collection[int]) -> None:
-        self.note("forfeit", set(shards))
-
-    async def reload(self) -> str | None:
-        self.note("reload", None)
-        return "it is wrong"
-
-
-@contextlib.asynccontextmanager
-async def member(db_url: str, config: Config) -> AsyncIterator[Recording]:
-    database = Database(db_url, "here", pool_size=2)
-    recording = Recording(database, config)
-    await recording.membership.join()
-    recording.membership.begin()
-    try:
-        yield recording
-    finally:
-        await (recording.membership.abandon() if recording.of("lost") else recording.membership.leave())
-        await database.close()
 
 
 async def test_members_share_pass_callbacks_on_reload_and_leave_in_order(bench: Bench) -> None:

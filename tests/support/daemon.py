@@ -61,11 +61,14 @@ async def until(check: Callable[[], Awaitable[Any]], timeout_s: float = 15.0) ->
 
 
 @contextlib.asynccontextmanager
-async def serving(path: Path, *, environ: Mapping[str, str] | None = None) -> AsyncIterator[str]:
+async def serving(
+    path: Path, *, environ: Mapping[str, str] | None = None, is_worker: bool = False
+) -> AsyncIterator[str]:
     """Let a daemon live in this process; yield the address of its page. It must end well within 10 s."""
     stop, started = asyncio.Event(), asyncio.get_running_loop().create_future()
     serve = daemon.serve(
-        lambda: load(path), stop=stop, logs=False, environ=environ or {}, on_started=started.set_result
+        lambda: load(path), stop=stop, logs=False, environ=environ or {}, on_started=started.set_result,
+        is_worker=is_worker,
     )  # fmt: skip
     task = asyncio.create_task(serve)
     await asyncio.wait({task, started}, return_when=asyncio.FIRST_COMPLETED, timeout=20)

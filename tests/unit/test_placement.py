@@ -5,6 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncd.scale.duties import DIFFER_S, Agreement
 from syncd.scale.placement import differing, leader, next_step, placed, shard_of
 
 WORKERS = st.frozensets(st.uuids(), min_size=1, max_size=12)
@@ -72,3 +73,17 @@ def test_those_are_named_whose_configuration_most_do_not_have() -> None:
     assert differing({one: "a", two: "b", three: "a"}) == {two: "b"}
     assert differing({one: "a", two: "a"}) == {}
     assert differing({}) == {}
+
+
+def test_configurations_count_as_different_once_they_have_differed_for_a_minute() -> None:
+    one, two, three = (UUID(int=number) for number in (1, 2, 3))
+    same, other = {one: "a", two: "a", three: "a"}, {one: "a", two: "a", three: "b"}
+    agreement, found = Agreement(), []
+    for at_s, digests in (
+        (0.0, same), (1.0, other), (1.0 + DIFFER_S, other),
+        (2.0 + DIFFER_S, other), (3.0 + DIFFER_S, {one: "b", two: "c", three: "b"}), (4.0 + DIFFER_S, same),
+        (5.0 + DIFFER_S, other),  # a new minute begins
+    ):  # fmt: skip
+        found.append(agreement.look(digests, at_s=at_s))
+    nobody: frozenset[UUID] = frozenset()
+    assert found == [nobody, nobody, nobody, {three}, {two}, nobody, nobody]

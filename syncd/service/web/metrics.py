@@ -126,6 +126,11 @@ def _families(status: Status | None, totals: Totals, config: Config, odd: Odd | 
             "gauge", "syncd_config_reload_success", "0 while the configuration of the last reload is refused", (),
             [(float(not is_refused),)],
         )  # fmt: skip
+        differ = any(notice.what == "configs_differ" for notice in status.notices)
+        yield _Family(
+            "gauge", "syncd_configs_differ", "1 once workers have had different configurations for over a minute", (),
+            [(float(differ),)],
+        )  # fmt: skip
         if odd is None:
             yield from _stream_gauges(status.streams, status.at)
             yield from _budget_gauges(status.sources)

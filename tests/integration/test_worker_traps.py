@@ -1,0 +1,106 @@
+"""What goes wrong with workers elsewhere: hoarded shards, deaf listeners, queues that grow, files that differ."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import aiohttp
+import pytest
+
+from syncd.config import Config, Scale
+from syncd.sandbox import Limits
+from syncd.scale import duties, membership, workers
+from tests.support.bench import Bench, MakeBench
+from tests.support.daemon import Now, count, serving, until
+from tests.support.members import Recording, member
+from tests.support.workers import write
+
+SHARDS = 256
+
+
+@pytest.fixture
+async def bench(make_bench: MakeBench) -> Bench:
+    return await make_bench(time=Now(), limits=Limits(per_minute=1_000_000, per_day=10_000_000))
+
+
+@pytest.fixture
+def config(bench: Bench) -> Config:
+    return replace(bench.config, scale=Scale(shards=SHARDS, lease_s=1.5))
+
+
+def evenly(members: Sequence[Recording]) -> bool:
+    """Say whether these members run all shards, none twice, and as many each as any other."""
+    held = [each.membership.running for each in members]
+    sizes = sorted(map(len, held))
+    return sum(sizes) == SHARDS == len(set().union(*held)) and sizes[-1] - sizes[0] <= 1
+
+
+async def test_the_first_member_hoards_nothing_and_a_deaf_one_hears_again(bench: Bench, config: Config) -> None:
+    await bench.fetch(
+        "INSERT INTO syncd_queue.pgqueuer_log (created, job_id, status, priority, entrypoint)"
+        " VALUES (now() - interval '2 days', 1, 'queued', 0, 'shard.1')"
+    )
+    async with member(bench.db_url, config) as one:
+        await until(lambda: _is(evenly([one])))
+        assert one.of("adopt") == [set(range(SHARDS))]  # all in one round, however many there are
+        async with member(bench.db_url, config) as two, member(bench.db_url, config) as three:
+            await until(lambda: _is(evenly([one, two, three])))
+
+            async with bench.db.connection() as conn:  # with its session the member's LISTEN is gone
+                ended = [await workers.end_sessions(conn, each.membership.worker) for each in (two, three)]
+            assert min(ended) > 0
+            kept = set(two.membership.running)
+            await until(lambda: _is(two.of("away") and three.of("away")))
+            name = next(name for name in map(str, range(1000)) if two.membership.holds(name))
+
+            async def heard() -> bool:
+                one.membership.pass_on((name, "orders", None))
+                return bool(two.of("hear"))
+
+            await until(heard)
+            assert two.membership.running == kept
+            assert [each.of("lost") for each in (one, two, three)] == [[], [], []]
+        await until(lambda: _is(evenly([one])))
+    # a job for each shard and none of the future, however often they changed hands; and no log without an end
+    assert await count(bench, "syncd_queue.pgqueuer WHERE status = 'queued' AND execute_after <= now()") == SHARDS
+    assert await count(bench, "syncd_queue.pgqueuer") == SHARDS
+    assert await count(bench, "syncd_queue.pgqueuer_log WHERE created < now() - interval '1 day'") == 0
+
+
+async def test_members_that_no_news_reaches_share_all_the_same(
+    bench: Bench, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "NEWS", "nobody_says_anything_here")  # they tell, and do not listen
+    async with member(bench.db_url, config) as one, member(bench.db_url, config) as two:
+        await until(lambda: _is(evenly([one, two])))
+        assert await bench.fetch("DELETE FROM syncd_queue.pgqueuer WHERE entrypoint = 'shard.7' RETURNING id")
+        await until(lambda: _is(one.of("forfeit") or two.of("forfeit")))
+        await until(lambda: _is(evenly([one, two])))
+
+
+async def test_files_that_differ_for_long_are_told_on_the_page_and_in_the_metrics_until_they_agree(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(duties, "DIFFER_S", 0.1)
+    path = write(bench, 2)
+    async with serving(path, is_worker=True) as url, aiohttp.ClientSession() as http:
+
+        async def says(words: str, page: str) -> bool:
+            async with http.get(url + page) as answer:
+                return words in await answer.text()
+
+        assert await says("syncd_configs_differ 0.0\n", "metrics")
+        await bench.fetch(
+            "INSERT INTO syncd.workers (worker_id, host, pid, version, config_digest, lease_s, started_at, beat_at,"
+            " is_leaving, shards, reloads_followed) SELECT gen_random_uuid(), 'other', n, '1', 'another', 60, now(),"
+            " now(), true, '{}', 0 FROM generate_series(1, 2) AS n"
+        )
+        await until(lambda: says("syncd_configs_differ 1.0\n", "metrics"))
+        assert await says("has not been that of the other workers", "")
+        assert await says("syncd reload --all", "api/status")
+        await bench.fetch("DELETE FROM syncd.workers WHERE host = 'other'")
+        await until(lambda: says("syncd_configs_differ 0.0\n", "metrics"))
+        assert not await says("has not been that of the other workers", "")
+
+
+async def _is(met: object) -> bool:
+    return bool(met)
