@@ -173,6 +173,8 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "promises.test_workers.test_whoever_stood_still_in_the_middle_of_a_page_commits_nothing",
             "promises.test_workers.test_a_database_that_is_away_costs_no_worker_and_no_shard",
             "promises.test_workers.test_many_accounts_are_shared_fairly_and_run_in_time",
+            "promises.test_upgrade_of_workers.test_workers_are_upgraded_one_after_the_other_and_no_stream_is_late",
+            "integration.test_worker_traps.test_the_first_member_hoards_nothing_and_a_deaf_one_hears_again",
         ),
     ),
     (

@@ -1,4 +1,7 @@
-"""Workers under hard treatment, each trial a minute or more: killed, stopped for long, cut off from the database."""
+"""Workers under hard treatment, each trial a minute or more: killed, stopped for long, cut off from the database.
+
+With SYNCD_TRIAL_KILLS, SYNCD_TRIAL_STOPPED_S and SYNCD_TRIAL_ACCOUNTS a trial is shorter than what was promised.
+"""
 
 import asyncio
 import contextlib
@@ -15,7 +18,7 @@ from syncd.engine import schedule
 from syncd.sandbox import Limits
 from tests.support.bench import Bench, MakeBench
 from tests.support.daemon import Gate, Now, Process, through, until
-from tests.support.workers import all_ran, held, newest_run, runs_since, shared, working, write
+from tests.support.workers import all_ran, crossing, held, newest_run, runs_since, shared, working, write
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(900)]
 SCALE = "shards = 256\nlease = '3s'"
@@ -29,15 +32,6 @@ MANY = int(os.environ.get("SYNCD_TRIAL_ACCOUNTS", "2000"))
 @pytest.fixture
 async def bench(make_bench: MakeBench) -> Bench:
     return await make_bench(time=Now(), limits=Limits(per_minute=1_000_000, per_day=10_000_000))
-
-
-async def crossing(bench: Bench) -> list[Any]:
-    """Return the runs of one stream that committed something while another process ran it."""
-    return await bench.fetch(
-        "SELECT a.run_id, b.run_id FROM syncd.runs a JOIN syncd.runs b ON a.source = b.source AND a.stream = b.stream"
-        " AND a.pid <> b.pid AND a.started_at < b.started_at AND a.finished_at > b.started_at"
-        " WHERE a.outcome <> 'aborted'"
-    )
 
 
 async def timed(bench: Bench, pids: Collection[int], timeout_s: float = 30.0) -> float:
@@ -161,16 +155,41 @@ async def test_many_accounts_are_shared_fairly_and_run_in_time(bench: Bench) -> 
         print(f"accounts by worker: {sorted(of.values())}; {told}")  # noqa: T201
         assert all(abs(number - MANY / 3) < MANY / 3 * 0.2 for number in of.values())
         assert p99_s <= 5
-        codes = []
-        for each in workers[:1]:
-            ended_at = time.monotonic()
-            codes.append(await each.end(signal.SIGTERM))
-            await until(shared(bench, pids[1:], 256), 30)
-            print(f"ended in {codes[0][1]:.1f} s, others have its shards after {time.monotonic() - ended_at:.1f} s")  # noqa: T201
-        shares = await bench.fetch("SELECT pid, cardinality(shards) AS n FROM syncd.workers WHERE lost_at IS NULL")
-        assert sorted(row["n"] for row in shares) == [128, 128]
-    assert (codes[0][0], codes[0][1] < 10) == (0, True)
+        async with working(path, "four") as four:
+            joined_s = await timed_share(bench, [*pids, four.process.pid])
+            print(f"a fourth worker has its share {joined_s:.1f} s after it was started")  # noqa: T201
+            assert joined_s < 10
+            since = await newest_run(bench)
+            code, ended_s = await one.end(signal.SIGTERM)
+            again_s = await timed_share(bench, [*pids[1:], four.process.pid])
+            print(f"ended in {ended_s:.1f} s, others have its shards {again_s:.1f} s later")  # noqa: T201
+            assert (code, ended_s < 10) == (0, True)
+            assert again_s < 3
+            its = {source for source, pid in of.items() if pid == one.process.pid}
+            await until(lambda: _have_run(bench, its, since, but_by=one.process.pid), EVERY_S * 1.5)
+            [gone] = await bench.fetch("DELETE FROM syncd_queue.pgqueuer WHERE entrypoint = 'shard.3' RETURNING id")
+            await until(lambda: _any_told([two, three, four], "shards_lost"))
+            seeded_s = await timed_share(bench, [*pids[1:], four.process.pid])
+            print(f"a job that was deleted is held again {seeded_s:.1f} s after its holder noticed")  # noqa: T201
+            [seeded] = await bench.fetch("SELECT id FROM syncd_queue.pgqueuer WHERE entrypoint = 'shard.3'")
+            assert seeded["id"] != gone["id"]
     assert await crossing(bench) == []
+
+
+async def timed_share(bench: Bench, pids: Collection[int]) -> float:
+    """Return how long it takes until exactly these workers share everything."""
+    began = time.monotonic()
+    await until(shared(bench, pids, 256), 30)
+    return time.monotonic() - began
+
+
+async def _have_run(bench: Bench, accounts: Collection[str], since: int, *, but_by: int) -> bool:
+    rows = await runs_since(bench, since)
+    return accounts <= {row["source"] for row in rows if row["outcome"] == "ok" and row["pid"] != but_by}
+
+
+async def _any_told(workers: Collection[Process], name: str) -> bool:
+    return any(worker.events(name) for worker in workers)
 
 
 async def _told(worker: Process, name: str, times: int = 1) -> bool:

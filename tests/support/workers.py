@@ -92,3 +92,12 @@ async def all_ran(bench: Bench, accounts: int, run_id: int, pids: Collection[int
         return len({row["source"] for row in rows if row["outcome"] == "ok" and row["pid"] in pids}) == accounts
 
     await until(check, timeout_s)
+
+
+async def crossing(bench: Bench) -> list[Any]:
+    """Return the runs of one stream that committed something while another process ran it."""
+    return await bench.fetch(
+        "SELECT a.run_id, b.run_id FROM syncd.runs a JOIN syncd.runs b ON a.source = b.source AND a.stream = b.stream"
+        " AND a.pid <> b.pid AND a.started_at < b.started_at AND a.finished_at > b.started_at"
+        " WHERE a.outcome <> 'aborted'"
+    )
