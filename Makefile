@@ -7,8 +7,8 @@
 #   make check             for the minute before a commit: style, import contracts, types, unit tests
 #   make acceptance        trials of minutes and those that measure time; best on a machine that does nothing else
 #   make majors            a part of the suite on every other PostgreSQL at hand: the system's, the older one in .venv
-#   make soak              at random what the tests do one by one, then one daemon that must not grow, each for
-#                          MINUTES=20, and 5,000 examples of the model; SEED=1
+#   make soak              at random what the tests do one by one, with a daemon and with three workers, then one daemon
+#                          that must not grow, each for MINUTES=20, and 5,000 examples of the model; SEED=1
 #   make bench             what syncd costs, beside a floor and dlt (docs/performance.md); ARGS="loads --size 20000"
 #   make plans             how the cookbook's questions are answered on 1,000,000 rows; ARGS="--rows 100000"
 #   make dbt               the dbt package of deploy/dbt, built by dbt on the simulated upstreams' mirror
@@ -72,6 +72,7 @@ majors: $(READY)
 
 soak: $(READY)
 	@$(RUN) tests.promises.soak --minutes $(MINUTES) --seed $(SEED)
+	@$(RUN) tests.promises.soak --minutes $(MINUTES) --seed $(SEED) --workers 3
 	@$(RUN) tests.promises.endurance --minutes $(MINUTES) --seed $(SEED)
 	@SYNCD_MODEL_EXAMPLES=5000 $(RUN) pytest -q --timeout 0 tests/promises/test_model.py
 

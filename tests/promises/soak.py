@@ -1,6 +1,7 @@
 """The soak: everything happens at random, and at every rest the mirror must equal the upstream.
 
     python -m tests.promises.soak --minutes 20 --seed 1
+    python -m tests.promises.soak --minutes 20 --seed 1 --workers 3     # workers in the place of the daemon
 
 The sandbox lives in this process; it keeps changing and misbehaving. Real `syncd` processes sync, sweep, backfill and
 serve on a private PostgreSQL (fsync on); they are killed, and so is the server. Every half a minute all comes to a
@@ -19,8 +20,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -98,14 +100,14 @@ def config_of(sandbox: Sandbox, address: Address, data_dir: Path) -> str:
 class Soak:
     """One soak: its sandbox, its server, the commands under way, and what was compared."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
+    def __init__(self, seed: int, folder: Path, *, workers: int = 0) -> None:
         self.seed, self.folder, self.data_dir = seed, folder, folder / "data"
         self.dice = random.Random(seed)  # noqa: S311
         self.tally = Tally()
         self.sandbox = Sandbox(seed=seed, limits=LIMITS, **cast("Any", SIZES))
         self.config = folder / "config.toml"
         self.upstreams = Upstreams(self.sandbox, self.dice, self.tally)
-        self.processes = Processes(self.config, self.dice, self.tally)
+        self.processes = Processes(self.config, self.dice, self.tally, workers=workers)
         self.watch: Watch | None = None
         self.rests = self.compared = self.requests = 0
         self.outcomes: dict[str, int] = {}
@@ -226,13 +228,13 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-async def main(minutes: float, seed: int, kind: type[Soak] = Soak) -> int:
+async def main(minutes: float, seed: int, make: Callable[[int, Path], Soak]) -> int:
     """Soak; 0 if nothing was wrong until the time was over, or until Ctrl-C or SIGTERM."""
     log.configure("json", "error")
     if task := asyncio.current_task():
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with tempfile.TemporaryDirectory(prefix="syncd-soak-", ignore_cleanup_errors=True) as folder:
-        soak = kind(seed, Path(folder))
+        soak = make(seed, Path(folder))
         code = 0
         try:
             await soak.run(minutes)
@@ -253,8 +255,11 @@ def main_of(kind: type[Soak], name: str, about: str) -> int:
     parser = argparse.ArgumentParser(prog=f"python -m tests.promises.{name}", description=about)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=1)
+    if kind is Soak:
+        parser.add_argument("--workers", type=int, default=0, help="so many in the place of the daemon [one daemon]")
     arguments = parser.parse_args()
-    return asyncio.run(main(arguments.minutes, arguments.seed, kind))
+    workers = getattr(arguments, "workers", 0)
+    return asyncio.run(main(arguments.minutes, arguments.seed, partial(kind, workers=workers)))
 
 
 if __name__ == "__main__":

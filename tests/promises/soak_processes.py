@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import random
 import signal
 import sys
@@ -29,13 +30,36 @@ STREAMS = [f"{name}.{stream.name}" for name, api in NAMES.items() for stream in 
 RANGES = [
     f"{name}.{stream.name}" for name, api in NAMES.items() for stream in registry()[api].streams if stream.backfills
 ]
+WORKERS_OFTEN = 5
+"""How often workers are started, beside 9 other commands."""
+WORKERS_S = 10.0
+"""What workers have at least to start and to share the accounts, before their fate."""
+LOST_S = 5.0
+"""A worker that stood still for so long has lost its lease."""
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def kill(process: asyncio.subprocess.Process) -> None:
+    """Kill a process and all that it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+async def lasts(process: asyncio.subprocess.Process, seconds: float) -> None:
+    """Wait for so long, or until a process has ended."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), seconds)
 
 
 class Processes:
     """The commands under way."""
 
-    def __init__(self, config: Path, dice: random.Random, tally: Tally) -> None:
-        self.config, self.dice, self.tally = config, dice, tally
+    def __init__(self, config: Path, dice: random.Random, tally: Tally, *, workers: int = 0) -> None:
+        self.config, self.dice, self.tally, self.workers = config, dice, tally, workers
         self.tasks: set[asyncio.Task[None]] = set()
         self.running: set[asyncio.subprocess.Process] = set()
         self.commands = 0
@@ -47,28 +71,40 @@ class Processes:
         some = self.dice.choice((*OF_EVERYTHING, (self.dice.choice(STREAMS),), (self.dice.choice(STREAMS),)))
         since = f"{self.dice.choice((2023, 2024, 2025))}-0{self.dice.randint(1, 9)}-01"
         words: tuple[str, ...] = self.dice.choices(
-            (("sync", *some), ("sync", "--full", *some), ("run",),
+            (("sync", *some), ("sync", "--full", *some), self.service,
              ("backfill", self.dice.choice(RANGES), "--since", since, *self.dice.choice(((), ("--again",))))),
-            (5, 2, 1.5, 2),
+            (5, 2, WORKERS_OFTEN if self.workers else 1.5, 2),
         )[0]  # fmt: skip
         fates = ("none", "kill", "term", "point") if words[0] != "run" else ("term", "term", "kill")
+        if words == self.service and self.workers:
+            fates = ("term", "kill", "one killed", "one stopped")
         fate, after_s = self.dice.choice(fates), self.dice.uniform(0, 4)
         program = ["syncd"]
         if fate == "point":
             point, fate = self.dice.choice(list(POINTS)), "none"
             program = ["tests.support.crashing", point, str(self.dice.randint(1, 8))]
         if words[0] == "run":
-            after_s += 3
+            after_s += WORKERS_S if self.workers else 3
         self.tasks.add(asyncio.create_task(self.meet_fate(program, words, fate, after_s)))
+
+    @property
+    def service(self) -> tuple[str, ...]:
+        """The daemon, or workers in its place."""
+        return ("run", "--workers", str(self.workers)) if self.workers else ("run",)
 
     async def meet_fate(self, program: Sequence[str], words: Sequence[str], fate: str, after_s: float) -> None:
         async def end(process: asyncio.subprocess.Process) -> None:
             if fate == "none":
                 return
-            await asyncio.sleep(after_s)
+            await lasts(process, after_s)
+            if fate.startswith("one"):
+                await self.hurt_one(process, fate)
             if process.returncode is None:
                 self.tally.kills["SIGKILL at random" if fate == "kill" else f"SIGTERM of {words[0]}"] += 1
-                process.send_signal(signal.SIGKILL if fate == "kill" else signal.SIGTERM)
+                if fate == "kill":
+                    kill(process)
+                else:
+                    process.terminate()
                 asked_at = time.monotonic()
                 await process.wait()
                 took_s = time.monotonic() - asked_at
@@ -80,6 +116,17 @@ class Processes:
             self.tally.kills[f"SIGKILL {program[1]}"] += 1
         if code not in (0, 1, 3, STOPPED, -signal.SIGKILL, -signal.SIGTERM):
             raise WrongError(f"syncd {' '.join(words)} ended with {code}\n{said}")
+
+    async def hurt_one(self, machine: asyncio.subprocess.Process, fate: str) -> None:
+        """Kill one of several workers, or let it stand still for longer than its lease; then let them be."""
+        with contextlib.suppress(OSError, IndexError):
+            one = self.dice.choice(children(machine.pid))
+            self.tally.did(f"worker {one}: {fate}")
+            self.tally.kills["SIGKILL of a worker" if fate == "one killed" else "SIGSTOP of a worker"] += 1
+            os.kill(one, signal.SIGKILL if fate == "one killed" else signal.SIGSTOP)
+            await lasts(machine, LOST_S)
+            os.kill(one, signal.SIGCONT)
+        await lasts(machine, self.dice.uniform(0, LOST_S))
 
     async def clean(self, *words: str) -> None:
         """Run a command that must end well."""
@@ -113,7 +160,7 @@ class Processes:
             finally:
                 self.running.discard(process)
                 if process.returncode is None:
-                    process.kill()
+                    kill(process)
                     await process.wait()
             said.seek(0)
             text = said.read().decode(errors="replace")[-6000:]
@@ -134,8 +181,7 @@ class Processes:
         for process in list(self.running):
             if grace_s:
                 self.tally.kills["SIGKILL because it did not end"] += 1
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            kill(process)
         tasks, self.tasks = self.tasks, set()
         found = await asyncio.gather(*tasks, return_exceptions=True)
         if grace_s:

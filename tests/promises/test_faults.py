@@ -24,12 +24,14 @@ from syncd.storage.postgres import database, embedded
 from syncd.storage.postgres.database import Database
 from syncd.upstream.wire import http_session
 from tests.support.bench import Bench, database_url, open_bench
+from tests.support.crew import handing_on
 from tests.support.forgetting import CANARIES, KEY, canary, forgotten, leaks
 from tests.support.matrix import (
     AT_ONCE,
     BUDGET_OPENS,
     CELLS,
     CHILDREN,
+    HARDEST,
     MATRIX,
     RECENT,
     SIZES,
@@ -133,6 +135,16 @@ def delete(bench: Bench, selector: str) -> None:
 @pytest.mark.parametrize(("fault", "selector"), CELLS)
 async def test_the_mirror_outlives_the_fault(bench: Bench, fault: Fault, selector: str) -> None:
     await _Cell(bench, fault, selector).run()
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(("fault", "selector"), HARDEST)
+async def test_the_mirror_outlives_the_fault_with_workers_of_which_one_is_lost_in_each_clean_run(
+    bench: Bench, fault: Fault, selector: str
+) -> None:
+    async with handing_on(bench, workers=3) as crew:
+        await _Cell(bench, fault, selector).run()
+    assert crew.lost > 0, "no worker was lost in a run: this cell proves nothing"
 
 
 class _Cell:

@@ -445,3 +445,16 @@ def _cells() -> list[Any]:
 
 
 CELLS = _cells()
+
+
+def is_hard(fault: Fault) -> bool:
+    """Say whether a fault strikes in mid-run, moves the upstream under a run, or outlasts it.
+
+    These are the ones that a run hands on to the next, which with workers is another process.
+    """
+    outlasts = fault.lasting in (THROTTLED, MAYBE_THROTTLED)
+    return bool(fault.after or fault.moves_the_world or fault.ties or fault.deletes or outlasts)
+
+
+HARDEST = [cell for cell in CELLS if is_hard(cell.values[0])]
+"""About a tenth of the cells."""
