@@ -7,9 +7,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bench import table
-from bench.stage import ACCOUNTS, BIG, CUSTOMERS, staged
+from bench.stage import ACCOUNTS, BIG, CUSTOMERS, STEPS, staged
 from bench.table import Row
 
 MEASURES = {
@@ -27,7 +28,7 @@ MEASURES = {
 """Names on the command line, and the module whose `measure(stage)` returns the rows."""
 
 
-async def run(names: Sequence[str], **wishes: int) -> tuple[list[Row], dict[str, object]]:
+async def run(names: Sequence[str], **wishes: Any) -> tuple[list[Row], dict[str, object]]:
     """Run the named benchmarks one after another and return their rows, and the machine that gave them."""
     rows: list[Row] = []
     began = time.monotonic()
@@ -47,14 +48,17 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which; default all: {', '.join(MEASURES)}")
     parser.add_argument("--size", type=int, default=CUSTOMERS, help="customers of the big loads [%(default)s]")
     parser.add_argument("--big", type=int, default=BIG, help="customers of the memory's big load [%(default)s]")
-    parser.add_argument("--accounts", type=int, default=ACCOUNTS, help="accounts in one daemon [%(default)s]")
+    steps = ", ".join(f"{each:,}" for each in STEPS)
+    parser.add_argument("--accounts", type=int, help=f"accounts [{ACCOUNTS:,} in one daemon; {steps} of workers]")
     parser.add_argument("--no-peer", action="store_true", help="leave dlt out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into this Markdown file")
     given = parser.parse_args(words)
     if unknown := set(given.names) - set(MEASURES):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are: {', '.join(MEASURES)}")
-    wishes = {"size": given.size, "big": given.big, "accounts": given.accounts, "peer": not given.no_peer}
+    wishes = {"size": given.size, "big": given.big, "peer": not given.no_peer}
+    if given.accounts:
+        wishes |= {"accounts": given.accounts, "steps": (given.accounts,)}
     rows, machine = asyncio.run(run(given.names or list(MEASURES), **wishes))
     known = table.limits()
     table.print_table(rows, known, machine)

@@ -17,7 +17,7 @@ from pathlib import Path
 import aiohttp
 import msgspec
 
-from bench.many_accounts import Daemon, memory_mb, serving
+from bench.accounts import Daemon, memory_mb, serving
 from bench.stage import Stage, python
 from bench.table import Row
 from syncd.sources import specs

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import asyncpg
 
-from bench.many_accounts import Probe, memory_mb, serving, upstream
+from bench.accounts import Probe, memory_mb, serving, upstream
 from bench.stage import Stage, measured, python
 from bench.standin import SILENT, STREAMS
 from bench.table import Row

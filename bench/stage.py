@@ -23,6 +23,7 @@ from syncd.storage.postgres.embedded.cluster import SUPERUSER
 CUSTOMERS = 200_000
 BIG = 2_000_000
 ACCOUNTS = 1_000
+STEPS = (1_000, 2_000, 4_000)
 _TEMPLATE = "bench_template"
 _RECORD = re.compile(r"len \(rec/tot\): +\d+/ +(\d+),")
 _BLOCK = re.compile(r"rel \d+/\d+/(\d+)")
@@ -49,6 +50,7 @@ class Took:
 class Stage:
     """Where benchmarks run: `folder` is theirs, `size` and `big` are how many customers are loaded; `accounts` tick.
 
+    `steps` are the numbers of accounts where several are compared.
     `peer` is false where the peer is left out; of what is done `repeats` times, the best counts.
     """
 
@@ -57,6 +59,7 @@ class Stage:
     size: int = CUSTOMERS
     big: int = BIG
     accounts: int = ACCOUNTS
+    steps: tuple[int, ...] = STEPS
     peer: bool = True
     repeats: int = 2
 

@@ -1,34 +1,32 @@
 """Workers that share the accounts: what one, two and three of them cost, how punctual they are, and when one has heirs.
 
-Each worker is a process of its own, as users start it. The mirror and the upstream are those of `bench.many_accounts`.
-What more machines would do is computed from the CPU of a run, and is said to be computed.
+Each worker is a process of its own, as users start it. What more machines would do is computed from the CPU of a run,
+and is said to be computed.
 
-    python -m bench workers --accounts 2000
+    python -m bench workers                       # 1,000, 2,000 and 4,000 accounts
+    python -m bench workers --accounts 2000       # these only
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import asyncpg
 
-from bench.many_accounts import (
+from bench.accounts import (
     EVERY_S,
     WATCHED_S,
-    Daemon,
     Probe,
     Watch,
-    config_text,
     cpu_s,
     delays,
+    loaded,
     memory_mb,
-    seed,
+    serving,
     started,
     upstream,
 )
-from bench.stage import Stage, python
+from bench.stage import Stage
 from bench.standin import STREAMS
 from bench.table import Row
 
@@ -37,26 +35,8 @@ COUNTS = (1, 2, 3)
 SHARDS = 256
 BUSY_SHARE = 0.7
 """How much of a core a worker may use before it gets late; our choice."""
-MACHINES = 8
+MACHINES = (2, 4, 8)
 CORES = 4
-
-
-@contextlib.asynccontextmanager
-async def working(config: Path, number: int) -> AsyncIterator[Daemon]:
-    """Run a worker until the block ends."""
-    log_to = config.with_name(f"{config.stem}-{number}.log")
-    with log_to.open("wb") as log_file:
-        process = await asyncio.create_subprocess_exec(
-            *python("-m", "syncd", "worker", "--config", config, "--listen", "127.0.0.1:0"), stderr=log_file
-        )
-        worker = Daemon(process, log_to, 0)
-        try:
-            worker.url = (await worker.hear("daemon_started"))["url"]
-            yield worker
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            await process.wait()
 
 
 async def shared(conn: asyncpg.Connection, number: int, within_s: float = 60.0) -> float:
@@ -75,36 +55,36 @@ async def shared(conn: asyncpg.Connection, number: int, within_s: float = 60.0) 
 
 
 async def measure(stage: Stage) -> list[Row]:
-    """Measure one, two and three workers, one after the other."""
+    """Measure one, two and three workers with each number of accounts, one after the other."""
     rows: list[Row] = []
     async with upstream() as port:
-        for number in COUNTS:
-            rows += await _measure(stage, port, number)
+        for accounts in stage.steps:
+            for number in COUNTS:
+                rows += await _measure(stage, port, accounts, number)
     return rows
 
 
-async def _measure(stage: Stage, port: int, number: int) -> list[Row]:
-    accounts, subject = stage.accounts, f"{stage.accounts:,} accounts, {number} worker{'s' if number > 1 else ''}"
+async def _measure(stage: Stage, port: int, accounts: int, number: int) -> list[Row]:
+    subject = f"{accounts:,} accounts, {number} worker{'s' if number > 1 else ''}"
     stage.tell(subject)
-    url = await stage.database(f"workers{number}")
-    config = stage.folder / f"workers{number}.toml"
-    config.write_text(config_text(url, port, 1))
-    config.chmod(0o600)
-    loading = await asyncio.create_subprocess_exec(
-        *python("-m", "syncd", "sync", "--config", config), stdout=asyncio.subprocess.DEVNULL
-    )
-    if await loading.wait():
-        raise RuntimeError("the first load of the first account failed")
+    url, config = await loaded(stage, f"workers{accounts}_{number}", port, accounts)
     conn = await asyncpg.connect(url)
-    await seed(conn, accounts)
-    config.write_text(config_text(url, port, accounts))
     rows: list[Row] = []
 
     def tell(what: str, value: float, unit: str, note: str = "") -> None:
         rows.append(Row(ITEM, subject, what, value, unit, note))
 
     async with contextlib.AsyncExitStack() as stack:
-        workers = [await stack.enter_async_context(working(config, each)) for each in range(number)]
+        stack.push_async_callback(conn.close)
+        workers = [
+            await stack.enter_async_context(
+                serving(
+                    config, command=("worker", "--listen", "127.0.0.1:0"),
+                    log_to=config.with_name(f"{config.stem}-{each}.log"),
+                )
+            )
+            for each in range(number)
+        ]  # fmt: skip
         tell("shared after", await shared(conn, number), "s", "since the last one was up")
         plans = [await each.due() for each in workers]
         # the one that holds a stream tells when it runs; the others compute an instant that may have passed
@@ -114,8 +94,7 @@ async def _measure(stage: Stage, port: int, number: int) -> list[Row]:
         await watch.go_on(conn, WATCHED_S)
         shares, servers = [each.share() for each in probes], sum(cpu_s(pid) for pid in watch.pids)
         runs = await started(conn, began)
-        late = delays(runs, due)
-        a_run_s = sum(shares) * WATCHED_S / max(1, len(runs))
+        late, a_run_s = delays(runs, due), sum(shares) * WATCHED_S / max(1, len(runs))
         note = f"{len(STREAMS)} streams every {EVERY_S:.0f} s; {WATCHED_S:.0f} s long"
         tell("runs", len(runs) / WATCHED_S, "/s", note)
         tell("CPU of a worker", max(shares) * 100, "% of a core", f"the busiest; the idlest {min(shares) * 100:.0f} %")
@@ -124,10 +103,19 @@ async def _measure(stage: Stage, port: int, number: int) -> list[Row]:
         tell("memory of a worker", max(memory_mb(each.pid) for each in workers), "MB", "the largest")
         tell("connections", watch.connections, "", "to PostgreSQL, of all workers")
         tell("delay p99", late[int(len(late) * 0.99)], "s", f"worst {late[-1]:.2f} s of {len(late)} streams")
-        possible = MACHINES * CORES * BUSY_SHARE / a_run_s
-        tell("runs of 8 machines of 4 cores", possible, "/s", "computed from the CPU of a run; PostgreSQL left out")
+        rows += computed(subject, a_run_s, servers / max(1, len(runs)))
         if number > 1:
             workers[-1].process.kill()
             tell("heirs of a killed worker after", await shared(conn, number - 1), "s", "its lease is 3 s")
-    await conn.close()
+    return rows
+
+
+def computed(subject: str, a_run_s: float, servers_s: float) -> list[Row]:
+    """Return what more machines would do, from the CPU seconds that a run costs workers and PostgreSQL."""
+    rows = []
+    for machines in MACHINES:
+        runs = machines * CORES * BUSY_SHARE / a_run_s
+        accounts = runs * EVERY_S / len(STREAMS)
+        note = f"computed: {accounts:,.0f} such accounts, and {runs * servers_s:.1f} cores of PostgreSQL"
+        rows.append(Row(ITEM, subject, f"runs of {machines} machines of {CORES} cores", runs, "/s", note))
     return rows
