@@ -27,6 +27,7 @@ DEPLOY = ROOT / "deploy"
 UNIT = DEPLOY / "syncd.service"
 INSTALL = (DEPLOY / "install.md").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+WORKERS: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.workers.yaml").read_text())
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text()
 EXPOSURE_MAX = 1.5
 
@@ -107,6 +108,17 @@ def test_kubernetes_leaves_a_worker_the_time_that_it_needs() -> None:
     for each in (pod, objects["Job", "syncd-migrate"]["spec"]["template"]["spec"]):
         assert each["securityContext"]["runAsNonRoot"] is True
         assert each["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+@needs("kubernetes-validate", "nothing; pip install kubernetes-validate")
+def test_kubernetes_finds_every_field_where_it_stands(tmp_path: Path) -> None:
+    files = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+    assert len(files) == 2
+    checked = run("kubernetes-validate", "--strict", *files)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    wrong = tmp_path / "worker.yaml"
+    wrong.write_text(files[1].read_text().replace("terminationGracePeriodSeconds:", "terminationGraceSeconds:"))
+    assert run("kubernetes-validate", "--strict", wrong).returncode != 0
 
 
 def test_the_unit_and_the_daemon_agree() -> None:
@@ -312,6 +324,24 @@ def test_the_composed_services_are_shut_in_and_wait_for_each_other() -> None:
     assert used == COMPOSE["secrets"].keys()
     assert run(sys.executable, "-m", "syncd", services["migrate"]["command"][0], "--help").returncode == 0
     assert int(services["syncd"]["stop_grace_period"].rstrip("s")) > daemon.DRAIN_S + 4
+
+
+def test_composed_workers_are_shut_in_like_the_daemon_whose_place_they_take() -> None:
+    daemons, workers = COMPOSE["services"]["syncd"], WORKERS["services"]["worker"]
+    assert WORKERS["services"].keys() == {"migrate", "syncd", "worker"}
+    assert WORKERS["services"]["syncd"]["deploy"] == {"replicas": 0}  # the two refuse each other
+    assert workers["deploy"]["replicas"] > 1
+    assert run(sys.executable, "-m", "syncd", workers["command"][0], "--help").returncode == 0
+    for service in WORKERS["services"].values():  # all need the extra, and one image has it
+        assert (service["image"], service["build"]["args"]) == ("syncd-scale", {"LOCK": "scale.lock"})
+    assert (DEPLOY / "scale.lock").is_file()
+    own = {"image", "build", "command", "deploy", "ports"}
+    assert {name: value for name, value in workers.items() if name not in own} == {
+        name: value for name, value in daemons.items() if name not in own
+    }
+    [published] = workers["ports"]
+    host, first, last = re.findall(r"^([\d.]+):(\d+)-(\d+):8787$", published)[0]
+    assert (host, int(last) - int(first) >= workers["deploy"]["replicas"]) == ("127.0.0.1", True)
 
 
 # --- The Debian package -----------------------------------------------------------------------------------------------
