@@ -201,6 +201,11 @@ async def ask_reload(conn: asyncpg.Connection) -> int:
     return int(await conn.fetchval("UPDATE syncd.scale SET reloads = reloads + 1 RETURNING reloads") or 0)
 
 
+async def is_served(conn: asyncpg.Connection) -> bool:
+    """Say whether a daemon or a worker runs on this database."""
+    return bool(await conn.fetchval(_DAEMONS, DAEMON_PROGRAM)) or any(one.is_alive for one in await crew(conn))
+
+
 async def require_none(database: Database) -> None:
     """Raise UsageError if workers share the accounts of this database: a daemon with every account would collide."""
     async with database.connection() as conn:

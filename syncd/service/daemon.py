@@ -160,7 +160,7 @@ class _Daemon:
             self._scheduler, notifier, self.reader, self._watch, config=lambda: self._config,
             database=self._connection.get, on_outage=self._lost, stop=stop,
             leads=lambda: self._share.leads if self._share else not is_worker,
-            line=self._line if is_worker else None, follow=self._operations.follow,
+            line=self._line if is_worker else None, follow=self._follow,
         )  # fmt: skip
 
     @property
@@ -282,6 +282,12 @@ class _Daemon:
     def _follow_pauses(self, pairs: Collection[status.Pair]) -> None:
         if self._timetable is not None:
             self._timetable.pause_streams(pairs)
+
+    async def _follow(self) -> None:
+        """Take what operators decided elsewhere: which streams are paused, and which backfills are asked for."""
+        await self._operations.follow()
+        if self._timetable is not None:
+            await self._timetable.look_for_backfills()
 
     def _hear(self, pair: status.Pair, key: Key | None) -> str:
         if self._share and not self._share.holds(pair[0]):

@@ -42,6 +42,8 @@ FOLLOW_S: Final = 10.0
 PRUNE_S: Final = 3600.0
 WEBHOOKS_S: Final = 7 * 86_400.0
 """A webhook is known as repeated for so long (STREAMS 4)."""
+UNTOLD: Final = ("webhooks", "callback_counts", "backfills")
+"""What is pruned without a word: next to nothing."""
 HOUSE_JOBS: Final = ("beat", "prune", "tell", "notify", "follow")
 
 _log = log.get(__name__)
@@ -133,11 +135,12 @@ class House:
         ages = {
             "runs": kept.runs_s, "rejects": kept.rejects_s, "drift": kept.drift_s, "changes": kept.changes_s,
             "versions": kept.history_s, "webhooks": WEBHOOKS_S, "callback_counts": kept.runs_s,
+            "backfills": kept.runs_s,
         }  # fmt: skip
         before = {name: now - timedelta(seconds=age_s) for name, age_s in ages.items() if age_s is not None}
         with self._telling("prune_failed"):
             pruned = await retention.prune(self._database(), before)
-            if any(count for name, count in pruned.items() if name not in ("webhooks", "callback_counts")):
+            if any(count for name, count in pruned.items() if name not in UNTOLD):
                 _log.info(
                     "history_pruned", runs=pruned["runs"], rejects=pruned["rejects"], drift=pruned["drift"],
                     changes=pruned["changes"], versions=pruned.get("versions", 0),

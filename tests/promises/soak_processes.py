@@ -70,9 +70,10 @@ class Processes:
             return
         some = self.dice.choice((*OF_EVERYTHING, (self.dice.choice(STREAMS),), (self.dice.choice(STREAMS),)))
         since = f"{self.dice.choice((2023, 2024, 2025))}-0{self.dice.randint(1, 9)}-01"
+        ways = ((), ("--again",), ("--in-service",)) if self.workers else ((), ("--again",))
         words: tuple[str, ...] = self.dice.choices(
             (("sync", *some), ("sync", "--full", *some), self.service,
-             ("backfill", self.dice.choice(RANGES), "--since", since, *self.dice.choice(((), ("--again",))))),
+             ("backfill", self.dice.choice(RANGES), "--since", since, *self.dice.choice(ways))),
             (5, 2, WORKERS_OFTEN if self.workers else 1.5, 2),
         )[0]  # fmt: skip
         fates = ("none", "kill", "term", "point") if words[0] != "run" else ("term", "term", "kill")

@@ -5,6 +5,7 @@ With SYNCD_TRIAL_KILLS, SYNCD_TRIAL_STOPPED_S and SYNCD_TRIAL_ACCOUNTS a trial i
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import time
@@ -17,6 +18,7 @@ import pytest
 from syncd.engine import schedule
 from syncd.sandbox import Limits
 from tests.support.bench import Bench, MakeBench
+from tests.support.command import syncd
 from tests.support.daemon import Gate, Now, Process, through, until
 from tests.support.workers import all_ran, crossing, held, newest_run, runs_since, shared, working, write
 
@@ -194,3 +196,31 @@ async def _any_told(workers: Collection[Process], name: str) -> bool:
 
 async def _told(worker: Process, name: str, times: int = 1) -> bool:
     return len(worker.events(name)) >= times
+
+
+async def test_a_backfill_is_shared_by_workers_and_goes_on_where_one_was_killed(bench: Bench) -> None:
+    path = write(bench, ACCOUNTS, scale=SCALE, every="5m", streams="customers")
+    bench.sandbox.faults.add("slow-drip", api="cyclesoftware", chunk_bytes=1024, delay_s=0.02)
+    walk = "SELECT source, pid, outcome, rows_seen FROM syncd.runs WHERE kind = 'backfill'"
+    async with working(path, "one") as one, working(path, "two") as two:
+        pids = [one.process.pid, two.process.pid]
+        await until(shared(bench, pids, 256), 60)
+        asked = asyncio.create_task(
+            syncd("backfill", "*.customers", "--since", "2020-01-01", "--in-service", "--json", "--config", str(path))
+        )
+
+        async def has_begun_both() -> bool:
+            rows = await bench.fetch(f"{walk} AND outcome = 'running' AND rows_seen > 0")
+            return {row["pid"] for row in rows} == set(pids)
+
+        await until(has_begun_both, 60)
+        one.process.kill()
+        ended = await asyncio.wait_for(asked, 240)
+    rows = await bench.fetch(walk)
+    told = json.loads(ended.out)["parts"]
+    print(f"{told}; runs: {Counter((row['pid'] == pids[0], row['outcome']) for row in rows)}")  # noqa: T201
+    assert (ended.code, told["parts"], told["ok"]) == (0, ACCOUNTS, ACCOUNTS), ended.err
+    assert {row["outcome"] for row in rows if row["pid"] == pids[0]} >= {"aborted"}
+    well = Counter(row["source"] for row in rows if row["outcome"] == "ok")
+    assert (len(well), max(well.values())) == (ACCOUNTS, 1)  # each once, by one of them
+    assert await crossing(bench) == []

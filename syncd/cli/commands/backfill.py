@@ -19,6 +19,7 @@ import click
 
 from syncd import config as configuration
 from syncd.cli import console
+from syncd.cli.asked import Wish, ask_service
 from syncd.cli.instant import FORMS, parse_instant
 from syncd.cli.options import command, config_option, json_option, needed_selectors_argument, verbose_option
 from syncd.cli.runner import Job, opened, report, run_jobs
@@ -29,7 +30,7 @@ from syncd.contract.early import Early
 from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
 from syncd.errors import SyncdError, UsageError
-from syncd.storage.state import cursors
+from syncd.storage.state import backfills, cursors
 from syncd.upstream.budget import Forecast
 from syncd.upstream.request import RunUpstream
 
@@ -39,6 +40,7 @@ from syncd.upstream.request import RunUpstream
         ("syncd backfill shop.customers --since 2026-01-01 --dry-run", "what would it cost?"),
         ("syncd backfill shop.customers --since 2026-01-01", "do it; again after Ctrl-C: goes on"),
         ("syncd backfill cars --since 2026-01-01 --until 2026-02-01T08:00", "one month"),
+        ("syncd backfill '*.orders' --since 2025-01-01 --in-service", "the daemon or the workers do it"),
     ]
 )
 @needed_selectors_argument
@@ -46,6 +48,12 @@ from syncd.upstream.request import RunUpstream
 @click.option("--until", metavar="T", help="End of the range, where the API knows one [default: now].")
 @click.option("--dry-run", is_flag=True, help="Only say what it would cost; asks the upstream for one page to know.")
 @click.option("--again", is_flag=True, help="Walk a range from its beginning that was walked before.")
+@click.option(
+    "--in-service",
+    is_flag=True,
+    help="Let the daemon walk it, or the workers, each its own accounts; show how far all of them are.",
+)
+@click.option("--withdraw", is_flag=True, help="With --in-service: end it at the next page, and ask for it no longer.")
 @config_option
 @json_option
 @verbose_option
@@ -55,6 +63,8 @@ def backfill(
     until: str | None,
     dry_run: bool,
     again: bool,
+    in_service: bool,
+    withdraw: bool,
     config_path: Path | None,
     as_json: bool,
     verbose: bool,
@@ -64,11 +74,17 @@ def backfill(
     It spends only the backfill lane's share of the budget, has a cursor of its own, never moves the live one and never
     overwrites what is newer. Times without a zone are read in the zone of the source. Ctrl-C stops at a page; the same
     command goes on there. A range that is complete is not walked again, unless asked for with --again.
+
+    With --in-service the command walks nothing. The daemon does, or the workers do: each walks the accounts that it
+    has, and whoever takes an account over goes on with it. Ctrl-C ends the display only.
     """
+    if withdraw and not in_service:
+        raise UsageError("--withdraw ends what --in-service asked for", hint="Give both, with the same range.")
+    wish: Wish = "withdraw" if withdraw else "walk again" if again else "walk"
     return execute(
         run_backfills(
-            config_path, selectors, since=since, until=until, dry_run=dry_run, again=again, as_json=as_json,
-            verbose=verbose,
+            config_path, selectors, since=since, until=until, dry_run=dry_run, wish=wish, in_service=in_service,
+            as_json=as_json, verbose=verbose,
         )
     )  # fmt: skip
 
@@ -101,7 +117,8 @@ async def run_backfills(
     since: str,
     until: str | None,
     dry_run: bool,
-    again: bool,
+    wish: Wish,
+    in_service: bool,
     as_json: bool,
     verbose: bool,
 ) -> int:
@@ -114,9 +131,11 @@ async def run_backfills(
             ]
             if dry_run:
                 return await _estimate_all(syncer, jobs, stop, as_json=as_json)
+            if in_service:
+                return await ask_service(syncer, jobs, wish, stop, as_json=as_json)
             todo, done = [], {}
             for job in jobs:
-                if again:
+                if wish == "walk again":
                     await cursors.delete_cursor(syncer.database, job.source, job.stream, job.order.cursor_kind)
                 stands = await _stands(syncer, job)
                 if isinstance(stands, Result):
@@ -176,24 +195,16 @@ def _order(syncer: Syncer, source: str, since: str, until: str | None, stop: asy
 
 
 async def _stands(syncer: Syncer, job: Job) -> str | Result:
-    """Say how far the range was walked before: "new", "begun", or how it ended.
-
-    It is complete if the cursor was written by a run that ended well: not every cursor within a walk tells that it is.
-    """
+    """Say how far the range was walked before: "new", "begun", or how it ended."""
     async with syncer.database.connection() as conn:
-        row = await conn.fetchrow(
-            "SELECT (SELECT max(r.finished_at) FROM syncd.runs r"
-            "  WHERE r.source = c.source AND r.stream = c.stream AND r.kind = 'backfill' AND r.outcome = 'ok'"
-            "  AND c.updated_at BETWEEN r.started_at AND r.finished_at) AS at"
-            " FROM syncd.cursors c WHERE c.source = $1 AND c.stream = $2 AND c.kind = $3",
-            job.source, job.stream, job.order.cursor_kind,
-        )  # fmt: skip
-    if row is None:
-        return "new"
-    if row["at"] is None:
-        console.print_note(f"{job.name}: goes on where it stopped")
-        return "begun"
-    console.print_note(f"{job.name}: complete since {row['at']:%Y-%m-%d %H:%M:%S} UTC; --again walks it once more")
+        stands = await backfills.stands(conn, job.source, job.stream, job.order.cursor_kind)
+    match stands.walked:
+        case "never":
+            return "new"
+        case "begun":
+            console.print_note(f"{job.name}: goes on where it stopped")
+            return "begun"
+    console.print_note(f"{job.name}: complete since {stands.at:%Y-%m-%d %H:%M:%S} UTC; --again walks it once more")
     return Result(job.source, job.stream, "backfill", outcome="ok")
 
 

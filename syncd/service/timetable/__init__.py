@@ -6,6 +6,7 @@ streams    what is planned: settings and history of each stream, grouped by sour
 attempts   one attempt at a run; what keeps it from opening becomes a value
 seats      how many runs at once
 tasks      the runs under way, and their end at a page
+backfills  those that the service was asked for
 gate       what keeps runs from starting, and who waits for it
 """
 

@@ -4,6 +4,7 @@ APScheduler only wakes a job that starts tasks of ours and returns, so that runs
 is due, and how long it rests after a failure, is decided in `engine/schedule.py`.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from syncd.errors import DatabaseUnavailable
 from syncd.records.rows import Key
 from syncd.service.callbacks.answers import Answers
 from syncd.service.timetable.attempts import Attempts, NotRun
+from syncd.service.timetable.backfills import Backfills
 from syncd.service.timetable.gate import Door, Gate
 from syncd.service.timetable.jobs import Jobs
 from syncd.service.timetable.seats import Seats
@@ -55,6 +57,8 @@ class Timetable:
         self._gate = Gate()
         self._attempts = Attempts(syncer, on_outage)
         self._answers = Answers(self._answer)
+        self._backfills = Backfills(syncer, self._attempts, may_begin=self._may_backfill)
+        self.look_for_backfills = self._backfills.look
 
     # --- Planning
 
@@ -94,7 +98,7 @@ class Timetable:
         with self._gate.closing(sources):
             for pair in self._streams.drop(sources):
                 self._jobs.remove(pair)
-            await self._tasks.drain(sources, grace_s)
+            await self._drain(sources, grace_s)
             self._syncer.forget(sources)
 
     def _has_rhythm(self, pair: Pair, settings: StreamConfig) -> bool:
@@ -302,7 +306,7 @@ class Timetable:
             name for name in before.keys() | config.sources.keys() if before.get(name) != config.sources.get(name)
         }
         with self._gate.closing(changed):
-            await self._tasks.drain(changed, grace_s)
+            await self._drain(changed, grace_s)
             if not self._gate.is_closed:
                 self._syncer.reconfigure(config)
                 self.plan(anew=changed)
@@ -312,4 +316,12 @@ class Timetable:
         """Start nothing more, and end every run at its page boundary; cancel what has not ended after `grace_s`."""
         self._gate.close()
         self._answers.close()
-        await self._tasks.drain(None, grace_s)
+        await self._drain(None, grace_s)
+
+    async def _drain(self, sources: Collection[str] | None, grace_s: float) -> None:
+        await asyncio.gather(self._tasks.drain(sources, grace_s), self._backfills.drain(sources, grace_s))
+
+    def _may_backfill(self, pair: Pair) -> bool:
+        """Say whether a backfill of a stream may begin: neither paused, nor held back, nor of a source that is down."""
+        is_open = self._gate.of(pair[0]) is Door.OPEN and pair not in self._gate.paused
+        return is_open and pair in self._streams and self._streams.probe_at(pair[0]) is None

@@ -22,11 +22,13 @@ FEED: Final = "syncd.changes"
 NO_DATA: Final = frozenset(
     {
         "syncd.runs", "syncd.budgets", "syncd.drift", "syncd.callbacks", "syncd.webhooks", "syncd.callback_counts",
-        "syncd.pauses", FEED,
+        "syncd.pauses", "syncd.backfills", FEED,
     }
 )  # fmt: skip
 """Tables that say what was done for a name; a name with rows in these alone holds no data."""
-_ONE_ROW_EACH: Final = ("syncd.budgets", "syncd.drift", "syncd.webhooks", "syncd.callback_counts", "syncd.pauses")
+_ONE_ROW_EACH: Final = (
+    "syncd.budgets", "syncd.drift", "syncd.webhooks", "syncd.callback_counts", "syncd.pauses", "syncd.backfills",
+)  # fmt: skip
 """Of these tables, which have one row for a name and one other thing, a renamed source brings its own."""
 
 _TABLES: Final = """

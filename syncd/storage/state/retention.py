@@ -51,9 +51,13 @@ DELETE FROM syncd.callback_counts
 WHERE ctid = ANY (ARRAY(SELECT ctid FROM syncd.callback_counts WHERE last_at < $1 LIMIT $2))
 """
 
+_BACKFILLS = """
+DELETE FROM syncd.backfills WHERE part_id IN (SELECT part_id FROM syncd.backfills WHERE finished_at < $1 LIMIT $2)
+"""
+
 _STATEMENTS = {
     "runs": _RUNS, "rejects": _REJECTS, "drift": _DRIFT, "changes": _CHANGES, "webhooks": _WEBHOOKS,
-    "callback_counts": _CALLBACK_COUNTS,
+    "callback_counts": _CALLBACK_COUNTS, "backfills": _BACKFILLS,
 }  # fmt: skip
 
 _HISTORY_TABLES = """
@@ -69,8 +73,8 @@ DELETE FROM {0} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {0} WHERE valid_to < $1
 async def prune(database: Database, before: Mapping[str, datetime]) -> dict[str, int]:
     """Delete what is older than these instants, in many small statements; return how many of each.
 
-    The names are `runs`, `rejects`, `drift`, `changes`, `webhooks`, `callback_counts` and `versions` (old versions of
-    rows, by when they ended).
+    The names are `runs`, `rejects`, `drift`, `changes`, `webhooks`, `callback_counts`, `backfills` and `versions` (old
+    versions of rows, by when they ended).
     """
     statements = [(name, statement) for name, statement in _STATEMENTS.items() if name in before]
     if "versions" in before:

@@ -32,6 +32,7 @@ def add_state_tables(meta: sa.MetaData) -> None:
     _scale(meta)
     _kept_secrets(meta)
     _operators(meta)
+    _backfills(meta)
 
 
 def _counter(name: str, comment: str) -> sa.Column[int]:
@@ -440,3 +441,26 @@ def _operators(meta: sa.MetaData) -> None:
         schema="syncd",
         comment="What operators did on the status page; nothing is ever deleted here",
     )
+
+
+def _backfills(meta: sa.MetaData) -> None:
+    table = sa.Table(
+        "backfills",
+        meta,
+        sa.Column("part_id", _NUMBER, sa.Identity(always=True), primary_key=True, comment="Number of the part"),
+        sa.Column("source", _TEXT, nullable=False, comment="Configured name of the source"),
+        sa.Column("stream", _TEXT, nullable=False, comment="Name of the stream"),
+        sa.Column("since", _TIME, nullable=False, comment="Begin of the range"),
+        sa.Column("until", _TIME, comment="End of the range; null: up to when it is walked"),
+        sa.Column("asked_at", _TIME, nullable=False, comment="When it was asked for, or asked for again"),
+        sa.Column("finished_at", _TIME, comment="When it ended; null: not yet"),
+        sa.Column("outcome", _TEXT, comment="How it ended: ok, failed or throttled"),
+        sa.Column("error", _TEXT, comment="Why, if it did not end well"),
+        sa.Index("backfills_open", "source", "stream", "since", postgresql_where=sa.text("finished_at IS NULL")),
+        schema="syncd",
+        comment="Parts of backfills that the service was asked for; whoever has the account walks them",
+    )
+    sa.Index(
+        "backfills_once", table.c.source, table.c.stream, table.c.since, sa.text("coalesce(until, 'infinity')"),
+        unique=True,
+    )  # fmt: skip
