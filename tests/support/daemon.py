@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
@@ -78,6 +79,8 @@ async def serving(
         yield started.result()
     finally:
         stop.set()
+        if is_worker and not task.done():  # only signals end a worker, which otherwise begins its next life
+            signal.raise_signal(signal.SIGTERM)
         assert await asyncio.wait_for(task, 10) == 0
 
 
