@@ -187,7 +187,7 @@ async def timed_share(bench: Bench, pids: Collection[int]) -> float:
 
 async def _have_run(bench: Bench, accounts: Collection[str], since: int, *, but_by: int) -> bool:
     rows = await runs_since(bench, since)
-    return accounts <= {row["source"] for row in rows if row["outcome"] == "ok" and row["pid"] != but_by}
+    return set(accounts) <= {row["source"] for row in rows if row["outcome"] == "ok" and row["pid"] != but_by}
 
 
 async def _any_told(workers: Collection[Process], name: str) -> bool:
