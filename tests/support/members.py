@@ -19,7 +19,8 @@ class Recording:
         self.config = config
         household = Household(
             adopt=self.adopt, drop=self.drop, forfeit=self.forfeit, reload=self.reload,
-            hear=partial(self.note, "hear"), run_now=lambda *pair: self.note("run_now", pair), differ=partial(self.note, "differ"), away=partial(self.note, "away"),
+            hear=partial(self.note, "hear"), run_now=lambda *pair: self.note("run_now", pair),
+            differ=partial(self.note, "differ"), away=partial(self.note, "away"),
             lost=partial(self.note, "lost"),
         )  # fmt: skip
         self.membership = Membership(database, household, config=lambda: self.config, address=lambda: None)

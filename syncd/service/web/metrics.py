@@ -127,7 +127,7 @@ def _families(status: Status | None, totals: Totals, config: Config, odd: Odd | 
             [(float(not is_refused),)],
         )  # fmt: skip
         differ = any(notice.what == "configs_differ" for notice in status.notices)
-        yield _Family(
+        yield Family(
             "gauge", "syncd_configs_differ", "1 once workers have had different configurations for over a minute", (),
             [(float(differ),)],
         )  # fmt: skip
