@@ -6,6 +6,8 @@ from typing import Final
 EVENTS: Final[Mapping[str, str]] = {
     "account_refused": "The configuration names another account than the one whose rows the mirror holds under this "
     "name. Nothing is requested for the source until somebody decides; `hint` names the ways out. Logged once.",
+    "accounts_refused": "The query of `[sources_from]` failed, see `error`. The accounts before stay in use, and it is "
+    "asked again. Logged once.",
     "answer_failed": "Sending an answer of a listener failed because of a bug in syncd. Logged at most once a minute; "
     "`count` is the number of such answers since the last line. Please report the bug.",
     "callback_crashed": "Handling a callback failed because of a bug in syncd. The next polling run finds the change "
@@ -46,8 +48,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "page_served": "The port of the status page is free now, and the page is served at `url`.",
     "plugin_refused": "A plugin is installed and cannot be used, see `error`. Sources of its type are left out. The "
     "others are not touched by it. Logged at each start and reload.",
-    "source_left_out": "The type of a source is not installed, see `error`. No run of it is made; the others go on. "
-    "Logged at each start and reload.",
+    "source_left_out": "The type of a source is not installed, or a row of `[sources_from]` is wrong, see `error`. No "
+    "run of it is made; the others go on. Logged at each start and reload.",
     "port_taken": "Another program listens on the port of the status page or of the callbacks. The daemon goes on and "
     "tries the port again every 2 s. Logged once.",
     "operator_acted": "An operator did something on the status page, see `action`, `subject`, `actor` and `result`. "

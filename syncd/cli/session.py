@@ -30,9 +30,16 @@ def execute(work: Coroutine[Any, Any, int], *, verbose: bool = False) -> int:
         raise KeyboardInterrupt from None
 
 
-def load_config(path: Path | None, *, resolve_secrets: bool = True) -> Config:
-    """Load the configuration and tell the log what to keep secret."""
+def load_config(path: Path | None, *, resolve_secrets: bool = True, asks: bool = True) -> Config:
+    """Load the configuration and tell the log what to keep secret.
+
+    `asks` False leaves the accounts of `[sources_from]` out, so that the database is not asked for them.
+    """
     settings = configuration.load(path, specs(), resolve_secrets=resolve_secrets, refused=refused())
+    if asks and settings.sources_from:
+        from syncd.service import accounts
+
+        settings = accounts.with_accounts(settings, resolve_secrets=resolve_secrets)
     for key, secret in configuration.secrets(settings):
         if secret.is_resolved and (key != "database.url" or settings.database.password):
             log.protect(secret.reveal())

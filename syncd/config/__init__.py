@@ -1,13 +1,14 @@
-"""The configuration: one TOML file, read once, checked whole, handed out as frozen values.
+"""The configuration: one TOML file and those that it includes, checked whole, handed out as frozen values.
 
-`loader` finds and reads the file; `general` and `sources` read its tables. `toml` takes keys from a table and names
-what is wrong. `model` holds the values.
+`loader` finds and reads the file; `general` and `sources` read its tables, `fragments` files of accounts, and `rows`
+accounts that a query gave. `toml` takes keys from a table and names what is wrong. `model` holds the values.
 What a source type accepts comes in as a registry of `SourceSpec`.
 """
 
-from syncd.config.address import host_of, is_loopback, normal_form
-from syncd.config.loader import find, load, read_shown
+from syncd.config.address import host_of, is_loopback, normal_form, without_password
+from syncd.config.loader import find, load, read_shown, shown_rows, with_rows
 from syncd.config.model import (
+    FROM_ROWS,
     PART,
     Auto,
     BudgetConfig,
@@ -21,16 +22,13 @@ from syncd.config.model import (
     Scale,
     Schemas,
     SourceConfig,
+    SourcesFrom,
     SourceSpec,
     StreamConfig,
     StreamSpec,
     Timeouts,
-    is_off,
-    left_out_by,
-    matching,
     missing_secrets,
     secrets,
-    select,
 )
 from syncd.config.option import (
     REQUIRED,
@@ -49,12 +47,14 @@ from syncd.config.option import (
     zone_option,
 )
 from syncd.config.proxy import Proxy, variable_of
+from syncd.config.rows import Row, digest_of
 from syncd.config.secret import Secret
+from syncd.config.selection import count_on, is_off, left_out_by, matching, require_some, select
 from syncd.config.shown import Shown
 from syncd.config.sources import SOURCE_NAME, SOURCE_NAME_RULE, variable
 
 __all__ = [
-    "PART", "REQUIRED",
+    "FROM_ROWS", "PART", "REQUIRED",
     "SOURCE_NAME",
     "SOURCE_NAME_RULE",
     "Auto",
@@ -69,16 +69,20 @@ __all__ = [
     "Privacy",
     "Proxy",
     "Retention",
+    "Row",
     "Scale",
     "Schemas",
     "Secret",
     "Shown",
     "SourceConfig",
     "SourceSpec",
+    "SourcesFrom",
     "StreamConfig",
     "StreamSpec",
     "Timeouts",
     "by_name",
+    "count_on",
+    "digest_of",
     "duration_option",
     "find",
     "flag_option",
@@ -94,13 +98,17 @@ __all__ = [
     "optional_text",
     "optional_url",
     "read_shown",
+    "require_some",
     "secret_option",
     "secrets",
     "select",
+    "shown_rows",
     "text_option",
     "variable",
     "variable_of",
     "whole_list_option",
     "whole_option",
+    "with_rows",
+    "without_password",
     "zone_option",
 ]  # fmt: skip

@@ -26,6 +26,7 @@ from syncd.config.model import (
     Scale,
     Schemas,
     SourceConfig,
+    SourcesFrom,
 )
 from syncd.config.proxy import ProxySetting, parse_proxy
 from syncd.config.secret import Secret
@@ -167,6 +168,28 @@ def _listen(value: object) -> Http | None:
         return None
     host, port = parse_listen(text(value))
     return Http(host=host, port=port)
+
+
+def read_sources_from(table: TomlTable, proxy: ProxySetting) -> SourcesFrom | None:
+    """Read the query for accounts; None if the table is absent. `proxy` is that of accounts that name none."""
+    if not table.raw:
+        return None
+
+    def address(value: object) -> Secret:
+        secret = table.reading.secret(value, always=True)
+        if secret.reveal() == EMBEDDED:
+            raise ValueError("expected the address of a server; without url the mirror's own database is asked")
+        return Secret(parse_database_url(secret.reveal()), ref=secret.ref)
+
+    advice = "a SELECT that gives an account in each row, with the columns name and type"
+    asked = SourcesFrom(
+        query=table.require("query", text, "", advice),
+        url=table.take("url", address, None),
+        every_s=table.take("every", duration, SourcesFrom.every_s),
+        proxy=proxy,
+    )
+    table.close()
+    return asked
 
 
 def read_log(table: TomlTable) -> Log:

@@ -1,4 +1,4 @@
-"""Finds the configuration's file, reads it once, checks it whole, and hands out frozen values.
+"""Finds the configuration's file, reads it with those that it includes, checks it whole, and hands out frozen values.
 
 Owns where the file is found and how its tables become one `Config`; `general` and `sources` read the tables. What a
 source type accepts comes in as a registry of `SourceSpec`. Never opens a connection, never logs, and never lets a
@@ -7,11 +7,12 @@ secret out but through `Secret.reveal`.
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from syncd.config.fragments import read_fragments
 from syncd.config.general import (
     TAKEN_SCHEMAS,
     read_database,
@@ -21,11 +22,13 @@ from syncd.config.general import (
     read_privacy,
     read_retention,
     read_scale,
+    read_sources_from,
 )
 from syncd.config.model import Config, SourceSpec
+from syncd.config.rows import Row, read_rows
 from syncd.config.shown import Shown, shown
-from syncd.config.sources import read_left_out, read_sources
-from syncd.config.toml import Reading, TomlTable, read_toml
+from syncd.config.sources import read_sources
+from syncd.config.toml import Reading, Taken, TomlTable, read_toml
 from syncd.errors import ConfigError
 
 SYSTEM_PATH: Final = Path("/etc/syncd/config.toml")  # DESIGN section 7
@@ -72,8 +75,8 @@ def load(
     `registry` maps a source's `type` to what it accepts; `refused` says of other types that are installed why they
     cannot be used. Sources of such a type, or of one that is not installed, are left out, and nothing of them is
     judged. With `resolve_secrets` False the
-    secrets of the sources stay unread (that of the database is always read). Relative paths in the file count from the
-    file's own directory.
+    secrets of the sources stay unread (that of the database is always read). Relative paths in a file count from the
+    file's own directory. Accounts of `[sources_from]` are added by `with_rows`.
     """
     return _read(path, registry, environ, refused, resolve_secrets=resolve_secrets, notes_keys=False)[0]
 
@@ -88,6 +91,37 @@ def read_shown(
     """Read and check the file as `load` does, the secrets unread; return with it every key as it may be shown."""
     config, reading = _read(path, registry, environ, refused, resolve_secrets=False, notes_keys=True)
     return config, [shown(taken) for taken in reading.taken]
+
+
+def with_rows(
+    config: Config,
+    rows: Sequence[Row],
+    registry: Mapping[str, SourceSpec],
+    *,
+    environ: Mapping[str, str] = os.environ,
+    resolve_secrets: bool = True,
+    refused: Mapping[str, str] = {},
+) -> Config:
+    """Return the configuration with the accounts of these rows, in place of those that rows gave before.
+
+    What is wrong with a row costs this account: it is in `left_out`. Raises ConfigError where there is no row, or no
+    column `name` or `type`.
+    """
+    return read_rows(
+        config, rows, registry, refused=refused, environ=environ, resolve_secrets=resolve_secrets
+    )  # fmt: skip
+
+
+def shown_rows(
+    config: Config, rows: Sequence[Row], registry: Mapping[str, SourceSpec], *, refused: Mapping[str, str] = {}
+) -> tuple[Config, list[Shown]]:
+    """Add the accounts of rows as `with_rows` does, the secrets unread; return with it their keys as they may be shown.
+
+    The keys of an account that is left out are not among them.
+    """
+    taken: list[Taken] = []
+    config = read_rows(config, rows, registry, refused=refused, environ={}, resolve_secrets=False, taken=taken)
+    return config, [shown(one) for one in taken]
 
 
 def _read(
@@ -105,9 +139,10 @@ def _read(
     root = TomlTable(reading, (), read_toml(path))
     database = read_database(root.table("database"), (*TAKEN_SCHEMAS, *registry))
     http, callback_listen, proxy = read_http(root.table("http"))
-    declared = root.table("sources")
-    left_out = read_left_out(declared, registry, refused)
-    sources = read_sources(declared, registry, proxy, left_out)
+    main = root.table("sources")
+    fragments, files = read_fragments(root, path)
+    asked = read_sources_from(root.table("sources_from"), proxy)
+    sources, left_out = read_sources([main, *fragments], registry, refused, proxy, are_required=asked is None)
     config = Config(
         path=path,
         database=database,
@@ -120,6 +155,8 @@ def _read(
         privacy=read_privacy(root.table("privacy"), sources),
         notify=read_notify(root.table("notify")),
         scale=read_scale(root.table("scale")),
+        sources_from=asked,
+        files=files,
         read_at=datetime.now(UTC),
     )
     root.close()

@@ -4,13 +4,11 @@ What a source type accepts is written by `syncd/sources/` as a `SourceSpec`, so 
 Reads no file; `syncd.config` fills these in, and passes the names on.
 """
 
-import difflib
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time
-from fnmatch import fnmatchcase
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -19,9 +17,9 @@ from typing import Final, Literal, cast
 from syncd.config import address
 from syncd.config.hours import Hours
 from syncd.config.option import OptionSpec
-from syncd.config.proxy import Proxy
+from syncd.config.proxy import Proxy, ProxySetting
 from syncd.config.secret import Secret
-from syncd.errors import ConfigError, UsageError
+from syncd.errors import ConfigError
 
 # --- What a source type accepts ---------------------------------------------------------------------------------------
 
@@ -117,8 +115,7 @@ class DatabaseConfig:
     @property
     def password(self) -> Secret | None:
         """The password within the address, decoded, if it holds one."""
-        inline = address.password_of(self.url.reveal())
-        return Secret(inline) if inline else None
+        return _password(self.url)
 
 
 Network = IPv4Network | IPv6Network
@@ -275,8 +272,29 @@ IN_FLIGHT_MAX: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True)
+class SourcesFrom:
+    """A query that gives an account in each row, and how often it is asked again.
+
+    `url` None: it asks the mirror's database. `proxy` is that of accounts that name none.
+    """
+
+    query: str
+    url: Secret | None = None
+    every_s: float = 300.0
+    proxy: ProxySetting = None
+
+
+FROM_ROWS: Final = "sources_from"
+"""The origin of an account that the query gave."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SourceConfig:
-    """One account at one upstream; `options` holds every option of its type, defaults filled in."""
+    """One account at one upstream; `options` holds every option of its type, defaults filled in.
+
+    `origin` is the path of the file of accounts that names it, empty for the configuration itself, or FROM_ROWS. There
+    may be 50,000 of these: accounts that say the same of their streams share `streams`, and so on.
+    """
 
     name: str
     type: str
@@ -287,6 +305,7 @@ class SourceConfig:
     proxy: Proxy | None = None
     timeouts: Timeouts = Timeouts()
     in_flight: int = IN_FLIGHT
+    origin: str = field(default="", compare=False, repr=False)
 
     def secret(self, option: str) -> str:
         """Reveal the secret option of that name."""
@@ -303,7 +322,9 @@ class Config:
     """The whole file. Two are equal when they would make the daemon do the same, wherever they were read from.
 
     `left_out` holds the sources whose type cannot be used or is not installed, each with the reason as a sentence; they
-    are not among `sources`. `read_at` is when the file was read.
+    are not among `sources`. So are the rows of `sources_from` that are wrong, which `rows_left_out` names. `files` are
+    the files of accounts that were read beside `path`, and `rows_digest` tells the rows that were read from others.
+    `read_at` is when the file was read.
     """
 
     path: Path = field(compare=False)
@@ -317,17 +338,33 @@ class Config:
     left_out: Mapping[str, str] = field(default_factory=dict)
     notify: Notify | None = None
     scale: Scale = Scale()
+    sources_from: SourcesFrom | None = None
+    files: tuple[Path, ...] = field(default=(), compare=False, repr=False)
+    rows_left_out: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+    rows_digest: str = field(default="", compare=False, repr=False)
     read_at: datetime = field(default=NEVER, compare=False)
+
+    @property
+    def without_rows(self) -> "Config":
+        """The configuration as the files alone have it."""
+        return replace(
+            self,
+            sources={name: source for name, source in self.sources.items() if source.origin != FROM_ROWS},
+            left_out={name: why for name, why in self.left_out.items() if name not in self.rows_left_out},
+            rows_left_out=frozenset(),
+            rows_digest="",
+        )
 
     @cached_property
     def digest(self) -> str:
         """What changes with every value but the secrets, however the file is written and wherever it lies."""
         digest = hashlib.sha256(repr(replace(self, path=Path(), sources={}, read_at=NEVER)).encode())
-        streams: dict[int, bytes] = {}  # accounts that configure a stream alike share it
+        streams: dict[int, bytes] = {}  # accounts that configure their streams alike share them
         for source in self.sources.values():
             digest.update(repr(replace(source, streams={})).encode())
-            for stream in source.streams.values():
-                digest.update(streams.get(id(stream)) or streams.setdefault(id(stream), repr(stream).encode()))
+            if id(source.streams) not in streams:
+                streams[id(source.streams)] = "".join(map(repr, source.streams.values())).encode()
+            digest.update(streams[id(source.streams)])
         return digest.hexdigest()[:DIGEST_CHARS]
 
 
@@ -345,18 +382,37 @@ def secrets(config: Config) -> Iterator[tuple[str, Secret]]:
         yield "http.operator_token", config.http.operator_token
     if config.privacy.hash_key:
         yield "privacy.hash_key", config.privacy.hash_key
+    if config.sources_from and config.sources_from.url and (password := _password(config.sources_from.url)):
+        yield "sources_from.url", config.sources_from.url
+        yield f"sources_from.url{PART}", password
     if config.notify:
         yield from config.notify.secrets
     for proxy in {source.proxy.origin: source.proxy for source in config.sources.values() if source.proxy}.values():
         for secret in proxy.secrets:
             yield proxy.origin, secret
+    yield from _of_sources(config)
+
+
+def _of_sources(config: Config) -> Iterator[tuple[str, Secret]]:
+    of_streams: dict[int, list[tuple[str, Secret]]] = {}  # accounts that configure their streams alike share them
     for source in config.sources.values():
-        places = {f"sources.{source.name}": source.options}
-        places |= {f"sources.{source.name}.streams.{stream.name}": stream.options for stream in source.streams.values()}
-        for place, options in places.items():
-            for name, value in options.items():
-                if isinstance(value, Secret):
-                    yield f"{place}.{name}", value
+        for name, value in source.options.items():
+            if isinstance(value, Secret):
+                yield f"sources.{source.name}.{name}", value
+        if id(source.streams) not in of_streams:
+            of_streams[id(source.streams)] = [
+                (f"{stream.name}.{name}", value)
+                for stream in source.streams.values()
+                for name, value in stream.options.items()
+                if isinstance(value, Secret)
+            ]
+        for name, value in of_streams[id(source.streams)]:
+            yield f"sources.{source.name}.streams.{name}", value
+
+
+def _password(url: Secret) -> Secret | None:
+    inline = address.password_of(url.reveal())
+    return Secret(inline) if inline else None
 
 
 def missing_secrets(config: Config, environ: Mapping[str, str] = os.environ) -> list[str]:
@@ -370,80 +426,3 @@ def missing_secrets(config: Config, environ: Mapping[str, str] = os.environ) -> 
         except ConfigError as error:
             missing.append(f"{key}: {error}")
     return missing
-
-
-# --- Selecting streams ------------------------------------------------------------------------------------------------
-
-
-def is_off(stream: StreamConfig) -> str | None:
-    """Tell why the stream does nothing, or None if it is on."""
-    if not stream.enabled:
-        return "disabled (enabled = false)" if stream.is_named_off else "off by default (enabled = true turns it on)"
-    if stream.is_pushed:
-        return "comes by webhooks only: nothing asks for it, so nobody can say that it is complete"
-    if stream.lookup and not any(stream.lookup.values()) and not stream.queries and not stream.is_fed:
-        accepted = " or ".join(f"{name} / {name}_query" for name in stream.lookup)
-        return f"has no keys to look up; give it {accepted}"
-    return None
-
-
-def matching(config: Config, selectors: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the (source, stream) pairs that match any selector, also those that are off, in the file's order.
-
-    No selector matches all. Raises UsageError for a selector that matches nothing.
-    """
-    pairs = [(source.name, stream) for source in config.sources.values() for stream in source.streams]
-    chosen = {pair for selector in selectors or ["*"] for pair in _matching(selector, pairs)} if pairs else set()
-    return [pair for pair in pairs if pair in chosen]
-
-
-def select(config: Config, selectors: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the (source, stream) pairs that match any selector, in the file's order; no selector selects all.
-
-    A selector is `source`, or `source.stream` with shell patterns in either part. Patterns pass over streams that are
-    off; naming such a stream in full raises UsageError with the reason, as does a selector that matches nothing.
-    """
-    streams = {
-        (source.name, stream.name): is_off(stream)
-        for source in config.sources.values()
-        for stream in source.streams.values()
-    }
-    if not streams and config.left_out:
-        reasons = "; ".join(f"{name}: {why}" for name, why in config.left_out.items())
-        raise UsageError(f"no source is left to work on: {reasons}", hint="See: syncd check")
-    chosen: set[tuple[str, str]] = set()
-    for selector in selectors or ["*"]:
-        if (name := selector.partition(".")[0]) in config.left_out:
-            raise UsageError(f'"{selector}" is left out: {config.left_out[name]}', hint="See: syncd check")
-        hits = _matching(selector, list(streams))
-        alive = [pair for pair in hits if streams[pair] is None]
-        if not alive and selectors:
-            reasons = "; ".join(f"{source}.{stream} {streams[source, stream]}" for source, stream in hits)
-            raise UsageError(f'"{selector}" matches only what is off: {reasons}')
-        chosen.update(alive)
-    return [pair for pair in streams if pair in chosen]
-
-
-def left_out_by(config: Config, selectors: Sequence[str]) -> dict[str, str]:
-    """Return the sources that are asked for and left out, each with the reason; no selector asks for all.
-
-    A pattern asks for every source whose name it fits: nobody knows the streams of one that is left out.
-    """
-    wanted = [selector.partition(".")[0] for selector in selectors or ["*"]]
-    return {name: why for name, why in config.left_out.items() if any(fnmatchcase(name, each) for each in wanted)}
-
-
-def _matching(selector: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the pairs that match the selector; raise UsageError with the nearest selectors where none does."""
-    source_pattern, dot, stream_pattern = selector.partition(".")
-    if not dot:
-        stream_pattern = "*"
-    hits = [pair for pair in pairs if fnmatchcase(pair[0], source_pattern) and fnmatchcase(pair[1], stream_pattern)]
-    if hits:
-        return hits
-    if any(selector == stream for _, stream in pairs):
-        raise UsageError(f'"{selector}" matches no stream', hint=f"did you mean *.{selector}?")
-    known = [f"{source}.{stream}" for source, stream in pairs] + sorted({source for source, _ in pairs})
-    near = difflib.get_close_matches(selector, known, n=3, cutoff=0.0)
-    hint = f"the nearest are {', '.join(near)}" if near else "no source is configured"
-    raise UsageError(f'"{selector}" matches no stream', hint=hint)

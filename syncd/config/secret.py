@@ -16,7 +16,7 @@ MARK: Final = "\ufeff"
 UTF16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SecretRef:
     """Where a secret lies: in a variable, in a file (absolute path), or with systemd."""
 

@@ -18,13 +18,17 @@ MASK: Final = "***"
 
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """One key. `value` None: nothing is said and there is no default; `is_default`: the file does not name it."""
+    """One key. `value` None: nothing is said and there is no default; `is_default`: the file does not name it.
+
+    `origin` is the file of accounts that it stands in, or `sources_from`; empty for the configuration itself.
+    """
 
     table: tuple[str, ...]
     key: str
     value: object
     is_default: bool
     is_secret: bool
+    origin: str = ""
 
     @property
     def name(self) -> str:
@@ -42,7 +46,10 @@ def shown(taken: Taken) -> Shown:
     is_secret = isinstance(taken.value, Secret) and not _is_embedded(taken.value)
     is_secret = is_secret or (isinstance(taken.value, tuple) and any(isinstance(one, Secret) for one in taken.value))
     value = _given(taken) if taken.is_given else _default(taken)
-    return Shown(table=taken.table, key=taken.key, value=value, is_default=not taken.is_given, is_secret=is_secret)
+    return Shown(
+        table=taken.table, key=taken.key, value=value, is_default=not taken.is_given, is_secret=is_secret,
+        origin=taken.origin,
+    )  # fmt: skip
 
 
 def _is_embedded(secret: Secret) -> bool:
@@ -55,7 +62,7 @@ def _given(taken: Taken) -> object:
         return [MASK if isinstance(one, str) else one for one in taken.raw] if isinstance(taken.raw, list) else MASK
     if not isinstance(taken.value, Secret) or isinstance(taken.raw, dict):
         return taken.raw
-    if taken.table == ("database",) and taken.key == "url":
+    if taken.table in (("database",), ("sources_from",)) and taken.key == "url":
         return address.without_password(taken.value.reveal())
     return MASK
 

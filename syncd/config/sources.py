@@ -1,12 +1,15 @@
 """Reads `[sources.*]`: each source with its options, budget and timeouts, and each of its streams.
 
+Thousands of accounts say the same of their streams, budgets and timeouts. It is read once, and they share it.
+
 What a source type accepts comes in as a registry of `SourceSpec`. Notes what is wrong; never opens anything.
 """
 
 import difflib
 import re
-from collections.abc import Callable, Collection, Mapping
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Final, TypeVar, cast
 
 from syncd.config.address import parse_base_url
 from syncd.config.crontab import parse_cron
@@ -55,17 +58,23 @@ SOURCE_NAME: Final = r"[A-Za-z][A-Za-z0-9_-]{0,62}"
 SOURCE_NAME_RULE: Final = "a source's name starts with a letter and holds at most 63 letters, digits, _ and -"
 
 
-def read_left_out(table: TomlTable, registry: Mapping[str, SourceSpec], refused: Mapping[str, str]) -> dict[str, str]:
-    """Return the sources whose types cannot be used, with the reason: installed and unfit, or not installed.
+SHARED_MOST: Final = 10_000
+"""Different tables of streams, budgets and timeouts that are kept for those who say the same; our choice."""
+
+T = TypeVar("T")
+
+_shared: dict[tuple[int, str, str], tuple[object, object]] = {}
+"""What was read, by the declaration (which is kept, too: its id is part of the key), the key and what was said."""
+
+
+def why_left_out(type_: object, registry: Mapping[str, SourceSpec], refused: Mapping[str, str]) -> str | None:
+    """Return why a source of that type cannot be used: it is installed and unfit, or not installed; None if it can.
 
     A type that is nearly one of the registry is mistyped: that is a wrong configuration, and is not left out.
     """
-    types = {name: raw.get("type") for name, raw in table.raw.items() if isinstance(raw, dict)}
-    return {
-        name: refused.get(type_) or _not_installed(type_, registry)
-        for name, type_ in types.items()
-        if isinstance(type_, str) and (type_ in refused or _is_away(type_, registry))
-    }
+    if not isinstance(type_, str) or not (type_ in refused or _is_away(type_, registry)):
+        return None
+    return refused.get(type_) or _not_installed(type_, registry)
 
 
 def _is_away(type_: str, registry: Mapping[str, SourceSpec]) -> bool:
@@ -83,25 +92,39 @@ def _not_installed(type_: str, registry: Mapping[str, SourceSpec]) -> str:
 
 
 def read_sources(
-    table: TomlTable, registry: Mapping[str, SourceSpec], proxy: ProxySetting, left_out: Collection[str]
-) -> dict[str, SourceConfig]:
-    """Read every source that is not left out; `proxy` is that of sources that name none."""
-    sources = {}
-    for name in table.raw:
-        if not re.fullmatch(SOURCE_NAME, name):
-            table.note((name,), SOURCE_NAME_RULE)
-        if name in left_out:
-            continue
-        source = _source(table.table(name), name, registry, proxy)
-        if source:
-            sources[name] = source
-    if not table.raw and table.is_table:
+    tables: Sequence[TomlTable], registry: Mapping[str, SourceSpec], refused: Mapping[str, str], proxy: ProxySetting,
+    *, are_required: bool = True,
+) -> tuple[dict[str, SourceConfig], dict[str, str]]:  # fmt: skip
+    """Read every source of the tables `[sources]`; return those that are left out apart, each with the reason.
+
+    `proxy` is that of sources that name none. `are_required`: to have no source is a problem.
+    """
+    sources: dict[str, SourceConfig] = {}
+    left_out: dict[str, str] = {}
+    named: dict[str, TomlTable] = {}
+    for table in tables:
+        for name, raw in table.raw.items():
+            if (before := named.setdefault(name, table)) is not table:
+                table.note((name,), f"is named in {_place(before, name)}, too; keep one")
+                continue
+            if not re.fullmatch(SOURCE_NAME, name):
+                table.note((name,), SOURCE_NAME_RULE)
+            why = why_left_out(raw.get("type"), registry, refused) if isinstance(raw, dict) else None
+            if why:
+                left_out[name] = why
+            elif source := read_source(table.table(name), name, registry, proxy):
+                sources[name] = source
+    if are_required and not named and tables[0].is_table:
         types = " or ".join(f'"{name}"' for name in registry)
-        table.note((), f"no source is configured; add a table [sources.NAME] with type = {types}")
-    return sources
+        tables[0].note((), f"no source is configured; add a table [sources.NAME] with type = {types}")
+    return sources, left_out
 
 
-def _source(
+def _place(table: TomlTable, name: str) -> str:
+    return table.reading.locate(("sources", name)).removesuffix(": ") or "the file that includes it"
+
+
+def read_source(
     table: TomlTable, name: str, registry: Mapping[str, SourceSpec], general: ProxySetting
 ) -> SourceConfig | None:
     """Read one source; None where its type is not known, since then nothing else can be judged."""
@@ -119,18 +142,38 @@ def _source(
     proxy = _proxy_of(table, base_url, general)
     in_flight = table.take("in_flight", _in_flight, IN_FLIGHT)
     options = _options(table, spec.options)
-    streams = table.table("streams")
-    read = {stream.name: _known_stream(streams, stream) for stream in spec.streams.values()}
-    streams.close()
-    budget = _budget(table.table("budget"), spec.budget)
-    timeouts = _timeouts(table.table("timeouts"), spec.timeouts)
+    read = _once(table, "streams", spec, lambda streams: _streams(streams, spec), may_share=not _has_secrets(spec))
+    budget = _once(table, "budget", spec, lambda said: _budget(said, spec.budget))
+    timeouts = _once(table, "timeouts", spec, lambda said: _timeouts(said, spec.timeouts))
     for stream in spec.streams:
         table.refuse(stream, f"unknown key; did you mean [sources.{name}.streams.{stream}]?")
     table.close()
     return SourceConfig(
         name=name, type=source_type, base_url=base_url, options=options, streams=read, budget=budget, proxy=proxy,
-        timeouts=timeouts, in_flight=in_flight,
+        timeouts=timeouts, in_flight=in_flight, origin=table.reading.origin,
     )  # fmt: skip
+
+
+def _has_secrets(spec: SourceSpec) -> bool:
+    """Say whether streams of this type have secrets, which are read anew each time."""
+    return any(option.kind == "secret" for stream in spec.streams.values() for option in stream.options.values())
+
+
+def _once(table: TomlTable, key: str, spec: object, read: Callable[[TomlTable], T], *, may_share: bool = True) -> T:
+    """Return what the table under `key` says, read once for all that say the same; not where something is wrong."""
+    reading, wrong = table.reading, len(table.reading.problems)
+    if reading.notes_keys or not may_share:
+        return read(table.table(key))
+    said = (id(spec), key, repr(table.raw.get(key, {})))
+    if said in _shared:
+        table.known.append(key)
+        return cast("T", _shared[said][1])
+    value = read(table.table(key))
+    if len(reading.problems) == wrong:
+        if len(_shared) >= SHARED_MOST:
+            _shared.clear()
+        _shared[said] = spec, value
+    return value
 
 
 def _in_flight(value: object) -> int:
@@ -149,17 +192,14 @@ def _proxy_of(table: TomlTable, base_url: str, general: ProxySetting) -> Proxy |
     return Proxy(url=setting, origin=".".join((*table.where, "proxy")) if "proxy" in table.raw else "http.proxy")
 
 
-def _known_stream(streams: TomlTable, spec: StreamSpec) -> StreamConfig:
-    """Read a stream; thousands of accounts say the same of theirs, which is then read once and shared."""
-    reading, wrong = streams.reading, len(streams.reading.problems)
-    said = (id(spec), repr(streams.raw.get(spec.name, {})))
-    if said in reading.streams and not reading.notes_keys:
-        streams.known.append(spec.name)
-        return reading.streams[said]
-    stream = _stream(streams.table(spec.name), spec)
-    if len(reading.problems) == wrong:
-        reading.streams[said] = stream
-    return stream
+def _streams(table: TomlTable, spec: SourceSpec) -> Mapping[str, StreamConfig]:
+    may_share = not _has_secrets(spec)
+    streams = {
+        stream.name: _once(table, stream.name, stream, partial(_stream, spec=stream), may_share=may_share)
+        for stream in spec.streams.values()
+    }
+    table.close()
+    return streams
 
 
 def _stream(table: TomlTable, spec: StreamSpec) -> StreamConfig:

@@ -15,7 +15,6 @@ from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from syncd.config.duration import format_duration, parse_duration
-from syncd.config.model import StreamConfig
 from syncd.config.option import OptionSpec
 from syncd.config.secret import Secret, SecretRef, one_line
 from syncd.errors import ConfigError
@@ -51,7 +50,10 @@ def read_toml(path: Path) -> dict[str, object]:
 
 @dataclass(frozen=True, kw_only=True)
 class Taken:
-    """One key that was read: what the file says (`raw`, if `is_given`), what it means, and how it was read."""
+    """One key that was read: what the file says (`raw`, if `is_given`), what it means, and how it was read.
+
+    `origin` is the file of accounts that it stands in; empty for the configuration itself.
+    """
 
     table: tuple[str, ...]
     key: str
@@ -59,14 +61,15 @@ class Taken:
     raw: object
     value: object
     parse: Callable[[object], object]
+    origin: str = ""
 
 
 @dataclass(kw_only=True)
 class Reading:
     """One reading of one file: its surroundings, the problems found so far, and every key in the order of reading.
 
-    `notes_keys` says whether the keys are wanted: there may be a million. `streams` are those read without a problem,
-    by what was said of them.
+    `notes_keys` says whether the keys are wanted: there may be a million. `origin` names a file that holds nothing but
+    accounts; `locate` returns where a key stands in it, to begin a complaint with.
     """
 
     folder: Path
@@ -75,7 +78,12 @@ class Reading:
     notes_keys: bool = False
     problems: list[str] = field(default_factory=list)
     taken: list[Taken] = field(default_factory=list)
-    streams: dict[tuple[int, str], StreamConfig] = field(default_factory=dict)
+    origin: str = ""
+    locate: Callable[[tuple[str, ...]], str] = lambda _key: ""
+
+    def note(self, key: tuple[str, ...], problem: str) -> None:
+        """Note a problem with a key."""
+        self.problems.append(f"{self.locate(key)}{dotted(key)}: {problem}")
 
     def path(self, value: object) -> Path:
         """Make a path of the file absolute; ~ is the user's home."""
@@ -127,11 +135,11 @@ class TomlTable:
         self.is_table = isinstance(raw, dict)
         self.raw: dict[str, object] = raw if isinstance(raw, dict) else {}
         if not self.is_table:
-            self.note((), f"expected a table [{_dotted(where)}], found {found(raw)}")
+            self.note((), f"expected a table [{dotted(where)}], found {found(raw)}")
 
     def note(self, key: tuple[str, ...], problem: str) -> None:
         """Note a problem with `key` of this table."""
-        self.reading.problems.append(f"{_dotted(self.where + key)}: {problem}")
+        self.reading.note(self.where + key, problem)
 
     def take(self, key: str, parse: Callable[[object], T], default: T) -> T:
         """Return the parsed value of `key`, or `default` if it is absent or wrong (the latter is noted)."""
@@ -140,8 +148,11 @@ class TomlTable:
         value = self.attempt(key, lambda: parse(self.raw[key]), default) if is_given else default
         if self.reading.notes_keys:
             self.reading.taken.append(
-                Taken(table=self.where, key=key, is_given=is_given, raw=self.raw.get(key), value=value, parse=parse)
-            )
+                Taken(
+                    table=self.where, key=key, is_given=is_given, raw=self.raw.get(key), value=value, parse=parse,
+                    origin=self.reading.origin,
+                )
+            )  # fmt: skip
         return value
 
     def require(self, key: str, parse: Callable[[object], T], default: T, advice: str = "") -> T:
@@ -176,7 +187,8 @@ class TomlTable:
                 self.note((key,), f"unknown key; {suggest(key, self.known)}")
 
 
-def _dotted(where: Sequence[str]) -> str:
+def dotted(where: Sequence[str]) -> str:
+    """Write a key as the file would."""
     return ".".join(part if re.fullmatch(r"[A-Za-z0-9_-]+", part) else repr(part) for part in where)
 
 

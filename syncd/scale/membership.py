@@ -344,9 +344,12 @@ class Membership:
         self._reloads_followed = reloads
 
     def _digest_of(self, config: Config) -> str:
-        """Return the digest of all that must be the same for all workers, made once for each configuration."""
+        """Return the digest of all that must be the same for all workers, made once for each configuration.
+
+        Accounts that a query gave are left out: each worker asks it at another moment.
+        """
         if self._digest is None or self._digest[0] is not config:
-            self._digest = config, replace(config, http=None, callback_listen=None).digest
+            self._digest = config, replace(config.without_rows, http=None, callback_listen=None).digest
         return self._digest[1]
 
     # --- The connection

@@ -14,6 +14,7 @@ from syncd.clock import utc_now
 from syncd.config import Config
 from syncd.errors import DatabaseError, DatabaseUnavailable
 from syncd.scale import workers
+from syncd.service import accounts
 from syncd.service.systemd import Notifier
 from syncd.storage.postgres import database, embedded, migrations, session
 from syncd.storage.postgres.database import Database
@@ -131,6 +132,29 @@ class Connection:
             self._returned_at, self._waited_s = time.monotonic(), waited_s
             _log.info("database_recovered", down_s=round(self._returned_at - lost_at, 1))
             return
+
+
+async def loaded(load: Callable[[], Config], notifier: Notifier, stop: asyncio.Event | None) -> Config:
+    """Read the configuration, as soon as the database that gives its accounts can be reached; an outage is told once.
+
+    Raises ConfigError and DatabaseError as `load` does, and DatabaseUnavailable if `stop` is set meanwhile.
+    """
+    waiting_since = 0.0
+    async for _ in _looks():
+        try:
+            config = await asyncio.wrap_future(accounts.beside(load))
+        except DatabaseUnavailable as error:
+            if stop is not None and stop.is_set():
+                raise
+            if not waiting_since:
+                waiting_since = time.monotonic()
+                _log.warning("database_lost", error=str(error), hint=error.hint)
+            notifier.send("STATUS=waiting for the database", "EXTEND_TIMEOUT_USEC=90000000")
+            continue
+        if waiting_since:
+            _log.info("database_recovered", down_s=round(time.monotonic() - waiting_since, 1))
+        return config
+    raise AssertionError("it is looked for without an end")
 
 
 async def _looks(*, after_s: float = 0.0, longest_s: float = BACKOFF_S[1]) -> AsyncIterator[float]:

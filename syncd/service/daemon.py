@@ -25,12 +25,12 @@ from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseUnavailable, Defect, SyncdError, WorkerLost
 from syncd.log import kept
 from syncd.records.rows import Key
-from syncd.service import listener, web
+from syncd.service import accounts, listener, web
 from syncd.service.background import Background
 from syncd.service.callbacks import receiver
 from syncd.service.callbacks.inbox import Inbox
 from syncd.service.callbacks.receiver import Receiver
-from syncd.service.connection import Connection
+from syncd.service.connection import Connection, loaded
 from syncd.service.house import House
 from syncd.service.listener import PortTaken, when_free
 from syncd.service.notices import Notices
@@ -46,6 +46,9 @@ from syncd.upstream.wire import http_session
 
 DRAIN_S: Final = 6.0
 """Runs have this long to reach a page boundary; with tasks.CANCEL_S and closing, the end stays within 10 s."""
+
+UNASKED_S: Final = 60.0
+"""How often is looked whether a reload brought a query for accounts; our choice."""
 
 Hangup = Literal["reloads", "ends"]
 """What SIGHUP does: systemd sends it for a reload, a terminal when it is closed."""
@@ -65,9 +68,9 @@ async def serve(
 ) -> int:
     """Serve until SIGTERM, SIGINT or `stop`: then end every run at its page boundary, within 10 s, and return 0.
 
-    `load` reads the configuration, now and at each SIGHUP; the log follows it, unless `logs` leaves the log to the
-    caller. `hangup` says what SIGHUP does. `is_worker`: only the accounts that are this process's share, among other
-    workers (`syncd.scale`); after it was declared lost it begins a new life, and only signals end it.
+    `load` reads the configuration, now and at each SIGHUP, in a thread of its own; the log follows it, unless `logs`
+    leaves the log to the caller. `hangup` says what SIGHUP does. `is_worker`: only the accounts that are this process's
+    share, among other workers (`syncd.scale`); declared lost, it begins a new life, and only signals end it.
     `on_started` hears the address of the status page once all is under way, None if it is off or its port is taken.
 
     Raises ConfigError for a wrong configuration or address to listen on, and
@@ -75,9 +78,11 @@ async def serve(
     port that is taken.
     """
     listener.raise_descriptors()
-    config, is_over = load(), False
+    config, is_over = await loaded(load, Notifier(environ), stop), False
     while not is_over:
-        _protect(config)
+        if config.sources_from is None:
+            configuration.require_some(config)
+        _protect(_known(config, lambda _name: not is_worker))
         if logs:
             log.configure(config.log.format, config.log.level)
         _tell_refused(config)
@@ -123,7 +128,7 @@ class _Daemon:
         """Whether this life ended because the worker was declared lost."""
         self._connection = Connection(config, notifier, is_worker=is_worker, on_misfit=self._tell_misfit)
         self._background = Background()
-        self._reload_again = False
+        self._reload_again = self._ask_again = False
         self._refusal: SyncdError | None = None
         self._notices = Notices()
         self._receiver = Receiver(
@@ -184,10 +189,11 @@ class _Daemon:
             stack.push_async_callback(self._inbox.close)
             self._house.keep()
             self._background.spawn("clock", lambda: self._house.watch_clock(timetable.follow_clock))
+            self._background.spawn("accounts", self._follow_accounts)
             await stack.enter_async_context(self._listening())
             self._notifier.send("READY=1", "STATUS=started")
             _log.info("daemon_started", version=__version__, url=url, database=self._connection.get().shown,
-                      streams=len(configuration.select(self._config, [])), pid=os.getpid())  # fmt: skip
+                      streams=configuration.count_on(self._config), pid=os.getpid())  # fmt: skip
             if self._reload_again:  # asked for while we were waiting for the database
                 self.reload_soon()
             on_started(url)
@@ -361,6 +367,10 @@ class _Daemon:
                 _log.warning("configs_differ", workers=names, hint=hint)
         self._clear()
 
+    def protect(self, config: Config) -> None:
+        """Let the log mask the secrets of accounts that this worker takes."""
+        _protect(config)
+
     def forfeit(self, error: WorkerLost) -> None:
         """End this life at once, because others have the accounts; `serve` begins the next one."""
         if not self._stop.is_set():
@@ -398,23 +408,49 @@ class _Daemon:
         if self._timetable is not None and "reload" not in self._background:
             self._background.spawn("reload", self._reload)
 
+    async def _follow_accounts(self) -> None:
+        """Ask the query for accounts again and again, until the end; the files are read again by a reload only."""
+        while not self._stop.is_set():
+            asked = self._config.sources_from
+            await asyncio.sleep(asked.every_s if asked else UNASKED_S)
+            if asked and self._config.sources_from and "database" not in self._background:
+                self._ask_again = True
+                if "reload" not in self._background:
+                    self._background.spawn("reload", self._reload)
+
     async def _reload(self) -> None:
         """Take the configuration if it is good; keep the old one if it is not."""
-        while self._reload_again and self._timetable is not None:
-            self._reload_again = False
-            self._notifier.reloading()
+        while (self._reload_again or self._ask_again) and self._timetable is not None:
+            is_whole, self._reload_again, self._ask_again = self._reload_again, False, False
+            if is_whole:
+                self._notifier.reloading()
+            before = self._config
+            load = self._load if is_whole else partial(accounts.with_accounts, before)
+            refuse = self._refuse if is_whole else self._refuse_accounts
             try:
-                config = self._load()
+                config = await asyncio.wrap_future(accounts.beside(load))
             except SyncdError as error:
-                self._refuse(error)
+                refuse(error)
                 continue
             except Exception as error:  # noqa: BLE001  a bug of ours must not leave the reload under way for ever
-                self._refuse(Defect(error))
+                refuse(Defect(error))
                 continue
-            await self._take(config, self._timetable)
-            self._refusal = None
-            self._notices.settle("config_refused")
-            self._notifier.send("READY=1", "STATUS=configuration reloaded")
+            if config is not before:
+                await self._take(config, self._timetable, told={} if is_whole else before.left_out)
+            self._notices.settle("accounts_refused")
+            if is_whole:
+                self._refusal = None
+                self._notices.settle("config_refused")
+                self._notifier.send("READY=1", "STATUS=configuration reloaded")
+
+    def _refuse_accounts(self, error: SyncdError) -> None:
+        """Keep the accounts before, and say so until the query gives some; it is logged once."""
+        if not any(notice.what == "accounts_refused" for notice in self._notices.all()):
+            _log.error("accounts_refused", error=str(error), hint=error.hint, kept="the accounts before")
+        self._notices.put(
+            "accounts_refused", SyncdError(f"the accounts could not be asked for: {error}", hint=error.hint)
+        )
+        self._clear()
 
     def _refuse(self, error: SyncdError) -> None:
         """Keep the configuration before, and say so until a good one is taken."""
@@ -424,10 +460,11 @@ class _Daemon:
         _log.error("config_refused", error=str(error), hint=error.hint, kept="the configuration before")
         self._notifier.send("READY=1", f"STATUS=the configuration was refused, the one before is kept: {error}")
 
-    async def _take(self, config: Config, timetable: Timetable) -> None:
+    async def _take(self, config: Config, timetable: Timetable, *, told: Mapping[str, str]) -> None:
+        """Go on under a new configuration; what is left out for the reason in `told` is not told again."""
         old, new = self._config, config
-        _protect(new)
-        _tell_refused(new)
+        _protect(_known(new, self._share.holds if self._share else lambda _name: True))
+        _tell_refused(new, told)
         if self._logs and new.log != old.log:
             log.configure(new.log.format, new.log.level)
         late = [
@@ -445,12 +482,12 @@ class _Daemon:
             added=sorted(new.sources.keys() - old.sources.keys()),
             removed=sorted(old.sources.keys() - new.sources.keys()),
             changed=sorted(n for n in new.sources.keys() & old.sources.keys() if new.sources[n] != old.sources[n]),
-            streams=len(configuration.select(new, [])),
+            streams=configuration.count_on(new),
         )
 
 
-def _tell_refused(config: Config) -> None:
-    """Log which plugins cannot be used, and which sources are left out for it."""
+def _tell_refused(config: Config, before: Mapping[str, str] = {}) -> None:
+    """Log which plugins cannot be used, and which sources are left out, but those that were for the same reason."""
     for each in found().refused:
         sources = [name for name, why in config.left_out.items() if why == each.words]
         _log.warning(
@@ -458,8 +495,17 @@ def _tell_refused(config: Config) -> None:
         )
     told = {each.words for each in found().refused}
     for name, why in config.left_out.items():
-        if why not in told:
+        if why not in told and before.get(name) != why:
             _log.warning("source_left_out", source=name, error=why)
+
+
+def _known(config: Config, holds: Callable[[str], bool]) -> Config:
+    """Return the configuration with the accounts whose secrets this process uses: those held, and those called back.
+
+    To know 50,000 secrets by all their spellings takes more memory than all else of a worker.
+    """
+    called = set(receiver.sources(config, registry()))
+    return replace(config, sources={name: s for name, s in config.sources.items() if name in called or holds(name)})
 
 
 def _protect(config: Config) -> None:

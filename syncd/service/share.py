@@ -24,6 +24,9 @@ ELSEWHERE: Final = "passed on"
 class Life(Protocol):
     """What the service does for its share."""
 
+    def protect(self, config: Config) -> None:
+        """Let the log mask the secrets of these accounts."""
+
     async def reload(self) -> SyncdError | None:
         """Read the configuration again; return why it was refused."""
 
@@ -93,6 +96,7 @@ class Share:
         names = self._membership.accounts(shards)
         every = self._config()
         mine = replace(every, sources={name: every.sources[name] for name in names})
+        self._life.protect(mine)
         pairs = [(source.name, stream) for source in mine.sources.values() for stream in source.streams]
         histories = await status.histories(self._database, pairs)
         paces = await status.read_paces(self._database, mine, now=utc_now())

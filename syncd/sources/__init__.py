@@ -4,6 +4,7 @@ A new package, or a plugin that was installed, is found without any other change
 registry.
 """
 
+from collections.abc import Mapping
 from functools import cache, partial
 
 from syncd import cookbook
@@ -45,8 +46,9 @@ def reports() -> cookbook.Shelf:
     return cookbook.collect({type_: each.reports for type_, each in registry().items() if each.reports is not None})
 
 
-def specs() -> dict[str, SourceSpec]:
-    """Return what the configuration may say about each type of source."""
+@cache
+def specs() -> Mapping[str, SourceSpec]:
+    """Return what the configuration may say about each type of source; the same objects in the life of a process."""
     return {source.type: spec_of(source) for source in registry().values()}
 
 

@@ -282,6 +282,7 @@ def _backfill(one: EndedBackfill) -> Cause:
 NOTICES: Final[Mapping[str, str]] = {
     "config_refused": "the new configuration is refused, the one before is in use",
     "configs_differ": "the workers have different configurations",
+    "accounts_refused": "the query for accounts fails, the accounts before are in use",
     "port_taken": "the status page is not served, because its port is taken",
     "callbacks_port_taken": "callbacks are not heard, because their port is taken",
 }

@@ -1,6 +1,7 @@
 """`syncd check` names everything that is wrong, each with the step that mends it."""
 
 import asyncio
+import json
 import re
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -277,3 +278,42 @@ async def test_check_warns_of_history_without_an_end(shop: Bench) -> None:
     assert 'history = "730d"' in told
     plain.write_text(text + '\n[retention]\nhistory = "730d"\n')
     assert "history" not in (await check(plain)).by_name
+
+
+# --- Where accounts come from -----------------------------------------------------------------------------------------
+
+
+async def test_accounts_of_other_files_and_of_a_query_are_told_with_their_origin(shop: Bench) -> None:
+    await shop.fetch("CREATE TABLE accounts (name text, type text, options jsonb, api_key text, username text)")
+    options = json.dumps({"base_url": shop.address.base_url("ghs"), "password": {"env": "GONE"}})
+    await shop.fetch("INSERT INTO accounts VALUES ('wrong', 'ghs', $1, 'plain-hunter', 'u')", options)
+    await shop.fetch("INSERT INTO accounts VALUES ('late', 'ghs', $1, 'env:API_KEY', 'u')", options)
+    path = edited(shop, lambda text: text + '[sources_from]\nquery = "SELECT * FROM accounts"\n')
+    main, fragment = path.read_text(), path.parent / "more.toml"
+
+    found = await check(path, env={"API_KEY": "k"})
+    assert found.ended.code == 2
+    told = f"the query gives 2 rows, run as {embedded.READER} and only to read; 1 are accounts"
+    assert found.by_name["sources_from"]["detail"] == told
+    assert "api_key: a secret does not stand in a table" in found.failed("source wrong")
+    assert "password: the environment variable GONE is not set" in found.failed("source late")
+    assert found.by_name["source parts"]["state"] == "ok"
+
+    fragment.write_text(
+        '[sources.more]\ntype = "ghs"\napi_key = "k-hunter"\nusername = "u"\npassword = { env = "GONE" }\n'
+    )
+    fragment.chmod(0o640)
+    path.write_text('include = "more.toml"\n' + main)
+    shown = await syncd("config", "show", "--config", path, "--json")
+    origins = {one["key"]: one["origin"] for one in shown.json if one["key"].endswith(".username")}
+    assert origins == {
+        "sources.shop.username": str(path), "sources.parts.username": str(path),
+        "sources.more.username": str(fragment), "sources.late.username": "sources_from",
+    }  # fmt: skip
+
+    path.write_text('include = "more.toml"\n' + main.replace("FROM accounts", "FROM nowhere"))
+    found = await check(path)
+    assert 'sources_from.query failed: relation "nowhere" does not exist' in found.failed("sources_from")
+    assert "holds secrets (sources.more.api_key) and may be read by others (mode 0640)" in found.warned(str(fragment))
+    assert found.failed("secret").startswith("sources.more.password: the environment variable GONE is not set")
+    assert "hunter" not in found.ended.out + shown.out

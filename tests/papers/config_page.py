@@ -32,6 +32,11 @@ The configuration is one TOML file. syncd looks for it at `--config`, then `$SYN
 `/etc/syncd/config.toml`. An unknown key is an error that names the nearest known key.
 `syncd check` names every problem. A relative path counts from the directory of the file.
 
+`include`, above the first table, names files of more accounts: a pattern such as `"accounts.d/*.toml"`, or a list of
+patterns. They count from the directory of the file and are read in the order of their paths. These files hold
+`[sources.NAME]` and nothing else. A pattern that no file matches is an error, and so is a source that two files name.
+A reload (SIGHUP) reads them again.
+
 A *duration* is `"30s"`, `"5m"`, `"6h"`, `"7d"` or `"1h30m"`. A *secret* is one of these:
 
 | form | is read from |
@@ -50,6 +55,26 @@ GENERAL = {
     "scale": "Only for workers. See [from one machine to many](scale.md). A change needs a restart.",
     "privacy": "See [personal data](privacy.md).",
     "notify": "Who is told of what needs a look. See [notifications](notifications.md).",
+    "sources_from": f"""\
+Accounts from a table, for those who have thousands of them. The query gives one account in each row:
+
+| column | holds |
+|---|---|
+| `name` | the name of the source |
+| `type` | its type |
+| `options` | optional: a JSON object with keys of `[sources.NAME]`, also `streams`, `budget` and `timeouts` |
+| any other | the key of `[sources.NAME]` with this name; null says nothing |
+
+A secret does not stand in the table, only where it lies: `env:NAME`, `file:PATH` or `credential:NAME`, or in JSON as in
+this file. The text of a secret is refused. A relative path counts from the directory of this file.
+
+A row that is wrong costs this account and no other. `syncd check` and the log name it with the reason, and until it is
+mended it is not run. If the query fails or gives no row, everything stays as it was. A source of this name in a file
+counts before a row.
+
+The query can only read: it runs in a read-only transaction and, where that role is there, as `{READER}`. It may take
+{LOOKUP_TIMEOUT_S:.0f} s for each {BATCH_ROWS:,} rows. `syncd check` runs it and says what it gives.
+`syncd config show` shows each account with its origin.""",
 }
 OF_EVERY_STREAM = "sources.shop.streams.customers"
 OF_EVERY_BUDGET = "sources.shop.budget"

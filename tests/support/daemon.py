@@ -15,7 +15,7 @@ from typing import Any
 from syncd import config as configuration
 from syncd.config import Config
 from syncd.sandbox import CREDENTIALS
-from syncd.service import daemon
+from syncd.service import accounts, daemon
 from syncd.sources import registry, specs
 from syncd.storage.postgres import embedded
 from tests.support import forks
@@ -50,7 +50,7 @@ def write(
 
 
 def load(path: Path) -> Config:
-    return configuration.load(path, specs())
+    return accounts.with_accounts(configuration.load(path, specs()))
 
 
 async def until(check: Callable[[], Awaitable[Any]], timeout_s: float = 15.0) -> Any:

@@ -160,6 +160,7 @@ EXAMPLE_ENVIRON = {
     "SYNCD_HASH_KEY": "s6-hunter-of-16-signs",
     "SYNCD_OPERATOR_TOKEN": "s7-hunter-of-20-signs",
     "NOTIFY_URL": "json://s7-hunter@localhost",
+    "ACCOUNTS_URL": "postgresql://reader:s9-hunter@localhost/accounts",
     "HEARTBEAT_URL": "https://hc.example.com/s8-hunter",
 }
 
@@ -211,7 +212,18 @@ ANY_STREAM = {"enabled", "history", "changes", "max_records", "exclude", "hash"}
 
 def test_the_example_shows_every_option_of_every_source() -> None:
     shown = tomllib.loads(uncommented_example())
-    assert set(shown) == {"database", "http", "log", "retention", "scale", "privacy", "notify", "sources"}
+    assert set(shown) == {
+        "database",
+        "http",
+        "log",
+        "retention",
+        "scale",
+        "privacy",
+        "notify",
+        "sources",
+        "include",
+        "sources_from",
+    }
     assert set(shown["sources"]["shop"]["budget"]) == {"per_minute", "per_day", "live_reserve", "backfill_share"}
     assert set(shown["sources"]["shop"]["timeouts"]) == {"first_byte", "answer"}
     specs = sources.specs()
@@ -232,7 +244,11 @@ def test_the_example_shows_every_option_of_every_source() -> None:
 def test_the_defaults_in_the_example_are_the_defaults(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(uncommented_example(), encoding="utf-8")
+    (tmp_path / "accounts.d").mkdir()
+    (tmp_path / "accounts.d" / "more.toml").touch()
     config = load(path, sources.specs(), environ=EXAMPLE_ENVIRON)
+    assert config.sources_from
+    assert config.sources_from.every_s == configuration.SourcesFrom.every_s
     assert (config.log, config.retention) == (configuration.Log(), configuration.Retention())
     assert config.notify
     told, usual = config.notify, configuration.Notify()
@@ -659,7 +675,7 @@ def test_windows_line_ends_and_byte_order_mark_are_read(tmp_path: Path) -> None:
 
 
 KNOWN_KEYS = {
-    "": ["database", "http", "sources", "log", "retention", "scale", "privacy", "notify"],
+    "": ["database", "http", "sources", "log", "retention", "scale", "privacy", "notify", "include", "sources_from"],
     "[sources.shop]": [
         *REGISTRY["cyclesoftware"].options,
         "type",

@@ -38,7 +38,7 @@ def backup(file: Path | None, config_path: Path | None, as_json: bool) -> int:
 
 async def back_up(path: Path | None, file: Path | None, *, as_json: bool) -> int:
     """Dump the database and say where it is."""
-    settings = load_config(path, resolve_secrets=False)
+    settings = load_config(path, resolve_secrets=False, asks=False)
     require_private(settings, "pg_dump -Fc -f FILE DATABASE")
     if not embedded.exists(settings.database.data_dir):
         raise UsageError(

@@ -11,7 +11,7 @@ import asyncpg
 import click
 
 from syncd import config as configuration
-from syncd.cli import budget, console, foreign, webhooks
+from syncd.cli import accounts, budget, console, foreign, webhooks
 from syncd.cli.finding import CONFIGURATION, DATABASE, UPSTREAM, Finding
 from syncd.cli.options import command, config_option, json_option
 from syncd.cli.session import execute, load_config
@@ -79,11 +79,12 @@ async def check_all(path: Path | None, *, as_json: bool) -> int:
 
 async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
     """Yield what is found, from the configuration outwards."""
-    settings = load_config(path, resolve_secrets=False)
+    settings = load_config(path, resolve_secrets=False, asks=False)
     yield Finding(what=f"configuration {settings.path}", state="ok")
-    for finding in _refused(settings):
+    settings, of_rows = accounts.with_rows(settings)
+    for finding in (*of_rows, *_refused(settings)):
         yield finding
-    missing = configuration.missing_secrets(settings, os.environ)
+    missing = configuration.missing_secrets(settings.without_rows, os.environ)
     for text in missing:
         yield Finding(what="secret", state="failed", detail=text, exit_code=CONFIGURATION)
     for finding in (*_exposed(settings), *_twice(settings), *_lookups(settings), *_endless(settings)):
@@ -110,8 +111,8 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
         if missing:
             yield Finding(what="sources", state="warning", detail="not asked, because secrets are missing")
             return
-        full = load_config(path)
-        for finding in _notified(full):
+        full = load_config(path, asks=bool(settings.rows_digest))
+        for finding in (*accounts.unready(full, settings), *_notified(full)):
             yield finding
         http = await stack.enter_async_context(http_session())
         syncer = Syncer(full, registry(), opened or _Nowhere(), http)
@@ -198,17 +199,7 @@ def _exposed(settings: Config) -> list[Finding]:
     if settings.http and not configuration.is_loopback(settings.http.host):
         detail = f"http.listen {settings.http.host} is open to other machines, and the page asks for no password"
         found.append(Finding(what="status page", state="warning", detail=detail, hint="Listen on 127.0.0.1."))
-    inline = [
-        key
-        for key, secret in configuration.secrets(settings)
-        if secret.ref is None and key != "database.url" and not key.endswith(configuration.PART)
-    ]
-    mode = settings.path.stat().st_mode
-    if inline and mode & 0o077:
-        detail = f"holds secrets ({', '.join(inline)}) and may be read by others (mode {mode & 0o777:04o})"
-        hint = f"chmod 600 {settings.path}"
-        found.append(Finding(what=str(settings.path), state="warning", detail=detail, hint=hint))
-    return found
+    return [*found, *accounts.readable(settings)]
 
 
 def _notified(settings: Config) -> list[Finding]:

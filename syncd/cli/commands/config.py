@@ -8,6 +8,7 @@ from syncd import config as configuration
 from syncd.cli import console
 from syncd.cli.options import config_option, group, json_option
 from syncd.config import Shown
+from syncd.errors import SyncdError
 
 VALUE_CHARS = 44
 """Columns of key and value before the mark of a default."""
@@ -35,18 +36,35 @@ def config() -> None:
 def config_show(config_path: Path | None, as_json: bool) -> int:
     """Show every key with its value, as TOML; defaults are marked.
 
+    A source that stands in another file, or came from the query of [sources_from], is followed by its origin.
+
     A secret is shown by its place ({ env = "NAME" }), or as ***. None of them is read. A wrong file is refused with all
     its problems, as by syncd check.
     """
+    from syncd.service import accounts
     from syncd.sources import refused, specs
 
     settings, keys = configuration.read_shown(config_path, specs(), refused=refused())
+    failure: SyncdError | None = None
+    if settings.sources_from:
+        try:
+            rows, _role = accounts.read_rows(settings)
+            settings, asked = configuration.shown_rows(settings, rows, specs(), refused=refused())
+            keys += asked
+        except SyncdError as error:
+            failure = error
     if as_json:
         console.print_json(
-            [{"key": one.name, "value": one.value, "default": one.is_default, "secret": one.is_secret} for one in keys]
-        )
+            [
+                {"key": one.name, "value": one.value, "default": one.is_default, "secret": one.is_secret,
+                 "origin": one.origin or str(settings.path)}
+                for one in keys
+            ]
+        )  # fmt: skip
     else:
         console.say("\n".join(lines(settings.path, keys)))
+    if failure:
+        raise failure
     return 0
 
 
@@ -54,7 +72,8 @@ def lines(path: Path, keys: Sequence[Shown]) -> Iterator[str]:
     """Write the whole configuration as TOML; what has no value is commented out."""
     yield f"# {path.absolute()}, as syncd reads it"
     for table, rows in groupby(sorted(keys, key=lambda one: one.table), key=lambda one: one.table):
-        yield f"\n[{'.'.join(table)}]"
-        for one in rows:
+        found = list(rows)
+        yield f"\n[{'.'.join(table)}]" + (f"  # {found[0].origin}" if found[0].origin else "")
+        for one in found:
             said = f"{one.key} = {one.toml}" if one.value is not None else f"# {one.key} is not set"
             yield f"{said:<{VALUE_CHARS}} # default" if one.is_default and one.value is not None else said

@@ -45,7 +45,7 @@ async def print_logs(
     path: Path | None, selectors: Sequence[str], *, failed: bool, since_s: float | None, limit: int
 ) -> int:
     """Print the newest runs of the selected streams in the order in which they began."""
-    settings = load_config(path, resolve_secrets=False)
+    settings = load_config(path, resolve_secrets=False, asks=False)
     pairs = configuration.matching(settings, selectors)
     since = None if since_s is None else utc_now() - timedelta(seconds=since_s)
     async with opened_database(settings) as database:

@@ -44,7 +44,7 @@ def migrate(config_path: Path | None, plugin: str | None, down: bool) -> int:
 
 async def migrate_database(path: Path | None) -> int:
     """Bring the database to this version and say what was done; 3 if a plugin's migrations could not be run."""
-    settings = load_config(path, resolve_secrets=False)
+    settings = load_config(path, resolve_secrets=False, asks=False)
     async with opened_database(settings, migrated=False) as open_database:
         migrated = await migrations.migrate_all(open_database, plugins().values())
         standing = await migrations.find_standing(open_database)
@@ -59,7 +59,7 @@ async def migrate_database(path: Path | None) -> int:
 
 async def migrate_plugin(path: Path | None, plugin: str, *, down: bool) -> int:
     """Bring the tables of one plugin to its version, or remove them, and say what was done."""
-    settings = load_config(path, resolve_secrets=False)
+    settings = load_config(path, resolve_secrets=False, asks=False)
     branches = {branch.name: branch for branch in migrations.branches_of(plugins().values())}
     if plugin not in branches:
         installed = ", ".join(branches) or "none"

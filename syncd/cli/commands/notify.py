@@ -34,7 +34,7 @@ async def send_test(path: Path | None, *, as_json: bool) -> int:
     """Send it, and say what became of it at each address."""
     from syncd.service.notify import outbox, words
 
-    wishes = load_config(path).notify
+    wishes = load_config(path, asks=False).notify
     if wishes is None or not (wishes.urls or wishes.heartbeat_url):
         raise UsageError(
             "nobody is notified: the configuration has no [notify] with urls or heartbeat_url",

@@ -39,7 +39,7 @@ async def reload_all(path: Path | None) -> int:
     """Tell them, wait, and print what became of it."""
     from syncd.scale import workers
 
-    async with opened_database(load_config(path)) as database:
+    async with opened_database(load_config(path, asks=False)) as database:
         async with database.connection() as conn:
             asked = [one for one in await workers.crew(conn) if one.is_alive]
             if not asked:

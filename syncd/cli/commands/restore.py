@@ -32,7 +32,7 @@ def restore(file: Path, config_path: Path | None) -> int:
 
 async def load_backup(path: Path | None, file: Path) -> int:
     """Load the backup and say at which revision it is."""
-    settings = load_config(path, resolve_secrets=False)
+    settings = load_config(path, resolve_secrets=False, asks=False)
     require_private(settings, "createdb NAME && pg_restore --no-owner -d NAME FILE")
     async with opened_database(settings, migrated=False) as opened:
         if await migrations.revision(opened) is not None:

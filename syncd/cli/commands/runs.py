@@ -110,7 +110,7 @@ def run_json(one: StreamRun) -> Mapping[str, object]:
 
 async def show_run(path: Path | None, run_id: int, *, as_json: bool) -> int:
     """Show one run, a line for each thing that is known."""
-    settings = load_config(path, resolve_secrets=False)
+    settings = load_config(path, resolve_secrets=False, asks=False)
     async with opened_database(settings) as database:
         found = await find_run(database, run_id)
     if found is None:

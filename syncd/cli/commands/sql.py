@@ -32,7 +32,7 @@ QUERY_TIMEOUT_S = 300.0
 
 async def run_query(path: Path | None, query: str, *, as_json: bool) -> int:
     """Run one read-only query and print its rows."""
-    settings = load_config(path, resolve_secrets=False)
+    settings = load_config(path, resolve_secrets=False, asks=False)
     async with (
         opened_database(settings, migrated=False) as open_database,
         open_database.connection() as conn,

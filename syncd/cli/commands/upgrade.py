@@ -69,7 +69,7 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
     for name in plugins():
         yield Finding(what=f"plugin {name}", state="ok", detail=found().plugins[name])
     try:
-        settings = load_config(path, resolve_secrets=False)
+        settings = load_config(path, resolve_secrets=False, asks=False)
     except ConfigError as error:
         yield Finding(what="configuration", state="failed", detail=str(error), hint=error.hint, exit_code=CONFIGURATION)
         return

@@ -28,7 +28,7 @@ async def list_workers(path: Path | None, *, as_json: bool) -> int:
     """Print them."""
     from syncd.scale import workers as rows
 
-    async with opened_database(load_config(path, resolve_secrets=True)) as database:
+    async with opened_database(load_config(path, asks=False)) as database:
         async with database.connection() as conn:
             crew = await rows.crew(conn)
     if as_json:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 
 from syncd.storage.postgres import driver
 from syncd.storage.postgres.database import Database
@@ -64,16 +65,47 @@ async def first_column(database: Database, query: str, *, timeout_s: float, most
     """
     async with database.connection() as conn:
         reader = await _reader(conn)
-        try:
-            async with _read_only(conn, reader, timeout_s):
-                type_name, columns = await _described(conn, query)
-                values = await _fetched(conn, query, most)
-        except (*driver.LOST, asyncpg.QueryCanceledError, asyncpg.PostgresError, ValueError, OverflowError) as error:
-            raise _meaning(error, conn, timeout_s) from None
-        finally:
-            if not conn.is_closed():
-                await conn.execute("SELECT pg_advisory_unlock_all()")
-    return Found(values=values, type=type_name, columns=columns, role=reader)
+        async with _judged(conn, timeout_s), _read_only(conn, reader, timeout_s):
+            columns = await _described(conn, query)
+            values = [row[0] for row in await _fetched(conn, query, most)]
+    return Found(values=values, type=columns[0].type.name, columns=len(columns), role=reader)
+
+
+async def records(database: Database, query: str, *, timeout_s: float, most: int) -> tuple[list[dict[str, Any]], str]:
+    """Run a query; return its rows by the names of their columns, JSON decoded, and the role that it ran as.
+
+    Raises QueryFault as `first_column` does, under the same limits.
+    """
+    async with database.connection() as conn:
+        reader = await _reader(conn)
+        async with _judged(conn, timeout_s), _read_only(conn, reader, timeout_s):
+            columns = await _described(conn, query)
+            fetched = await _fetched(conn, query, most)
+    names = [column.name for column in columns]
+    json = {place for place, column in enumerate(columns) if column.type.name in ("json", "jsonb")}
+    if len(set(names)) < len(names):
+        raise QueryFault("two of its columns have the same name")
+    if not json:
+        return [dict(zip(names, row, strict=True)) for row in fetched], reader
+    return [
+        {
+            name: msgspec.json.decode(value) if place in json and value is not None else value
+            for place, (name, value) in enumerate(zip(names, row, strict=True))
+        }
+        for row in fetched
+    ], reader
+
+
+@contextlib.asynccontextmanager
+async def _judged(conn: asyncpg.Connection, timeout_s: float) -> AsyncIterator[None]:
+    """Say what an error means for the query, and give back what locks it took."""
+    try:
+        yield
+    except (*driver.LOST, asyncpg.QueryCanceledError, asyncpg.PostgresError, ValueError, OverflowError) as error:
+        raise _meaning(error, conn, timeout_s) from None
+    finally:
+        if not conn.is_closed():
+            await conn.execute("SELECT pg_advisory_unlock_all()")
 
 
 async def _reader(conn: asyncpg.Connection) -> str:
@@ -102,30 +134,30 @@ async def _read_only(conn: asyncpg.Connection, reader: str, timeout_s: float) ->
             await transaction.rollback()
 
 
-async def _described(conn: asyncpg.Connection, query: str) -> tuple[str, int]:
-    """Return the type of the query's first column and how many columns it has, without running it."""
+async def _described(conn: asyncpg.Connection, query: str) -> tuple[asyncpg.Attribute, ...]:
+    """Return the query's columns, without running it."""
     if any(word in query.lower() for word in _LEAVES_ROLE):
         raise QueryFault("it may call neither set_config nor use names in Unicode escapes")
     statement = await conn.prepare(query)
     if statement.get_parameters():
         raise QueryFault("it holds a parameter such as $1, and nobody gives it a value")
-    columns = statement.get_attributes()
+    columns: tuple[asyncpg.Attribute, ...] = statement.get_attributes()
     if not columns:
         raise QueryFault("it must be one SELECT with at least one column, and it gives none")
-    return columns[0].type.name, len(columns)
+    return columns
 
 
-async def _fetched(conn: asyncpg.Connection, query: str, most: int) -> list[Any]:
-    """Run the query by a cursor, and return its first column."""
+async def _fetched(conn: asyncpg.Connection, query: str, most: int) -> list[asyncpg.Record]:
+    """Run the query by a cursor, and return its rows."""
     declaring = await conn.prepare(f"DECLARE syncd_lookup NO SCROLL CURSOR FOR {query}")
     await declaring.fetch()
     fetching = await conn.prepare(f"FETCH {BATCH_ROWS} FROM syncd_lookup")
-    values: list[Any] = []
+    rows: list[asyncpg.Record] = []
     while batch := await fetching.fetch():
-        values += [row[0] for row in batch]
-        if len(values) > most:
+        rows += batch
+        if len(rows) > most:
             raise QueryFault(f"it gives more than {most:,} rows")
-    return values
+    return rows
 
 
 def _meaning(error: BaseException, conn: asyncpg.Connection, timeout_s: float) -> BaseException:
