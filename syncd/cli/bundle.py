@@ -199,9 +199,7 @@ async def _told(part: Callable[[], Awaitable[object]]) -> str:
 
 def _protect(settings: Config) -> None:
     """Let every secret that can be read be masked, wherever its text may turn up."""
-    for key, secret in configuration.secrets(settings):
-        if key == "database.url" and not settings.database.password:
-            continue
+    for secret in configuration.masked(settings):
         try:
             log.protect(secret.reveal() if secret.is_resolved else secret.read())
         except SyncdError:

@@ -4,7 +4,7 @@ import json
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -98,6 +98,24 @@ def print_finding(finding: Finding) -> None:
     say(f"{finding.what}: {finding.detail}" if finding.detail else finding.what)
     if finding.hint:
         say(f"        → {finding.hint}")
+
+
+async def print_findings(findings: AsyncIterator[Finding], *, as_json: bool, well: str) -> int:
+    """Print each finding as soon as it is made, or all as JSON at the end; return the gravest exit code.
+
+    `well` is said at the end if nothing failed.
+    """
+    found = []
+    async for finding in findings:
+        found.append(finding)
+        if not as_json:
+            print_finding(finding)
+    code = max(finding.exit_code for finding in found)
+    if as_json:
+        print_json(found)
+    elif code == 0:
+        say(well)
+    return code
 
 
 def is_narrow(columns: int) -> bool:

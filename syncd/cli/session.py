@@ -40,8 +40,8 @@ def load_config(path: Path | None, *, resolve_secrets: bool = True, asks: bool =
         from syncd.service import accounts
 
         settings = accounts.with_accounts(settings, resolve_secrets=resolve_secrets)
-    for key, secret in configuration.secrets(settings):
-        if secret.is_resolved and (key != "database.url" or settings.database.password):
+    for secret in configuration.masked(settings):
+        if secret.is_resolved:
             log.protect(secret.reveal())
     return settings
 

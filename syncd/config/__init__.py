@@ -27,6 +27,7 @@ from syncd.config.model import (
     StreamConfig,
     StreamSpec,
     Timeouts,
+    masked,
     missing_secrets,
     secrets,
 )
@@ -91,6 +92,7 @@ __all__ = [
     "is_off",
     "left_out_by",
     "load",
+    "masked",
     "matching",
     "missing_secrets",
     "normal_form",

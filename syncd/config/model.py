@@ -415,6 +415,13 @@ def _password(url: Secret) -> Secret | None:
     return Secret(inline) if inline else None
 
 
+def masked(config: Config) -> Iterator[Secret]:
+    """Yield the secrets that no log may show, resolved or not: an address of a database without a password is none."""
+    for key, secret in secrets(config):
+        if key != "database.url" or config.database.password:
+            yield secret
+
+
 def missing_secrets(config: Config, environ: Mapping[str, str] = os.environ) -> list[str]:
     """List the secrets that cannot be read now, one sentence each: key, where it was looked for, what to do."""
     missing = []

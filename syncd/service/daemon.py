@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC
 from functools import partial
@@ -25,21 +26,20 @@ from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseUnavailable, Defect, SyncdError, WorkerLost
 from syncd.log import kept
 from syncd.records.rows import Key
-from syncd.service import accounts, listener, web
+from syncd.service import accounts, listener, ports, web
 from syncd.service.background import Background
 from syncd.service.callbacks import receiver
 from syncd.service.callbacks.inbox import Inbox
 from syncd.service.callbacks.receiver import Receiver
 from syncd.service.connection import Connection, loaded
 from syncd.service.house import House
-from syncd.service.listener import PortTaken, when_free
-from syncd.service.notices import Notices
+from syncd.service.notices import Notices, tell_left_out
 from syncd.service.notify import Watch
 from syncd.service.operations import Operations
 from syncd.service.share import Share
 from syncd.service.systemd import Notifier
 from syncd.service.timetable import Timetable
-from syncd.sources import found, registry
+from syncd.sources import registry
 from syncd.storage.mirror import listing
 from syncd.storage.postgres.database import Database
 from syncd.upstream.wire import http_session
@@ -85,7 +85,7 @@ async def serve(
         _protect(_known(config, lambda _name: not is_worker))
         if logs:
             log.configure(config.log.format, config.log.level)
-        _tell_refused(config)
+        tell_left_out(config)
         ending = asyncio.Event() if is_worker or stop is None else stop
         daemon = _Daemon(config, load, Notifier(environ), ending, logs=logs, is_worker=is_worker)
         with _signals(daemon, hangup):
@@ -235,46 +235,21 @@ class _Daemon:
             _log.info("daemon_stopping", signal=why)
             self._stop.set()
 
-    @contextlib.asynccontextmanager
-    async def _listening(self) -> AsyncIterator[None]:
+    def _listening(self) -> AbstractAsyncContextManager[None]:
         """Listen for callbacks, if any source has them."""
         where = self._config.callback_listen if self._listens else None
+        return ports.callbacks(
+            partial(receiver.listening, self._receiver, where), self._notices,
+            sources=lambda: receiver.sources(self._config, registry()), is_worker=self._is_worker,
+        )  # fmt: skip
 
-        def opened(address: str | None) -> None:
-            self._notices.settle("callbacks_port_taken")
-            _log.info("callbacks_listening", address=address, sources=receiver.sources(self._config, registry()))
-
-        def taken(error: PortTaken) -> None:
-            if self._is_worker:  # another worker of this machine has it, and passes on what it hears
-                _log.info("port_taken", error=str(error))
-                return
-            self._notices.put("callbacks_port_taken", error)
-            _log.warning("port_taken", error=str(error), hint=error.hint)
-
-        make = partial(receiver.listening, self._receiver, where)
-        async with when_free(make, taken=taken, opened=opened) as address:
-            if address:
-                opened(address)
-            yield
-
-    @contextlib.asynccontextmanager
-    async def _page(self) -> AsyncIterator[str | None]:
+    def _page(self) -> AbstractAsyncContextManager[str | None]:
         """Serve the status page; streams are synced also while another program has its port."""
-
-        def opened(url: str | None) -> None:
-            self._notices.settle("port_taken")
-            _log.info("page_served", url=url)
-
-        def taken(error: PortTaken) -> None:
-            self._notices.put("port_taken", error)
-            _log.warning("port_taken", error=str(error), hint=error.hint)
-
-        make = partial(
+        serve = partial(
             web.serving, self.reader, self._config.http, is_alive=self.is_alive, mine=self._mine,
             operations=self._operations, lines=self._kept.of_run,
         )  # fmt: skip
-        async with when_free(make, taken=taken, opened=opened) as url:
-            yield url
+        return ports.page(serve, self._notices)
 
     def _run_now(self, pairs: Collection[status.Pair]) -> None:
         if self._timetable is None:
@@ -464,7 +439,7 @@ class _Daemon:
         """Go on under a new configuration; what is left out for the reason in `told` is not told again."""
         old, new = self._config, config
         _protect(_known(new, self._share.holds if self._share else lambda _name: True))
-        _tell_refused(new, told)
+        tell_left_out(new, told)
         if self._logs and new.log != old.log:
             log.configure(new.log.format, new.log.level)
         late = [
@@ -486,19 +461,6 @@ class _Daemon:
         )
 
 
-def _tell_refused(config: Config, before: Mapping[str, str] = {}) -> None:
-    """Log which plugins cannot be used, and which sources are left out, but those that were for the same reason."""
-    for each in found().refused:
-        sources = [name for name, why in config.left_out.items() if why == each.words]
-        _log.warning(
-            "plugin_refused", type=each.type, distribution=each.distribution, error=each.words, sources=sources
-        )
-    told = {each.words for each in found().refused}
-    for name, why in config.left_out.items():
-        if why not in told and before.get(name) != why:
-            _log.warning("source_left_out", source=name, error=why)
-
-
 def _known(config: Config, holds: Callable[[str], bool]) -> Config:
     """Return the configuration with the accounts whose secrets this process uses: those held, and those called back.
 
@@ -510,6 +472,6 @@ def _known(config: Config, holds: Callable[[str], bool]) -> Config:
 
 def _protect(config: Config) -> None:
     """Let the log mask every secret; an address of a database without a password is none."""
-    for key, secret in configuration.secrets(config):
-        if secret.is_resolved and (key != "database.url" or config.database.password):
+    for secret in configuration.masked(config):
+        if secret.is_resolved:
             log.protect(secret.reveal())

@@ -1,11 +1,16 @@
 """What is wrong with the service itself and lasts: told once in the log, and shown until it is mended."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from syncd import log
 from syncd.clock import utc_now
+from syncd.config import Config
 from syncd.errors import SyncdError
+from syncd.sources import found
 from syncd.status import Notice
+
+_log = log.get(__name__)
 
 
 class Notices:
@@ -26,3 +31,16 @@ class Notices:
     def all(self) -> list[Notice]:
         """Return what stands, oldest first."""
         return list(self._standing.values())
+
+
+def tell_left_out(config: Config, before: Mapping[str, str] = {}) -> None:
+    """Log which plugins cannot be used, and which sources are left out, but those that were for the same reason."""
+    for each in found().refused:
+        sources = [name for name, why in config.left_out.items() if why == each.words]
+        _log.warning(
+            "plugin_refused", type=each.type, distribution=each.distribution, error=each.words, sources=sources
+        )
+    told = {each.words for each in found().refused}
+    for name, why in config.left_out.items():
+        if why not in told and before.get(name) != why:
+            _log.warning("source_left_out", source=name, error=why)

@@ -2,10 +2,11 @@
 
 With `--check` it only says whether the page is current.
 
-Every call of a module's `_log` is found in its syntax tree; what an event means stands in `syncd/events.py`.
+Every call of a module's `_log` is found in its syntax tree; what an event means stands in `syncd/log/events.py`.
 """
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 
 import syncd
-from syncd.events import EVENTS
+from syncd.log.events import EVENTS
 
 PACKAGE = Path(syncd.__file__).parent
 PAGE = Path(__file__).parents[2] / "docs" / "logging.md"
@@ -23,7 +24,7 @@ INTRODUCTION = """\
 # The log
 
 This page is written by `python -m tests.papers.log_events` from the code itself.
-CI fails if it is not current. Do not edit it: what an event means stands in `syncd/events.py`.
+CI fails if it is not current. Do not edit it: what an event means stands in `syncd/log/events.py`.
 
 syncd logs to stderr, one event on each line. Under systemd and in pipes a line is JSON. On a terminal it is text for
 people. `[log]` in the configuration sets format and level. The name of an event never varies; what varies is in its
@@ -55,6 +56,7 @@ class Call:
     sometimes: tuple[str, ...] = field(default=())
 
 
+@functools.cache
 def calls() -> list[Call]:
     """Return every call that logs, in order of event and module. Raises ValueError for one that cannot be read."""
     found = [

@@ -2,7 +2,7 @@
 
 import re
 
-from syncd.events import EVENTS
+from syncd.log.events import EVENTS
 from tests.papers.log_events import LEVELS, PAGE, calls, page
 
 
@@ -13,7 +13,7 @@ def test_the_page_of_events_is_current() -> None:
 def test_every_event_has_a_sentence_and_every_sentence_an_event() -> None:
     logged = {call.event for call in calls()}
     assert len(logged) > 20
-    assert logged == set(EVENTS), "mend syncd/events.py, then: python -m tests.papers.log_events"
+    assert logged == set(EVENTS), "mend syncd/log/events.py, then: python -m tests.papers.log_events"
     assert [event for event, sentence in EVENTS.items() if not re.fullmatch(r"[A-Z`].{20,}\.", sentence)] == []
 
 

@@ -3,6 +3,8 @@
 import ast
 from pathlib import Path
 
+import syncd
+
 FOLDER = Path(__file__).parents[1]
 ROOMS = {"cli", "integration", "papers", "promises", "sandbox", "sources", "support", "unit"}
 
@@ -42,3 +44,12 @@ def test_every_test_lies_in_a_room() -> None:
     assert {path.name for path in FOLDER.iterdir() if path.is_dir() and path.name != "__pycache__"} == ROOMS
     assert {path.name for path in FOLDER.glob("*.py")} == {"__init__.py", "conftest.py"}
     assert all((FOLDER / room / "__init__.py").is_file() for room in ROOMS)
+
+
+MARKERS = {"__init__.py", "__init__.pyi", "py.typed", "__pycache__"}
+
+
+def test_the_top_of_the_program_can_be_overlooked() -> None:
+    rooms = {path.name for path in Path(syncd.__file__).parent.iterdir()} - MARKERS
+    assert {"cli", "engine", "storage"} <= rooms
+    assert len(rooms) <= 20, "move something into a room where it belongs"

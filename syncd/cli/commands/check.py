@@ -63,18 +63,9 @@ def _failed(what: str, error: SyncdError, exit_code: int) -> Finding:
 
 async def check_all(path: Path | None, *, as_json: bool) -> int:
     """Look at everything, print what was found, and return the exit code of the gravest finding."""
-    findings: list[Finding] = []
     async with contextlib.aclosing(_findings(path)) as found:
-        async for finding in found:
-            findings.append(finding)
-            if not as_json:
-                console.print_finding(finding)
-    code = max(finding.exit_code for finding in findings)
-    if as_json:
-        console.print_json(findings)
-    elif code == 0:
-        console.say(f"all well; next: {console.pasteable('sync', path)}, or {console.pasteable('run', path)}")
-    return code
+        well = f"all well; next: {console.pasteable('sync', path)}, or {console.pasteable('run', path)}"
+        return await console.print_findings(found, as_json=as_json, well=well)
 
 
 async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:

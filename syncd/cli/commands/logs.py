@@ -1,18 +1,14 @@
 """`syncd logs`: prints what streams did, a line for each run, from the database."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 
-import click
-
-from syncd import config as configuration
 from syncd.cli import console
-from syncd.cli.options import DurationType, command, config_option, selectors_argument
-from syncd.cli.session import execute, load_config, opened_database
-from syncd.clock import utc_now
+from syncd.cli.newest import newest, newest_options
+from syncd.cli.options import command, config_option, selectors_argument
+from syncd.cli.session import execute
 from syncd.config.duration import spoken
-from syncd.status import BAD, StreamRun, newest_runs
+from syncd.status import StreamRun
 
 PRINTED = 200
 
@@ -26,11 +22,7 @@ PRINTED = 200
     ]
 )
 @selectors_argument
-@click.option("--failed", is_flag=True, help="Only runs that failed, were throttled or were aborted.")
-@click.option("--since", type=DurationType(), metavar="DURATION", help="Only runs begun so long ago at most, as 24h.")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=PRINTED, show_default=True, help="At most so many, the newest."
-)
+@newest_options(PRINTED)
 @config_option
 def logs(selectors: tuple[str, ...], failed: bool, since: float | None, limit: int, config_path: Path | None) -> int:
     """Print what streams did, a line for each run, the newest last.
@@ -45,11 +37,7 @@ async def print_logs(
     path: Path | None, selectors: Sequence[str], *, failed: bool, since_s: float | None, limit: int
 ) -> int:
     """Print the newest runs of the selected streams in the order in which they began."""
-    settings = load_config(path, resolve_secrets=False, asks=False)
-    pairs = configuration.matching(settings, selectors)
-    since = None if since_s is None else utc_now() - timedelta(seconds=since_s)
-    async with opened_database(settings) as database:
-        found = await newest_runs(database, pairs, limit=limit, since=since, outcomes=BAD if failed else None)
+    found = await newest(path, selectors, failed=failed, since_s=since_s, limit=limit)
     for one in reversed(found):
         console.say(line(one))
     if not found:

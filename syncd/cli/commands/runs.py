@@ -1,20 +1,18 @@
 """`syncd runs`: lists the runs of streams, and shows one with all that is known of it."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 
 import click
 import msgspec
 
-from syncd import config as configuration
 from syncd.cli import console
-from syncd.cli.options import DurationType, config_option, group, json_option, selectors_argument
+from syncd.cli.newest import newest, newest_options
+from syncd.cli.options import config_option, group, json_option, selectors_argument
 from syncd.cli.session import execute, load_config, opened_database
-from syncd.clock import utc_now
 from syncd.config.duration import spoken
 from syncd.errors import UsageError
-from syncd.status import BAD, StreamRun, find_run, newest_runs
+from syncd.status import StreamRun, find_run
 
 LISTED = 50
 
@@ -39,11 +37,7 @@ def runs() -> None:
     ],
 )
 @selectors_argument
-@click.option("--failed", is_flag=True, help="Only runs that failed, were throttled or were aborted.")
-@click.option("--since", type=DurationType(), metavar="DURATION", help="Only runs begun so long ago at most, as 24h.")
-@click.option(
-    "--limit", type=click.IntRange(min=1), default=LISTED, show_default=True, help="At most so many, the newest."
-)
+@newest_options(LISTED)
 @config_option
 @json_option
 def runs_list(
@@ -74,11 +68,7 @@ async def list_runs(
     path: Path | None, selectors: Sequence[str], *, failed: bool, since_s: float | None, limit: int, as_json: bool
 ) -> int:
     """List the newest runs of the selected streams."""
-    settings = load_config(path, resolve_secrets=False)
-    pairs = configuration.matching(settings, selectors)
-    since = None if since_s is None else utc_now() - timedelta(seconds=since_s)
-    async with opened_database(settings) as database:
-        found = await newest_runs(database, pairs, limit=limit, since=since, outcomes=BAD if failed else None)
+    found = await newest(path, selectors, failed=failed, since_s=since_s, limit=limit)
     if as_json:
         console.print_json([run_json(one) for one in found])
     elif found:

@@ -1,5 +1,6 @@
 """`syncd upgrade --check`: says whether database, configuration and plugins fit this version, before a restart."""
 
+import contextlib
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -42,19 +43,11 @@ def upgrade(check: bool, config_path: Path | None, as_json: bool) -> int:
 
 async def look(path: Path | None, *, as_json: bool) -> int:
     """Look at everything, print it, and return the gravest exit code."""
-    findings = []
-    async for finding in _findings(path):
-        findings.append(finding)
-        if not as_json:
-            console.print_finding(finding)
-    code = max(finding.exit_code for finding in findings)
-    if as_json:
-        console.print_json(findings)
-    elif code == 0:
-        beside = console.program()
-        ready = "" if beside == "syncd" else f", once the service starts {beside}"
-        console.say(f"all fits; next: systemctl restart syncd{ready}")
-    return code
+    beside = console.program()
+    ready = "" if beside == "syncd" else f", once the service starts {beside}"
+    well = f"all fits; next: systemctl restart syncd{ready}"
+    async with contextlib.aclosing(_findings(path)) as found:
+        return await console.print_findings(found, as_json=as_json, well=well)
 
 
 async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
