@@ -16,10 +16,10 @@ import structlog.testing
 
 from syncd import config as configuration
 from syncd import log
-from syncd.storage.postgres import database, embedded, migrations
+from syncd.storage.postgres import database, embedded
 from syncd.storage.postgres.database import Database
-from tests.support import signals
-from tests.support.bench import SERVER_SETTINGS, Bench, MakeBench, database_url, open_bench, settings_of
+from tests.support import cluster, signals
+from tests.support.bench import Bench, MakeBench, database_url, open_bench
 from tests.support.daemon import Events, Gate
 
 ROOM_BYTES = 4 * 1024**3
@@ -75,16 +75,9 @@ def in_memory() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-async def server(server_dir: Path) -> AsyncIterator[embedded.Server]:
+async def server(server_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[embedded.Server]:
     """One server for the whole session, with a migrated database `template` to copy."""
-    found = await embedded.ensure(server_dir, settings=SERVER_SETTINGS)
-    conn = await asyncpg.connect(**found.connect_arguments)
-    await conn.execute("CREATE DATABASE template")
-    await conn.close()
-    opened = await database.connect(settings_of(found, "template", server_dir))
-    await migrations.migrate(opened)
-    await opened.close()
-    yield found
+    yield await cluster.start(server_dir, tmp_path_factory.getbasetemp().parent)
     await embedded.stop(server_dir)
 
 

@@ -20,6 +20,7 @@ import asyncpg
 import pytest
 
 from syncd.storage.postgres import migrations
+from tests.support import forks
 from tests.support.command import Ended, syncd
 
 ROOT = Path(__file__).parents[2]
@@ -51,19 +52,18 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.fixture
-def env(house: Path) -> Mapping[str, str]:
+@pytest.fixture(scope="module")
+def env(house: Path) -> Iterator[Mapping[str, str]]:
     """The environment in which `python -m syncd` is the copy."""
-    return {"PYTHONPATH": str(house), "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    variables = {"PYTHONPATH": str(house), "PYTHONSAFEPATH": "1"}
+    with forks.keeping(variables):
+        yield variables
 
 
 @pytest.fixture
 async def upstream(env: Mapping[str, str]) -> AsyncIterator[str]:
     """The copy's sandbox, served by a process of its own: its URL."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "syncd.sandbox", "--customers", "5",
-        stdout=asyncio.subprocess.PIPE, env={**os.environ, **env},
-    )  # fmt: skip
+    process = await forks.start("--customers", "5", module="syncd.sandbox", env=env)
     assert process.stdout is not None
     try:
         async with asyncio.timeout(READY_S):
@@ -76,6 +76,7 @@ async def upstream(env: Mapping[str, str]) -> AsyncIterator[str]:
     finally:
         process.kill()
         await process.communicate()
+        forks.let_go(process)
 
 
 class User:
