@@ -3,7 +3,8 @@
 #   make demo              see it work: simulated upstreams, a private PostgreSQL, a first sync, the status page
 #   make demo ARGS=--once  the same, ending after the first sync
 #   make test              the whole test suite; ARGS="-k budget" for a part of it
-#   make matrix            the fault matrix beyond what `make test` tries of it: every fault on every stream
+#   make trials            long searches, of each of which `make test` tries a part: the matrix, the model, crashes, …
+#   make matrix            of these the fault matrix alone: every fault on every stream
 #   make check             for the minute before a commit: style, import contracts, types, unit tests
 #   make acceptance        trials of minutes and those that measure time; best on a machine that does nothing else
 #   make majors            a part of the suite on every other PostgreSQL at hand: the system's, the older one in .venv
@@ -45,14 +46,17 @@ LOWEST_PYTHON ?= python3.11
 ON_THE_LOWEST := $(addprefix tests/,unit integration/test_migrations.py integration/test_web.py integration/test_daemon.py \
   integration/test_embedded.py sources cli)
 
-.PHONY: demo test matrix check acceptance majors soak bench plans docs dbt lint types lowest lock dist deb changelog clean
+.PHONY: demo test trials matrix check acceptance majors soak bench plans docs dbt lint types lowest lock dist deb changelog clean
 .DEFAULT_GOAL := test
 
 demo: $(READY)
 	@.venv/bin/syncd demo $(ARGS)
 
 test: $(READY)
-	@$(TESTS) -m "not acceptance and not matrix" --durations=15 --durations-min=1 $(ARGS)
+	@$(TESTS) -m "not acceptance and not matrix and not trial" --durations=15 --durations-min=1 $(ARGS)
+
+trials: $(READY)
+	@SYNCD_SEARCH=whole $(TESTS) -m "trial or matrix or search" --durations=15 --durations-min=1 $(ARGS)
 
 matrix: $(READY)
 	@$(TESTS) -m matrix $(ARGS)

@@ -19,6 +19,7 @@ from syncd.storage.mirror import writer
 from syncd.storage.mirror.target import make_target
 from syncd.storage.postgres.database import Database
 from tests.support import truth
+from tests.support.search import examples, search
 from tests.support.strategies import (
     NOW,
     TABLES,
@@ -53,8 +54,9 @@ def _name(name: str) -> str:
     return name.replace("\0", "\ufffd").encode("utf-8", "replace").decode().replace("?", "\ufffd")
 
 
+@search
 @pytest.mark.parametrize("name", TABLES)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=examples(40, part=8), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(data=st.data())
 async def test_every_record_can_be_given_back(db: Database, name: str, data: st.DataObject) -> None:
     table = TABLES[name]
@@ -75,8 +77,9 @@ async def test_every_record_can_be_given_back(db: Database, name: str, data: st.
 CHILDREN = {child.table.name: (table, place) for table in TABLES.values() for place, child in enumerate(table.children)}
 
 
+@search
 @pytest.mark.parametrize("name", CHILDREN)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=examples(60, part=12), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(data=st.data())
 def test_every_element_of_a_child_table_can_be_given_back(name: str, data: st.DataObject) -> None:
     parent, place = CHILDREN[name]
@@ -117,7 +120,8 @@ phone_numbers = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@search
+@settings(max_examples=examples(150, part=30), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(numbers=phone_numbers | anything)
 async def test_every_child_element_can_be_given_back(db: Database, numbers: Any) -> None:
     table = TABLES["cyclesoftware.customers"]
@@ -168,7 +172,8 @@ def _exact(value: Any) -> Any:
             return value
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@search
+@settings(max_examples=examples(200, part=50), deadline=None, derandomize=True)
 @given(record=values_of(TABLES["cyclesoftware.customers"].columns, 0), number=st.integers(1, 99))
 def test_strict_and_lenient_reading_agree(record: dict[str, Any], number: int) -> None:
     """A record that the fast path takes gives the row that reading field by field gives."""
@@ -226,7 +231,8 @@ def test_instants_counted_together_are_those_read_alone(day: str) -> None:
     assert list(columns.values[place]) == [microseconds(row.values[place]) for row in alone if isinstance(row, Row)]
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@search
+@settings(max_examples=examples(300, part=60), deadline=None, derandomize=True)
 @given(data=st.data())
 def test_records_read_together_and_alone_agree(data: st.DataObject) -> None:
     """Fields missing here and there, and elements that name another parent, let a record be read with others."""

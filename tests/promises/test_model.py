@@ -25,9 +25,10 @@ from syncd.storage.postgres.database import Database
 from tests.support import truth
 from tests.support.bench import Bench, open_bench
 from tests.support.forgetting import forgotten
+from tests.support.search import examples, search
 from tests.support.watch import Watch
 
-EXAMPLES = int(os.environ.get("SYNCD_MODEL_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("SYNCD_MODEL_EXAMPLES", "0")) or examples(300, part=48)
 """Of all streams together."""
 STEPS = 8
 T = TypeVar("T")
@@ -297,6 +298,7 @@ TABLES = (
 )  # fmt: skip
 
 
+@search
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("selector", STREAMS)
 async def test_the_mirror_ends_as_the_truth(db: Database, db_url: str, tmp_path: Path, selector: str) -> None:
