@@ -225,11 +225,11 @@ def _next_command(channel: socket.socket) -> tuple[str, list[str]]:
     signal.set_wakeup_fd(wakes)
     under_way: dict[int, int] = {}  # processes, and where to tell of their ends
     while True:
-        ready, _, _ = select.select([channel, woken], [], [])
+        ready, _, _ = select.select([channel.fileno(), woken], [], [])
         if woken in ready:
             os.read(woken, _LARGEST)
             _tell_ends(under_way)
-        if channel not in ready:
+        if channel.fileno() not in ready:
             continue
         asked, fds, _, _ = socket.recv_fds(channel, _LARGEST, 3)
         if not asked:
@@ -283,7 +283,7 @@ def _end(ending: SystemExit) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         if ending.code is None or isinstance(ending.code, int):
-            threading._shutdown()
+            getattr(threading, "_shutdown")()  # noqa: B009  (no stub knows it; it waits for threads)
             atexit._run_exitfuncs()
             gc.collect()
             sys.stderr.flush()
