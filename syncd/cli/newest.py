@@ -40,7 +40,7 @@ async def newest(
     path: Path | None, selectors: Sequence[str], *, failed: bool, since_s: float | None, limit: int
 ) -> list[StreamRun]:
     """Return the newest runs of the selected streams, the newest first."""
-    settings = load_config(path, resolve_secrets=False, asks=False)
+    settings = load_config(path, resolve_secrets=False)
     pairs = configuration.matching(settings, selectors)
     since = None if since_s is None else utc_now() - timedelta(seconds=since_s)
     async with opened_database(settings) as database:
