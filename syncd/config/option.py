@@ -14,7 +14,9 @@ from syncd.config.secret import Secret
 REQUIRED: Final = object()
 """The default of an option that has none."""
 
-OptionKind = Literal["str", "int", "float", "bool", "duration", "secret", "zone", "url", "list[str]", "list[int]"]
+OptionKind = Literal[
+    "str", "int", "float", "bool", "duration", "secret", "zone", "url", "day", "list[str]", "list[int]"
+]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -23,8 +25,9 @@ T = TypeVar("T")
 class OptionSpec:
     """One option: its kind, its default as it comes out of `load`, and a line for the documentation.
 
-    A duration comes out as seconds (float), a zone as its checked IANA name, a list as a tuple, a secret as `Secret`.
-    `minimum` and `maximum` (inclusive) bound numbers and durations in seconds; `choices` bounds texts.
+    A duration comes out as seconds (float), a zone as its checked IANA name, a day as ISO 8601, a list as a tuple, a
+    secret as `Secret`. `minimum` and `maximum` (inclusive) bound numbers and durations in seconds; `choices` bounds
+    texts.
     """
 
     kind: OptionKind
@@ -58,6 +61,11 @@ def text_option(name: str, comment: str, *, default: object = REQUIRED, choices:
 def optional_text(name: str, comment: str) -> Option[str | None]:
     """Declare a text that may be left out."""
     return Option(name=name, kind="str", comment=comment, default=None)
+
+
+def optional_day(name: str, comment: str) -> Option[str | None]:
+    """Declare a day, or an instant, that may be left out."""
+    return Option(name=name, kind="day", comment=comment, default=None)
 
 
 def optional_url(name: str, comment: str) -> Option[str | None]:

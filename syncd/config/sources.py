@@ -35,6 +35,7 @@ from syncd.config.toml import (
     boolean,
     choice,
     count,
+    day,
     duration,
     found,
     integer,
@@ -339,6 +340,7 @@ _PARSERS: dict[OptionKind, Callable[[object], object]] = {
     "duration": duration,
     "zone": zone,
     "url": lambda value: parse_base_url(text(value)),
+    "day": day,
     "list[str]": list_of(text),
     "list[int]": list_of(integer),
 }

@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
@@ -307,6 +308,17 @@ def zone(value: object) -> str:
     except (KeyError, ValueError, OSError):
         raise ValueError(f'expected a time zone such as "Europe/Amsterdam", found {found(value)}') from None
     return name
+
+
+def day(value: object) -> str:
+    """Take a day or an instant, as text or as a date of TOML; return it as ISO 8601."""
+    if isinstance(value, date):
+        return value.isoformat()
+    try:
+        datetime.fromisoformat(text(value))
+    except ValueError:
+        raise ValueError(f'expected a date such as "2024-01-01", found {found(value)}') from None
+    return text(value)
 
 
 def lookup_key(value: object) -> str:

@@ -7,6 +7,7 @@ from syncd.config import (
     Secret,
     duration_option,
     flag_option,
+    optional_day,
     optional_secret,
     optional_text,
     optional_url,
@@ -20,8 +21,8 @@ from syncd.config import (
 __all__ = [
     "CALLBACK_OPTIONS", "CALLBACK_SECRET_IN", "CALLBACK_URL", "DAY_S", "HOUR_S", "LISTENS", "MINUTE_S", "OVERLAP",
     "WEBHOOKS_ON", "WEBHOOK_ACCOUNTS", "WEBHOOK_HASH", "WEBHOOK_OPTIONS", "WEBHOOK_SECRET", "WEBHOOK_SIGNATURE",
-    "Option", "Secret", "duration_option", "flag_option", "optional_secret", "optional_text", "optional_url",
-    "secret_option", "text_option", "whole_list_option", "whole_option", "zone_option",
+    "Option", "Secret", "duration_option", "flag_option", "optional_day", "optional_secret", "optional_text",
+    "optional_url", "secret_option", "text_option", "whole_list_option", "whole_option", "zone_option",
 ]  # fmt: skip
 
 MINUTE_S: Final = 60.0

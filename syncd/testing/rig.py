@@ -195,7 +195,12 @@ class Rig:
 
     def _truth(self, table: Table) -> dict[records.Key, Record]:
         held = self.sandbox.truth(self.source.type, table.name)
-        return {records.key_of(record, table): record for record in held}
+        found = {records.key_of(record, table): record for record in held}
+        for parent in (stream.table for stream in self.source.streams):
+            if parent.deleted and any(child.table is table for child in parent.children):
+                deleted = {key for key, record in self._truth(parent).items() if records.is_flagged(record, parent)}
+                found = {key: record for key, record in found.items() if key[: len(parent.key)] not in deleted}
+        return found
 
     async def _rows(self, table: Table) -> dict[records.Key, asyncpg.Record]:
         rows = await self.fetch(f'SELECT * FROM "{table.schema}"."{table.name}"')  # noqa: S608  (a declared name)

@@ -83,6 +83,14 @@ async def test_verify_tells_what_is_gone_upstream_and_leaves_it_to_the_sweep(sho
     assert "--full" in whole.err
 
 
+async def test_verify_judges_only_the_rows_about_which_the_listing_says_everything(shop: Bench) -> None:
+    await shop.sync("shop.payments")
+    old = "book_date < (SELECT max(book_date) FROM cyclesoftware.payments) - interval '40 days'"
+    assert await shop.rows("cyclesoftware.payments", old)
+    whole = await syncd("verify", "shop.payments", "--pages", "0", "--json", "--config", shop.config_file())
+    assert (whole.code, whole.json[0]["differences"]) == (0, [])
+
+
 async def test_a_second_ctrl_c_ends_at_once_and_quietly(shop: Bench) -> None:
     shop.sandbox.faults.add("hang", api="cyclesoftware")
     async with started("verify", "shop.customers", "--config", shop.config_file()) as running:

@@ -116,6 +116,10 @@ def _truth(bench: Bench, api: str, table: Table) -> dict[Key, Record]:
             for item in order["order_items"]
             if item["order_item_id"]
         ]
+    if table.name == "workshop_order_items":  # they are gone with an order that is flagged
+        orders = bench.sandbox.truth(api, "workshop_orders")
+        deleted = {order["workshop_order_id"] for order in orders if order["is_active"] is False}
+        records = [item for item in records if item["workshop_order_id"] not in deleted]
     return {_key_of(record, table): record for record in records}
 
 

@@ -69,6 +69,7 @@ REGISTRY: Mapping[str, SourceSpec] = MappingProxyType(
                 "gzip": OptionSpec(kind="bool", default=True),
                 "stores": OptionSpec(kind="list[int]", default=()),
                 "countries": OptionSpec(kind="list[str]", default=("nl",)),
+                "begins": OptionSpec(kind="day", default=None),
             },
             streams=_streams(
                 StreamSpec(name="customers", every_s=300, sweep_s=604_800),
@@ -581,6 +582,8 @@ WRONG = [
         "[sources.x]\ntype='autengo'\napi_key='k'\ndealer_alzura_id='1'\nuser_alzura_id=1\nauth_header='jwt'\n",
         ["sources.x.dealer_alzura_id: expected an integer", "auth_header: expected one of x-authorization"],
     ),
+    ("sources.shop.begins = '2024-13-01'\n", ["shop.begins: expected a date such as", "found text '2024-13-01'"]),
+    ("sources.shop.begins = 2024\n", ['shop.begins: expected a date such as "2024-01-01", found integer 2024']),
     # secrets
     ("[sources.x]\ntype='cyclis'\nbase_url='https://h'\napi_token = 12345\n", ["api_token: expected a secret"]),
     ("[sources.x]\ntype='cyclis'\nbase_url='https://h'\napi_token = ''\n", ["api_token: the text is empty"]),
@@ -608,6 +611,16 @@ def test_a_wrong_value_is_refused_in_words_that_help(load_text: Load, text: str,
         assert words in message
     assert "hunter2" not in message
     assert "12345" not in message
+
+
+def test_a_day_is_text_or_a_date_of_toml(load_text: Load) -> None:
+    for written, read in (
+        ("'2024-02-29'", "2024-02-29"),
+        ("2024-02-29", "2024-02-29"),
+        ("2024-02-29T10:30:00Z", "2024-02-29T10:30:00+00:00"),
+    ):
+        config = load_text(SHOP_WITH_PASSWORD + f"begins = {written}\n")
+        assert config.sources["shop"].options["begins"] == read
 
 
 def test_all_problems_are_told_at_once(load_text: Load) -> None:

@@ -25,7 +25,7 @@ from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
 from syncd.errors import SyncdError
 from syncd.records.rows import Key, Row
-from syncd.storage.mirror import writer
+from syncd.storage.mirror import listing, writer
 from syncd.storage.mirror.table_locks import lock_tables
 from syncd.storage.mirror.target import Target
 from syncd.upstream.request import RunUpstream
@@ -244,7 +244,11 @@ class _Comparison:
                 cause: Cause = "damaged" if key in stored else "missing"
                 differing[key] = [_difference(self.target, key, fields, cause)]
         for place, child in enumerate(self.target.children):
-            families = {key: row.children[place] for key, row in rows.items() if key in stored}
+            families = {
+                key: [] if self.target.layout.gone(row) else row.children[place]
+                for key, row in rows.items()
+                if key in stored
+            }
             for key, difference in await self._differing_children(conn, child, families, requested_at):
                 differing.setdefault(key, []).append(difference)
         return differing
@@ -284,14 +288,8 @@ class _Comparison:
 
     async def _gone(self, conn: asyncpg.Connection, scope: Scope, seen: set[Key], *, not_after: datetime) -> list[Key]:
         """Return the keys of live rows in scope that were not seen, though they should have been."""
-        own = ", ".join(f'"{name}"' for name in self.target.table.key)
-        where = f' AND "{scope.column}" = ANY($3)' if scope.column else ""
-        found = await conn.fetch(
-            f"SELECT {own} FROM {self.target.name}"
-            f" WHERE source = $1 AND _deleted_at IS NULL AND _changed_at <= $2{where} ORDER BY {own}",
-            self.source, not_after, *([list(scope.values)] if scope.column else []),
-        )  # fmt: skip
-        return [tuple(row) for row in found if tuple(row) not in seen]
+        alive = await listing.alive_keys(conn, self.target, self.source, scope, not_after=not_after)
+        return [key for key in alive if key not in seen]
 
     async def _repair(self, page: Page, rows: dict[Key, Row]) -> None:
         """Commit the records of some rows again, comparing every value."""

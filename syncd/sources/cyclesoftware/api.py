@@ -22,7 +22,7 @@ from syncd.contract import (
     Walk,
 )
 from syncd.contract.errors import BadPayload, ConfigError, NotFound
-from syncd.contract.options import OVERLAP, WEBHOOK_OPTIONS, optional_text, secret_option, text_option, zone_option
+from syncd.contract.options import OVERLAP, WEBHOOK_OPTIONS, optional_day, secret_option, text_option, zone_option
 from syncd.contract.paging import Slice, walk_offsets
 from syncd.contract.toolkit import fault_text
 from syncd.records.readers import (
@@ -42,7 +42,7 @@ PASSWORD = secret_option("password", "its password")
 ZONE = zone_option("zone", "zone of times that are sent without one", default="Europe/Amsterdam")
 OPTIONS = (USERNAME, PASSWORD, ZONE, OVERLAP, *WEBHOOK_OPTIONS)
 
-FROM = optional_text("from", "day from which the first run starts; default: two years back")
+FROM = optional_day("from", "day from which the first run starts; default: two years back")
 """Of a stream that is walked by windows of time."""
 HISTORY = timedelta(days=730)
 """How far back the first walk of such a stream goes unless `from` says otherwise: two years, our choice."""
@@ -231,8 +231,5 @@ def first_day(walk: Walk) -> datetime:
     wanted = FROM.of(walk.stream_options)
     if walk.since or not wanted:
         return walk.since or walk.now() - HISTORY
-    try:
-        moment = datetime.fromisoformat(wanted)
-    except ValueError:
-        raise ConfigError(f'expected a date such as "2024-01-01" in from, found {wanted!r}') from None
+    moment = datetime.fromisoformat(wanted)
     return moment if moment.tzinfo else moment.replace(tzinfo=zone_of(walk))

@@ -155,14 +155,16 @@ def as_stored(target: Target, source: str, read: Read, *, seen_at: datetime | No
     return Condition(sql=condition, values=[*values, seen_at], further=further)
 
 
-async def alive_keys(conn: asyncpg.Connection, target: Target, source: str, scope: Scope) -> list[Key]:
-    """Return the keys of the alive rows in scope, in ascending order."""
-    where, values = _in_scope(target.layout, scope, 2)
+async def alive_keys(
+    conn: asyncpg.Connection, target: Target, source: str, scope: Scope, *, not_after: datetime | None = None
+) -> list[Key]:
+    """Return the keys of the alive rows in scope, in ascending order; without those changed after `not_after`."""
+    where, values = _in_scope(target.layout, scope, 3)
     own_key = target.layout.own_key
     found = await conn.fetch(
-        f"SELECT {own_key} FROM {target.name} t WHERE t.source = $1 AND t._deleted_at IS NULL{where}"
-        f" ORDER BY {own_key}",
-        source, *values,
+        f"SELECT {own_key} FROM {target.name} t WHERE t.source = $1 AND t._deleted_at IS NULL"
+        f" AND ($2::timestamptz IS NULL OR t._changed_at <= $2){where} ORDER BY {own_key}",
+        source, not_after, *values,
     )  # fmt: skip
     return [tuple(row) for row in found]
 

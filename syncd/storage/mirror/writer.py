@@ -6,6 +6,7 @@ straight into their table; changed rows go into one UPDATE per page.
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain, compress, repeat
@@ -64,12 +65,18 @@ class Written:
 
 
 async def _feed_new(
-    conn: asyncpg.Connection, target: Target, source: str, columns: Sequence[Sequence[Any]], *, now: datetime
+    conn: asyncpg.Connection,
+    target: Target,
+    source: str,
+    columns: Sequence[Sequence[Any]],
+    gone: Sequence[bool],
+    *,
+    now: datetime,
 ) -> None:
-    """Add rows just copied, given as columns, to the change feed; a row that came as deleted is left out."""
+    """Add rows just copied, given as columns, to the change feed; one that came as `gone` (if any did) is left out."""
     keys = [columns[target.layout.columns.index(name)] for name in target.table.key]
-    if target.layout.flag_at is not None:
-        alive = [not target.layout.is_flagged(flag) for flag in columns[target.layout.flag_at]]
+    if gone:
+        alive = [not is_gone for is_gone in gone]
         keys = [list(compress(column, alive)) for column in keys]
     await conn.execute(target.statements.feed_new, source, now, *map(list, keys))
 
@@ -289,14 +296,19 @@ async def _copy_columns(
     *,
     now: datetime,
     turns: Turns,
+    gone: Sequence[bool] = (),
 ) -> None:
-    """Copy rows of new keys, with their child rows, straight into their tables."""
+    """Copy rows of new keys, with their child rows, straight into their tables.
+
+    `gone` says of each row whether it is gone with its parent; it is empty if none is.
+    """
     at = microseconds(now)
     kept: dict[str, Iterable[Any]] = {"_first_seen_at": repeat(at), "_changed_at": repeat(at), "_hash": fingerprints}
     if target.layout.flag_at is not None:
-        kept["_deleted_at"] = [
-            at if target.layout.is_flagged(flag) else None for flag in columns.values[target.layout.flag_at]
-        ]
+        flagged = map(target.layout.is_flagged, columns.values[target.layout.flag_at])
+        gone = [flag or also for flag, also in zip(flagged, gone or repeat(False), strict=False)]
+    if gone:
+        kept["_deleted_at"] = [at if is_gone else None for is_gone in gone]
     if columns.extras:
         kept["_extra"] = columns.extras
     status = await conn.copy_records_to_table(
@@ -308,11 +320,12 @@ async def _copy_columns(
     turns.back()
     _require_all(status, len(fingerprints))
     if target.kept.changes:
-        await _feed_new(conn, target, source, columns.values, now=now)
+        await _feed_new(conn, target, source, columns.values, gone, now=now)
     for child, (rows, counts) in zip(target.children, columns.children, strict=True):
         if rows.values:
             inherited = list(chain.from_iterable(map(repeat, fingerprints, counts)))
-            await _copy_columns(conn, child, source, rows, inherited, now=now, turns=turns)
+            orphans = list(chain.from_iterable(map(repeat, gone, counts)))
+            await _copy_columns(conn, child, source, rows, inherited, now=now, turns=turns, gone=orphans)
 
 
 def _calling(function: Callable[[], None]) -> Iterator[Any]:
@@ -330,32 +343,34 @@ async def _write_rows(
     *,
     now: datetime,
     touched: frozenset[Key] = frozenset(),
+    orphans: frozenset[Key] = frozenset(),
 ) -> tuple[int, list[Key]]:
-    """Insert the rows that are new, update those that differ; return how many were new, and the keys updated."""
+    """Insert the rows that are new, update those that differ; return how many were new, and the keys updated.
+
+    `orphans` are the keys of rows that are gone with their parent.
+    """
+    gone = {row.key for row, _ in rows if target.layout.gone(row)} | orphans
     new = [pair for pair in rows if pair[0].key not in known]
     old = await _keep_absent(conn, target, source, [pair for pair in rows if pair[0].key in known])
     for place, child in enumerate(target.children):
-        touched |= await _write_family(conn, child, source, place, rows, now=now)
+        touched |= await _write_family(conn, child, source, place, rows, gone, now=now)
     if new:
-        gone = target.layout.gone
         status = await conn.copy_records_to_table(
             target.table.name,
             schema_name=target.table.schema,
             columns=["source", *target.layout.columns, *BOOKKEEPING],
             records=[
-                (source, *row.values, now, now, now if gone(row) else None, row.extra, fingerprint)
+                (source, *row.values, now, now, now if row.key in gone else None, row.extra, fingerprint)
                 for row, fingerprint in new
             ],
         )
         _require_all(status, len(new))
         if target.kept.changes:
-            await _feed_new(conn, target, source, list(zip(*(row.values for row, _ in new), strict=True)), now=now)
+            columns = list(zip(*(row.values for row, _ in new), strict=True))
+            await _feed_new(conn, target, source, columns, [row.key in gone for row, _ in new], now=now)
     updated: list[Key] = []
     if old:
-        given = [
-            (*row.values, row.extra, fingerprint, target.layout.gone(row), row.key in touched)
-            for row, fingerprint in old
-        ]
+        given = [(*row.values, row.extra, fingerprint, row.key in gone, row.key in touched) for row, fingerprint in old]
         found = await conn.fetch(target.statements.update, source, now, *map(list, zip(*given, strict=True)))
         updated = [tuple(row) for row in found]
     return len(new), updated
@@ -380,23 +395,25 @@ async def _write_family(
     source: str,
     place: int,
     parents: Sequence[tuple[Row, bytes]],
+    gone: AbstractSet[Key],
     *,
     now: datetime,
 ) -> frozenset[Key]:
     """Write the child rows of some parents, bury those no longer sent, and return the parents whose rows changed.
 
-    A parent whose array was absent (None) keeps its child rows. The fingerprint of a child row is that of the record it
-    came with.
+    A parent whose array was absent (None) keeps its child rows. Those of a parent that is gone are gone, too. The
+    fingerprint of a child row is that of the record it came with.
     """
     families = [(row.key, row.children[place], fingerprint) for row, fingerprint in parents]
-    keys = {key for key, found, _ in families if found is not None}
+    keys = {key for key, found, _ in families if found is not None or key in gone}
     if not keys:
         return frozenset()
     width = len(next(iter(keys)))
     stored = await conn.fetch(child.statements.select_family, source, [key[0] for key in keys])
     known = {tuple(row[:-1]): row[-1] for row in stored if tuple(row[:width]) in keys}
     rows = [(row, fingerprint) for _, found, fingerprint in families for row in found or ()]
-    inserted, updated = await _write_rows(conn, child, source, rows, known, now=now)
+    orphans = frozenset(row.key for key, found, _ in families if key in gone for row in found or ())
+    inserted, updated = await _write_rows(conn, child, source, rows, known, now=now, orphans=orphans)
     if not known:
         return frozenset(keys) if inserted else frozenset()
     sent = {row.key for row, _ in rows}

@@ -169,8 +169,10 @@ async def test_the_mirror_follows_near_repairs_and_sweeps_find_the_rest(bench: B
     assert (live.outcome, live.counts.inserted, live.spent.requests) == ("ok", 1, 1)
 
     alive = [r["workshop_order_id"] for r in orders.records() if r["is_active"] and r["workshop_order_id"] != fresh]
-    planned = [key for key in alive if orders.get(key)["datetime_scheduled_start"]]
-    unplanned = [key for key in alive if key not in planned]
+    with_day = [key for key in alive if orders.get(key)["datetime_scheduled_start"]]
+    has_items = {row["workshop_order_id"] for row in await bench.rows("cyclesoftware.workshop_order_items", "true")}
+    planned = [key for key in with_day if key in has_items]
+    unplanned = [key for key in alive if key not in with_day]
     world.change(API, "workshop_orders", unplanned[0])
     bench.sandbox.put(API, "workshop_orders", {**orders.get(planned[0]), "is_active": False})
     for gone in (planned[1], unplanned[1]):
@@ -180,13 +182,14 @@ async def test_the_mirror_follows_near_repairs_and_sweeps_find_the_rest(bench: B
     assert (sweep.outcome, sweep.counts.deleted, sweep.counts.updated) == ("ok", 2, 2)
     dead = await bench.rows("cyclesoftware.workshop_orders", "_deleted_at IS NOT NULL")
     assert {planned[0], planned[1], unplanned[1]} <= {row["workshop_order_id"] for row in dead}
-    items = await bench.rows("cyclesoftware.workshop_order_items", f"workshop_order_id = {planned[1]}")
-    assert all(row["_deleted_at"] for row in items)
+    for buried in planned[:2]:
+        items = await bench.rows("cyclesoftware.workshop_order_items", f"workshop_order_id = {buried}")
+        assert items
+        assert all(row["_deleted_at"] for row in items)
     bench.sandbox.put(API, "workshop_orders", {**orders.get(planned[0]), "is_active": True})
     await bench.sync(SELECTOR, kind="sweep")
-    assert await bench.rows(
-        "cyclesoftware.workshop_orders", f"workshop_order_id = {planned[0]} AND _deleted_at IS NULL"
-    )
+    for name in ("workshop_orders", "workshop_order_items"):
+        assert await bench.rows(f"cyclesoftware.{name}", f"workshop_order_id = {planned[0]} AND _deleted_at IS NULL")
     found = [*await differences(bench, SELECTOR), *await wrongly_buried(bench, SELECTOR)]
     assert not found, told(found)
 
