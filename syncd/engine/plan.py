@@ -5,6 +5,7 @@ Pure decisions over values: this module never asks the database, the upstream or
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from syncd.contract import Cursor, Lane, Page, Stream
 from syncd.records.giant import is_large
@@ -16,7 +17,10 @@ class Listing(Enum):
     NONE = "none"
     """The pass asks for a part only. What it does not hold may still exist."""
     FIRST_LOAD = "first load"
-    """The pass lists everything, and the table is empty: nothing can be missing from the listing."""
+    """The pass lists everything, and the table is empty: nothing can be missing from the listing.
+
+    A pass that takes it up finds its rows in the table, so they must be known where that pass lists everything.
+    """
     FULL = "full"
     """The pass lists everything: rows that it does not hold are gone at the upstream."""
 
@@ -56,11 +60,15 @@ class PagePlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a pass will be: what it lists, whether it takes up an earlier pass, and the cursor that its walk gets."""
+    """What a pass will be: what it lists, whether it takes up an earlier pass, and the cursor that its walk gets.
+
+    `lists_on` says that a pass which takes up this one lists everything, too: it then needs the keys of this one.
+    """
 
     listing: Listing
     resumes: bool
     cursor: Cursor | None
+    lists_on: bool = False
 
     def page(self, page: Page, *, is_first: bool, is_last: bool) -> PagePlan:
         """Return what a page is; `is_last` says that the walk is known to end with it."""
@@ -73,11 +81,13 @@ class Plan:
 
     def _tracking(self, *, is_whole: bool) -> Tracking:
         """Return how keys are kept; `is_whole` says that the page is all there is of the pass."""
-        if self.listing is Listing.FIRST_LOAD:
-            return Tracking.NOT_TRACKED
-        if is_whole:
-            return Tracking.ONE_PAGE
-        return Tracking.STORED if self.listing is Listing.FULL else Tracking.NOT_TRACKED
+        match self.listing:
+            case Listing.FIRST_LOAD:
+                return Tracking.STORED if self.lists_on and not is_whole else Tracking.NOT_TRACKED
+            case Listing.FULL:
+                return Tracking.ONE_PAGE if is_whole else Tracking.STORED
+            case Listing.NONE:
+                return Tracking.ONE_PAGE if is_whole else Tracking.NOT_TRACKED
 
 
 def plan_pass(stream: Stream, kind: str, cursor: Cursor | None, table_is_empty: bool) -> Plan:
@@ -89,7 +99,12 @@ def plan_pass(stream: Stream, kind: str, cursor: Cursor | None, table_is_empty: 
     listing = Listing.FULL if _lists_everything(stream, kind, start) else Listing.NONE
     if table_is_empty and may_be_first_load(stream, kind, cursor):
         listing = Listing.FIRST_LOAD
-    return Plan(listing=listing, resumes=bool((start or {}).get("pass")), cursor=start)
+    lists_on = resumes(stream, kind, _GOING) and _lists_everything(stream, kind, _GOING)
+    return Plan(listing=listing, resumes=bool((start or {}).get("pass")), cursor=start, lists_on=lists_on)
+
+
+_GOING: Final[Cursor] = {"pass": {"anywhere": True}}
+"""Stands for the cursor of a pass that was cut short."""
 
 
 def may_be_first_load(stream: Stream, kind: str, cursor: Cursor | None) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from syncd.sandbox import FAULTS
-from tests.support.crashes import CRASHES
+from tests.support.crashes import CRASHES, PAGINGS
 from tests.support.matrix import CELLS, MATRIX, Fault
 
 FOLDER = Path(__file__).parents[1]
@@ -35,6 +35,7 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         (
             "promises.test_faults.test_the_mirror_outlives_the_fault",
             "promises.test_crashes.test_a_killed_run_leaves_whole_pages_and_the_next_one_goes_on",
+            "promises.test_crashes_of_pagings.test_whatever_way_pages_come_a_killed_run_leaves_whole_records",
             "promises.test_crashes.test_a_first_load_that_is_killed_again_and_again_comes_to_its_end",
             "promises.test_crashes.test_a_database_that_is_killed_under_a_run_costs_nothing",
             "promises.test_crashes.test_a_full_disk_ends_the_run_and_harms_nothing",
@@ -238,6 +239,11 @@ the dead one `aborted`, goes on and ends `ok`. No row is counted twice.
 """
 
 
+PAGING_TEXT = """\
+The other ways of paging are killed in their first load, again and again, and once all records have changed. Each record
+is then there with all of its child rows, or not at all, and no row is buried.
+"""
+
 SOAK_TEXT = """\
 `make soak MINUTES=20 SEED=1` does all of this at random. Real `syncd` processes sync, sweep, backfill and serve
 while the sandbox changes and misbehaves. Processes and PostgreSQL (fsync on) are killed. Every half minute
@@ -263,6 +269,12 @@ def page() -> str:
     parts.append(CRASH_TEXT)
     crashes = [(crash.point, f"{crash.times}.", str(crash.pages)) for crash in CRASHES]
     parts.append(_table(("killed", "at which call", "pages committed"), crashes))
+    parts.append(PAGING_TEXT)
+    ways = [
+        (each.way, f"`{each.stream}`", ", ".join(f"{point} {times}" for point, times in each.points))
+        for each in PAGINGS
+    ]
+    parts.append(_table(("way", "stream", "killed at which call of what, one after the other"), ways))
     parts.append("## Soak\n")
     parts.append(SOAK_TEXT)
     return "\n".join(parts)

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
@@ -21,10 +21,8 @@ from syncd.engine.order import Order
 from syncd.errors import DatabaseError
 from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
-from syncd.storage.state.runs import stream_lock
-from tests.support import forks
-from tests.support.bench import Bench, MakeBench, Time, open_bench
-from tests.support.crashes import CRASHES, Crash
+from tests.support.bench import Bench, MakeBench, open_bench
+from tests.support.crashes import CRASHES, Crash, RealTime, killed
 from tests.support.crashing import POINTS
 from tests.support.daemon import Events, Now, count, serving, until, was_told, write
 from tests.support.forgetting import CANARIES, KEY, canary, leaks
@@ -36,29 +34,6 @@ CUSTOMERS = 30
 PAGE = 10
 STREAM = "shop.customers"
 WATCHED = ("cyclesoftware.customers", "cyclesoftware.customer_phone_numbers")
-
-
-class RealTime(Time):
-    """The clock of this machine, which another process reads too."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-
-async def crashed(bench: Bench, point: str, times: int, *words: str) -> int:
-    """Run `syncd` in a process that kills itself at a point; return its exit code once the server has noticed."""
-    process = await forks.start(
-        point, str(times), *words, "--config", str(bench.config_file()), module="tests.support.crashing"
-    )
-    _, errors = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode is not None
-    if process.returncode >= 0:
-        assert b"Traceback" not in errors, errors.decode()
-    async with bench.db.connection() as conn:  # the dead process's lock goes when its connection does
-        number = stream_lock("shop", "customers", "live")
-        await conn.execute("SELECT pg_advisory_lock(syncd.lock_key($1))", number)
-        await conn.execute("SELECT pg_advisory_unlock(syncd.lock_key($1))", number)
-    return process.returncode
 
 
 async def changed_world(make_bench: MakeBench) -> Bench:
@@ -103,7 +78,7 @@ async def test_a_killed_run_leaves_whole_pages_and_the_next_one_goes_on(make_ben
     bench = await changed_world(make_bench)
     watch = Watch(bench.db, WATCHED)
     await watch.look()
-    assert await crashed(bench, crash.point, crash.times, "sync", STREAM) == -signal.SIGKILL
+    assert await killed(bench, crash.point, crash.times, "sync", STREAM) == -signal.SIGKILL
 
     count = await committed(bench)
     wrong = await watch.faults()
@@ -141,15 +116,15 @@ async def test_a_person_is_forgotten_wholly_or_not_at_all(make_bench: MakeBench,
         assert (await bench.sync(STREAM)).outcome == "ok"
     told_of = sorted(await leaks(bench, *CANARIES, KEY))
     assert len(told_of) == len(CANARIES) + 1
-    assert await crashed(bench, point, times, "forget", "shop", str(KEY), "--yes") == -signal.SIGKILL
+    assert await killed(bench, point, times, "forget", "shop", str(KEY), "--yes") == -signal.SIGKILL
     assert sorted(await leaks(bench, *CANARIES, KEY)) == told_of
     assert await bench.fetch("SELECT FROM syncd.forgotten") == []
     assert (await bench.sync(STREAM, "sweep")).outcome == "ok"
 
-    assert await crashed(bench, point, 10_000, "forget", "shop", str(KEY), "--yes") == 0
+    assert await killed(bench, point, 10_000, "forget", "shop", str(KEY), "--yes") == 0
     assert await leaks(bench, *CANARIES, KEY) == []
     bench.sandbox.put("cyclesoftware", "customers", canary(bench) | {"city": "Ergens"})
-    assert await crashed(bench, "before the commit", 1, "sync", STREAM) == -signal.SIGKILL
+    assert await killed(bench, "before the commit", 1, "sync", STREAM) == -signal.SIGKILL
     assert (await bench.sync(STREAM, "sweep")).outcome == "ok"
     assert await leaks(bench, *CANARIES, KEY) == []
 
@@ -163,7 +138,7 @@ def test_every_point_of_the_driver_is_used() -> None:
 
 async def test_sigterm_ends_a_command_at_a_page_boundary(make_bench: MakeBench) -> None:
     bench = await changed_world(make_bench)
-    assert await crashed(bench, "SIGTERM", 2, "sync", STREAM) == 1
+    assert await killed(bench, "SIGTERM", 2, "sync", STREAM) == 1
     run = (await runs(bench))[-1]
     assert run["outcome"] == "aborted"
     assert run["pages"] in (2, 3), "the page under way may still be committed"
@@ -177,7 +152,7 @@ async def test_a_first_load_that_is_killed_again_and_again_comes_to_its_end(make
     bench = await make_bench(customers=60, page_size=PAGE, time=RealTime())
     before = 0
     for _ in range(3):
-        assert await crashed(bench, "after the commit", 2, "sync", STREAM) == -signal.SIGKILL
+        assert await killed(bench, "after the commit", 2, "sync", STREAM) == -signal.SIGKILL
         count = await committed(bench)
         assert count > before, "it does not get on"
         before = count

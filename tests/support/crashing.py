@@ -76,7 +76,7 @@ def _before_merge(at: int) -> None:
     original = asyncpg.Connection.fetch
 
     async def wrapped(conn: Any, query: str, *args: Any, **options: Any) -> Any:
-        if 'UPDATE "cyclesoftware"."customers"' in query and _is_due(at):
+        if 'UPDATE "cyclesoftware".' in query and _is_due(at):
             _kill()
         return await original(conn, query, *args, **options)
 

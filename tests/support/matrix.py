@@ -29,11 +29,14 @@ FLAT = ("shop.employees", "shop.repair_codes", "shop.rental_objects")
 """Of these, the lists of which each answer is all there is, and each record a row as sent."""
 ONCE = tuple(each for each in LISTED if each != "shop.suppliers")
 """Those of which each record is sent once: a brand stands in two lists, and the better one is believed."""
-RECENT = ("shop.packing_list_items", "shop.insurances")
-"""Lists of what was made in the last days: the first one in pages, the other one a bare array for each window."""
-PAGED = ("shop.proforma_invoices", "shop.repair_objects", "shop.service_items", RECENT[0])
+INSURANCES = ("shop.insurances",)
+"""A bare array for each window of days."""
+WAREHOUSE_DAYS = ("shop.warehouse_delivered_items", "shop.warehouse_assemblies")
+RECENT = ("shop.packing_list_items", *INSURANCES, *WAREHOUSE_DAYS)
+"""Lists of what was made in the last days: all but the insurances in pages."""
+PAGED = ("shop.proforma_invoices", "shop.repair_objects", "shop.service_items", RECENT[0], *WAREHOUSE_DAYS)
 """Lists that are read page by page, the first two whole in every run: where they go on tells a number, or a link."""
-NUMBERED = ("shop.proforma_invoices", "shop.service_items")
+NUMBERED = ("shop.proforma_invoices", "shop.service_items", *WAREHOUSE_DAYS)
 """Of these, the ones where it is a number."""
 BARE = ("cars.filter_values",)
 """Lists of bare values, several in one answer."""
@@ -203,10 +206,10 @@ MATRIX: tuple[Fault, ...] = (
     _harmless("row-left-out", streams=REPAIRS, params={"key": 820_002}),
     _lying("error-in-200", "error inside|expected", streams=(*REPAIRS, *PAYMENTS)),
     _lying("scope-revoked", "403", streams=(*REPAIRS, *PAYMENTS)),
-    _lying("error-in-200", "error inside|expected", streams=RECENT[1:]),
-    _lying("scope-revoked", "403", streams=RECENT[1:]),
-    _lying("empty-200", "empty body", streams=RECENT[1:]),
-    Fault(name="truncated-body", streams=RECENT[1:], says="no whole answer"),
+    _lying("error-in-200", "error inside|expected", streams=INSURANCES),
+    _lying("scope-revoked", "403", streams=INSURANCES),
+    _lying("empty-200", "empty body", streams=INSURANCES),
+    Fault(name="truncated-body", streams=INSURANCES, says="no whole answer"),
     Fault(name="reset", streams=(*REPAIRS, *PAYMENTS), says="no whole answer"),
     Fault(name="empty-list", streams=PAYMENTS, once=EITHER, lasting=EITHER, rest=AT_ONCE, buries=True),
     Fault(name="error-500", streams=TOKENS, says="500", after=1),
@@ -316,6 +319,10 @@ MATRIX: tuple[Fault, ...] = (
     Fault(name="error-500", streams=PAGED, says="503", params={"status": 503}, after=1),
     _lying("empty-200", "empty body", streams=PAGED),
     _lying("scope-revoked", "403", streams=PAGED),
+    _lying("html-200", "HTML", streams=PAGED),
+    _lying("error-in-200", "error inside|expected", streams=PAGED),
+    _lying("null-list", "expected an array", streams=PAGED, re_asked=True),
+    Fault(name="truncated-body", streams=PAGED, says="no whole answer"),
     _harmless("row-inserted-ahead", streams=PAGED),
     Fault(name="row-deleted-ahead", streams=PAGED, lasting=None, deletes=True),
     _harmless("clamped-limit", streams=PAGED, params={"rows": 2}),
@@ -377,6 +384,8 @@ MATRIX: tuple[Fault, ...] = (
     _odd("wrong-type", leaves="drift", streams=ONCE),
     _odd("nul-in-text", leaves="drift", streams=ONCE),
     _odd("unknown-field", leaves="drift", streams=PAGED),
+    _odd("wrong-type", leaves="drift", streams=PAGED),
+    Fault(name="null-key", streams=PAGED, once=EITHER, lasting=EITHER, leaves="rejects", rest=AT_ONCE),
     _odd("missing-field", streams=(*LISTED, *PAGED)),
     _odd("null-field", streams=LISTED),
     Fault(name="null-key", streams=("shop.enums", *FLAT, "shop.code_list_entries"), once=EITHER, lasting=EITHER,

@@ -179,12 +179,10 @@ async def _asked_for(bench: Bench, source: str, table: Table, truth: Mapping[Key
                 lambda key, _: str(today) < key[1] <= last,
                 buries=lambda key, _: len(key) > 2 and str(today) < key[1] <= last,
             )
-        case "insurances":  # the same, for two weeks
-            first = bench.time.now() - timedelta(days=14)
-            return _Asked(lambda _, record: _is_since(record["created_at"], first), buries=lambda _key, _row: False)
-        case "packing_list_items":  # live runs ask for what was imported in the last seven days, and bury nothing
-            first = bench.time.now() - timedelta(days=7)
-            return _Asked(lambda _, record: _is_since(record["created_at"], first), buries=lambda _key, _row: False)
+        case name if name in _RECENT:  # live runs ask for the last days, and bury nothing
+            by, days = _RECENT[name]
+            first = bench.time.now() - timedelta(days=days)
+            return _Asked(lambda _, record: _is_since(record[by], first), buries=lambda _key, _row: False)
         case "service_items":  # one without the number of its service cannot be asked for, and stays
             return _Asked(buries=lambda _, row: row["service_id"] is not None)
         case "orders" | "cyclists" if table.schema == "cyclis":
@@ -289,13 +287,16 @@ def _orders(wanted: Mapping[str, set[str]]) -> _Asked:
 
 _NAMED = {
     "comments": _comments,
-    "warehouse_delivered_items": _in_its_turn,
-    "warehouse_assemblies": _in_its_turn,
     "labels": _labels,
     "stock_objects": _in_its_turn,
     "supplier_orders": _orders,
     "supplier_order_items": _orders,
 }
+_RECENT = {
+    "insurances": ("created_at", 14), "packing_list_items": ("created_at", 7),
+    "warehouse_delivered_items": ("datetime_delivered", 7), "warehouse_assemblies": ("released_for_shipment_at", 14),
+}  # fmt: skip
+"""Lists of what was made in the last days: by which time, and how many days."""
 _LOOKUPS = ("stock", "supplier_orders", "comments", "labels", "leads", "contacts", "products")
 
 

@@ -1,11 +1,12 @@
 """What a pass will be, and what each of its pages is: pure decisions as tables of cases."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from syncd.contract import Cursor, Page, Scope, Stream, Walk
+from syncd.contract import Cursor, Page, Scope, Stream, Walk, Windows
 from syncd.engine.plan import Ending, Listing, PagePlan, Plan, Tracking, is_tick, may_be_first_load, plan_pass
 from syncd.sources.cyclesoftware import SOURCE
 
@@ -34,6 +35,7 @@ def stream(*, sweep_s: float | None = None, backfills: bool = False, lookup: tup
 WHOLE = stream()
 SWEPT = stream(sweep_s=86_400.0)
 SWEPT_RANGES = stream(sweep_s=86_400.0, backfills=True)
+SWEPT_WINDOWS = replace(SWEPT_RANGES, windows=Windows(of=lambda _walk: [], columns=("at",)))
 RANGES = stream(backfills=True)
 LOOKUP = stream(lookup=("ids",))
 NONE, FIRST_LOAD, FULL = Listing.NONE, Listing.FIRST_LOAD, Listing.FULL
@@ -179,6 +181,24 @@ def test_a_page_is_what_the_plan_and_its_place_make_of_it(
     assert plan.page(given, is_first=is_first, is_last=is_last) == PagePlan(
         tracking=tracking, begins=begins, ending=ending
     )
+
+
+@pytest.mark.parametrize(
+    ("of_stream", "kind", "lists_on"),
+    [
+        (WHOLE, "live", True), (SWEPT, "live", False), (SWEPT, "sweep", False), (SWEPT_RANGES, "live", False),
+        (SWEPT_WINDOWS, "live", False), (SWEPT_WINDOWS, "sweep", True),
+    ],
+)  # fmt: skip
+def test_the_keys_of_a_first_load_are_kept_where_one_that_goes_on_will_ask_what_is_missing(
+    of_stream: Stream, kind: str, lists_on: bool
+) -> None:
+    plan = plan_pass(of_stream, kind, None, table_is_empty=True)
+    assert plan.listing is FIRST_LOAD
+    first, last = plan.page(MIDDLE, is_first=True, is_last=False), plan.page(ENDS_LISTING, is_first=False, is_last=True)
+    assert {first.tracking, last.tracking} == {STORED if lists_on else NOT_TRACKED}
+    assert last.ending is (CLOSES_IF_COMPLETE if lists_on else CLOSES)
+    assert plan.page(ENDS_LISTING, is_first=True, is_last=True).tracking is NOT_TRACKED, "nothing can go on there"
 
 
 @pytest.mark.parametrize(
