@@ -49,8 +49,9 @@ class Stream:
                 exists. A row about to be buried is first asked for by it. Raises CannotTell where the mirrored row
                 lacks what the request needs: that row stays.
     keyless     True where a list may hold records that can have no key: they are rejects, and no reason to bury nothing
-    lacks       asks another list which of the rows about to be buried it lacks, and returns their keys: only these are
-                buried. None where there is no such list. Raises CannotTell if the list is not complete: all rows stay.
+    lacks       asks another list, or the same once more, which of the rows about to be buried it lacks, and returns
+                their keys: only these are buried. None where there is no such list. Raises CannotTell if the list is
+                not complete: all rows stay.
     is_pushed   True for a stream whose records come in webhooks only: nothing asks for them, so it has no runs of its
                 own, `every_s` counts for nothing, and nobody can say that it is complete
     cost        what its runs cost in requests, for the forecast of `syncd check --budget`

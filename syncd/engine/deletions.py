@@ -178,7 +178,7 @@ async def _confirm(work: Pass, gone: list[Key], *, unproven: str | None) -> _Con
 
 
 async def _lacked(work: Pass, gone: Sequence[Key]) -> Sequence[Key]:
-    """Return which of the missing rows another list of the upstream lacks, too; none if it is not complete."""
+    """Return which of the missing rows the upstream lacks when it is asked another way; none if that tells nothing."""
     lacks = work.route.stream.lacks
     try:
         lacked = await lacks(work.walk, gone) if lacks else gone
@@ -186,7 +186,7 @@ async def _lacked(work: Pass, gone: Sequence[Key]) -> Sequence[Key]:
         work.upstream.note(f"{len(gone)} missing rows stay: {error}")
         return ()
     if left := len(gone) - len(lacked):
-        work.upstream.note(f"{left} missing rows stay: another list of the upstream still holds them")
+        work.upstream.note(f"{left} missing rows stay: asked another way, the upstream still holds them")
     return lacked
 
 

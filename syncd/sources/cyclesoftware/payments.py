@@ -1,6 +1,7 @@
 """Payments: how sales were paid, walked by windows of days. They are sent in groups, one per invoice or order."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 
 import msgspec
@@ -10,6 +11,7 @@ from syncd.contract import (
     JSON,
     TEXT,
     TIMESTAMP,
+    CannotTell,
     Cost,
     Cursor,
     Index,
@@ -24,8 +26,9 @@ from syncd.contract import (
 )
 from syncd.contract.options import DAY_S, MINUTE_S
 from syncd.contract.toolkit import cursor_time
-from syncd.contract.windows import Piece, Range, Window, walk_windows
+from syncd.contract.windows import Ask, Piece, Range, Window, goes_on_at, walk_windows
 from syncd.records.readers import Keys, members
+from syncd.records.rows import Key
 from syncd.sources.cyclesoftware.api import FROM, SCHEMA, first_day, zone_of
 from syncd.sources.cyclesoftware.forms import bare_list, dated, rows_of
 
@@ -79,8 +82,16 @@ async def _walk_payments(walk: Walk) -> AsyncIterator[Page]:
     """Walk the last days; everything since `from` in a first run, and in a sweep that an operator ordered.
 
     Only a sweep buries: payments all of whose dates lie inside its range, whichever of them the vendor's filter
-    reads. A sweep never goes on where an earlier one was: what changed meanwhile stays in its window.
+    reads.
     """
+    wanted = _range(walk)
+    scope = _inside(wanted) if walk.kind == "sweep" else None
+    async for page in walk_windows(walk, _asker(walk), wanted, scope=scope, dated=_DATED):
+        yield page
+
+
+def _asker(walk: Walk) -> Ask:
+    """Return what asks for one window of days."""
 
     async def ask(window: Window, _place: Cursor | None) -> AsyncIterator[Piece]:
         params = [("start_date", window.first.isoformat()), ("end_date", window.last.isoformat())]
@@ -91,19 +102,27 @@ async def _walk_payments(walk: Walk) -> AsyncIterator[Page]:
             records += payments or [group]  # without payments it has no key, and becomes a reject
             lost += keyless
         doubt = f"{lost} payments had no payment_id" if lost else None
-        yield Piece(records=records, answer=answer, place=None, doubt=doubt)
+        yield Piece(records=records, answer=answer.without_body(), place=None, doubt=doubt)
 
-    wanted = _range(walk)
-    is_sweep = walk.kind == "sweep"
-    async for page in walk_windows(
-        walk,
-        ask,
-        wanted,
-        scope=_inside(wanted) if is_sweep else None,
-        resumes=not is_sweep,
-        dated=_DATED,
-    ):
-        yield page
+    return ask
+
+
+async def _lacked_by_a_second_look(walk: Walk, keys: Sequence[Key]) -> Sequence[Key]:
+    """Return which payments are gone, of those that a sweep lacks.
+
+    A sweep that went on does not know what moved since to a window which was read before. These windows are asked for
+    once more. Raises CannotTell if a payment of theirs has no key.
+    """
+    went_on_at = goes_on_at(walk)
+    if went_on_at is None:
+        return keys
+    read_before = replace(_range(walk), limit=went_on_at + LIVE)
+    held: set[Key | None] = set()
+    async for page in walk_windows(replace(walk, cursor=None), _asker(walk), read_before):
+        if page.doubt:
+            raise CannotTell(page.doubt)
+        held.update(_KEYS.of_all(page.records))
+    return [key for key in keys if key not in held]
 
 
 def _range(walk: Walk) -> Range:
@@ -157,5 +176,6 @@ PAYMENTS_STREAM = Stream(
     windows=Windows(of=_windows, columns=("book_date", "created_at")),
     options=(FROM,),
     keyless=True,
+    lacks=_lacked_by_a_second_look,
     cost=Cost(live=1.0, sweep=2.0),
 )

@@ -36,7 +36,7 @@ from syncd.contract.options import DAY_S, MINUTE_S
 from syncd.contract.paging import EndUnknown
 from syncd.contract.source import CannotTell
 from syncd.contract.toolkit import cursor_time, overlap_of
-from syncd.contract.windows import Piece, Range, Window, passed, walk_windows
+from syncd.contract.windows import Piece, Range, Window, goes_on_at, passed, walk_windows
 from syncd.records.readers import Keys, envelope, members
 from syncd.sources.cyclesoftware.api import FROM, SCHEMA, first_day, zone_of
 from syncd.sources.cyclesoftware.forms import DATA, dated
@@ -173,8 +173,8 @@ async def _walk_workshop_orders(walk: Walk) -> AsyncIterator[Page]:
     A first run and a sweep give all of them: first the list without days, which alone holds what is not planned, then
     all windows since `from`. A later live run begins with repairs that other rows tell of.
 
-    Only a sweep buries, and only what a request by key confirms. A sweep never goes on where an earlier one was: what
-    changed meanwhile stays in its window, which may be one that was read before.
+    Only a sweep buries, and only what a request by key confirms. So one may go on where an earlier one was, although a
+    repair that is planned anew may move to a window which was read before. The list is then read once more.
     """
     if walk.kind == "callback":
         async for page in _walk_named_repairs(walk):
@@ -195,9 +195,7 @@ async def _walk_workshop_orders(walk: Walk) -> AsyncIterator[Page]:
                 listed.update(page.keys or ())
             cursor = page.cursor or cursor
             yield page
-    if walk.kind == "sweep":
-        cursor = {}
-    strangers = False
+    strangers = bool(cursor.get("strangers"))
     kept = {_NEAR: ("wide_at", "told"), _WIDE: ("told",)}.get(what, ())
     keep: Cursor = {name: cursor[name] for name in kept if name in cursor}
     wanted = _range(walk, what)
@@ -207,7 +205,12 @@ async def _walk_workshop_orders(walk: Walk) -> AsyncIterator[Page]:
     )  # fmt: skip
     async for page in pages:
         strangers = strangers or (listed is not None and not listed.issuperset(page.keys or ()))
-        yield _last(walk, page, what, strangers) if page.cursor and "pass" not in page.cursor else page
+        if page.cursor and "pass" not in page.cursor:
+            yield _last(walk, page, what, strangers)
+        elif page.cursor and strangers:
+            yield replace(page, cursor={**page.cursor, "strangers": True})
+        else:
+            yield page
 
 
 async def _told_elsewhere(walk: Walk, cursor: Cursor) -> AsyncIterator[Page]:
@@ -301,10 +304,13 @@ def _asker(walk: Walk) -> Any:
 def _place_in_list(walk: Walk, cursor: Cursor) -> tuple[str, bool]:
     """Return the place in the list without days where a walk goes on, empty for its beginning.
 
-    And whether the walk goes on in a window later: the list is then read again, for what was entered meanwhile.
+    And whether the walk goes on in a window later: the list is then read again, for what was entered meanwhile. A
+    sweep compares it with the windows, and so reads it from its beginning.
     """
     going = cursor.get("pass")
-    if walk.kind == "sweep" or not isinstance(going, dict):
+    if walk.kind == "sweep":
+        return "", goes_on_at(walk) is not None
+    if not isinstance(going, dict):
         return "", False
     return str(going.get("list", "")), "begin" in going
 

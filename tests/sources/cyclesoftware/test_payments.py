@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from syncd.contract.errors import BadPayload
+from syncd.engine.order import Order
 from tests.support.bench import Bench, MakeBench
+from tests.support.crashed import crashed
 from tests.support.forgetting import forgotten
 from tests.support.sources.cyclesoftware import NOW, Script, expected, mirror_of, pages_of, parsed, values, walk_of
 from tests.support.truth import differences, told
@@ -141,6 +143,32 @@ async def test_a_full_sync_makes_old_payments_right(bench: Bench) -> None:
     truth = expected("payments", bench.sandbox.truth(API, "payments"))
     assert len(mirrored) > 5
     assert mirrored == {key: truth[key] for key in mirrored}
+
+
+async def test_a_killed_sweep_goes_on_and_what_moved_behind_it_is_not_buried(bench: Bench) -> None:
+    whole: dict[str, Any] = {"kind": "sweep", "whole": True}
+    await bench.sync(SELECTOR)
+    gone, moved = pay(bench), pay(bench)
+    await bench.sync(SELECTOR)
+    bench.time.pass_by(days=24)
+    usual = await bench.sync(SELECTOR, **whole)
+    await crashed(bench, SELECTOR, Order(**whole), pages=4)
+    rest = await bench.sync(SELECTOR, **whole)
+    assert (rest.outcome, rest.counts.deleted) == ("ok", 0)
+    assert rest.spent.requests == usual.spent.requests - 4
+
+    bench.sandbox.delete(API, "payments", gone)
+    await crashed(bench, SELECTOR, Order(**whole), pages=4)
+    record = bench.sandbox.get(API, "payments", moved)
+    bench.sandbox.put(API, "payments", {**record, "book_date": "12-02-2026 10:00:00"})  # to what was read before
+    rest = await bench.sync(SELECTOR, **whole)
+    assert (rest.outcome, rest.counts.deleted) == ("ok", 1)
+    (row,) = await bench.rows("cyclesoftware.payments", "_deleted_at IS NOT NULL")
+    assert row["payment_id"] == gone
+    assert rest.spent.requests <= usual.spent.requests + 1, "the windows that were read before are asked for again"
+    assert (await bench.sync(SELECTOR, **whole)).counts.updated == 1
+    found = await differences(bench, SELECTOR)
+    assert not found, told(found)
 
 
 async def test_who_is_forgotten_leaves_the_payment_and_its_amount_stays(bench: Bench) -> None:
