@@ -19,12 +19,11 @@ from syncd.contract import (
     column,
 )
 from syncd.contract.options import DAY_S, HOUR_S
-from syncd.contract.paging import Resume, walk_offsets
 from syncd.contract.windows import Ask, Piece, Window
 from syncd.records.readers import Keys
 from syncd.sources.cyclesoftware.api import SCHEMA
 from syncd.sources.cyclesoftware.forms import dated
-from syncd.sources.cyclesoftware.paged_lists import fetch_pages, offset_of_link
+from syncd.sources.cyclesoftware.paged_lists import walk_places
 from syncd.sources.cyclesoftware.recent import recent_range, walk_recent
 
 LIVE = timedelta(days=7)
@@ -57,6 +56,7 @@ PACKING_LIST_ITEMS = Table(
     indexes=(Index(name="packing_list_items_by_created", on=("created_at",), where=None, using="brin"),),
 )
 
+_PATH = "/api/v1/supplier/packinglists.json"
 _KEYS = Keys(PACKING_LIST_ITEMS)
 _DATED = dated(PACKING_LIST_ITEMS, "created_at")
 
@@ -69,9 +69,7 @@ async def _walk_packing_lists(walk: Walk) -> AsyncIterator[Page]:
 def _asker(walk: Walk) -> Ask:
     async def ask(window: Window, place: Cursor | None) -> AsyncIterator[Piece]:
         params = [("start_date", _day(window.first)), ("end_date", _day(window.last))]
-        fetch = fetch_pages(walk, _KEYS.of_all, "/api/v1/supplier/packinglists.json", "next", offset_of_link, params)
-        async for piece, resume in walk_offsets(fetch, walk=walk, resume=Resume.from_json(place), early=walk.early):
-            where = resume.to_json() if resume else None
+        async for piece, where in walk_places(walk, _PATH, _KEYS.of_all, params, member="next", place=place):
             yield Piece(records=piece.records, answer=piece.answer, place=where, keys=piece.keys)
 
     return ask

@@ -3,7 +3,7 @@
 from syncd.contract import BIGINT, DATE, TIMESTAMP, Stream, Table, column
 from syncd.contract.options import MINUTE_S
 from syncd.sources.cyclesoftware.api import SCHEMA
-from syncd.sources.cyclesoftware.paged_lists import full_list, offset_of
+from syncd.sources.cyclesoftware.paged_lists import full_list
 
 PROFORMA_INVOICES = Table(
     schema=SCHEMA,
@@ -30,6 +30,6 @@ PROFORMA_PATH = "/api/v1/invoices/proforma.json"
 PROFORMA_INVOICES_STREAM = Stream(
     name="proforma_invoices",
     table=PROFORMA_INVOICES,
-    walk=full_list(PROFORMA_INVOICES, PROFORMA_PATH, "next_offset", offset_of),
+    walk=full_list(PROFORMA_INVOICES, PROFORMA_PATH),
     every_s=30 * MINUTE_S,
 )

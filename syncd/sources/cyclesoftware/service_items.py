@@ -28,7 +28,7 @@ from syncd.contract.windows import Ask, Piece, Window, walk_changes
 from syncd.records.readers import Keys
 from syncd.sources.cyclesoftware.api import SCHEMA, zone_of
 from syncd.sources.cyclesoftware.forms import bare_list, dated
-from syncd.sources.cyclesoftware.paged_lists import fetch_pages, offset_of
+from syncd.sources.cyclesoftware.paged_lists import NEXT_OFFSET, fetch_pages
 
 SERVICE_ITEMS = Table(
     schema=SCHEMA,
@@ -115,7 +115,7 @@ async def _whole_list(walk: Walk, going: Cursor | None) -> AsyncIterator[Page]:
 
 
 def _fetch(walk: Walk, params: Sequence[tuple[str, str]] = ()) -> Callable[[int], Awaitable[Slice]]:
-    return fetch_pages(walk, _KEYS.of_all, _PATH, "next_offset", offset_of, params, counted=True)
+    return fetch_pages(walk, _KEYS.of_all, _PATH, NEXT_OFFSET, params, counted=True)
 
 
 def _asker(walk: Walk) -> Ask:

@@ -6,11 +6,11 @@ import msgspec
 
 from syncd.contract import BIGINT, BOOLEAN, DATE, JSON, TEXT, Child, Cost, Page, Stream, Table, Walk, column
 from syncd.contract.options import HOUR_S
-from syncd.contract.paging import EndUnknown, walk_offsets
+from syncd.contract.paging import EndUnknown
 from syncd.records.readers import envelope, keys_at
 from syncd.sources.cyclesoftware.api import SCHEMA, zone_of
 from syncd.sources.cyclesoftware.forms import rows_of
-from syncd.sources.cyclesoftware.paged_lists import fetch_pages, offset_of_link
+from syncd.sources.cyclesoftware.paged_lists import walk_places
 
 DAYS = 14
 """Days asked for, from today: as in the vendor's sample."""
@@ -64,14 +64,13 @@ async def _walk_trading_hours(walk: Walk) -> AsyncIterator[Page]:
     """
     today = walk.now().astimezone(zone_of(walk)).date()
     params = [("start_date", today.isoformat()), ("day_count", str(DAYS))]
-    fetch = fetch_pages(walk, lambda stores: keys_at("store_id", stores), _PATH, "next_url", offset_of_link, params)
     as_of = None
     try:
-        async for piece, resume in walk_offsets(fetch, walk=walk, early=walk.early):
+        async for piece, place in walk_places(walk, _PATH, lambda stores: keys_at("store_id", stores), params):
             as_of = as_of or piece.answer.safe_at
             yield Page(
                 records=_days_of(piece.records),
-                cursor=None if resume else {"as_of": as_of.isoformat()},
+                cursor=None if place else {"as_of": as_of.isoformat()},
                 requested_at=piece.answer.sent_at,
             )
     except EndUnknown as error:

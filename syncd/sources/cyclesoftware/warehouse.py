@@ -12,13 +12,13 @@ from syncd.contract import Answer, Cursor, Page, Scope, Stream, Table, Walk, Win
 from syncd.contract.errors import BadPayload
 from syncd.contract.links import walk_links
 from syncd.contract.options import DAY_S, HOUR_S, MINUTE_S
-from syncd.contract.paging import EMPTY_PAGES, EndUnknown, Resume, row_keys, walk_offsets
+from syncd.contract.paging import EMPTY_PAGES, EndUnknown, row_keys
 from syncd.contract.toolkit import cursor_time
 from syncd.contract.windows import Ask, Piece, Window
 from syncd.records.readers import Keys, envelope, scalar, shown, whole_number
 from syncd.sources.cyclesoftware.api import listing
 from syncd.sources.cyclesoftware.forms import DATA, data_of, dated, map_of, rows_of, with_member
-from syncd.sources.cyclesoftware.paged_lists import fetch_linked, fetch_pages, full_list, offset_of, offset_of_link
+from syncd.sources.cyclesoftware.paged_lists import NEXT_OFFSET, fetch_linked, full_list, walk_places
 from syncd.sources.cyclesoftware.recent import recent_range, walk_recent
 from syncd.sources.cyclesoftware.warehouse_tables import (
     WAREHOUSE_ASSEMBLIES,
@@ -131,9 +131,9 @@ async def _numbered(walk: Walk, path: str) -> AsyncGenerator[_Numbered, None]:
         more = pagination.get("has_next_page")
         if more not in (b"true", b"false", b"1", b"0"):
             told = f"expected true or false in `pagination.has_next_page`, got {shown(more)}"
-            yield _Numbered(records=records, answer=answer, is_last=False)
+            yield _Numbered(records=records, answer=answer.without_body(), is_last=False)
             raise BadPayload(told)
-        yield _Numbered(records=records, answer=answer, is_last=more in (b"false", b"0"))
+        yield _Numbered(records=records, answer=answer.without_body(), is_last=more in (b"false", b"0"))
         if more in (b"false", b"0"):
             return
         empty = 0 if records else empty + 1
@@ -152,9 +152,7 @@ def _recent(table: Table, path: str, *, live: timedelta, by: str) -> Callable[[W
     def asker(walk: Walk) -> Ask:
         async def ask(window: Window, place: Cursor | None) -> AsyncIterator[Piece]:
             params = [("start_date", window.first.isoformat()), ("end_date", window.last.isoformat())]
-            fetch = fetch_pages(walk, keys_of, path, "next_offset", offset_of, params)
-            async for piece, resume in walk_offsets(fetch, walk=walk, resume=Resume.from_json(place), early=walk.early):
-                where = resume.to_json() if resume else None
+            async for piece, where in walk_places(walk, path, keys_of, params, member=NEXT_OFFSET, place=place):
                 yield Piece(records=piece.records, answer=piece.answer, place=where, keys=piece.keys)
 
         return ask
@@ -189,7 +187,7 @@ def _recent_stream(table: Table, path: str, *, live: timedelta, by: str) -> Stre
 
 async def _walk_backlog(walk: Walk) -> AsyncIterator[Page]:
     """Walk the whole list; an empty map of what an item is meant for, written as an array, is none."""
-    pages = full_list(WAREHOUSE_BACKLOG_ITEMS, f"{_V1}/inbound/backlog.json", "next_offset", offset_of)
+    pages = full_list(WAREHOUSE_BACKLOG_ITEMS, f"{_V1}/inbound/backlog.json")
     async for page in pages(walk):
         yield replace(page, records=[_assigned(record) for record in page.records])
 
@@ -226,7 +224,7 @@ WAREHOUSE_STREAMS: Final = (
     Stream(
         name="warehouse_stock_items",
         table=WAREHOUSE_STOCK_ITEMS,
-        walk=full_list(WAREHOUSE_STOCK_ITEMS, f"{_V2}/stock/items.json", "next_url", offset_of_link),
+        walk=full_list(WAREHOUSE_STOCK_ITEMS, f"{_V2}/stock/items.json", "next_url"),
         every_s=HOUR_S,
         is_on=False,
     ),

@@ -8,7 +8,7 @@ from syncd.contract.options import DAY_S, HOUR_S
 from syncd.records.readers import Keys, envelope
 from syncd.sources.cyclesoftware.api import SCHEMA, listing
 from syncd.sources.cyclesoftware.forms import DATA, bare_list
-from syncd.sources.cyclesoftware.paged_lists import ROWS_MAX, full_list, offset_of_link
+from syncd.sources.cyclesoftware.paged_lists import ROWS_MAX, full_list
 
 REPAIR_CODES = Table(
     schema=SCHEMA,
@@ -104,9 +104,7 @@ async def _confirm_repair_object(walk: Walk, key: tuple[Any, ...]) -> bytes:
 REPAIR_OBJECTS_STREAM = Stream(
     name="repair_objects",
     table=REPAIR_OBJECTS,
-    walk=full_list(
-        REPAIR_OBJECTS, f"{_REPAIR_OBJECTS_PATH}.json", "next_url", offset_of_link, [("limit", str(ROWS_MAX))]
-    ),
+    walk=full_list(REPAIR_OBJECTS, f"{_REPAIR_OBJECTS_PATH}.json", "next_url", [("limit", str(ROWS_MAX))]),
     every_s=6 * HOUR_S,
     confirm=_confirm_repair_object,
     cost=Cost(page_rows=1_000),

@@ -12,7 +12,7 @@ from syncd.sources.cyclesoftware import SOURCE
 from syncd.sources.cyclesoftware.paged_lists import offset_of_link
 from tests.support.bench import Bench, MakeBench
 from tests.support.forgetting import forgotten
-from tests.support.sources.cyclesoftware import NOW, Script, pages_of, parsed, values, walk_of
+from tests.support.sources.cyclesoftware import NOW, QUERY, Script, pages_of, parsed, values, walk_of
 from tests.support.truth import differences, told
 
 INVOICE = {
@@ -73,6 +73,25 @@ def test_of_a_link_only_the_offset_is_used(link: str | None, offset: int | None)
 def test_a_link_without_an_offset_is_an_error(link: Any) -> None:
     with pytest.raises(BadPayload, match="expected a link with an offset"):
         offset_of_link(json.dumps(link).encode())
+
+
+async def test_a_list_whose_links_hold_no_offset_goes_on_by_their_queries() -> None:
+    """And nothing is buried for its absence alone: rows that slide past are not noticed then."""
+    answers = [
+        objects(1, 2, after="https://s01.cyclesoftware.nl/x.json?limit=2&offset=2"),
+        objects(2, 3, after="/x.json?page=3&limit=2"),
+        objects(4, after="?page=4"),
+        objects(5, after=None),
+    ]
+    script = Script([*answers])
+    pages = await pages_of("repair_objects", walk_of(script))
+    assert [asked[2] for asked in script.asked[2:]] == [{QUERY: "page=3&limit=2"}, {QUERY: "page=4"}]
+    assert [len(page.records) for page in pages] == [2, 2, 1, 1]
+    assert [(page.whole_walk, bool(page.unproven)) for page in pages] == [*[(False, False)] * 3, (True, True)]
+    rest = Script(answers[2:])
+    resumed = await pages_of("repair_objects", walk_of(rest, cursor=pages[1].cursor))
+    assert [asked[2] for asked in rest.asked] == [asked[2] for asked in script.asked[2:]]
+    assert (resumed[-1].cursor, resumed[-1].unproven) == (pages[-1].cursor, pages[-1].unproven)
 
 
 def objects(*numbers: int, after: str | None) -> dict[str, Any]:
