@@ -35,6 +35,8 @@ LARGE = frozenset(
 )  # fmt: skip
 """Tables that get all the rows; the others get a tenth, a fifth or what a trade of that size has of them."""
 NOW = "2026-11-22 09:00+00"
+CHANGED_AT = f"timestamptz '{NOW}' - interval '10 years' * (1 - row_number() OVER () / (count(*) OVER ())::float8)"
+"""Rows changed in the order of their numbers, in ten years, the last one just now."""
 
 # A trade that grew over ten years: most of what a table holds is history, a few percent are under way. $n is the number
 # of rows of the large tables; bookkeeping is added to each row.
@@ -214,7 +216,7 @@ async def fill(conn: asyncpg.Connection, rows: int) -> None:
                 table,
             )
         )
-        times = ", now() AS _first_seen_at, now() AS _changed_at" if "_changed_at" in kinds else ""
+        times = f", now() AS _first_seen_at, {CHANGED_AT} AS _changed_at" if "_changed_at" in kinds else ""
         made = f"SELECT *{times} FROM ({query.replace('$n', str(rows))}) AS made"
         names = [each.name for each in (await conn.prepare(made)).get_attributes()]
         values = ", ".join(f"{name}::{kinds[name]}" for name in names)

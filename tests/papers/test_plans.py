@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from syncd.cookbook import questions
+from syncd.cookbook import Question, questions
+from syncd.sources.cyclesoftware.workshop_orders import HINTS
 from syncd.storage.mirror import table_locks
 from syncd.storage.postgres.database import Database
 from tests.papers import plans
@@ -29,9 +30,17 @@ async def test_no_question_reads_a_large_table_whole(db: Database) -> None:
         too_much = {one.name: set(one.too_much) for one in found if one.too_much}
         expected = {key: {"cyclesoftware.customers"} for key in BY_EMAIL}
         assert too_much == expected | {key: {"cyclesoftware.sales_transaction_items"} for key in BY_LINE}
+        told = await plans.plan(conn, Question(name="hints", about="", text="", query=_at_rest(HINTS.query)))
+        assert told.too_much == set(), "this is asked every quarter of an hour"
+        assert "sales_transactions_by_change" in told.indexes
         await conn.execute("DROP INDEX autengo.vehicles_at_hand")
         blind = await plans.plan(conn, questions()["cars_longest_in_stock"])
     assert blind.too_much == {"autengo.vehicles"}, "the plans are seen"
+
+
+def _at_rest(query: str) -> str:
+    """Return the query of a feed as of a source and an instant."""
+    return query.replace("$1", "'shop'").replace("$2", f"'{plans.NOW}'")
 
 
 @pytest.mark.parametrize("keeps", [False, True], ids=["plain", "keeping"])

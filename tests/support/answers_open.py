@@ -127,6 +127,7 @@ def mechanics_load(truth: Truth) -> list[Row]:
 
 
 def articles_sold_out(truth: Truth) -> list[Row]:
+    since = truth.now - timedelta(days=90)
     sold = _by([each for each in _sold(truth, 12) if each["barcode"]], "barcode")
     rows = []
     for article in _articles(truth):
@@ -134,10 +135,11 @@ def articles_sold_out(truth: Truth) -> list[Row]:
         lines = sold.get(article["barcode"])
         if lines and not article.get("objects") and level <= 0:
             count = sum((Decimal(str(each["quantity"])) for each in lines), Decimal())
+            lately = sum((Decimal(str(each["quantity"])) for each in lines if each["at"] >= since), Decimal())
             told = article["told"] if isinstance(article["properties"], dict) else None
             last = max(each["at"] for each in lines)
-            rows.append((article["barcode"], article["brand"], told, article["supplier"], count, last))
-    return sorted(rows, key=lambda row: (-row[4], row[0]))[:TOP]
+            rows.append((article["barcode"], article["brand"], told, article["supplier"], lately, count, last))
+    return sorted(rows, key=lambda row: (-row[4], -row[5], row[0]))[:TOP]
 
 
 def articles_dead_stock(truth: Truth) -> list[Row]:

@@ -105,7 +105,10 @@ SALES_ORDERS = Table(
         ),
     ),
     children=(Child(field=_ITEMS, table=SALES_ORDER_ITEMS),),
-    indexes=(Index(name="sales_orders_by_month", on=(month_of("datetime_created"),)),),
+    indexes=(
+        Index(name="sales_orders_by_month", on=(month_of("datetime_created"),)),
+        Index(name="sales_orders_by_change", on=("_changed_at",), where=None, using="brin"),
+    ),
 )
 _ORDER_FIELDS = frozenset(each.name for each in SALES_ORDERS.columns) - {"order_items"}
 
