@@ -23,6 +23,11 @@ IS_FORETOLD: Final = ContextVar("IS_FORETOLD", default=False)
 """Whether the request that is being sent is for a foretold page: it is tried once, because it may be in vain."""
 
 
+EARLY_BYTES: Final = 2**21
+"""Most bytes of answers that wait for their turn in one walk; our choice. Reading and writing them takes longer then
+than asking for the next one."""
+
+
 async def _unknown() -> int:
     return 0
 

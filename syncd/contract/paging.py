@@ -21,7 +21,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from typing import Any
 
-from syncd.contract.early import Early, Foretold
+from syncd.contract.early import EARLY_BYTES, Early, Foretold
 from syncd.contract.errors import BadPayload, UpstreamError
 from syncd.contract.second_ways import REFUSALS, take
 from syncd.contract.walk import Answer, Walk
@@ -38,8 +38,6 @@ OWN_OFFSETS = "the server takes only offsets that it handed out; pages are asked
 """The second way of paging."""
 TAIL_KEYS = 5
 """Keys of the last page that a resume point remembers."""
-EARLY_BYTES = 2**25
-"""Most bytes of answers that wait for their turn in one walk; our choice."""
 
 
 class EndUnknown(BadPayload):
@@ -187,7 +185,7 @@ async def _foreseen(early: Early, piece: Slice) -> Sequence[int]:
     None lies behind the end of the list, as far as that is known.
     """
     length, first = len(piece.records), (piece.next_offset or 0) - 1
-    pages = min(early.in_flight, EARLY_BYTES // (len(piece.answer.body) + 1))
+    pages = min(early.in_flight, EARLY_BYTES // (piece.answer.size_bytes + 1))
     offsets = [first + (length - 1) * ahead for ahead in range(1, pages)]
     if piece.total is not None:
         return [offset for offset in offsets if offset + 1 < piece.total]

@@ -1,7 +1,7 @@
 """What a walk through a stream may know, and what it gives: pages of records, each with its cursor."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -92,7 +92,7 @@ class Answer:
     """One whole successful response: body inflated and size-checked; `served_at` is the server's Date header.
 
     `members` are those of a body that is a JSON object, once somebody has split it (`records.split.envelope`). A copy
-    with another body begins without them.
+    with another body begins without them. `left_out_bytes` is the size of a body that was left out.
     """
 
     status: int
@@ -100,12 +100,22 @@ class Answer:
     body: bytes
     sent_at: datetime
     served_at: datetime | None
+    left_out_bytes: int = 0
     members: dict[str, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def safe_at(self) -> datetime:
         """The earlier of our clock and the server's when the request was sent: a watermark may stand here."""
         return min(self.sent_at, self.served_at) if self.served_at else self.sent_at
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the body, whether it is still held or not."""
+        return len(self.body) + self.left_out_bytes
+
+    def without_body(self) -> "Answer":
+        """Return what stays of an answer once its records were read: a page that waits holds them only once."""
+        return replace(self, body=b"", left_out_bytes=self.size_bytes)
 
 
 class Upstream(Protocol):

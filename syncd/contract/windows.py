@@ -5,7 +5,8 @@ than it needs, and two windows share at least a day; rows that come twice are ha
 key. A server that refuses a window's width is asked for half of it, once.
 
 Each page can be resumed after, in its window or at the next one. A sweep resumes, too: the keys that it has seen are
-stored with its pages.
+stored with its pages. Where a row that changes may move to a window that was read before, absence from such a sweep
+proves nothing by itself: the stream then confirms what is gone, or looks once more (`goes_on_at`).
 
 Windows are asked for before their turn, and come in order. Never the open one: what changes meanwhile moves there, so
 that it must be asked last. Knows nothing of any API: a source gives `ask`, which asks for one window of its list.
@@ -19,6 +20,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from syncd.contract.clamps import Clamps, Dated, Question
+from syncd.contract.early import EARLY_BYTES
 from syncd.contract.errors import BadPayload, UpstreamError
 from syncd.contract.paging import EndUnknown, row_keys
 from syncd.contract.second_ways import is_refusal, take
@@ -140,7 +142,6 @@ async def walk_windows(
     reached: datetime | None = None,
     scope: Scope | None = None,
     unproven: str | None = None,
-    resumes: bool = True,
     dated: Dated | None = None,
 ) -> AsyncGenerator[Page, None]:
     """Give the pages of all windows of a range, from where the cursor says that a walk of it was.
@@ -152,12 +153,11 @@ async def walk_windows(
                     empty if there is none
     scope, unproven of the last page; see Page
     dated           how rows are known by their days, to find that out; None where it is not looked at
-    resumes         False where a row that changes stays in its window: what was read before says little then
 
     The last cursor holds the mark, or `as_of` where there is none; of a sweep it holds `swept_at`, of a backfill only
     what is kept.
     """
-    keep, (at, starts_over) = keep or {}, _resumed(walk, wanted.begin, resumes=resumes)
+    keep, (at, starts_over) = keep or {}, _resumed(walk, wanted.begin)
     if wanted.limit - at.begin > LONG:
         walk.charge_to_backfill()
     ahead = _Ahead(walk, ask, wanted)
@@ -198,7 +198,7 @@ async def walk_windows(
                     starts_over=starts_over,
                 )
                 starts_over = False
-                ahead.look(window)
+                ahead.look(window, piece.answer.size_bytes)
         except EndUnknown as error:
             yield Page(records=error.records, cursor=None, requested_at=error.answer.sent_at, starts_over=starts_over)
             raise
@@ -280,13 +280,14 @@ class _Ahead:
         """Return the window that begins there, as wide as the server allows."""
         return self._wanted.window(begin, HALF if narrow or self._walk.ways & {HALVED, CLAMPED} else WIDEST)
 
-    def look(self, window: Window) -> None:
-        """Ask for the closed windows that follow one, as many as may be on the wire."""
+    def look(self, window: Window, size_bytes: int) -> None:
+        """Ask for the closed windows that follow one, as many as may be on the wire if answers have that size."""
         early = self._walk.early
-        for _ in range(early.in_flight if early.in_flight > 1 else 0):
+        most = min(early.in_flight, max(1, EARLY_BYTES // (size_bytes + 1)))
+        for _ in range(most if early.in_flight > 1 else 0):
             if window.is_open or (window := self.window(window.end - self._wanted.overlap)).is_open:
                 return
-            if window not in self._asked and len(self._asked) < early.in_flight:
+            if window not in self._asked and len(self._asked) < most:
                 pieces = self._ask(window, None)
                 self._asked[window] = pieces, early.ask(_first(pieces))
 
@@ -326,12 +327,18 @@ _OWN: Final = frozenset({"begin", "first", "last", "end", "open", "started_at", 
 """Members of a resume point that are not of the place in the window."""
 
 
-def _resumed(walk: Walk, begin: datetime, *, resumes: bool) -> tuple[_At, bool]:
+def goes_on_at(walk: Walk) -> datetime | None:
+    """Return the beginning of the window where a walk goes on: others read the windows before; None if it begins."""
+    at, _ = _resumed(walk, NEVER)
+    return None if at.begin == NEVER else at.begin
+
+
+def _resumed(walk: Walk, begin: datetime) -> tuple[_At, bool]:
     """Return where a walk goes on, and whether it found a resume point that it cannot use."""
     going = (walk.cursor or {}).get("pass")
     if not isinstance(going, dict):
         return _At(begin=begin), False
-    if not resumes or "begin" not in going or not _is_fresh(walk, going):
+    if "begin" not in going or not _is_fresh(walk, going):
         return _At(begin=begin), True
     at = _At(begin=cursor_time(going["begin"]), began_at=cursor_time(going["began_at"]), doubt=going.get("doubt"))
     if "first" in going:

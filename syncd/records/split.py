@@ -4,7 +4,7 @@ Knows no table. Text that is no sound JSON is mended first, if that is possible.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import msgspec
 from msgspec import Raw
@@ -80,8 +80,9 @@ def _members_and_elements(body: bytes) -> dict[str, bytes] | None:
         names = [name for name, raw in members.items() if raw == IN_PLACE]
         if len(names) != 1:  # the brackets stand in a text, or deeper
             return None
-        array = body[begin:end]
-        return members | {names[0]: SplitArray(Elements(ARRAY.decode(array), array))}
+        array = SplitArray(body[begin:end])
+        array.split = list(map(bytes, ARRAY.decode(array)))
+        return members | {names[0]: array}
     except _UNSOUND:
         return None
 
@@ -89,21 +90,15 @@ def _members_and_elements(body: bytes) -> dict[str, bytes] | None:
 class Elements(list[bytes]):
     """The elements of a JSON array, with the array itself: to decode them together it need not be joined again."""
 
-    def __init__(self, found: Iterable[Raw], array: bytes) -> None:
-        super().__init__(map(bytes, found))
+    def __init__(self, found: Iterable[bytes], array: bytes) -> None:
+        super().__init__(found)
         self.array = array
 
 
 class SplitArray(bytes):
-    """The text of an array that was split together with its answer."""
+    """The text of an array that was split together with its answer; `split` are its elements."""
 
-    elements: Elements
-
-    def __new__(cls, found: Elements) -> Self:
-        """Keep the elements beside their text."""
-        text = super().__new__(cls, found.array)
-        text.elements = found
-        return text
+    split: list[bytes]
 
 
 def elements(raw: bytes | None, name: str) -> Sequence[bytes]:
@@ -112,10 +107,13 @@ def elements(raw: bytes | None, name: str) -> Sequence[bytes]:
     Those of a large array are split chunk by chunk, when they are needed.
     Raises BadPayload if it is missing or no array.
     """
-    if isinstance(raw, GiantArray | SplitArray):
+    if isinstance(raw, GiantArray):
         return raw.elements
+    if isinstance(raw, SplitArray):
+        return Elements(raw.split, raw)
     try:
-        return Elements(*sound(ARRAY, raw or b""))
+        found, array = sound(ARRAY, raw or b"")
+        return Elements(map(bytes, found), array)
     except (msgspec.MsgspecError, RecursionError):
         got = "nothing" if raw is None else kind_of(raw)
         raise BadPayload(f"expected an array in `{name}`, got {got}") from None

@@ -9,7 +9,7 @@ import pytest
 
 from syncd.cookbook import questions
 from syncd.storage.postgres import embedded
-from tests.papers import cookbook
+from tests.papers import cookbook, streams_page
 from tests.support import answers
 from tests.support.bench import Bench
 
@@ -41,6 +41,11 @@ async def test_the_answer_is_what_the_upstreams_records_say(mirror: Bench, name:
 
 async def test_the_page_is_current(mirror: Bench) -> None:
     assert await cookbook.page(mirror) == cookbook.PAGE.read_text(), "write it anew: python -m tests.papers.cookbook"
+
+
+async def test_the_page_of_streams_is_current(mirror: Bench) -> None:
+    text = await streams_page.page(mirror)
+    assert text == streams_page.PAGE.read_text(), "write it anew: python -m tests.papers.streams_page"
 
 
 async def test_every_view_shows_something_of_the_seed(mirror: Bench) -> None:

@@ -171,7 +171,9 @@ async def fetch_slice(
     elif not promised and (limit is None or (total is not None and len(records) < min(limit, clamped or limit))):
         following = None
     keys = keys_at(key, records)
-    return Slice(records=records, keys=keys, next_offset=following, answer=answer, total=total, doubt=doubt)
+    return Slice(
+        records=records, keys=keys, next_offset=following, answer=answer.without_body(), total=total, doubt=doubt
+    )
 
 
 async def reference_list(walk: Walk, path: str, key: str) -> tuple[list[bytes], datetime, str | None]:

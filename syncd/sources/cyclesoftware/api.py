@@ -118,7 +118,7 @@ def _slice(answer: Answer, rows_at: str, records_of: RecordsOf, keys_of: KeysOf,
     keys = keys_of(records)
     raw = None if answer.body.lstrip()[:1] == b"[" else envelope(answer).get("pagination")
     if not paged and raw in (None, b"null"):
-        return Slice(records=records, keys=keys, next_offset=None, answer=answer)
+        return Slice(records=records, keys=keys, next_offset=None, answer=answer.without_body())
     if raw is None or raw[:1] != b"{":
         raise BadPayload(f"expected an object `pagination` beside `{rows_at}`, got {shown(raw)}")
     pagination = envelope(raw)
@@ -126,7 +126,7 @@ def _slice(answer: Answer, rows_at: str, records_of: RecordsOf, keys_of: KeysOf,
         records=records,
         keys=keys,
         next_offset=_next_offset(pagination.get("next_offset")),
-        answer=answer,
+        answer=answer.without_body(),
         doubt=count_doubt(pagination.get("count"), rows_at, len(records)),
     )
 

@@ -50,7 +50,7 @@ def _asker(walk: Walk) -> Ask:
     async def ask(window: Window, _place: Cursor | None) -> AsyncIterator[Piece]:
         params = [("start_date", window.first.isoformat()), ("end_date", window.last.isoformat())]
         answer = await walk.upstream.request("GET", "/api/v1/stock-objects/insurance/list.json", params=params)
-        yield Piece(records=bare_list(answer), answer=answer, place=None)
+        yield Piece(records=bare_list(answer), answer=answer.without_body(), place=None)
 
     return ask
 

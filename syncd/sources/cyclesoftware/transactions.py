@@ -39,7 +39,7 @@ from syncd.sources.cyclesoftware.api import FROM, SCHEMA, first_day, zone_of
 from syncd.sources.cyclesoftware.forms import dated
 from syncd.sources.cyclesoftware.identification import identification_columns, identification_names
 from syncd.sources.cyclesoftware.nested import respeller
-from syncd.sources.cyclesoftware.paged_lists import fetch_linked, fetch_pages, offset_of
+from syncd.sources.cyclesoftware.paged_lists import NEXT_OFFSET, fetch_linked, fetch_pages
 from syncd.sources.cyclesoftware.proforma import PROFORMA_INVOICES, PROFORMA_PATH
 from syncd.sources.cyclesoftware.transaction_items import SALES_TRANSACTION_ITEMS
 
@@ -154,6 +154,7 @@ SALES_TRANSACTIONS = Table(
     children=(Child(field="sales_items", table=SALES_TRANSACTION_ITEMS),),
     indexes=(
         Index(name="sales_transactions_by_month", on=(month_of("booked_at"),)),
+        Index(name="sales_transactions_by_change", on=("_changed_at",), where=None, using="brin"),
         Index(
             name="sales_transactions_by_repair", on=("workshop_order_id", "source"),
             where=f"{ALIVE} AND workshop_order_id IS NOT NULL",
@@ -234,7 +235,7 @@ def _modified_at(record: bytes) -> str:
 
 async def _lacked_by_proforma(walk: Walk, keys: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
     """Return which unbooked transactions are on no pro-forma invoice; asks for the whole list of these."""
-    fetch = fetch_pages(walk, Keys(PROFORMA_INVOICES).of_all, PROFORMA_PATH, "next_offset", offset_of)
+    fetch = fetch_pages(walk, Keys(PROFORMA_INVOICES).of_all, PROFORMA_PATH, NEXT_OFFSET)
     held: set[Any] = set()
     async for piece, _ in walk_offsets(fetch, early=walk.early):
         if None in piece.keys:

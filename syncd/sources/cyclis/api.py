@@ -146,7 +146,7 @@ async def fetch_pieces(walk: Walk, stream: str, params: Sequence[tuple[str, str]
         answer = await walk.upstream.request("GET", path, params=query)
         fields = envelope(answer)
         records, link = records_of(fields), _next_link(fields)
-        yield Piece(records=records, answer=answer, is_last=link is None)
+        yield Piece(records=records, answer=answer.without_body(), is_last=link is None)
         if link is None:
             return
         path, query = _followed(walk, path, link)

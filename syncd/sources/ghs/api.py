@@ -179,7 +179,9 @@ def slice_of(
     elif len(records) < take and (total or 0) <= asked + len(records):
         following = None
     keys = keys_at(rows[1], records)
-    return Slice(records=records, keys=keys, next_offset=following, answer=answer, total=total, doubt=doubt)
+    return Slice(
+        records=records, keys=keys, next_offset=following, answer=answer.without_body(), total=total, doubt=doubt
+    )
 
 
 def bare_record(fields: Mapping[str, bytes]) -> bytes:
