@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, time, timedelta
+from typing import Any
 
 import msgspec
 
@@ -28,7 +29,6 @@ from syncd.contract.options import DAY_S, MINUTE_S
 from syncd.contract.toolkit import cursor_time
 from syncd.contract.windows import Ask, Piece, Range, Window, goes_on_at, walk_windows
 from syncd.records.readers import Keys, members
-from syncd.records.rows import Key
 from syncd.sources.cyclesoftware.api import FROM, SCHEMA, first_day, zone_of
 from syncd.sources.cyclesoftware.forms import bare_list, dated, rows_of
 
@@ -107,7 +107,7 @@ def _asker(walk: Walk) -> Ask:
     return ask
 
 
-async def _lacked_by_a_second_look(walk: Walk, keys: Sequence[Key]) -> Sequence[Key]:
+async def _lacked_by_a_second_look(walk: Walk, keys: Sequence[tuple[Any, ...]]) -> Sequence[tuple[Any, ...]]:
     """Return which payments are gone, of those that a sweep lacks.
 
     A sweep that went on does not know what moved since to a window which was read before. These windows are asked for
@@ -117,7 +117,7 @@ async def _lacked_by_a_second_look(walk: Walk, keys: Sequence[Key]) -> Sequence[
     if went_on_at is None:
         return keys
     read_before = replace(_range(walk), limit=went_on_at + LIVE)
-    held: set[Key | None] = set()
+    held: set[Any] = set()
     async for page in walk_windows(replace(walk, cursor=None), _asker(walk), read_before):
         if page.doubt:
             raise CannotTell(page.doubt)
