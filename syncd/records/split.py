@@ -81,7 +81,7 @@ def _members_and_elements(body: bytes) -> dict[str, bytes] | None:
         if len(names) != 1:  # the brackets stand in a text, or deeper
             return None
         array = SplitArray(body[begin:end])
-        array.split = list(map(bytes, ARRAY.decode(array)))
+        array.parts = list(map(bytes, ARRAY.decode(array)))
         return members | {names[0]: array}
     except _UNSOUND:
         return None
@@ -96,9 +96,9 @@ class Elements(list[bytes]):
 
 
 class SplitArray(bytes):
-    """The text of an array that was split together with its answer; `split` are its elements."""
+    """The text of an array that was split together with its answer; `parts` are its elements."""
 
-    split: list[bytes]
+    parts: list[bytes]
 
 
 def elements(raw: bytes | None, name: str) -> Sequence[bytes]:
@@ -110,7 +110,7 @@ def elements(raw: bytes | None, name: str) -> Sequence[bytes]:
     if isinstance(raw, GiantArray):
         return raw.elements
     if isinstance(raw, SplitArray):
-        return Elements(raw.split, raw)
+        return Elements(raw.parts, raw)
     try:
         found, array = sound(ARRAY, raw or b"")
         return Elements(map(bytes, found), array)
