@@ -33,8 +33,8 @@ KNOWN = {
     " allow_dml extra uuid version",
     "datasets": "table_name main_dttm_col description offset cache_timeout schema sql params template_params"
     " filter_select_enabled extra uuid columns metrics version database_uuid",
-    "charts": "slice_name description viz_type params cache_timeout uuid version dataset_uuid",
-    "dashboards": "dashboard_title description css slug uuid position metadata version",
+    "charts": "slice_name description viz_type params query_context cache_timeout uuid version dataset_uuid",
+    "dashboards": "dashboard_title description css slug uuid position metadata published version",
 }
 """The fields of ours that Superset 6.1 knows (its Import…Schema classes): it refuses a file with any other."""
 
@@ -69,6 +69,8 @@ async def test_every_dataset_of_superset_answers_the_columns_that_it_names(db: D
             odd = [column for column in each["columns"] if found[column["column_name"]] not in FAMILIES[column["type"]]]
             assert odd == [], each["table_name"]
             await conn.fetch(f"SELECT * FROM ({each['sql']}) AS virtual_table LIMIT 1")  # as Superset asks it
+    ranked = [each["table_name"] for each in datasets if "row_number() OVER ()" in each["sql"]]
+    assert ranked == ["syncd_cars_by_age_in_stock", "syncd_stock_by_age"], "Superset sorts an axis by the alphabet"
 
 
 def test_the_parts_of_the_superset_dashboard_fit_together() -> None:
@@ -95,6 +97,11 @@ def test_the_parts_of_the_superset_dashboard_fit_together() -> None:
         used |= {*params.get("all_columns", []), *params.get("groupby", []), *filter(None, [params.get("x_axis")])}
         assert used, chart["slice_name"]
         assert used <= known, chart["slice_name"]
+        [query] = json.loads(chart["query_context"])["queries"]  # what alerts, reports and the API ask
+        asked = {each if isinstance(each, str) else each["sqlExpression"] for each in query["columns"]}
+        asked |= {metric["column"]["column_name"] for metric in query.get("metrics", [])}
+        assert asked == used, chart["slice_name"]
+    assert board["published"], "only its owners see a draft"
     assert len({uuid.UUID(each) for each in [*datasets, *charts, database["uuid"], board["uuid"]]}) == 14
 
 
@@ -124,8 +131,27 @@ async def test_every_card_of_metabase_answers_what_it_draws(db: Database) -> Non
     assert len(places) == sum(card["size_x"] * card["size_y"] for card in CARDS), "two cards overlap"
 
 
+def is_card(body: dict[str, Any]) -> bool:
+    """Say whether Metabase takes it: `POST /api/card` of its documentation."""
+    query = body.get("dataset_query") or {}
+    return bool(
+        body.get("name") and body.get("display") in ("table", "bar", "line")
+        and isinstance(body.get("visualization_settings"), dict)
+        and query.get("type") == "native" and isinstance(query.get("database"), int) and query["native"]["query"]
+    )  # fmt: skip
+
+
+def are_placed(cards: list[dict[str, Any]]) -> bool:
+    """Say whether Metabase takes them: `dashcards` of `PUT /api/dashboard/:id`; a new one has a negative id."""
+    return len({card["id"] for card in cards}) == len(cards) > 0 and all(
+        card["id"] < 0 and card["size_x"] > 0 and card["size_y"] > 0 and card["row"] >= 0 and 0 <= card["col"] < 24
+        and isinstance(card["card_id"], int)
+        for card in cards
+    )  # fmt: skip
+
+
 class Metabase:
-    """Plays Metabase's API as far as the program asks it, and keeps what it was sent."""
+    """Plays Metabase's API as its documentation says, as far as the program asks it, and keeps what it was sent."""
 
     def __init__(self) -> None:
         self.cards: list[dict[str, Any]] = []
@@ -138,12 +164,12 @@ class Metabase:
         match request.method, request.path:
             case "GET", "/api/database":
                 return web.json_response({"data": [{"id": 7, "name": "syncd mirror"}], "total": 1})
-            case "POST", "/api/card":
+            case "POST", "/api/card" if is_card(body):
                 self.cards.append(body)
                 return web.json_response({"id": 100 + len(self.cards)})
-            case "POST", "/api/dashboard":
+            case "POST", "/api/dashboard" if body.get("name"):
                 return web.json_response({"id": 3})
-            case "PUT", path:
+            case "PUT", path if are_placed(body["dashcards"]):
                 self.boards[path] = body
                 return web.json_response({})
         return web.Response(status=404)
