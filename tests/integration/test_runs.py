@@ -99,3 +99,26 @@ async def test_the_run_after_a_refused_listing_lists_everything_anew(bench: Benc
         assert (await syncer.run("shop", "stores", Order())).outcome == "ok"
     assert resumed == [False, False, False]
     assert await bench.rows("cyclesoftware.stores") == rows
+
+
+_READ = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = 'syncd.runs'::regclass"
+
+
+async def test_what_opening_a_run_reads_does_not_grow_with_the_runs_that_are_kept(bench: Bench) -> None:
+    await bench.fetch(
+        "INSERT INTO syncd.runs (source, stream, kind, lane, started_at, outcome)"
+        " SELECT 'shop', 'stores', 'live', 'live', now() - n * interval '1 min', 'ok' FROM generate_series(1, 3000) n"
+    )
+    await bench.fetch("ANALYZE syncd.runs")
+    async with bench.db.transaction() as conn:
+        before = await conn.fetchval(_READ) or 0
+        opened = await conn.fetchrow(
+            "SELECT * FROM syncd.open_run(1, 'shop', 'stores', 'live', 'live', 'live', now(), 'here', 1)"
+        )
+        assert (opened["taken"], opened["dead"]) == (True, 0)
+        assert await conn.fetchval(_READ) - before <= 1
+        again = await conn.fetchval(
+            "SELECT dead FROM syncd.open_run(1, 'shop', 'stores', 'live', 'live', 'live', now(), 'here', 1)"
+        )
+        assert again == 1  # and it finds those under way
+        await conn.execute("SELECT pg_advisory_unlock_all()")

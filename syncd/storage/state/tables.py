@@ -83,6 +83,7 @@ def _runs(meta: sa.MetaData) -> None:
         sa.CheckConstraint("outcome IN ('running', 'ok', 'throttled', 'failed', 'aborted')", name="runs_outcome"),
         sa.Index("runs_by_stream", "source", "stream", "kind", sa.text("run_id DESC")),
         sa.Index("runs_by_time", "started_at"),
+        sa.Index("runs_running", "source", "stream", postgresql_where=sa.text("outcome = 'running'")),
         schema="syncd",
         comment="Every run of every stream, with its outcome and counts",
     )
