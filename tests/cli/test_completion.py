@@ -23,40 +23,39 @@ def with_sources(tmp_path: Path) -> Path:
     return path
 
 
-def proposed(line: str, path: Path, shell: str = "bash") -> list[str]:
+async def proposed(line: str, path: Path, shell: str = "bash") -> list[str]:
     """Return what the shell would propose for the last word of a line, asked as its script asks."""
     words = line.split(" ")
-    found = subprocess.run(
-        [sys.executable, "-m", "syncd"], capture_output=True, text=True, check=True, timeout=60,
+    found = await syncd(
         env={
-            **os.environ, "_SYNCD_COMPLETE": f"{shell}_complete", "COMP_WORDS": line, "SYNCD_CONFIG": str(path),
+            "_SYNCD_COMPLETE": f"{shell}_complete", "COMP_WORDS": line, "SYNCD_CONFIG": str(path),
             "COMP_CWORD": words[-1] if shell == "fish" else str(len(words) - 1),
         },
     )  # fmt: skip
-    assert not found.stderr
-    return re.findall(r"^plain[,\n](\S+)", found.stdout, re.MULTILINE)
+    assert (found.code, found.err) == (0, "")
+    return re.findall(r"^plain[,\n](\S+)", found.out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_sources_and_streams_of_the_configuration_are_proposed(shell: str, with_sources: Path) -> None:
-    assert "shop.customers" in proposed("syncd sync shop", with_sources, shell)
+async def test_sources_and_streams_of_the_configuration_are_proposed(shell: str, with_sources: Path) -> None:
+    assert "shop.customers" in await proposed("syncd sync shop", with_sources, shell)
 
 
-def test_commands_options_types_and_faults_are_proposed(with_sources: Path, tmp_path: Path) -> None:
-    assert proposed("syncd sy", with_sources) == ["sync"]
-    assert proposed("syncd sync --f", with_sources) == ["--full"]
-    assert proposed("syncd backfill cars.v", with_sources) == ["cars.vehicles"]
-    assert proposed("syncd cursor set shop.cust", with_sources) == ["shop.customers"]
-    assert proposed("syncd init --type c", with_sources) == ["cyclesoftware", "cyclis"]
-    assert proposed("syncd sandbox --fault gateway", with_sources) == ["gateway-504"]
+async def test_commands_options_types_and_faults_are_proposed(with_sources: Path, tmp_path: Path) -> None:
+    assert await proposed("syncd sy", with_sources) == ["sync"]
+    assert await proposed("syncd sync --f", with_sources) == ["--full"]
+    assert await proposed("syncd backfill cars.v", with_sources) == ["cars.vehicles"]
+    assert await proposed("syncd cursor set shop.cust", with_sources) == ["shop.customers"]
+    assert await proposed("syncd init --type c", with_sources) == ["cyclesoftware", "cyclis"]
+    assert await proposed("syncd sandbox --fault gateway", with_sources) == ["gateway-504"]
     other = tmp_path / "other.toml"
     other.write_text('[sources.zaak]\ntype = "ghs"\n[sources.fietsen]\ntype = "cyclis"\n')
-    assert proposed("syncd callbacks reg", with_sources) == ["register"]
-    assert proposed(f"syncd callbacks register --config {other} ", with_sources) == ["fietsen"]
-    assert proposed(f"syncd verify --config {other} zaak.p", with_sources) == ["zaak.products"]
+    assert await proposed("syncd callbacks reg", with_sources) == ["register"]
+    assert await proposed(f"syncd callbacks register --config {other} ", with_sources) == ["fietsen"]
+    assert await proposed(f"syncd verify --config {other} zaak.p", with_sources) == ["zaak.products"]
     for wrong in ("no TOML [", "sources = 1", '[sources]\nshop = 1\n[sources.x]\ntype = "?"'):
         other.write_text(wrong)
-        assert proposed("syncd sync sh", other) == (["shop"] if "shop" in wrong else [])
+        assert await proposed("syncd sync sh", other) == (["shop"] if "shop" in wrong else [])
 
 
 @pytest.mark.skipif(not BASH, reason="needs bash")

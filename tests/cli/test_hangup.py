@@ -7,9 +7,11 @@ from syncd.storage.postgres import embedded
 from tests.support.bench import MakeBench
 from tests.support.command import WallClock, syncd
 from tests.support.daemon import write
+from tests.support.search import trial
 from tests.support.terminal import on_terminal
 
 
+@trial
 async def test_the_demo_ends_with_its_terminal_and_the_next_one_begins(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     words = ("--customers", "20", "--data-dir", str(folder))

@@ -7,6 +7,7 @@ from syncd.upstream.encodings import ACCEPTED
 from syncd.upstream.request import TRIES
 from tests.support.bench import Bench, MakeBench
 from tests.support.daemon import Events
+from tests.support.search import trial
 from tests.support.truth import NAMES, differences
 
 ODD_SIGNS = ["\x01", "\r\nX-Injected: 1", "\x00", "\x7f", "\x85", "€", "x" * 20_000]
@@ -115,7 +116,7 @@ async def test_a_vendors_own_403_pauses_the_stream(bench: Bench, events: Events,
     assert "stream_paused" in [event["event"] for event in events]
 
 
-@pytest.mark.parametrize("status", [400, 404, 410])
+@pytest.mark.parametrize("status", [pytest.param(400, marks=trial), 404, pytest.param(410, marks=trial)])
 @pytest.mark.parametrize("selector", ["cars.contacts", "parts.products", "shop.leads"])
 async def test_a_firewalls_404_buries_nothing(bench: Bench, selector: str, status: int) -> None:
     assert (await bench.sync(selector)).outcome == "ok"

@@ -20,6 +20,7 @@ from syncd.sources import registry
 from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from syncd.storage.postgres.migrations import Branch, find_standing, migrate, migrate_all, remove, revisions
+from tests.support import forks
 from tests.support.bench import database_url
 from tests.support.command import LONGEST_S, Ended, started, syncd
 from tests.support.plugin import first, install, install_toy, later
@@ -175,7 +176,7 @@ class User:
     def __init__(self, folder: Path, installed: Path, db_url: str) -> None:
         self.config = folder / "config.toml"
         self.env = {
-            "PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1", "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1",
             "TOY_KEY": "sandbox-toy-key-5a", "TOY_DB": db_url, "SYNCD_CONFIG": str(self.config),
         }  # fmt: skip
 
@@ -189,7 +190,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 @pytest.fixture
-async def user(tmp_path: Path, db_url: str) -> User:
+async def user(tmp_path: Path, db_url: str) -> AsyncIterator[User]:
     installed = install_toy(tmp_path / "installed")
     broken = "raise RuntimeError('its maker forgot something')\n"
     install(installed, "broken", source=broken, migrations={"1.py": first("broken")})
@@ -201,7 +202,8 @@ async def user(tmp_path: Path, db_url: str) -> User:
         f'[sources.lease]\ntype = "cyclis"\nbase_url = "{NOWHERE}"\napi_token = "sandbox-token"\n'
     )
     user.config.chmod(0o600)
-    return user
+    with forks.keeping(user.env):
+        yield user
 
 
 async def test_the_command_line_with_a_plugin_and_a_broken_one(user: User, db_url: str) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.search import trial
+
 ROOT = Path(__file__).parents[2]
 DEAF = ("bash", "-c", 'trap "" INT HUP; exec "$0" "$@"', sys.executable)
 
@@ -55,7 +57,7 @@ def test_children_start_with_the_usual_signals(words: list[str], shown: str) -> 
     assert done.stdout.strip() == shown
 
 
-@pytest.mark.parametrize("workers", [[], ["-n1"]], ids=["alone", "workers"])
+@pytest.mark.parametrize("workers", [pytest.param([], marks=trial, id="alone"), pytest.param(["-n1"], id="workers")])
 async def test_sigterm_ends_the_run_with_its_server_and_its_children(tmp_path: Path, workers: list[str]) -> None:
     (tmp_path / "conftest.py").write_text("from tests.conftest import *\n")
     (tmp_path / "test_endless.py").write_text(ENDLESS)

@@ -26,6 +26,7 @@ from tests.support.crashes import CRASHES, Crash, RealTime, killed
 from tests.support.crashing import POINTS
 from tests.support.daemon import Events, Now, count, serving, until, was_told, write
 from tests.support.forgetting import CANARIES, KEY, canary, leaks
+from tests.support.search import trial
 from tests.support.truth import NAMES, differences, told
 from tests.support.watch import Watch
 
@@ -105,7 +106,10 @@ async def test_a_killed_run_leaves_whole_pages_and_the_next_one_goes_on(make_ben
     assert not wrong, told(wrong)
 
 
-ERASING = [*(("while erasing", times) for times in (1, 4, 8, 12, 16, 20)), ("before erasing is committed", 1)]
+ERASING = [
+    *(pytest.param("while erasing", times, marks=() if times in (1, 12) else trial) for times in (1, 4, 8, 12, 16, 20)),
+    ("before erasing is committed", 1),
+]
 
 
 @pytest.mark.parametrize(("point", "times"), ERASING)
@@ -248,7 +252,7 @@ WAITS_FOR_ME = (
 """Whether any session waits for a lock that this one holds."""
 
 
-@pytest.mark.parametrize("kind", ["live", "sweep"])
+@pytest.mark.parametrize("kind", ["live", pytest.param("sweep", marks=trial)])
 async def test_a_database_that_is_killed_under_a_run_costs_nothing(
     own_server: OwnServer, own_bench: Bench, kind: str
 ) -> None:

@@ -29,7 +29,7 @@ from syncd.storage.postgres.database import Database
 from tests.support.bench import MakeBench
 from tests.support.command import WallClock, syncd
 from tests.support.edges import EDGES, NUMBERS, TIMES
-from tests.support.search import examples, search, trial
+from tests.support.search import IS_WHOLE, examples, search, trial
 from tests.support.strategies import NOW, TABLES, ZONE, ids
 
 FLAT = {name: table for name, table in TABLES.items() if is_flat(table)}
@@ -171,12 +171,18 @@ AT_THE_EDGE: Mapping[Kind, Sequence[str]] = {
 
 
 def edge_records(table: Table) -> list[bytes]:
-    """Return records that each have one value at an edge: any in one column of each kind, else fitting ones."""
+    """Return records that each have one value at an edge: any in one column of each kind, else fitting ones.
+
+    The latter only where the search is whole.
+    """
     records = [record_of(table, column, text) for column in one_of_each_kind(table) for text in EDGES]
+    if not IS_WHOLE:
+        return records
     fitting = [(column, text) for column in table.columns for text in AT_THE_EDGE.get(column.kind, ())]
     return records + [record_of(table, column, text) for column, text in fitting]
 
 
+@search
 async def test_every_stored_value_can_be_read_through_tables_and_views(db: Database, db_url: str) -> None:
     """Drivers know no year before 1 and none after 9999, in no time zone; PostgreSQL does."""
     stored, refused = 0, dict[str, str]()
@@ -187,7 +193,7 @@ async def test_every_stored_value_can_be_read_through_tables_and_views(db: Datab
             async with db.transaction() as conn:
                 written = await writer.write_page(conn, target, "s", read, now=NOW)
             stored += written.counts.inserted
-    assert stored > 10_000
+    assert stored > (10_000 if IS_WHOLE else 3_000)
     conn = await asyncpg.connect(db_url)
     try:
         views = [row[0] for row in await conn.fetch(_VIEWS)]

@@ -33,6 +33,7 @@ from syncd.upstream.budget import (
     read_headers,
     summary,
 )
+from tests.support.search import trial
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=40)
 DAY_S = 86_400
@@ -723,6 +724,7 @@ def test_simulated_backfill_uses_its_share_of_every_minute() -> None:
     assert min(late.values()) >= 0.75 * 18
 
 
+@trial
 def test_simulated_backfill_uses_its_share_of_every_day() -> None:
     world = World(Server(per_day=2000), Policy()).run(2 * DAY_S)
     used = len(world.sent["backfill"]) / (2 * 1600)
@@ -732,6 +734,7 @@ def test_simulated_backfill_uses_its_share_of_every_day() -> None:
     assert len(world.delays) == 2 * 288
 
 
+@trial
 def test_simulated_backfill_without_headers_keeps_to_the_config() -> None:
     policy = Policy(per_minute=300, per_day=2000, day_zone="UTC")
     world = World(Server(silent=True, per_minute=300, per_day=2000), policy).run(DAY_S + 1800)
@@ -741,6 +744,7 @@ def test_simulated_backfill_without_headers_keeps_to_the_config() -> None:
     assert world.server.refused == 0
 
 
+@trial
 def test_simulated_backfill_makes_room_for_live_work_beyond_its_forty_percent() -> None:
     world = World(Server(), Policy(), tick_s=20, tick_requests=60).run(120)
     world.delays.clear()  # the first minute's backfill knew nothing of so much live work
@@ -750,6 +754,7 @@ def test_simulated_backfill_makes_room_for_live_work_beyond_its_forty_percent() 
     assert world.server.refused == 0
 
 
+@trial
 def test_simulated_other_spender_is_left_his_part() -> None:
     server = Server()
     world = World(server, Policy(), tick_requests=5)
@@ -762,6 +767,7 @@ def test_simulated_other_spender_is_left_his_part() -> None:
     assert server.refused == 0
 
 
+@trial
 def test_simulated_other_spender_in_bursts_costs_no_more_than_what_was_in_flight() -> None:
     server = Server()
     world = World(server, Policy())
@@ -795,7 +801,7 @@ def test_simulated_restarts_spend_nothing_twice() -> None:
     assert world.server.refused == 0
 
 
-@pytest.mark.parametrize("silent", [False, True])
+@pytest.mark.parametrize("silent", [False, pytest.param(True, marks=trial)])
 def test_simulated_429s_long_before_the_limit_teach_the_limit(silent: bool) -> None:
     server = Server(per_minute=60, lie=360, silent=silent)
     world = World(server, Policy()).run(3600)
@@ -805,7 +811,10 @@ def test_simulated_429s_long_before_the_limit_teach_the_limit(silent: bool) -> N
     assert used >= 0.8
 
 
-@pytest.mark.parametrize(("per_day", "requests"), [(1_000_000, 150), (1_000_000, 1500), (1000, 2000)])
+@pytest.mark.parametrize(
+    ("per_day", "requests"),
+    [(1_000_000, 150), pytest.param(1_000_000, 1500, marks=trial), pytest.param(1000, 2000, marks=trial)],
+)
 def test_simulated_backfill_takes_what_was_forecast(per_day: int, requests: int) -> None:
     world = World(Server(per_day=per_day), Policy())
     state = observe(EMPTY, Policy(), seen(MIDNIGHT, minute_limit=360, day_limit=per_day), MIDNIGHT)

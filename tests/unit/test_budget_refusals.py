@@ -25,6 +25,7 @@ from syncd.upstream.budget import (
     observe,
     read_headers,
 )
+from tests.support.search import trial
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=30)
 NOON = 1773144000.0
@@ -151,7 +152,7 @@ def test_lookups_by_id_share_one_endpoint(path: str, endpoint: str) -> None:
     assert endpoint_of("GET", path) == endpoint
 
 
-@pytest.mark.parametrize("number", [0, 1, 30, 71])
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=trial), pytest.param(30, marks=trial), 71])
 def test_a_single_429_costs_less_than_the_clean_time(number: int) -> None:
     """72 lookups, four at a time, with one stray refusal among them."""
     clean, faulty = Server(), Server(strays=(number,))
@@ -172,6 +173,7 @@ def test_after_a_stray_429_the_full_speed_is_back_within_two_minutes() -> None:
     assert now >= 0.97 * full > 1000
 
 
+@trial
 def test_strays_of_1_in_1000_cost_little() -> None:
     clean, faulty = Server(), Server(stray_share=0.001)
     for server in (clean, faulty):
@@ -180,7 +182,9 @@ def test_strays_of_1_in_1000_cost_little() -> None:
     assert len(faulty.passed) >= 0.95 * len(clean.passed)
 
 
-@pytest.mark.parametrize("tasks", [{LEADS: 2}, {LEADS: 2, CONTACTS: 2}, {"": 2}])
+@pytest.mark.parametrize(
+    "tasks", [{LEADS: 2}, pytest.param({LEADS: 2, CONTACTS: 2}, marks=trial), pytest.param({"": 2}, marks=trial)]
+)
 def test_a_hidden_limit_of_a_minute_is_found_and_used(tasks: dict[str, int]) -> None:
     server = Server(most=30)
     walk(server, tasks, 5400)
@@ -201,6 +205,7 @@ def test_a_limit_of_one_endpoint_leaves_the_others_their_pace() -> None:
     assert 0 < len(server.refused) < 20
 
 
+@trial
 def test_a_limit_that_the_headers_tell_is_never_refused() -> None:
     server = Server(said=300, most=300)
     walk(server, {LEADS: 4, CONTACTS: 4}, 420)
@@ -208,6 +213,7 @@ def test_a_limit_that_the_headers_tell_is_never_refused() -> None:
     assert len(server.passed) >= 0.93 * 300 * 7  # live keeps a second and a half of each minute free
 
 
+@trial
 def test_a_limit_that_halves_is_followed_down_and_up() -> None:
     server = Server(most=60)
     state = walk(server, {LEADS: 4}, 1200)
