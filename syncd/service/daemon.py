@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC
 from functools import partial
 from typing import Any, Final, Literal
@@ -78,32 +78,53 @@ async def serve(
     port that is taken.
     """
     listener.raise_descriptors()
-    config, is_over = await loaded(load, Notifier(environ), stop), False
-    while not is_over:
-        if config.sources_from is None:
-            configuration.require_some(config)
-        _protect(_known(config, lambda _name: not is_worker))
-        if logs:
-            log.configure(config.log.format, config.log.level)
-        tell_left_out(config)
-        ending = asyncio.Event() if is_worker or stop is None else stop
-        daemon = _Daemon(config, load, Notifier(environ), ending, logs=logs, is_worker=is_worker)
-        with _signals(daemon, hangup):
+    config, told = await loaded(load, Notifier(environ), stop), _Told()
+    with _signals(told, hangup):
+        while not told.is_end:
+            if config.sources_from is None:
+                configuration.require_some(config)
+            _protect(_known(config, lambda _name: not is_worker))
+            if logs:
+                log.configure(config.log.format, config.log.level)
+            tell_left_out(config)
+            ending = asyncio.Event() if is_worker or stop is None else stop
+            told.life = daemon = _Daemon(config, load, Notifier(environ), ending, logs=logs, is_worker=is_worker)
             await daemon.serve(on_started)
-        is_over, config = not daemon.is_lost, daemon.config
+            if not daemon.is_lost:
+                break
+            config = daemon.config
     return 0
 
 
+@dataclass(kw_only=True)
+class _Told:
+    """What signals ask for, in whichever life of the service they come: also while a lost worker's life ends."""
+
+    life: "_Daemon | None" = None
+    is_end: bool = False
+
+    def end(self, why: str) -> None:
+        """End this life, and begin no other."""
+        self.is_end = True
+        if self.life is not None:
+            self.life.end(why)
+
+    def reload(self) -> None:
+        """Read the configuration again; a life that has not begun reads it anyway."""
+        if self.life is not None:
+            self.life.reload_soon()
+
+
 @contextlib.contextmanager
-def _signals(daemon: "_Daemon", hangup: Hangup) -> Iterator[None]:
-    """Answer signals while the daemon serves."""
+def _signals(told: _Told, hangup: Hangup) -> Iterator[None]:
+    """Answer signals while the service lives."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, daemon.end, number.name)
+        loop.add_signal_handler(number, told.end, number.name)
     if hangup == "ends":
-        loop.add_signal_handler(signal.SIGHUP, daemon.end, signal.SIGHUP.name)
+        loop.add_signal_handler(signal.SIGHUP, told.end, signal.SIGHUP.name)
     else:
-        loop.add_signal_handler(signal.SIGHUP, daemon.reload_soon)
+        loop.add_signal_handler(signal.SIGHUP, told.reload)
     try:
         yield
     finally:

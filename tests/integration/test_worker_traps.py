@@ -1,5 +1,7 @@
 """What goes wrong with workers elsewhere: hoarded shards, deaf listeners, queues that grow, files that differ."""
 
+import asyncio
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -7,10 +9,12 @@ import aiohttp
 import pytest
 
 from syncd.config import Config, Scale
+from syncd.errors import WorkerLost
 from syncd.sandbox import Limits
 from syncd.scale import duties, membership, workers
+from syncd.service import daemon
 from tests.support.bench import Bench, MakeBench
-from tests.support.daemon import Now, count, serving, until
+from tests.support.daemon import Now, count, load, serving, until
 from tests.support.members import Recording, member
 from tests.support.workers import write
 
@@ -99,6 +103,27 @@ async def test_files_that_differ_for_long_are_told_on_the_page_and_in_the_metric
         await bench.fetch("DELETE FROM syncd.workers WHERE host = 'other'")
         await until(lambda: says("syncd_configs_differ 0.0\n", "metrics"))
         assert not await says("has not been that of the other workers", "")
+
+
+async def test_a_worker_that_is_told_to_end_while_it_is_being_lost_begins_no_new_life(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forfeit = daemon._Daemon.forfeit
+
+    def and_signal(self: daemon._Daemon, error: WorkerLost) -> None:
+        forfeit(self, error)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(daemon._Daemon, "forfeit", and_signal)
+    path, started = write(bench, 2), asyncio.Event()
+    serve = daemon.serve(
+        lambda: load(path), logs=False, environ={}, on_started=lambda _url: started.set(), is_worker=True
+    )
+    task = asyncio.create_task(serve)
+    await asyncio.wait_for(started.wait(), 30)
+    await bench.fetch("UPDATE syncd.workers SET lost_at = now()")
+    assert await asyncio.wait_for(task, 10) == 0
+    assert await count(bench, "syncd.workers WHERE lost_at IS NULL") == 0
 
 
 async def _is(met: object) -> bool:

@@ -1,6 +1,7 @@
 """Workers that hand the runs of one bench to each other; whoever begins one without a fault is lost in it.
 
-They live in this process. Each has sessions of its own, which bear its name, and knows only what is stored.
+By turns it is lost before its first answer, and after its first page, where its run has more than one. They live in
+this process. Each has sessions of its own, which bear its name, and knows only what is stored.
 """
 
 import asyncio
@@ -30,14 +31,20 @@ LEASE_S = 3600.0
 
 @dataclass(kw_only=True)
 class _Gate:
-    """Holds requests back once a page was committed, until the worker is lost."""
+    """Holds requests back until the worker is lost: the first one, or those after a page was committed."""
 
-    committed: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+    is_at_once: bool
+    reached: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
     lost: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
 
     async def pass_by(self, *_request: Any) -> None:
-        if self.committed.is_set():
+        if self.is_at_once:
+            self.reached.set()
+        if self.reached.is_set():
             await self.lost.wait()
+
+    def commit(self, _result: Result) -> None:
+        self.reached.set()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +59,10 @@ class Crew:
     def __init__(self, bench: Bench, workers: int) -> None:
         self._bench, self._number = bench, workers
         self._alive: deque[_Worker] = deque()
-        self.lost = 0
+        self.lost = self._begun = 0
 
     async def run(self, source: str, stream: str, order: Order) -> Result:
-        """Run a stream in the next worker; without a fault in two: the first is lost after its first page."""
+        """Run a stream in the next worker; without a fault in two, of which the first is lost."""
         while len(self._alive) < self._number:
             self._alive.append(await self._join())
         if not self._bench.sandbox.faults.armed():
@@ -81,15 +88,16 @@ class Crew:
         return _Worker(worker=worker, database=database)
 
     async def _lose(self, worker: _Worker, source: str, stream: str, order: Order) -> None:
-        """Let a worker run the stream until its first page is committed; then others declare it lost."""
-        gate = _Gate()
-        begun = dataclasses.replace(order, progress=lambda _result: gate.committed.set())
+        """Let a worker run the stream until it asks, or has committed a page; then others declare it lost."""
+        gate = _Gate(is_at_once=self._begun % 2 == 0)
+        self._begun += 1
+        begun = dataclasses.replace(order, progress=gate.commit)
         async with http_session() as http:
             http.trace_configs.append(_traced(gate))
             run = asyncio.create_task(self._syncer(worker, http).run(source, stream, begun))
-            committed = asyncio.create_task(gate.committed.wait())
-            await asyncio.wait({run, committed}, return_when=asyncio.FIRST_COMPLETED)
-            committed.cancel()
+            reached = asyncio.create_task(gate.reached.wait())
+            await asyncio.wait({run, reached}, return_when=asyncio.FIRST_COMPLETED)
+            reached.cancel()
             await self._declare_lost(worker, source)
             gate.lost.set()
             try:
