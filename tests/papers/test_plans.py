@@ -43,6 +43,28 @@ def _at_rest(query: str) -> str:
     return query.replace("$1", "'shop'").replace("$2", f"'{plans.NOW}'")
 
 
+@pytest.mark.parametrize(
+    ("stream", "indexed"),
+    [
+        ("sales_transactions", "(account_id = ANY ($2)) AND (sales_transaction_number = ANY ($3))"),
+        ("trading_hours", "(store_id = ANY ($2)) AND (date = ANY ($3))"),
+        ("customers", "(customer_id = ANY ($2))"),
+    ],
+)
+async def test_the_lines_of_a_page_are_found_by_the_whole_key_of_their_records(
+    make_bench: MakeBench, stream: str, indexed: str
+) -> None:
+    """By the first column alone, which is the account, a page of sales would read all lines that there are."""
+    bench = await make_bench(customers=20)
+    for child in bench.syncer.target("shop", stream).children:
+        async with bench.db.transaction() as conn:
+            await conn.execute("SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL enable_seqscan = off")
+            await conn.execute(f"PREPARE family AS {child.statements.select_family}")
+            nothing = ", ".join(["NULL"] * len({*re.findall(r"\$\d+", child.statements.select_family)}))
+            plan = "\n".join(row[0] for row in await conn.fetch(f"EXPLAIN EXECUTE family({nothing})"))
+        assert f"Index Cond: ((source = $1) AND {indexed})" in plan, plan
+
+
 @pytest.mark.parametrize("keeps", [False, True], ids=["plain", "keeping"])
 async def test_changed_and_buried_rows_are_found_by_key_in_a_table_without_statistics(
     make_bench: MakeBench, keeps: bool

@@ -21,7 +21,8 @@ class Statements:
     select_differing  the places in the given arrays whose fingerprint is not stored, and `_changed_at` of these rows
     select_range      keys and fingerprints of the rows between two keys that have one, in order, each as one value;
                       None if the key is no single number
-    select_family     the keys of the rows with these first key columns, and whether each is alive
+    select_family     of a child table, the keys of the rows whose parents' key columns are among these (one array for
+                      each column), and whether each is alive
     update            lays changed rows over the stored ones
     bury              sets the tombstone of the rows with these keys
     drop_hashes       drops the fingerprints of the rows with these keys
@@ -39,13 +40,15 @@ class Statements:
     feed_new: str
 
 
-def statements_of(layout: TableLayout, kept: Kept) -> Statements:
-    """Return the statements of a table, of which `kept` is kept."""
+def statements_of(layout: TableLayout, kept: Kept, *, parents: int = 0) -> Statements:
+    """Return the statements of a table, of which `kept` is kept; the first `parents` key columns are its parent's."""
     recorder = Recorder(layout, kept)
     keys = layout.table.key
     whole = ", ".join(f"t.{quoted(column)}" for column in layout.columns)
     where = _where_key(layout)
-    parents = f" AND t.{quoted(keys[0])} = ANY($2::{layout.types[keys[0]]}[])" if len(keys) > 1 else ""
+    family = "".join(
+        f" AND t.{quoted(name)} = ANY(${at}::{layout.types[name]}[])" for at, name in enumerate(keys[:parents], 2)
+    )
     return Statements(
         select_rows=f"SELECT {whole}, t._extra {where}",
         select_whole=f"SELECT t.* {where}",
@@ -57,7 +60,7 @@ def statements_of(layout: TableLayout, kept: Kept) -> Statements:
         ),
         select_range=_range(layout),
         select_family=(
-            f"SELECT {layout.own_key}, t._deleted_at IS NULL FROM {layout.name} t WHERE t.source = $1{parents}"
+            f"SELECT {layout.own_key}, t._deleted_at IS NULL FROM {layout.name} t WHERE t.source = $1{family}"
         ),
         update=recorder.keeping(_update(layout, recorder), layout.own_key),
         bury=recorder.keeping(_bury(layout, recorder), layout.own_key),

@@ -40,17 +40,20 @@ class Target:
 
 def make_target(table: Table, parser: Parser, kept: Kept = KEEPS_NOTHING, guard: Guard | None = None) -> Target:
     """Return the target of a table, its child tables included; its records pass the guard before anything else."""
-    children = (_target(child.table, Intake(parser=parser.child(at)), kept) for at, child in enumerate(table.children))
+    children = (
+        _target(child.table, Intake(parser=parser.child(at)), kept, parents=len(table.key))
+        for at, child in enumerate(table.children)
+    )
     return _target(table, Intake(parser=parser, guard=guard), kept, tuple(children))
 
 
-def _target(table: Table, intake: Intake, kept: Kept, children: tuple[Target, ...] = ()) -> Target:
-    layout, statements = _written(table, kept)
+def _target(table: Table, intake: Intake, kept: Kept, children: tuple[Target, ...] = (), *, parents: int = 0) -> Target:
+    layout, statements = _written(table, kept, parents)
     return Target(layout=layout, intake=intake, kept=kept, statements=statements, children=children)
 
 
 @lru_cache(maxsize=WRITTEN)
-def _written(table: Table, kept: Kept) -> tuple[TableLayout, Statements]:
+def _written(table: Table, kept: Kept, parents: int) -> tuple[TableLayout, Statements]:
     """Return how a table is written; all accounts share it."""
     layout = layout_of(table)
-    return layout, statements_of(layout, kept)
+    return layout, statements_of(layout, kept, parents=parents)

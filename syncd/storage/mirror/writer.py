@@ -5,7 +5,7 @@ parsed nor written. A parsed row that equals the stored one is not written eithe
 straight into their table; changed rows go into one UPDATE per page.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -409,7 +409,7 @@ async def _write_family(
     if not keys:
         return frozenset()
     width = len(next(iter(keys)))
-    stored = await conn.fetch(child.statements.select_family, source, [key[0] for key in keys])
+    stored = await _family(conn, child, source, keys)
     known = {tuple(row[:-1]): row[-1] for row in stored if tuple(row[:width]) in keys}
     rows = [(row, fingerprint) for _, found, fingerprint in families for row in found or ()]
     orphans = frozenset(row.key for key, found, _ in families if key in gone for row in found or ())
@@ -421,6 +421,17 @@ async def _write_family(
     await bury(conn, child, source, missing, now=now)
     new = sent.difference(known)
     return frozenset(key[:width] for key in (*new, *updated, *missing))
+
+
+async def _family(
+    conn: asyncpg.Connection, child: Target, source: str, parents: Collection[Key]
+) -> Sequence[asyncpg.Record]:
+    """Return the keys of the child rows of some parents, and whether each is alive; a few are of other parents."""
+    if not parents:
+        return ()
+    columns = (list(set(column)) for column in zip(*parents, strict=True))
+    found: Sequence[asyncpg.Record] = await conn.fetch(child.statements.select_family, source, *columns)
+    return found
 
 
 async def bury(
@@ -442,7 +453,7 @@ async def bury(
     found = await conn.fetch(target.statements.bury, source, now, *map(list, zip(*keys, strict=True)), not_after)
     buried = {tuple(row) for row in found}
     for child in target.children:
-        stored = await conn.fetch(child.statements.select_family, source, [key[0] for key in buried])
+        stored = await _family(conn, child, source, buried)
         orphans = [tuple(row[:-1]) for row in stored if row[-1] and tuple(row[: len(keys[0])]) in buried]
         await bury(conn, child, source, orphans, now=now)
     return len(buried)
