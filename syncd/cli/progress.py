@@ -114,7 +114,7 @@ class RunsShown:
 
     def _show(self, name: str, shown: _Shown) -> None:
         seen = shown.result.counts.seen if shown.result else 0
-        detail = shown.detail(self._clock(), brief=self._bars is not None and console.err.width < console.NARROW)
+        detail = shown.detail(self._clock(), brief=self._bars is not None and console.err().width < console.NARROW)
         if self._bars and shown.task is not None:
             self._bars.update(shown.task, completed=seen, total=shown.total, detail=detail)
         elif self._lines and self._clock() - shown.told_at >= LINE_S:
@@ -134,7 +134,7 @@ def _waited(result: Result) -> str:
 @contextmanager
 def runs_shown(*, quiet: bool) -> Iterator[RunsShown]:
     """Show progress on stderr while the block runs: bars if somebody watches, else lines; nothing if `quiet`."""
-    if quiet or not console.err.is_terminal or console.err.is_dumb_terminal:
+    if quiet or not console.err().is_terminal or console.err().is_dumb_terminal:
         yield RunsShown(lines=not quiet)
         return
     from rich.progress import (
@@ -146,7 +146,7 @@ def runs_shown(*, quiet: bool) -> Iterator[RunsShown]:
         TimeElapsedColumn,
     )
 
-    narrow = console.err.width < console.NARROW
+    narrow = console.err().width < console.NARROW
     columns = [
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -155,5 +155,5 @@ def runs_shown(*, quiet: bool) -> Iterator[RunsShown]:
         *([] if narrow else [TimeElapsedColumn()]),
         TextColumn("{task.fields[detail]}"),
     ]
-    with Progress(*columns, console=console.err) as bars:
+    with Progress(*columns, console=console.err()) as bars:
         yield RunsShown(bars)

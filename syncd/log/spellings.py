@@ -14,7 +14,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import accumulate, combinations
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -179,7 +179,7 @@ class Spelt:
         if self.is_empty:
             return line
         line = _replaced(line, self.plain_spans(line), mask)
-        if not _ESCAPES.search(line):
+        if not _escapes().search(line):
             return line
         raw = _raw(line)
         spans = [span for reading in _readings(raw) for span in reading.origins(self.undone_spans(reading.text))]
@@ -216,14 +216,22 @@ _BACKSLASH: Final = (
 )
 _QUOTED: Final = r"=(?P<quoted>[0-9a-f]{2})|(?P<soft>=\r?\n)"
 _KINDS: Final = (_PERCENT, _ENTITY, _BACKSLASH)
-_FAMILIES: Final = [
-    re.compile("|".join(kinds), re.IGNORECASE | re.DOTALL)
-    for kinds in (*((kind,) for kind in (*_KINDS, _QUOTED)), *combinations(_KINDS, 2), _KINDS)
-]
-"""Each alone, because what another one would undo may belong to the text; and together, as they come in real lines."""
-_ESCAPES: Final = re.compile(
-    "|".join(re.sub(r"\?P<\w+>", "?:", family.pattern) for family in _FAMILIES[:4]), re.IGNORECASE
-)
+
+
+@cache  # when a line is to be masked first: it takes as long as to import a tenth of the program
+def _families() -> list[re.Pattern[str]]:
+    """Return each kind alone, as what another undoes may belong to the text; and together, as real lines have them."""
+    together = (*((kind,) for kind in (*_KINDS, _QUOTED)), *combinations(_KINDS, 2), _KINDS)
+    return [re.compile("|".join(kinds), re.IGNORECASE | re.DOTALL) for kinds in together]
+
+
+@cache
+def _escapes() -> re.Pattern[str]:
+    """Return what finds an escape of any kind."""
+    kinds = "|".join(re.sub(r"\?P<\w+>", "?:", kind) for kind in (*_KINDS, _QUOTED))
+    return re.compile(kinds, re.IGNORECASE)
+
+
 _SIGNS: Final = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f", "v": "\v", "0": "\0", "a": "\a"}
 
 
@@ -273,7 +281,7 @@ class _Reading:
 def _readings(raw: str) -> Iterable[_Reading]:
     """Yield the line with escapes undone: of each family, layer by layer."""
     seen = {raw}
-    for family in _FAMILIES:
+    for family in _families():
         text: str = raw
         onward: Callable[[Span], Span] = _as_it_is
         for _ in range(DEPTH):

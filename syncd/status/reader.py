@@ -229,6 +229,7 @@ class StatusReader:
         self._paces: Cache[Mapping[Pair, float]] = Cache(PACES_KEPT_S, self.clock)
         self._forecasts: Cache[Mapping[str, Forecast]] = Cache(FORECASTS_KEPT_S, self.clock)
         self._lookout = Lookout(self._registry)
+        self._looking: asyncio.Future[Looked] | None = None
         self._idle = Idle(self._registry)
         self._overview: Cache[Status] = Cache(STATUS_KEPT_S, self.clock)
         self._late: tuple[Status, Collection[Pair]] | None = None
@@ -317,10 +318,25 @@ class StatusReader:
         )  # fmt: skip
 
     async def look(self) -> Looked:
-        """Return how what is on stands now; it costs what has changed since the last look. Raises DatabaseError."""
+        """Return how what is on stands now; it costs what has changed since the last look. Raises DatabaseError.
+
+        The first look of 200,000 streams takes longer than most who ask will wait. It goes on without them.
+        """
+        if self._looking is None:
+            self._looking = asyncio.ensure_future(self._look())
+            self._looking.add_done_callback(self._looked)
+        return await asyncio.shield(self._looking)
+
+    async def _look(self) -> Looked:
         config, now = self.config(), self.clock()
         notices = [*self._notices(), *_left_out(config, now)]
         return await self._lookout.look(config, self.database(), now, notices)
+
+    def _looked(self, looking: "asyncio.Future[Looked]") -> None:
+        if self._looking is looking:
+            self._looking = None
+        if not looking.cancelled():
+            looking.exception()  # heard: whoever asked may have left
 
     async def runs(self, pair: Pair, limit: int = 50, *, sweeps: bool = False) -> list[RunStatus]:
         """Return the newest sweeps of one stream, or its newest other runs, newest first. Raises DatabaseError."""

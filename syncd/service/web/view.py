@@ -63,11 +63,16 @@ class Choice:
         }  # fmt: skip
         return "/?" + urlencode({name: value for name, value in asked.items() if value})
 
-    def matches(self, source: SourceStatus, stream: StreamStatus) -> bool:
-        """Say whether a stream matches."""
-        if self.state and stream.state != self.state:
-            return False
-        return not self.text or self.text.casefold() in f"{stream.name} {source.type}".casefold()
+    def matching(self, source: SourceStatus, streams: Sequence[StreamStatus]) -> Sequence[StreamStatus]:
+        """Return those streams of a source that match."""
+        if self.state:
+            streams = [stream for stream in streams if stream.state == self.state]
+        if not self.text or not streams:
+            return streams
+        text = self.text.casefold()
+        if text in source.source.casefold() or text in source.type.casefold():
+            return streams
+        return [stream for stream in streams if text in f"{stream.name} {source.type}".casefold()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +80,7 @@ class Group:
     """A source and those of its streams that are shown."""
 
     source: SourceStatus
-    streams: list[StreamStatus]
+    streams: Sequence[StreamStatus]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,20 +98,21 @@ def listing(status: Status, choice: Choice) -> Listing:
     streams: dict[str, list[StreamStatus]] = {}
     for stream in status.streams:
         streams.setdefault(stream.source, []).append(stream)
-    pages: list[list[Group]] = [[]]
+    pages: list[list[tuple[SourceStatus, Sequence[StreamStatus]]]] = [[]]
     matching = shown = 0
     for source in status.sources:
-        found = [stream for stream in streams.get(source.source, []) if choice.matches(source, stream)]
+        found = choice.matching(source, streams.get(source.source, ()))
         if not found:
             continue
         if shown and shown + len(found) > STREAMS_SHOWN:
             pages.append([])
             shown = 0
-        pages[-1].append(Group(source=source, streams=found))
+        pages[-1].append((source, found))
         shown += len(found)
         matching += len(found)
     page = min(max(choice.page, 1), len(pages))
-    return Listing(groups=pages[page - 1], page=page, pages=len(pages), matching=matching)
+    groups = [Group(source=source, streams=found) for source, found in pages[page - 1]]
+    return Listing(groups=groups, page=page, pages=len(pages), matching=matching)
 
 
 def filled(listing: Listing, details: Status) -> Listing:
@@ -170,7 +176,9 @@ def looks(status: Status, causes: Iterable[Cause], known: Mapping[str, Acknowled
 
     What only one daemon sees is left out, since `Status.notices` tells it, and so are events that went well.
     """
-    streams = {(stream.source, stream.stream): stream for stream in status.streams}
+    causes = list(causes)
+    named = {cause.source for cause in causes}
+    streams = {(stream.source, stream.stream): stream for stream in status.streams if stream.source in named}
     found = []
     for cause in causes:
         if cause.scope or (cause.is_event and not cause.about):

@@ -5,6 +5,7 @@ The vendor's pages mix the two. Here the long name is made the short one that th
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 
 import msgspec
 
@@ -21,15 +22,18 @@ def respeller(table: Table, spellings: Mapping[str, str] | None = None) -> Calla
     own = _renamings(table) | {(): dict(spellings or {})}
     of_children = {child.field: _renamings(child.table) for child in table.children}
     names = {name for renamed in (own, *of_children.values()) for names in renamed.values() for name in names}
-    sign = re.compile(b"|".join(rb'"%b"\s*:' % re.escape(name.encode()) for name in sorted(names)) or b"(?!)")
+
+    @cache
+    def sign() -> re.Pattern[bytes]:
+        return re.compile(b"|".join(rb'"%b"\s*:' % re.escape(name.encode()) for name in sorted(names)) or b"(?!)")
 
     def record_of(record: bytes) -> bytes:
-        if not sign.search(record) or not (fields := members(record)):
+        if not sign().search(record) or not (fields := members(record)):
             return record
         fields = _respelled(fields, own)
         for field, renamings in of_children.items():
             raw = fields.get(field, b"")
-            if raw[:1] in (b"[", b"{") and sign.search(raw) and (rows := rows_of(raw, field)) != [raw]:
+            if raw[:1] in (b"[", b"{") and sign().search(raw) and (rows := rows_of(raw, field)) != [raw]:
                 fields[field] = _encoded_list(
                     _encoded(_respelled(found, renamings)) if (found := members(item)) else item for item in rows
                 )
