@@ -141,6 +141,8 @@ async def walk_offsets(
             ask = max(0, ask - step)
             last_next = -1
             piece = await fetch(ask)
+        if overlaps and len(piece.records) == 1 and piece.next_offset == last_next:  # the shared row alone: go on
+            piece, ask, overlaps = await fetch(offset), offset, False
         _check_progress(piece, ask, last_next)
         known = step == 1 and len(piece.records) > 1 and before.issuperset(piece.keys)
         repeats = repeats + 1 if known else 0

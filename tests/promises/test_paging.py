@@ -74,6 +74,19 @@ async def test_no_row_that_stays_is_missed(size: int, page: int, shifts: list[tu
     assert set(range(size)) - upstream.gone <= seen
 
 
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(size=st.integers(0, 30), pages=st.lists(st.integers(1, 4), min_size=1, max_size=12))
+async def test_pages_of_any_length_are_walked_to_the_end(size: int, pages: list[int]) -> None:
+    lengths = itertools.cycle(pages)
+
+    async def fetch(offset: int) -> Slice:
+        rows = list(range(size))[offset : offset + next(lengths)]
+        end = offset + len(rows)
+        return piece(rows, end if end < size else None)
+
+    assert sorted(set(await walked(fetch))) == list(range(size))
+
+
 class Wire:
     """Answers requests in any order: several lie on the wire, and the next one is drawn from `order`."""
 
