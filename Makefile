@@ -62,7 +62,7 @@ matrix: $(READY)
 	@$(TESTS) -m matrix $(ARGS)
 
 check: lint types $(READY)
-	@$(RUN) pytest -q -n auto --dist worksteal tests/unit $(ARGS)
+	@$(RUN) pytest -q -n auto --dist worksteal -m "not trial" tests/unit $(ARGS)
 
 acceptance: $(READY)
 	@$(RUN) pytest -q -m acceptance $(ARGS)

@@ -17,6 +17,7 @@ from syncd.sources import registry
 from syncd.storage.state.runs import Counts, Spent
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import Ended, WallClock, started, syncd, until
+from tests.support.search import trial
 from tests.support.terminal import on_terminal
 
 PER_DAY = 400
@@ -92,12 +93,11 @@ async def test_a_dry_run_says_what_it_cannot_know(shop: Bench) -> None:
 @pytest.mark.parametrize(
     ("orders", "page_size", "since", "is_mirrored"),
     [
-        (40, 100, "2012-01-01", False),
-        (40, 100, "2012-01-01", True),
-        (1200, 10, "2021-01-01", True),
-        (3, 5, "2026-10-01", False),
+        pytest.param(40, 100, "2012-01-01", False, id="nothing mirrored", marks=trial),
+        pytest.param(40, 100, "2012-01-01", True, id="little mirrored"),
+        pytest.param(1200, 10, "2021-01-01", True, id="many pages a window", marks=trial),
+        pytest.param(3, 5, "2026-10-01", False, id="few rows, few windows"),
     ],
-    ids=["nothing mirrored", "little mirrored", "many pages a window", "few rows, few windows"],
 )
 async def test_a_range_of_windows_costs_what_its_estimate_said(
     make_bench: MakeBench, orders: int, page_size: int, since: str, *, is_mirrored: bool

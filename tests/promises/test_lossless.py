@@ -121,7 +121,7 @@ phone_numbers = st.lists(
 
 
 @search
-@settings(max_examples=examples(150, part=30), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=examples(150, part=12), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(numbers=phone_numbers | anything)
 async def test_every_child_element_can_be_given_back(db: Database, numbers: Any) -> None:
     table = TABLES["cyclesoftware.customers"]
