@@ -68,7 +68,18 @@ def foreseen(error: BaseException) -> SyncdError:
 
         if isinstance(error, asyncpg.PostgresError):
             return driver.refused(error, "of this configuration")
+    if isinstance(error, FileNotFoundError) and not _has_place():
+        return UsageError("the current directory is no longer there", hint="Change to another one (cd), and try again.")
     return Defect(error)
+
+
+def _has_place() -> bool:
+    """Return whether there is a current directory: somebody may have removed it."""
+    try:
+        os.getcwd()  # noqa: PTH109  (Path.cwd says the same)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _show_traceback() -> None:

@@ -138,6 +138,11 @@ async def test_a_path_that_is_no_utf8_is_told(mirror: Bench, tmp_path: Path) -> 
     assert (code, err.endswith("out.csv\n")) == (0, True), err
 
 
+async def test_a_current_directory_that_was_removed_is_told(mirror: Bench) -> None:
+    code, err, _ = await shell(mirror, "mkdir gone && cd gone && rmdir ../gone && syncd check")
+    assert (code, err.splitlines()[0]) == (2, "error: the current directory is no longer there")
+
+
 async def test_a_file_that_outgrows_its_limit_is_no_outage(mirror: Bench, tmp_path: Path) -> None:
     code, err, _ = await shell(mirror, f"ulimit -f 64; syncd export shop.customers --output {tmp_path}/out.csv")
     assert (code, err) == (1, f"error: {tmp_path}/out.csv cannot be written: File too large\n")

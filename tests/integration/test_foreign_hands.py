@@ -135,6 +135,7 @@ HOSTILE = {
     "row_security": "on",
     "client_min_messages": "debug5",
     "plan_cache_mode": "force_generic_plan",
+    "quote_all_identifiers": "on",
 }
 
 
@@ -160,6 +161,8 @@ async def test_hostile_settings_change_nothing(make_bench: MakeBench, db: Databa
     async with db.connection() as conn:
         assert await conn.fetchval("SHOW default_transaction_isolation") == "read committed"
         assert await conn.fetchval("SHOW search_path") == "public"
+    checked = await syncd("check", "--config", bench.config_file())
+    assert checked.code == 0, checked.out
 
 
 # --- What others demand of our rows -----------------------------------------------------------------------------------
@@ -238,6 +241,33 @@ async def test_a_column_that_must_not_be_null_costs_the_rows_without_it(make_ben
     assert all('column "company_name" of relation "customers"' in row["reason"] for row in rejects)
 
 
+SWALLOW = """
+CREATE FUNCTION public.swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF NEW.customer_id = {key} THEN RETURN NULL; END IF; RETURN NEW;
+END $$;
+CREATE TRIGGER swallow BEFORE UPDATE ON cyclesoftware.{table} FOR EACH ROW EXECUTE FUNCTION public.swallow()
+"""
+
+
+@pytest.mark.parametrize("table", ["customers", "customer_phone_numbers"])
+async def test_a_trigger_that_keeps_a_row_as_it_was_is_told(make_bench: MakeBench, db_url: str, table: str) -> None:
+    bench = await make_bench(page_size=20)
+    assert (await bench.sync("shop.customers")).outcome == "ok"
+    records = [one for one in bench.sandbox.truth("cyclesoftware", "customers") if one["phone_numbers"]][:3]
+    await execute(db_url, SWALLOW.format(key=records[0]["customer_id"], table=table))
+    for record in records:
+        phones = [{**phone, "phone_number": "0318-1234"} for phone in record["phone_numbers"]]
+        bench.sandbox.put("cyclesoftware", "customers", {**record, "city": "Ede", "phone_numbers": phones})
+    result = await bench.sync("shop.customers", "sweep")
+    assert (result.outcome, result.counts.updated, result.counts.rejected) == ("ok", 2, 1), result.error
+    [reject] = await bench.fetch("SELECT reason FROM syncd.rejects")
+    assert "PostgreSQL leaves the row as it was: a trigger" in reject["reason"]
+    bench.sandbox.delete("cyclesoftware", "customers", records[0]["customer_id"])
+    buried = await bench.sync("shop.customers", "sweep")
+    assert (buried.outcome, type(buried.error).__name__) == ("failed", "DatabaseChanged")
+    assert f"a trigger on cyclesoftware.{table}" in str(buried.error)
+
+
 # --- What others changed on our tables --------------------------------------------------------------------------------
 
 BROKEN = """
@@ -270,6 +300,27 @@ async def test_nothing_is_told_of_tables_as_the_migrations_make_them(make_bench:
     assert ended.code == 0, ended.out
     assert "foreign key" not in ended.out
     assert "which is not of syncd" not in ended.out
+
+
+WARNINGS = """
+CREATE PUBLICATION filtered FOR TABLE cyclesoftware.stores WHERE (store_gln = 'x'), cyclesoftware.stock (source);
+ALTER TABLE cyclis.dealers SET UNLOGGED;
+ALTER TABLE cyclis.companies DISABLE TRIGGER syncd_deleted;
+"""
+
+
+async def test_check_warns_of_what_only_a_later_day_would_show(make_bench: MakeBench, db_url: str) -> None:
+    bench = await make_bench()
+    statement = WARNINGS
+    if int((await bench.fetch("SHOW server_version_num"))[0]["server_version_num"]) < 15_00_00:
+        statement = statement.partition("\n")[2].partition("\n")[2]  # 14 publishes whole tables only
+    await execute(db_url, statement, role="postgres")
+    told = " ".join((await syncd("check", "--config", bench.config_file())).out.split())
+    assert "cyclis.dealers is unlogged" in told
+    assert "a trigger of syncd on cyclis.companies is off" in told
+    if "PUBLICATION" in statement:
+        assert "cyclesoftware.stores is published by filtered in part (some rows)" in told
+        assert "cyclesoftware.stock is published by filtered in part (some columns)" in told
 
 
 @pytest.mark.parametrize("ddl", CHANGES)

@@ -60,7 +60,7 @@ BROKEN = {
     "SELECT pg_read_file('/etc/passwd')": "permission denied",
     "SELECT set_config('role', 'postgres', true)": "set_config",
     "SELECT u&\"\\0073et_config\"('role', 'none', true)": "Unicode escapes",
-    "SELECT pg_terminate_backend(pg_backend_pid())": "",
+    "SELECT pg_terminate_backend(pg_backend_pid())": "pg_terminate_backend",
     "SELECT 1/0": "division by zero",
     "SELECT 'x'::int": "invalid input syntax",
     "SELECT pg_sleep(3600)": "took longer than 3 s",

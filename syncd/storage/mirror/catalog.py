@@ -65,6 +65,21 @@ JOIN pg_publication p ON p.pubname = t.pubname AND (p.pubupdate OR p.pubdelete)
 WHERE c.relreplident = 'n'
    OR c.relreplident = 'd' AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisprimary)
    OR c.relreplident = 'i' AND NOT EXISTS (SELECT FROM pg_index WHERE indrelid = c.oid AND indisreplident)
+UNION ALL
+SELECT prrelid::regclass::text, 'part published', pubname,
+       concat_ws(' and ', CASE WHEN whole ->> 'prqual' IS NOT NULL THEN 'some rows' END,
+                 CASE WHEN whole ->> 'prattrs' IS NOT NULL THEN 'some columns' END)
+FROM pg_publication_rel pr JOIN pg_publication p ON p.oid = prpubid, to_jsonb(pr) AS whole  -- 14 lacks these
+WHERE prrelid IN (SELECT oid FROM ours) AND (pubupdate OR pubdelete)
+  AND (whole ->> 'prqual' IS NOT NULL OR whole ->> 'prattrs' IS NOT NULL)
+  AND (whole ->> 'prattrs' IS NOT NULL OR EXISTS (SELECT FROM pg_class WHERE oid = prrelid AND relreplident <> 'f'))
+UNION ALL
+SELECT c.oid::regclass::text, 'unlogged', '', '' FROM ours JOIN pg_class c USING (oid) WHERE relpersistence = 'u'
+UNION ALL
+SELECT attrelid::regclass::text, 'unwatched', '', '' FROM pg_attribute
+WHERE attrelid IN (SELECT oid FROM ours) AND attname = '_first_seen_at' AND NOT attisdropped
+  AND 2 > (SELECT count(*) FROM pg_trigger
+           WHERE tgrelid = attrelid AND tgenabled = 'A' AND tgfoid = to_regproc('syncd.note_loss'))
 ORDER BY 1, 2, 3
 """
 
@@ -146,7 +161,11 @@ _LEAVE: Final = "A row that it refuses becomes a reject (syncd rejects list); dr
 _WORDS: Final[Mapping[str, tuple[str, str, bool]]] = {
     "constraint": ("{table} has the constraint {name}, which is not of syncd: {told}", _LEAVE, False),
     "unique index": ("{table} has the unique index {name}, which is not of syncd", _LEAVE, False),
-    "trigger": ("{table} has the trigger {name} (function {told}), which is not of syncd", _LEAVE, False),
+    "trigger": (
+        "{table} has the trigger {name} (function {told}), which is not of syncd",
+        "A row that it refuses becomes a reject (syncd rejects list), a value that it changes is not the upstream's.",
+        False,
+    ),
     "rule": ("{table} has the rule {name}, which is not of syncd", "Drop it: rules change what syncd writes.", False),
     "reference": (
         "{told} refers to {table} by the foreign key {name}, which keeps rows from being deleted",
@@ -167,6 +186,21 @@ _WORDS: Final[Mapping[str, tuple[str, str, bool]]] = {
         "{table} is published by {name}, and PostgreSQL refuses to update it, because it has no replica identity",
         "ALTER TABLE {table} REPLICA IDENTITY DEFAULT, or leave it out of the publication.",
         True,
+    ),
+    "part published": (
+        "{table} is published by {name} in part ({told}); unless its key covers these, PostgreSQL refuses updates",
+        "ALTER TABLE {table} REPLICA IDENTITY FULL where rows are filtered, or publish the table whole.",
+        False,
+    ),
+    "unlogged": (
+        "{table} is unlogged: PostgreSQL empties it after a crash, and syncd would not notice",
+        "ALTER TABLE {table} SET LOGGED;",
+        False,
+    ),
+    "unwatched": (
+        "a trigger of syncd on {table} is off or gone: rows that somebody else deletes would not be noticed",
+        "ALTER TABLE {table} ENABLE ALWAYS TRIGGER syncd_deleted, ENABLE ALWAYS TRIGGER syncd_truncated;",
+        False,
     ),
 }
 

@@ -10,6 +10,11 @@ NOT_SEEN_SINCE = "(t._changed_at <= {0} OR t._changed_at > {0} + interval '7 day
 that was written by a clock that was wrong."""
 BOOKKEEPING = ("_first_seen_at", "_changed_at", "_deleted_at", "_extra", "_hash")
 """The columns that syncd adds to those of the upstream."""
+_HAS_GUARD = """
+SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = '{}'::regclass AND tgenabled <> 'D' AND tgtype & 19 = 19)
+"""
+"""19: before an update, for each row; only such a trigger can leave a row as it was."""
+_USES_NOW = "$2::timestamptz"  # a parameter that no place names has no type
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +30,9 @@ class Statements:
                       each column), and whether each is alive
     update            lays changed rows over the stored ones
     bury              sets the tombstone of the rows with these keys
+    has_guard         whether somebody's trigger may keep rows from being changed; has no parameters
+    not_updated       whether one of the rows given as to `update` still differs from what is stored
+    not_buried        whether one of the rows given as to `bury` is still alive
     drop_hashes       drops the fingerprints of the rows with these keys
     feed_new          adds rows that were just copied to the change feed
     """
@@ -36,6 +44,9 @@ class Statements:
     select_family: str
     update: str
     bury: str
+    has_guard: str
+    not_updated: str
+    not_buried: str
     drop_hashes: str
     feed_new: str
 
@@ -64,6 +75,9 @@ def statements_of(layout: TableLayout, kept: Kept, *, parents: int = 0) -> State
         ),
         update=recorder.keeping(_update(layout, recorder), layout.own_key),
         bury=recorder.keeping(_bury(layout, recorder), layout.own_key),
+        has_guard=_HAS_GUARD.format(layout.name),
+        not_updated=f"SELECT EXISTS (SELECT {_USES_NOW} FROM {layout.name} t, {_given_rows(layout)})",
+        not_buried=f"SELECT EXISTS (SELECT {_USES_NOW} FROM {layout.name} t, {_given_alive(layout)})",
         drop_hashes=(
             f"UPDATE {layout.name} t SET _hash = NULL"
             f" FROM unnest({layout.arrays(2)}) AS k({layout.key_names}) WHERE t.source = $1 AND {layout.joined}"
@@ -101,25 +115,43 @@ def _where_key(layout: TableLayout) -> str:
 
 
 def _update(layout: TableLayout, recorder: Recorder) -> str:
-    content = [column for column in layout.columns if column not in layout.table.key]
-    given = [*layout.columns, "_extra", "_hash", "_gone", "_touched"]
-    types = [*(layout.types[column] for column in layout.columns), "jsonb", "bytea", "boolean", "boolean"]
-    arrays = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(types, 3))
-    sets = "".join(f"{quoted(column)} = k.{quoted(column)}, " for column in [*content, "_extra", "_hash"])
-    differs = " OR ".join(f"t.{quoted(column)} IS DISTINCT FROM k.{quoted(column)}" for column in [*content, "_extra"])
+    sets = "".join(f"{quoted(column)} = k.{quoted(column)}, " for column in [*_content(layout), "_extra", "_hash"])
     return (
         f"UPDATE {layout.name} t SET {sets}_changed_at = {recorder.stamp('$2')},"
         " _deleted_at = CASE WHEN k._gone THEN coalesce(t._deleted_at, $2) END"
-        f" FROM {_given(arrays, ', '.join(map(quoted, given)))} WHERE t.source = k._source AND {layout.joined}"
+        f" FROM {_given_rows(layout)}"
+    )
+
+
+def _content(layout: TableLayout) -> list[str]:
+    return [column for column in layout.columns if column not in layout.table.key]
+
+
+def _given_rows(layout: TableLayout) -> str:
+    """Return the given rows as `k`, and the condition that a stored row `t` is one of them and differs."""
+    given = [*layout.columns, "_extra", "_hash", "_gone", "_touched"]
+    types = [*(layout.types[column] for column in layout.columns), "jsonb", "bytea", "boolean", "boolean"]
+    arrays = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(types, 3))
+    columns = [*_content(layout), "_extra"]
+    differs = " OR ".join(f"t.{quoted(column)} IS DISTINCT FROM k.{quoted(column)}" for column in columns)
+    return (
+        f"{_given(arrays, ', '.join(map(quoted, given)))} WHERE t.source = k._source AND {layout.joined}"
         f" AND (k._touched OR {differs} OR k._gone = (t._deleted_at IS NULL))"
     )
 
 
 def _bury(layout: TableLayout, recorder: Recorder) -> str:
-    not_after = f"${len(layout.table.key) + 3}"
     return (
         f"UPDATE {layout.name} t SET _deleted_at = $2, _changed_at = {recorder.stamp('$2')}, _hash = NULL"
-        f" FROM {_given(layout.arrays(3), layout.key_names)}"
+        f" FROM {_given_alive(layout)}"
+    )
+
+
+def _given_alive(layout: TableLayout) -> str:
+    """Return the given keys as `k`, and the condition that a stored row `t` has one of them and may be buried."""
+    not_after = f"${len(layout.table.key) + 3}"
+    return (
+        f"{_given(layout.arrays(3), layout.key_names)}"
         f" WHERE t.source = k._source AND {layout.joined} AND t._deleted_at IS NULL"
         f" AND ({not_after}::timestamptz IS NULL OR {NOT_SEEN_SINCE.format(not_after)})"
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 import asyncpg
 
+from syncd.errors import DatabaseChanged
 from syncd.records.page import Read
 from syncd.records.rows import Columns, Key, Note, Reject, Row
 from syncd.records.values.pg_instant import microseconds
@@ -157,7 +158,7 @@ async def write_row_by_row(
 
 def _reason(fault: BaseException) -> str:
     if isinstance(fault, RowKeptOut):
-        return "PostgreSQL leaves the row out: a trigger on its table, which is not of syncd, returns no row"
+        return "PostgreSQL leaves the row as it was: a trigger on its table, which is not of syncd, returns no row"
     return driver.row_reason(fault)
 
 
@@ -373,7 +374,29 @@ async def _write_rows(
         given = [(*row.values, row.extra, fingerprint, row.key in gone, row.key in touched) for row, fingerprint in old]
         found = await conn.fetch(target.statements.update, source, now, *map(list, zip(*given, strict=True)))
         updated = [tuple(row) for row in found]
+        done = frozenset(updated)
+        left = [values for values, (row, _) in zip(given, old, strict=True) if row.key not in done]
+        if left and await _is_kept_back(conn, target, target.statements.not_updated, source, now, left):
+            raise RowKeptOut
     return len(new), updated
+
+
+async def _is_kept_back(
+    conn: asyncpg.Connection,
+    target: Target,
+    question: str,
+    source: str,
+    now: datetime,
+    rows: Sequence[tuple[Any, ...]],
+    *more: datetime | None,
+) -> bool:
+    """Return whether rows that a statement left as they were are not as it would have them.
+
+    Mostly they were so before. Only where somebody's trigger may have kept them back they are looked up.
+    """
+    if not await conn.fetchval(target.statements.has_guard):
+        return False
+    return bool(await conn.fetchval(question, source, now, *map(list, zip(*rows, strict=True)), *more))
 
 
 async def _keep_absent(
@@ -452,6 +475,12 @@ async def bury(
     await lock_feed(conn, target, source)
     found = await conn.fetch(target.statements.bury, source, now, *map(list, zip(*keys, strict=True)), not_after)
     buried = {tuple(row) for row in found}
+    left = [key for key in keys if key not in buried]
+    if left and await _is_kept_back(conn, target, target.statements.not_buried, source, now, left, not_after):
+        raise DatabaseChanged(
+            f"a trigger on {target.layout.plain_name}, which is not of syncd, keeps rows from being buried",
+            hint="Drop it, or let it return NEW: syncd check names it.",
+        )
     for child in target.children:
         stored = await _family(conn, child, source, buried)
         orphans = [tuple(row[:-1]) for row in stored if row[-1] and tuple(row[: len(keys[0])]) in buried]

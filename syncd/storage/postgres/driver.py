@@ -100,7 +100,8 @@ def _change(error: BaseException, shown: str) -> DatabaseChanged | None:
             "syncd" in str(error)
         ):
             told = f"the database {shown} is not migrated, or somebody dropped what is missing: {_told(error)}"
-            return DatabaseChanged(told, hint="Run: syncd migrate")
+            hint = "Run: syncd migrate. If it has nothing to do, restore what is missing from a dump (docs/upgrade.md)."
+            return DatabaseChanged(told, hint=hint)
         case asyncpg.DependentObjectsStillExistError() | asyncpg.FeatureNotSupportedError() if error.detail:
             told = f"objects that others made in the database {shown} stand in the way: {_told(error)}"
             told += f" ({'; '.join(str(error.detail).splitlines())})"

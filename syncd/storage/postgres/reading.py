@@ -36,8 +36,8 @@ _KEEP_PATH: Final = """
 SELECT set_config('search_path', coalesce(string_agg(quote_ident(name), ', ' ORDER BY place), ''), true)
 FROM unnest(current_schemas(false)) WITH ORDINALITY AS schemas (name, place)
 """  # else "$user" would mean another schema to the other role
-_LEAVES_ROLE: Final = ("set_config", 'u&"')
-"""What could take the rights of the session back from within a SELECT; the second one can spell the first."""
+_REFUSED: Final = ("set_config", "pg_terminate_backend", 'u&"')
+"""What could take the rights of the session back from within a SELECT, or end a session; the last can spell both."""
 
 
 class QueryFault(Exception):
@@ -136,8 +136,8 @@ async def _read_only(conn: asyncpg.Connection, reader: str, timeout_s: float) ->
 
 async def _described(conn: asyncpg.Connection, query: str) -> tuple[asyncpg.Attribute, ...]:
     """Return the query's columns, without running it."""
-    if any(word in query.lower() for word in _LEAVES_ROLE):
-        raise QueryFault("it may call neither set_config nor use names in Unicode escapes")
+    if any(word in query.lower() for word in _REFUSED):
+        raise QueryFault("it may call neither set_config nor pg_terminate_backend, nor use names in Unicode escapes")
     statement = await conn.prepare(query)
     if statement.get_parameters():
         raise QueryFault("it holds a parameter such as $1, and nobody gives it a value")

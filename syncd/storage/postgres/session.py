@@ -36,6 +36,7 @@ SETTINGS: Final[Mapping[str, str]] = {
     "datestyle": "ISO, MDY",
     "intervalstyle": "postgres",
     "extra_float_digits": "1",
+    "quote_all_identifiers": "off",
     "xmloption": "content",
     "restrict_nonsystem_relation_kind": "",
     "plan_cache_mode": "auto",
