@@ -26,6 +26,8 @@ MEASURES = {
     "workers": "bench.workers",
 }
 """Names on the command line, and the module whose `measure(stage)` returns the rows."""
+APART = "workers"
+"""Run only where it is named: it takes as long as half of the others together."""
 
 
 async def run(names: Sequence[str], **wishes: Any) -> tuple[list[Row], dict[str, object]]:
@@ -45,7 +47,9 @@ async def run(names: Sequence[str], **wishes: Any) -> tuple[list[Row], dict[str,
 def main(words: Sequence[str] | None = None) -> int:
     """Parse the words, run, print; 1 if a figure fell back."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, epilog=_EPILOG)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which; default all: {', '.join(MEASURES)}")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"which; default all but {APART}: {', '.join(MEASURES)}"
+    )
     parser.add_argument("--size", type=int, default=CUSTOMERS, help="customers of the big loads [%(default)s]")
     parser.add_argument("--big", type=int, default=BIG, help="customers of the memory's big load [%(default)s]")
     steps = ", ".join(f"{each:,}" for each in STEPS)
@@ -59,7 +63,7 @@ def main(words: Sequence[str] | None = None) -> int:
     wishes = {"size": given.size, "big": given.big, "peer": not given.no_peer}
     if given.accounts:
         wishes |= {"accounts": given.accounts, "steps": (given.accounts,)}
-    rows, machine = asyncio.run(run(given.names or list(MEASURES), **wishes))
+    rows, machine = asyncio.run(run(given.names or [name for name in MEASURES if name != APART], **wishes))
     known = table.limits()
     table.print_table(rows, known, machine)
     if given.json:

@@ -44,13 +44,15 @@ def config_text(url: str, port: int, hanging: int) -> str:
 
 
 async def measure(stage: Stage) -> list[Row]:
-    """Let each number of accounts hang for a while; return what the healthy one felt."""
-    rows: list[Row] = []
+    """Let each number of accounts hang for a while, side by side: they hardly do anything.
+
+    Return what the healthy account of each felt.
+    """
+    stage.tell(f"{', '.join(map(str, HANGING))} accounts that hang")
+    urls = [await stage.database(f"hanging_{hanging}") for hanging in HANGING]
     async with upstream() as port:
-        for hanging in HANGING:
-            stage.tell(f"{hanging} accounts that hang")
-            rows += await _hung(stage, port, hanging)
-    return rows
+        works = (_hung(stage, port, hanging, url) for hanging, url in zip(HANGING, urls, strict=True))
+        return [row for rows in await asyncio.gather(*works) for row in rows]
 
 
 def _write(path: Path, text: str) -> None:
@@ -58,8 +60,7 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-async def _hung(stage: Stage, port: int, hanging: int) -> list[Row]:
-    url = await stage.database(f"hanging_{hanging}")
+async def _hung(stage: Stage, port: int, hanging: int, url: str) -> list[Row]:
     config: Path = stage.folder / f"hanging-{hanging}.toml"
     _write(config, config_text(url, port, hanging))
     await measured(*python("-m", "syncd", "sync", "healthy", "--config", config))

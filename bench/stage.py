@@ -21,7 +21,7 @@ from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.embedded.cluster import SUPERUSER
 
 CUSTOMERS = 200_000
-BIG = 2_000_000
+BIG = 1_000_000
 ACCOUNTS = 1_000
 STEPS = (1_000, 2_000, 4_000)
 _TEMPLATE = "bench_template"
