@@ -125,7 +125,7 @@ def shown_lines(settings: Config, keys: list[Shown]) -> Iterator[str]:
     }
     for one in keys:
         mark = "  # default" if one.is_default else ""
-        pair = (one.table[1], one.table[3]) if one.table[0] == "sources" and len(one.table) == 4 else ("", "")
+        pair = (one.table[1], one.table[3]) if len(one.table) == 4 and one.table[0] == "sources" else ("", "")
         if one.key in lookups.get(pair, ()) and one.value:
             held = f"{len(one.value)} keys" if isinstance(one.value, list) else "a query"
             yield f"{one.name}: {held}"

@@ -8,10 +8,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from syncd.config.address import EMBEDDED, parse_database_url, parse_host, parse_listen, parse_path
-from syncd.config.duration import format_duration
 from syncd.config.hours import parse_hours, parse_time
 from syncd.config.model import (
     CALLBACK_LISTEN,
@@ -28,9 +27,10 @@ from syncd.config.model import (
     SourceConfig,
     SourcesFrom,
 )
+from syncd.config.option import OptionSpec
 from syncd.config.proxy import ProxySetting, parse_proxy
 from syncd.config.secret import Secret
-from syncd.config.toml import Reading, TomlTable, choice, count, duration, found, list_of, text, zone
+from syncd.config.toml import Bounded, Reading, TomlTable, choice, count, duration, found, list_of, text, zone
 
 SYSTEM_DATA_DIR: Final = Path("/var/lib/syncd")
 """Named, and not used, where the user has no home and the database is a server of its own."""
@@ -204,15 +204,9 @@ def read_log(table: TomlTable) -> Log:
 
 def read_scale(table: TomlTable) -> Scale:
     """Read `[scale]`."""
-
-    def lease(value: object) -> float:
-        if duration(value) < LEASE_LEAST_S:
-            raise ValueError(f"expected a duration of {LEASE_LEAST_S:.0f}s or more, found {value!r}")
-        return duration(value)
-
     scale = Scale(
         shards=table.take("shards", count, Scale.shards),
-        lease_s=table.take("lease", lease, Scale.lease_s),
+        lease_s=table.take("lease", _at_least(LEASE_LEAST_S), Scale.lease_s),
         pool=table.take("pool", count, Scale.pool),
     )
     table.close()
@@ -247,16 +241,10 @@ def read_notify(table: TomlTable) -> Notify | None:
             raise ValueError("expected an address that begins with https:// or http://")
         return secret
 
-    def heartbeat_every(value: object) -> float:
-        every_s = duration(value)
-        if every_s < HEARTBEAT_LEAST_S:
-            raise ValueError(f"expected at least {format_duration(HEARTBEAT_LEAST_S)}, found {found(value)}")
-        return every_s
-
     notify = Notify(
         urls=table.take("urls", list_of(notify_url), ()),
         heartbeat_url=table.take("heartbeat_url", heartbeat, None),
-        heartbeat_every_s=table.take("heartbeat_every", heartbeat_every, Notify.heartbeat_every_s),
+        heartbeat_every_s=table.take("heartbeat_every", _at_least(HEARTBEAT_LEAST_S), Notify.heartbeat_every_s),
         quiet=table.take("quiet", lambda value: parse_hours(text(value)), None),
         digest=table.take("digest", lambda value: parse_time(text(value)), None),
         zone=table.take("zone", zone, Notify.zone),
@@ -264,6 +252,10 @@ def read_notify(table: TomlTable) -> Notify | None:
     )
     table.close()
     return notify if table.raw else None
+
+
+def _at_least(least_s: float) -> Callable[[object], float]:
+    return cast("Callable[[object], float]", Bounded(spec=OptionSpec(kind="duration", minimum=least_s), parse=duration))
 
 
 def _duration_or_forever(value: object) -> float | None:

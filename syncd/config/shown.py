@@ -75,7 +75,7 @@ def _default(taken: Taken) -> object:
         case Http():
             return f"[{value.host}]:{value.port}" if ":" in value.host else f"{value.host}:{value.port}"
         case tuple():
-            return list(value)
+            return [one if isinstance(one, str | int | float) else str(one) for one in value]
         case bool() | None:
             return value
         case "":

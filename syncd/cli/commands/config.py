@@ -73,7 +73,8 @@ def lines(path: Path, keys: Sequence[Shown]) -> Iterator[str]:
     yield f"# {path.absolute()}, as syncd reads it"
     for table, rows in groupby(sorted(keys, key=lambda one: one.table), key=lambda one: one.table):
         found = list(rows)
-        yield f"\n[{'.'.join(table)}]" + (f"  # {found[0].origin}" if found[0].origin else "")
+        if table:  # keys of the root stand before the first table
+            yield f"\n[{'.'.join(table)}]" + (f"  # {found[0].origin}" if found[0].origin else "")
         for one in found:
             said = f"{one.key} = {one.toml}" if one.value is not None else f"# {one.key} is not set"
             yield f"{said:<{VALUE_CHARS}} # default" if one.is_default and one.value is not None else said
