@@ -21,6 +21,8 @@ Wish = Literal["walk", "walk again", "withdraw"]
 PART: Final = timedelta(days=189)
 """Length of a part, where a walk goes by windows of time: seven windows of the widest. Our choice."""
 LOOK_S: Final = 1.0
+RESTS: Final = 10
+"""A look that takes long is followed by a rest of so many times as long: many parts cost the database something."""
 
 
 async def ask_service(syncer: Syncer, jobs: Sequence[Job], wish: Wish, stop: asyncio.Event, *, as_json: bool) -> int:
@@ -74,8 +76,9 @@ async def _forget(syncer: Syncer, ranges: Sequence[Range]) -> None:
 
 async def _follow(syncer: Syncer, ranges: Sequence[Range], stop: asyncio.Event, *, quiet: bool) -> Standing:
     """Print how far they are whenever it changes, until all have ended or `stop` is set."""
-    told = ""
+    told, loop = "", asyncio.get_running_loop()
     while True:
+        began = loop.time()
         async with syncer.database.connection() as conn:
             how = await backfills.standing(conn, ranges)
         if not quiet and (words := _words(how)) != told:
@@ -83,7 +86,7 @@ async def _follow(syncer: Syncer, ranges: Sequence[Range], stop: asyncio.Event, 
         if how.is_over or stop.is_set():
             return how
         try:
-            await asyncio.wait_for(stop.wait(), LOOK_S)
+            await asyncio.wait_for(stop.wait(), max(LOOK_S, RESTS * (loop.time() - began)))
         except TimeoutError:
             continue
 

@@ -44,6 +44,8 @@ from tests.support.watch import Watch, keeping
 
 ROUND_S = (20.0, 40.0)
 """From one rest to the next."""
+ROUND_OF_WORKERS_S = (40.0, 80.0)
+"""The same with workers: they have to start, and to take over from each other."""
 LIMITS = Limits(per_minute=100_000, per_day=100_000_000)
 SIZES = {
     "customers": 300, "page_size": 40, "vehicles": 150, "companies": 30, "cyclis_orders": 120, "cyclists": 80,
@@ -108,6 +110,7 @@ class Soak:
         self.config = folder / "config.toml"
         self.upstreams = Upstreams(self.sandbox, self.dice, self.tally)
         self.processes = Processes(self.config, self.dice, self.tally, workers=workers)
+        self.round_s = ROUND_OF_WORKERS_S if workers else ROUND_S
         self.watch: Watch | None = None
         self.rests = self.compared = self.requests = 0
         self.outcomes: dict[str, int] = {}
@@ -122,7 +125,7 @@ class Soak:
                 await embedded.ensure(self.data_dir)
                 await self.rest(address)
                 while self.tally.minutes < minutes:
-                    await self.round(time.monotonic() + self.dice.uniform(*ROUND_S))
+                    await self.round(time.monotonic() + self.dice.uniform(*self.round_s))
                     await self.rest(address)
             finally:
                 await self.processes.end_all(grace_s=0)

@@ -32,7 +32,7 @@ RANGES = [
 ]
 WORKERS_OFTEN = 5
 """How often workers are started, beside 9 other commands."""
-WORKERS_S = 10.0
+WORKERS_S = 15.0
 """What workers have at least to start and to share the accounts, before their fate."""
 LOST_S = 5.0
 """A worker that stood still for so long has lost its lease."""
