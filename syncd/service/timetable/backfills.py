@@ -31,7 +31,10 @@ class Backfills:
         self.drain = self._tasks.drain
 
     async def look(self) -> None:
-        """Begin what is asked for and may begin, and end at a page what was withdrawn. Raises DatabaseError."""
+        """Begin what is asked for and may begin, and end at a page what was withdrawn. Raises DatabaseError.
+
+        An earlier part of a stream that is asked for meanwhile goes first; the one under way is walked on after it.
+        """
         async with self._syncer.database.connection() as conn:
             asked = await backfills.unfinished(conn)
         numbers = {part.part_id for part in asked}

@@ -26,8 +26,8 @@ _DELETE: Final = f"""
 DELETE FROM syncd.backfills WHERE part_id IN (SELECT b.part_id FROM {_THESE} WHERE b.finished_at IS NULL OR $5)
 """
 _OPEN: Final = """
-SELECT part_id, source, stream, since, until FROM syncd.backfills WHERE finished_at IS NULL
-ORDER BY source, stream, since
+SELECT DISTINCT ON (source, stream) part_id, source, stream, since, until FROM syncd.backfills
+WHERE finished_at IS NULL ORDER BY source, stream, since
 """
 _END: Final = """
 UPDATE syncd.backfills SET finished_at = now(), outcome = $2, error = $3 WHERE part_id = $1 AND finished_at IS NULL
@@ -136,7 +136,7 @@ async def withdraw(conn: asyncpg.Connection, ranges: Sequence[Range], *, ended_t
 
 
 async def unfinished(conn: asyncpg.Connection) -> list[Part]:
-    """Return what is asked for, of each stream the earliest first."""
+    """Return of each stream the earliest part that is asked for and has not ended."""
     return [Part(**row) for row in await conn.fetch(_OPEN)]
 
 
