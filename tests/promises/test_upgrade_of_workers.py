@@ -24,7 +24,7 @@ FIRST = "0036"
 """The migration that brought workers."""
 WORKERS = 3
 ACCOUNTS = 60
-EVERY_S = 2
+EVERY_S = 5
 LATE_S = 5.0
 """What the delay of a run may be, as in the trial of many accounts; in an upgrade none may be later."""
 
