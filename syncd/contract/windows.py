@@ -350,6 +350,9 @@ def _resumed(walk: Walk, begin: datetime) -> tuple[_At, bool]:
         )
         at.started_at = cursor_time(going["started_at"])
         at.place = {name: value for name, value in going.items() if name not in _OWN}
+        if walk.kind != "live" and "query" in at.place:
+            # a token may stand for the rows as they were when it was made, older than what live runs stored since
+            at.place = at.started_at = None
     return at, False
 
 

@@ -104,6 +104,19 @@ async def test_pages_are_asked_for_by_token_and_a_killed_walk_goes_on() -> None:
     assert [asked[2] for asked in rest.asked] == [{QUERY: "token=a+/b=="}, days, days], "its window, not the run"
 
 
+async def test_a_killed_sweep_begins_its_window_again_for_a_token_may_stand_for_older_rows() -> None:
+    link = "https://s01.cyclesoftware.nl/api/v2/salesdata/transactions.json?token=a+/b=="
+    key = {"account_id": 1, "sales_transaction_number": 2}
+    options: dict[str, object] = {"from": "2026-01-01"}
+    end = {"data": [], "pagination": {"next_url": None}}
+    script = Script([{"data": [key], "pagination": {"next_url": link}}, *[end] * 40])
+    first, *_ = await pages_of("sales_transactions", walk_of(script, "sweep", stream_options=options))
+    rest = Script([end] * 40)
+    await pages_of("sales_transactions", walk_of(rest, "sweep", cursor=first.cursor, stream_options=options))
+    assert rest.asked[0][2] == script.asked[0][2]
+    assert not any(QUERY in asked[2] for asked in rest.asked)
+
+
 async def test_a_server_without_the_third_version_is_told() -> None:
     with pytest.raises(NotFound) as caught:
         await pages_of("sales_transactions", walk_of(Script([NotFound("404", status=404)]), cursor=SINCE))
