@@ -1,11 +1,13 @@
 """Autengo's vehicles under misbehaviour: the walk by value loses nothing and buries nothing alive."""
 
 import json
+from typing import Any
 
 import pytest
 
 from syncd.errors import BadPayload
 from tests.support.bench import MakeBench
+from tests.support.search import trial
 from tests.support.sources.autengo import assert_mirrors, synced
 
 SIZES = {"vehicles": 230, "makes": 3, "contacts": 6}
@@ -29,7 +31,13 @@ PAGING = (
     "unstable-ties",
 )
 
+TRIED = ("clamped-limit", "row-deleted-ahead", "row-inserted-ahead", "row-moved-ahead", "unstable-ties", "row-vanishes")
+"""What `make test` tries, beside the cells of the fault matrix: what moves the list under a walk."""
 DATA = ("bad-time", "duplicate-key-on-page", "missing-key", "null-record", "nul-in-text", "row-vanishes", "wrong-type")
+
+
+def _tried(*faults: str) -> list[Any]:
+    return [pytest.param(fault, marks=() if fault in TRIED else trial) for fault in faults]
 
 
 async def test_ignored_offset_is_told(make_bench: MakeBench) -> None:
@@ -73,7 +81,7 @@ async def test_recent_unfinished_pass_goes_on(make_bench: MakeBench) -> None:
 
 
 @pytest.mark.parametrize("times", [1, None])
-@pytest.mark.parametrize("fault", PAGING)
+@pytest.mark.parametrize("fault", _tried(*PAGING))
 async def test_live_passes_lose_nothing_to(make_bench: MakeBench, fault: str, times: int | None) -> None:
     """Whatever happens to the list, live passes alone bring every vehicle once the fault is over."""
     bench = await make_bench(**SIZES)
@@ -93,7 +101,7 @@ async def test_live_passes_lose_nothing_to(make_bench: MakeBench, fault: str, ti
     await assert_mirrors(bench, "vehicles", truth)
 
 
-@pytest.mark.parametrize("fault", [*PAGING, *DATA])
+@pytest.mark.parametrize("fault", _tried(*PAGING, *DATA))
 async def test_sweeps_bury_nothing_alive_under(make_bench: MakeBench, fault: str) -> None:
     """Whatever happens, no living vehicle is buried, and one clean sweep later the mirror is right."""
     bench = await make_bench(**SIZES)
