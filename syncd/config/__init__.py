@@ -49,7 +49,7 @@ from syncd.config.option import (
     zone_option,
 )
 from syncd.config.proxy import Proxy, variable_of
-from syncd.config.rows import Row, digest_of
+from syncd.config.rows import Json, Row, digest_of
 from syncd.config.secret import Secret
 from syncd.config.selection import count_on, is_off, left_out_by, matching, require_some, select
 from syncd.config.shown import Shown
@@ -64,6 +64,7 @@ __all__ = [
     "Config",
     "DatabaseConfig",
     "Http",
+    "Json",
     "Log",
     "Notify",
     "Option",

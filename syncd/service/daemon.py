@@ -23,7 +23,7 @@ from syncd.clock import utc_now
 from syncd.config import Config
 from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
-from syncd.errors import DatabaseUnavailable, Defect, SyncdError, WorkerLost
+from syncd.errors import DatabaseError, DatabaseUnavailable, Defect, SyncdError, WorkerLost
 from syncd.log import kept
 from syncd.records.rows import Key
 from syncd.service import accounts, listener, ports, web
@@ -38,7 +38,7 @@ from syncd.service.notify import Watch
 from syncd.service.operations import Operations
 from syncd.service.share import Share
 from syncd.service.systemd import Notifier
-from syncd.service.timetable import Timetable
+from syncd.service.timetable import Timetable, wanted_of
 from syncd.sources import registry
 from syncd.storage.mirror import listing
 from syncd.storage.postgres.database import Database
@@ -234,8 +234,7 @@ class _Daemon:
             timetable.pause_streams(await self._operations.paused())
             self._share.begin(timetable)
             return timetable
-        pairs = [(source.name, name) for source in self._config.sources.values() for name in source.streams]
-        histories = await status.histories(opened, pairs)
+        histories = await status.histories(opened, list(wanted_of(self._config)))
         paces = await status.read_paces(opened, self._config, now=utc_now())
         timetable = Timetable(syncer, self._scheduler, histories, on_outage=self._lost, paces=paces)
         timetable.pause_streams(await self._operations.paused())
@@ -459,7 +458,8 @@ class _Daemon:
     async def _take(self, config: Config, timetable: Timetable, *, told: Mapping[str, str]) -> None:
         """Go on under a new configuration; what is left out for the reason in `told` is not told again."""
         old, new = self._config, config
-        _protect(_known(new, self._share.holds if self._share else lambda _name: True))
+        holds = self._share.holds if self._share else lambda _name: True
+        _protect(_known(new, holds))
         tell_left_out(new, told)
         if self._logs and new.log != old.log:
             log.configure(new.log.format, new.log.level)
@@ -470,6 +470,9 @@ class _Daemon:
             late.append("callbacks")
         for key in late:
             _log.warning("config_needs_restart", key=key, hint="This part of the change counts after a restart.")
+        turned_on = [pair for pair in wanted_of(new).keys() - wanted_of(old).keys() if holds(pair[0])]
+        with contextlib.suppress(DatabaseError):  # then their sweeps count from now on
+            timetable.learn(await status.histories(self._connection.get(), turned_on))
         await timetable.reconfigure(new, grace_s=DRAIN_S)
         self._config = new
         self._clear()

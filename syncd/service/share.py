@@ -13,7 +13,7 @@ from syncd.config import Config
 from syncd.errors import DatabaseUnavailable, SyncdError, WorkerLost
 from syncd.records.rows import Key
 from syncd.scale.membership import Hint, Household, Membership
-from syncd.service.timetable import Timetable
+from syncd.service.timetable import Timetable, wanted_of
 from syncd.status import Pair
 from syncd.storage.postgres.database import Database
 
@@ -97,8 +97,7 @@ class Share:
         every = self._config()
         mine = replace(every, sources={name: every.sources[name] for name in names})
         self._life.protect(mine)
-        pairs = [(source.name, stream) for source in mine.sources.values() for stream in source.streams]
-        histories = await status.histories(self._database, pairs)
+        histories = await status.histories(self._database, list(wanted_of(mine)))
         paces = await status.read_paces(self._database, mine, now=utc_now())
         self._planned().adopt([name for name in names if self.holds(name)], histories, paces)
 

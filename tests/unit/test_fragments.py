@@ -1,6 +1,5 @@
 """Accounts in files of their own, which the configuration includes."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -143,7 +142,7 @@ def with_rows(path: Path, *rows: configuration.Row) -> Config:
 
 
 def test_a_row_is_an_account_as_a_table_of_the_file_would_be(tmp_path: Path) -> None:
-    options = json.loads(
+    options = configuration.Json(
         '{"password": {"env": "P"}, "budget": {"per_day": 100}, "streams": {"customers": {"every": "7m"}}}'
     )
     row = {**ROW, "password": None, "in_flight": 2, "options": options}

@@ -12,5 +12,6 @@ gate       what keeps runs from starting, and who waits for it
 
 from syncd.service.timetable.jobs import JOB_RULES, Rhythm
 from syncd.service.timetable.runs import Timetable
+from syncd.service.timetable.streams import wanted_of
 
-__all__ = ["JOB_RULES", "Rhythm", "Timetable"]
+__all__ = ["JOB_RULES", "Rhythm", "Timetable", "wanted_of"]

@@ -80,6 +80,10 @@ class Timetable:
             first_at = schedule.first_at(now, ".".join(pair), settings, history, len(wanted))
             self._jobs.add(pair, settings, first_at=first_at)
 
+    def learn(self, histories: Mapping[Pair, History]) -> None:
+        """Take what is known of earlier runs of streams that a new configuration turns on, before `reconfigure`."""
+        self._streams.learn(histories)
+
     def adopt(self, sources: Collection[str], histories: Mapping[Pair, History], paces: Mapping[str, Paces]) -> None:
         """Run these sources from now on, too, as another process did until now."""
         config = self._syncer.config

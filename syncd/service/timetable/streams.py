@@ -53,6 +53,10 @@ class Streams:
         for pair, settings in wanted.items():
             self._by_source.setdefault(pair[0], {})[pair] = settings
 
+    def learn(self, histories: Mapping[Pair, History]) -> None:
+        """Take what is known of earlier runs of streams of which nothing is known here."""
+        self._histories = {**histories, **self._histories}
+
     def drop(self, sources: Collection[str]) -> list[Pair]:
         """Plan the streams of these sources no longer, and forget their runs; return them."""
         dropped = [pair for source in sources for pair in self._by_source.pop(source, {})]

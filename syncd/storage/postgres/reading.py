@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
-import msgspec
 
+from syncd.config import Json
 from syncd.storage.postgres import driver
 from syncd.storage.postgres.database import Database
 from syncd.storage.postgres.embedded import READER
@@ -72,7 +72,7 @@ async def first_column(database: Database, query: str, *, timeout_s: float, most
 
 
 async def records(database: Database, query: str, *, timeout_s: float, most: int) -> tuple[list[dict[str, Any]], str]:
-    """Run a query; return its rows by the names of their columns, JSON decoded, and the role that it ran as.
+    """Run a query; return its rows by the names of their columns, JSON as its text, and the role that it ran as.
 
     Raises QueryFault as `first_column` does, under the same limits.
     """
@@ -89,7 +89,7 @@ async def records(database: Database, query: str, *, timeout_s: float, most: int
         return [dict(zip(names, row, strict=True)) for row in fetched], reader
     return [
         {
-            name: msgspec.json.decode(value) if place in json and value is not None else value
+            name: Json(value) if place in json and value is not None else value
             for place, (name, value) in enumerate(zip(names, row, strict=True))
         }
         for row in fetched
