@@ -104,6 +104,6 @@ def test_config_show_marks_defaults_and_hides_secrets(say: Say, sandbox_config: 
     assert (told["retention.runs"]["value"], told["retention.runs"]["default"]) == ("90d", True)
     assert told["sources.shop.streams.customers.every"]["value"]
     kept = ("http.trusted_proxies", "notify.heartbeat_every", "scale.lease", "include")  # as they can be written
-    assert [told[name]["value"] for name in kept] == [["127.0.0.0/8", "::1/128"], "1m", "15s", []]
+    assert [told[name]["value"] for name in kept] == [["127.0.0.0/8", "::1/128"], "1m", "3s", []]
     for secret in (*sandbox_secrets(), "0123456789abcdef0123", "secret-token-1"):
         assert secret not in shown.out
