@@ -56,6 +56,20 @@ _TRUST_HINT = (
 _TLS_HINT = "Is base_url right? What answers there speaks no TLS that this machine knows."
 
 
+def _place(location: str) -> str:
+    """Return where a redirect leads, without path and query: they may hold what we sent."""
+    try:
+        parts = urlsplit(location)
+        host = parts.hostname
+    except ValueError:  # such as a bracket that is never closed
+        return "what is no address"
+    if not location:
+        return "nowhere: it bears no address"
+    if parts.scheme not in ("", "http", "https"):
+        return "what is no web address"
+    return host or "the same host"
+
+
 def of_answer(what: str, answer: Answer, reason: str, stranger: str | None = None) -> UpstreamError | None:
     """Return the error that an answer stands for, None for a good one.
 
@@ -66,8 +80,8 @@ def of_answer(what: str, answer: Answer, reason: str, stranger: str | None = Non
     status, because = answer.status, f": {reason}" if reason else ""
     said = f"{what} answered {status}{because}"
     if status in REDIRECTS:
-        host = urlsplit(answer.headers.get("Location", "")).hostname or "the same host"
-        return BadPayload(f"{what} answered {status}, a redirect to {host}", hint=_REDIRECT_HINT, status=status)
+        place = _place(answer.headers.get("Location", ""))
+        return BadPayload(f"{what} answered {status}, a redirect to {place}", hint=_REDIRECT_HINT, status=status)
     if status in ODD or 300 <= status < 400 or status < 200:
         told = ODD.get(status, "a status that no API documents")
         return BadPayload(f"{what} answered {status}, {told}", hint=_ODD_HINT, status=status)

@@ -148,6 +148,27 @@ async def test_an_odd_status_is_called_what_it_is(bench: Bench, status: int, tol
     await heals(bench, "lease.dealers")
 
 
+REDIRECTS = {
+    b"": "nowhere: it bears no address",
+    b"Location: /cyclis/dealers?again\r\n": "the same host",
+    b"Location: http://elsewhere.example:81/?key=k\r\n": "elsewhere.example",
+    b"Location: //elsewhere.example\r\n": "elsewhere.example",
+    b"Location: http://[::1\r\n": "what is no address",
+    b"Location: javascript:alert(1)\r\n": "what is no web address",
+}
+
+
+async def test_a_redirect_is_told_with_its_host_and_asked_once(bench: Bench) -> None:
+    for at, (line, told) in enumerate(REDIRECTS.items(), 1):
+        raw = b"HTTP/1.1 302 Found\r\n" + line + b"Content-Length: 0\r\n\r\n"
+        strike(bench, "unsound-http", "lease.dealers", raw=raw)
+        result = await bench.sync("lease.dealers")
+        assert str(result.error).endswith(f"answered 302, a redirect to {told}"), str(result.error)
+        assert asked(bench, "lease.dealers") == at
+        bench.sandbox.faults.clear()
+    await heals(bench, "lease.dealers")
+
+
 # --- Retry-After ------------------------------------------------------------------------------------------------------
 
 
@@ -215,6 +236,32 @@ async def test_what_cannot_change_is_told_and_asked_once(bench: Bench, raw: byte
 async def test_what_can_be_read_is_read(bench: Bench, line: bytes) -> None:
     strike(bench, "unsound-http", "lease.dealers", raw=OK + LENGTH + line + b"\r\n\r\n" + BODY)
     assert (await bench.sync("lease.dealers")).outcome == "ok"
+
+
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n"
+SOUND = {
+    "trailers": CHUNKED + b"Trailer: X-Sum\r\n\r\nc\r\n" + BODY + b"\r\n0\r\nX-Sum: 1\r\n\r\n",
+    "chunks of a byte with extensions": CHUNKED
+    + b"\r\n"
+    + b"".join(b"1;name=value\r\n%c\r\n" % sign for sign in BODY)
+    + b"0\r\n\r\n",
+    "HTTP/1.0 until the end of the connection": b"HTTP/1.0 200 OK\r\n\r\n" + BODY,
+    "100, 102 and 103 before": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+    b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK + LENGTH + b"\r\n" + BODY,
+    "closed afterwards without a word": OK + LENGTH + b"\r\n" + BODY,
+    "headers twice": OK + LENGTH + b"Date: x\r\nDate: y\r\nServer: a\r\nServer: b\r\n\r\n" + BODY,
+}
+"""Answers that HTTP allows, though few servers give them."""
+
+
+async def test_what_http_allows_is_read(bench: Bench) -> None:
+    for kind, raw in SOUND.items():
+        for _ in range(2):  # the second one may meet a connection that is closed
+            strike(bench, "unsound-http", "lease.dealers", raw=raw)
+            result = await bench.sync("lease.dealers")
+            assert (result.outcome, result.spent.requests) == ("ok", 1), (kind, result.error)
+            bench.sandbox.faults.clear()
+    await heals(bench, "lease.dealers")
 
 
 async def _run_encoded(bench: Bench, encoding: str) -> Result:
