@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -17,10 +18,11 @@ import pytest
 
 from syncd.config import Scale
 from syncd.errors import DatabaseUnavailable, UsageError, WorkerLost
-from syncd.sandbox import Limits
+from syncd.sandbox import CREDENTIALS, Limits
 from syncd.scale import queue, workers
 from syncd.scale.placement import shard_of
 from syncd.scale.queue import Queue
+from syncd.sources import registry
 from syncd.storage.postgres.database import Database
 from tests.support import forks
 from tests.support.bench import Bench, MakeBench
@@ -221,6 +223,49 @@ async def test_a_worker_refuses_to_join_a_daemon(bench: Bench) -> None:
             await workers.require_no_daemon(bench.db)
         refused = await syncd("worker", "--config", str(path))
         assert (refused.code, "a daemon (syncd run) has every account" in refused.err) == (2, True)
+
+
+def parts(bench: Bench, accounts: int) -> Path:
+    """Write a configuration of accounts that log in for a session, each with one stream."""
+    path = write(bench, 0, scale="shards = 12\nlease = '3s'")
+    lines = [path.read_text()]
+    for number in range(accounts):
+        lines += [f'[sources.parts{number}]\ntype = "ghs"\nbase_url = "{bench.address.base_url("ghs")}"']
+        lines += [f"{key} = {json.dumps(value)}" for key, value in CREDENTIALS["ghs"].items()]
+        for name in registry()["ghs"].names:
+            said = 'every = "1s"' if name == "urgent_messages" else "enabled = false"
+            lines += [f"[sources.parts{number}.streams.{name}]", said]
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.mark.acceptance
+async def test_three_workers_log_in_once_and_tell_of_an_outage_once_for_each_account(bench: Bench) -> None:
+    path = parts(bench, 6)
+    async with working(path, "one") as one, working(path, "two") as two, working(path, "three") as three:
+        crew = [one, two, three]
+        await until(shared(bench, [each.process.pid for each in crew], 12), 40)
+
+        async def runs_of(outcome: str, least: int) -> bool:
+            rows = await bench.fetch("SELECT count(*) AS n FROM syncd.runs WHERE outcome = $1 GROUP BY source", outcome)
+            return len(rows) == 6 and min(row["n"] for row in rows) >= least
+
+        await until(lambda: runs_of("ok", 1), 30)
+        before = len([entry for entry in bench.sandbox.requests if entry.stream == "auth"])
+        assert before >= 6
+        await bench.fetch("DELETE FROM syncd.runs WHERE outcome = 'ok'")
+        await until(lambda: runs_of("ok", 2), 30)
+        assert len([entry for entry in bench.sandbox.requests if entry.stream == "auth"]) == before
+
+        bench.sandbox.faults.add("error-500", api="ghs")
+        await until(lambda: runs_of("failed", 1), 40)
+        bench.sandbox.faults.clear()
+
+        async def told() -> list[str]:
+            found = [line["source"] for each in crew for line in each.events("source_failing")]
+            return found if len(found) >= 6 else []
+
+        assert sorted(await until(told)) == [f"parts{number}" for number in range(6)]
 
 
 async def _told_of_by(bench: Bench, path: str) -> list[int]:
