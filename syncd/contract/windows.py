@@ -142,6 +142,7 @@ async def walk_windows(
     reached: datetime | None = None,
     scope: Scope | None = None,
     unproven: str | None = None,
+    resumes: bool = True,
     dated: Dated | None = None,
 ) -> AsyncGenerator[Page, None]:
     """Give the pages of all windows of a range, from where the cursor says that a walk of it was.
@@ -152,12 +153,13 @@ async def walk_windows(
     mark            the member that tells up to where windows are complete, which begins with `reached` and never falls;
                     empty if there is none
     scope, unproven of the last page; see Page
+    resumes         False where every walk begins anew
     dated           how rows are known by their days, to find that out; None where it is not looked at
 
     The last cursor holds the mark, or `as_of` where there is none; of a sweep it holds `swept_at`, of a backfill only
     what is kept.
     """
-    keep, (at, starts_over) = keep or {}, _resumed(walk, wanted.begin)
+    keep, (at, starts_over) = keep or {}, _resumed(walk, wanted.begin, resumes=resumes)
     if wanted.limit - at.begin > LONG:
         walk.charge_to_backfill()
     ahead = _Ahead(walk, ask, wanted)
@@ -329,16 +331,16 @@ _OWN: Final = frozenset({"begin", "first", "last", "end", "open", "started_at", 
 
 def goes_on_at(walk: Walk) -> datetime | None:
     """Return the beginning of the window where a walk goes on: others read the windows before; None if it begins."""
-    at, _ = _resumed(walk, NEVER)
+    at, _ = _resumed(walk, NEVER, resumes=True)
     return None if at.begin == NEVER else at.begin
 
 
-def _resumed(walk: Walk, begin: datetime) -> tuple[_At, bool]:
+def _resumed(walk: Walk, begin: datetime, *, resumes: bool) -> tuple[_At, bool]:
     """Return where a walk goes on, and whether it found a resume point that it cannot use."""
     going = (walk.cursor or {}).get("pass")
     if not isinstance(going, dict):
         return _At(begin=begin), False
-    if "begin" not in going or not _is_fresh(walk, going):
+    if not resumes or "begin" not in going or not _is_fresh(walk, going):
         return _At(begin=begin), True
     at = _At(begin=cursor_time(going["begin"]), began_at=cursor_time(going["began_at"]), doubt=going.get("doubt"))
     if "first" in going:
