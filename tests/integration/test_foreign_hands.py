@@ -349,6 +349,29 @@ async def test_a_change_of_others_is_told_with_the_object_and_costs_only_its_str
     assert "defect" not in ended.out + ended.err
 
 
+CARE = (
+    "CREATE INDEX CONCURRENTLY mine ON cyclesoftware.customers (name)",
+    "ALTER TABLE cyclesoftware.customers ADD COLUMN note text, ADD COLUMN seen_at timestamptz DEFAULT now()",
+    "VACUUM FULL cyclesoftware.customers",
+    "REINDEX TABLE CONCURRENTLY cyclesoftware.customers",
+    "CLUSTER cyclesoftware.customer_phone_numbers USING customer_phone_numbers_pkey",
+    "ALTER TABLE cyclesoftware.customers DROP COLUMN note",
+    "ANALYZE",
+)
+
+
+async def test_care_for_the_tables_while_runs_go_on_costs_no_run(make_bench: MakeBench, db_url: str) -> None:
+    bench = await make_bench(page_size=20)
+    assert (await bench.sync("shop.customers")).outcome == "ok"
+    records = bench.sandbox.truth("cyclesoftware", "customers")
+    for at, statement in enumerate(CARE):
+        for record in records[:10]:
+            bench.sandbox.put("cyclesoftware", "customers", {**record, "city": f"Ede {at}"})
+        result, _ = await asyncio.gather(bench.sync("shop.customers", "sweep"), execute(db_url, statement))
+        assert (result.outcome, result.counts.updated) == ("ok", 10), (statement, result.error)
+    assert (await bench.sync("shop.customers", "sweep")).counts.updated == 0
+
+
 # --- Rows that others delete ------------------------------------------------------------------------------------------
 
 
