@@ -20,7 +20,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from syncd import __version__, log, status
 from syncd import config as configuration
 from syncd.clock import utc_now
-from syncd.config import Config
+from syncd.config import Config, Log
 from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseError, DatabaseUnavailable, Defect, SyncdError, WorkerLost
@@ -78,6 +78,8 @@ async def serve(
     port that is taken.
     """
     listener.raise_descriptors()
+    if logs:  # as it is by default, until the configuration says more: to wait for its accounts must be told
+        log.configure(Log.format, Log.level)
     config, told = await loaded(load, Notifier(environ), stop), _Told()
     with _signals(told, hangup):
         while not told.is_end:

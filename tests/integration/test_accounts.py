@@ -10,7 +10,7 @@ import pytest
 from syncd.sandbox import CREDENTIALS
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import WallClock
-from tests.support.daemon import Events, serving, until, was_told, write
+from tests.support.daemon import Events, serving, spawned, until, was_told, write
 
 QUERY = (
     '[sources_from]\nquery = "SELECT name, type, base_url, username, password, options FROM accounts"\nevery = "1s"\n'
@@ -83,3 +83,14 @@ async def test_accounts_of_a_table_come_and_go_and_a_failing_query_changes_nothi
         await until(settled)
     assert "hunter2" not in str(events)
     assert [event["event"] for event in events].count("accounts_refused") == 1
+
+
+async def test_a_database_of_accounts_that_is_away_at_the_start_is_waited_for_and_told(live: Bench) -> None:
+    path = write(live, {}, url="postgresql://nobody@127.0.0.1:9/nothing", extra=QUERY)
+    async with spawned(path) as process:
+
+        async def told() -> bool:
+            return bool(process.events("database_lost"))
+
+        await until(told)
+        assert process.process.returncode is None
