@@ -56,7 +56,7 @@ def _written(stream: TextIO, text: str) -> bool:
     """Write a simple line to a pipe; False if rich must write it."""
     if not (_is_pipe(stream) and is_simple(text)):
         return False
-    stream.write(f"{text}\n")
+    print(text, file=stream, flush=True)  # whoever reads the pipe sees it at once, as rich has it
     return True
 
 
@@ -130,6 +130,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     listed = [list(row) for row in rows]
     if _is_pipe(sys.stdout) and (text := _drawn(title, columns, listed)):
         sys.stdout.write(text)
+        sys.stdout.flush()
         return
     table = _table(columns, listed, title=title)
     out().print(table, width=None if out().is_terminal else _width(table))
@@ -174,6 +175,7 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     """Print the rows of a query: as a table, or one value a line where that is too wide for the terminal."""
     if _is_pipe(sys.stdout) and (text := _drawn("", columns, rows)) and (width_of(text) <= PIPE_WIDTH or not rows):
         sys.stdout.write(text)
+        sys.stdout.flush()
         return
     table = _table(columns, rows)
     if _width(table) <= (out().width if out().is_terminal else PIPE_WIDTH) or not rows:
