@@ -4,9 +4,8 @@ A vendor that takes dates says neither in which zone nor whether the last day co
 than it needs, and two windows share at least a day; rows that come twice are harmless, because rows are idempotent by
 key. A server that refuses a window's width is asked for half of it, once.
 
-Each page can be resumed after, in its window or at the next one. A sweep resumes, too: the keys that it has seen are
-stored with its pages. Where a row that changes may move to a window that was read before, absence from such a sweep
-proves nothing by itself: the stream then confirms what is gone, or looks once more (`goes_on_at`).
+Each page can be resumed after, a sweep's too: the keys that it has seen are stored. Where changed rows may move to a
+window read before, a sweep that went on proves nothing alone: the stream confirms, or looks again (`goes_on_at`).
 
 Windows are asked for before their turn, and come in order. Never the open one: what changes meanwhile moves there, so
 that it must be asked last. Knows nothing of any API: a source gives `ask`, which asks for one window of its list.
@@ -330,9 +329,9 @@ _OWN: Final = frozenset({"begin", "first", "last", "end", "open", "started_at", 
 
 
 def goes_on_at(walk: Walk) -> datetime | None:
-    """Return the beginning of the window where a walk goes on: others read the windows before; None if it begins."""
-    at, _ = _resumed(walk, NEVER, resumes=True)
-    return None if at.begin == NEVER else at.begin
+    """Return the beginning of the window where a walk goes on; None if it begins anew."""
+    begin = _resumed(walk, NEVER, resumes=True)[0].begin
+    return None if begin == NEVER else begin
 
 
 def _resumed(walk: Walk, begin: datetime, *, resumes: bool) -> tuple[_At, bool]:
