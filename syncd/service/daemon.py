@@ -32,6 +32,7 @@ from syncd.service.callbacks import receiver
 from syncd.service.callbacks.inbox import Inbox
 from syncd.service.callbacks.receiver import Receiver
 from syncd.service.connection import Connection, loaded
+from syncd.service.cycles import free_cycles
 from syncd.service.house import House
 from syncd.service.notices import Notices, tell_left_out
 from syncd.service.notify import Watch
@@ -213,6 +214,7 @@ class _Daemon:
             self._house.keep()
             self._background.spawn("clock", lambda: self._house.watch_clock(timetable.follow_clock))
             self._background.spawn("accounts", self._follow_accounts)
+            self._background.spawn("cycles", free_cycles)
             await stack.enter_async_context(self._listening())
             self._notifier.send("READY=1", "STATUS=started")
             _log.info("daemon_started", version=__version__, url=url, database=self._connection.get().shown,
