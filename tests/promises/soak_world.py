@@ -17,6 +17,8 @@ LATE_S = 300
 TOO_LONG = {"gzip-bomb"}
 BELIEVED = {fault.name for fault in MATRIX if fault.rest == AT_ONCE or fault.buries}
 """Faults that a live run cannot tell from the truth: the next sweep mends what they left behind."""
+MOST_PRODUCTS = 1_500
+"""The vendor refuses a search that finds more than 200; every twelfth product bears a term that is searched."""
 
 
 class Upstreams:
@@ -34,6 +36,8 @@ class Upstreams:
     async def evolve(self) -> None:
         steps = self.dice.choice((1, 1, 2, 5))
         self.sandbox.evolve(steps)
+        for key in self.sandbox.world["ghs", "products"].keys()[:-MOST_PRODUCTS]:
+            self.sandbox.delete("ghs", "products", key)
         self.tally.changes["steps of daily work"] += steps
         self.tally.did(f"evolve {steps}")
 
