@@ -115,9 +115,16 @@ async def execute(server: embedded.Server, query: str) -> None:
 
 
 @pytest.fixture
-async def fresh_dir(tmp_path: Path) -> AsyncIterator[Path]:
+def short_path() -> Iterator[Path]:
+    """Give a directory whose path leaves room for a socket's name, wherever pytest puts its own."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as path:
+        yield Path(path).resolve()
+
+
+@pytest.fixture
+async def fresh_dir(short_path: Path) -> AsyncIterator[Path]:
     """Name a data directory that does not exist yet."""
-    directory = tmp_path / "data"
+    directory = short_path / "data"
     yield directory
     await embedded.stop(directory)
 
@@ -135,13 +142,6 @@ async def data_dir(fresh_dir: Path, template: Path) -> Path:
     """Give a data directory with a cluster and no server: a copy, because initdb takes longer than most tests."""
     subprocess.run(["/bin/cp", "-a", str(template), str(fresh_dir)], check=True)
     return fresh_dir
-
-
-@pytest.fixture
-def short_path() -> Iterator[Path]:
-    """Give a directory whose path leaves room for a socket's name, wherever pytest puts its own."""
-    with tempfile.TemporaryDirectory(dir="/tmp") as path:
-        yield Path(path).resolve()
 
 
 @pytest.fixture

@@ -427,7 +427,8 @@ async def test_healthz_follows_the_process_and_readyz_the_database(bench: Bench,
             assert (code, text.startswith("the database is at revision none")) == (503, True)
             assert "is not migrated" in (await page(site, "", 503)).words
             code, text, _ = await site.get("api/status")
-            assert (code, msgspec.json.decode(text)["hint"]) == (503, "Run: syncd migrate")
+            hint = "Run: syncd migrate. If it has nothing to do, restore what is missing from a dump (docs/upgrade.md)."
+            assert (code, msgspec.json.decode(text)["hint"]) == (503, hint)
     finally:
         await bare.close()
         await conn.execute("DROP DATABASE bare_of_web WITH (FORCE)")
