@@ -19,7 +19,7 @@ from syncd.storage.postgres.locks import TRY_LOCK, Locks
 
 POOL_SIZE = 10
 """Connections of one process at most, beside the one that holds its locks."""
-PROBES = 5
+PROBES = 20
 """Looks for a pooler in transaction mode, each of which finds one unless others use it at the same instant."""
 
 USUAL_SCHEMAS = config.Schemas()
