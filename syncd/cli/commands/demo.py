@@ -102,7 +102,7 @@ EVERY = "10s"
 TELL_S = 10.0
 """How often the demo tells what the runs since then have done."""
 
-QUESTIONS = ("stock_by_store", "lease_by_state", "cars_longest_in_stock")
+QUESTIONS = ("turnover_by_store", "margin_by_brand", "mechanics_load")
 """Questions of the cookbook that are shown with their answers."""
 
 
