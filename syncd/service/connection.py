@@ -15,7 +15,7 @@ from syncd.config import Config
 from syncd.errors import DatabaseError, DatabaseUnavailable
 from syncd.scale import workers
 from syncd.service import accounts
-from syncd.service.systemd import Notifier
+from syncd.service.process.systemd import Notifier
 from syncd.storage.postgres import database, embedded, migrations, session
 from syncd.storage.postgres.database import Database
 from syncd.storage.state import runs

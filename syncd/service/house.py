@@ -20,7 +20,7 @@ from syncd.engine import schedule
 from syncd.errors import DatabaseError, DatabaseUnavailable
 from syncd.service.notify import Watch
 from syncd.service.notify.plan import look_every_s
-from syncd.service.systemd import Notifier
+from syncd.service.process.systemd import Notifier
 from syncd.service.timetable import JOB_RULES, Rhythm
 from syncd.status import StatusReader
 from syncd.storage.postgres.database import Database

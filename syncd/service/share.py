@@ -21,7 +21,7 @@ ELSEWHERE: Final = "passed on"
 """What becomes of a callback whose account another worker has."""
 
 
-class Life(Protocol):
+class Serving(Protocol):
     """What the service does for its share."""
 
     def protect(self, config: Config) -> None:
@@ -46,7 +46,7 @@ class Share:
     def __init__(
         self,
         database: Database,
-        life: Life,
+        life: Serving,
         *,
         config: Callable[[], Config],
         address: Callable[[], str | None],

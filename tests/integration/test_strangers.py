@@ -13,7 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from syncd.service import listener
+from syncd.service.listeners import listener
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import WallClock
 from tests.support.daemon import Events, Process, spawned, until, write

@@ -13,6 +13,7 @@ from syncd.errors import WorkerLost
 from syncd.sandbox import Limits
 from syncd.scale import duties, membership, workers
 from syncd.service import daemon
+from syncd.service.life import Life
 from tests.support.bench import Bench, MakeBench
 from tests.support.daemon import Now, count, load, serving, until
 from tests.support.members import Recording, member
@@ -108,13 +109,13 @@ async def test_files_that_differ_for_long_are_told_on_the_page_and_in_the_metric
 async def test_a_worker_that_is_told_to_end_while_it_is_being_lost_begins_no_new_life(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forfeit = daemon._Daemon.forfeit
+    forfeit = Life.forfeit
 
-    def and_signal(self: daemon._Daemon, error: WorkerLost) -> None:
+    def and_signal(self: Life, error: WorkerLost) -> None:
         forfeit(self, error)
         signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(daemon._Daemon, "forfeit", and_signal)
+    monkeypatch.setattr(Life, "forfeit", and_signal)
     path, started = write(bench, 2), asyncio.Event()
     serve = daemon.serve(
         lambda: load(path), logs=False, environ={}, on_started=lambda _url: started.set(), is_worker=True

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from syncd.service import daemon, house
+from syncd.service import daemon, house, life
 from tests.support.bench import Bench, MakeBench
 from tests.support.daemon import Gate, Now, load, serving, through, until, write
 
@@ -92,7 +92,7 @@ def test_kubernetes_leaves_a_worker_the_time_that_it_needs() -> None:
     workers = objects["Deployment", "syncd-worker"]["spec"]
     pod = workers["template"]["spec"]
     [worker] = pod["containers"]
-    assert pod["terminationGracePeriodSeconds"] > daemon.DRAIN_S + 4
+    assert pod["terminationGracePeriodSeconds"] > life.DRAIN_S + 4
     assert workers["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     assert worker["args"][0] == "worker"
     assert [worker[each]["httpGet"]["path"] for each in ("livenessProbe", "readinessProbe")] == ["/healthz", "/readyz"]
@@ -123,7 +123,7 @@ def test_the_unit_and_the_daemon_agree() -> None:
     assert setting("Type") == "notify"
     assert setting("ExecStart") == "/opt/syncd/current/bin/syncd run --config /etc/syncd/config.toml"
     assert int(setting("WatchdogSec")) > house.BEAT_LOST_S
-    assert int(setting("TimeoutStopSec")) > daemon.DRAIN_S + 4
+    assert int(setting("TimeoutStopSec")) > life.DRAIN_S + 4
     assert setting("LimitCORE") == "0"
     assert setting("RestartPreventExitStatus") == "2"  # ConfigError.exit_code
     assert (setting("StateDirectory"), setting("StateDirectoryMode")) == ("syncd", "0700")
@@ -227,7 +227,7 @@ async def test_the_watchdog_and_healthz_tell_that_the_scheduling_stands_still(
             super().__init__(**options)
             made.append(self)
 
-    monkeypatch.setattr(daemon, "AsyncIOScheduler", Scheduler)
+    monkeypatch.setattr(life, "AsyncIOScheduler", Scheduler)
     monkeypatch.setattr(house, "BEAT_LOST_S", 1.0)
     path = write(live, {"shop.stores": 'every = "1s"'})
     async with serving(path, environ=ear.environ) as url, aiohttp.ClientSession() as http:
@@ -321,7 +321,7 @@ def test_the_composed_services_are_shut_in_and_wait_for_each_other() -> None:
     used = {secret for service in services.values() for secret in service["secrets"]}
     assert used == COMPOSE["secrets"].keys()
     assert run(sys.executable, "-m", "syncd", services["migrate"]["command"][0], "--help").returncode == 0
-    assert int(services["syncd"]["stop_grace_period"].rstrip("s")) > daemon.DRAIN_S + 4
+    assert int(services["syncd"]["stop_grace_period"].rstrip("s")) > life.DRAIN_S + 4
 
 
 def test_composed_workers_are_shut_in_like_the_daemon_whose_place_they_take() -> None:

@@ -6,7 +6,7 @@ import weakref
 
 import pytest
 
-from syncd.service import cycles
+from syncd.service.process import cycles
 
 
 class _Held:

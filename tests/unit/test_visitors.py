@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from syncd.service.visitors import Places, makes_room, network_of
+from syncd.service.listeners.visitors import Places, makes_room, network_of
 
 
 @dataclass(eq=False)

@@ -45,7 +45,7 @@ async def run_workers(path: Path | None, number: int) -> int:
     """Run so many workers until told to stop."""
     from syncd import log
     from syncd.scale import queue
-    from syncd.service import machine
+    from syncd.service.process import machine
 
     queue.require_installed()
     settings = load_config(path)

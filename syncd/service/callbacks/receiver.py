@@ -22,11 +22,11 @@ from syncd.contract import Callbacks, Source, Webhooks
 from syncd.contract.options import WEBHOOK_SECRET
 from syncd.errors import BadPayload, DatabaseError
 from syncd.records.rows import Key
-from syncd.service import listener
 from syncd.service.callbacks import registration
 from syncd.service.callbacks.deliveries import Deliveries
 from syncd.service.callbacks.refusal import RefusedError
 from syncd.service.callbacks.throttle import Bucket
+from syncd.service.listeners import listener
 from syncd.storage.postgres.database import Database
 from syncd.storage.state import webhooks as taken
 

@@ -15,8 +15,8 @@ from syncd.clock import Clock
 from syncd.config import Http, Secret
 from syncd.config.duration import parse_duration
 from syncd.errors import UsageError
+from syncd.service.listeners.seldom import Seldom
 from syncd.service.operations import ACTIONS, ACTOR_CHARS, OPERATOR, Asked, Operations
-from syncd.service.seldom import Seldom
 from syncd.service.web import sessions
 from syncd.service.web.answers import as_json
 from syncd.service.web.pages import Pages, Visitor

@@ -10,9 +10,9 @@ from aiohttp.typedefs import Middleware
 from syncd import log
 from syncd.config import Http
 from syncd.errors import DatabaseError
-from syncd.service import listener
+from syncd.service.listeners import listener
+from syncd.service.listeners.seldom import Seldom
 from syncd.service.operations import Operations
-from syncd.service.seldom import Seldom
 from syncd.service.web import hosts
 from syncd.service.web.answers import as_json
 from syncd.service.web.desk import FORM_BYTES, Desk, Forms

@@ -14,7 +14,7 @@ from typing import Final
 
 from syncd import log
 from syncd.config import Http
-from syncd.service.systemd import Notifier
+from syncd.service.process.systemd import Notifier
 
 AGAIN_S: Final = 1.0
 """A worker that died is started again after this."""

@@ -18,8 +18,8 @@ from aiohttp import web
 from syncd import log
 from syncd.config.model import Http
 from syncd.errors import ConfigError
-from syncd.service.seldom import Seldom
-from syncd.service.visitors import Places, makes_room, network_of
+from syncd.service.listeners.seldom import Seldom
+from syncd.service.listeners.visitors import Places, makes_room, network_of
 
 HEADER_S: Final = 10.0
 """The first request of a connection must have arrived, up to the end of its headers, within this."""

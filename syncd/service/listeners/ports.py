@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 from syncd import log
-from syncd.service.listener import PortTaken, when_free
+from syncd.service.listeners.listener import PortTaken, when_free
 from syncd.service.notices import Notices
 
 Listen = Callable[[], AbstractAsyncContextManager[str | None]]
