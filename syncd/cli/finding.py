@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from syncd.errors import SyncdError
+
 UPSTREAM, CONFIGURATION, DATABASE = 1, 2, 3
 """Exit codes of what can fail (DESIGN section 7); the gravest counts."""
 
@@ -16,3 +18,8 @@ class Finding:
     detail: str = ""
     hint: str = ""
     exit_code: int = 0
+
+
+def failed(what: str, error: SyncdError, exit_code: int) -> Finding:
+    """Return what an error says of the thing that was looked at."""
+    return Finding(what=what, state="failed", detail=str(error), hint=error.hint, exit_code=exit_code)

@@ -1,0 +1,1 @@
+"""What `syncd check` looks at, each part from nearer to farther: configuration, tables, rows, upstreams."""
