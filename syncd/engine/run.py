@@ -61,10 +61,8 @@ async def run_stream(route: Route, order: Order) -> Result:
             route.database, source, stream,
             kind=order.kind, lane=lane, cursor_kind=order.cursor_kind, now=route.clock(),
         )  # fmt: skip
-    except DatabaseChanged as error:
-        result.outcome, result.error = "failed", error.at(result.name)
-        _log.warning("run_refused", source=source, stream=stream, kind=order.kind, error=str(error), hint=error.hint)
-        return result
+    except (DatabaseChanged, asyncpg.PostgresError) as error:
+        return _refused(route, result, error)
     upstream = RunUpstream(route.account, stream, lane, order.seat, patience_s=PATIENCE_S[order.lane])
     logged_before = log.run.set(run.run_id)
     try:
@@ -93,9 +91,19 @@ async def run_stream(route: Route, order: Order) -> Result:
         result.error = Defect(error)
     finally:
         result.spent = upstream.spent
-        with contextlib.suppress(DatabaseError):
+        with contextlib.suppress(DatabaseError, asyncpg.PostgresError):  # such as a trigger of others on syncd.runs
             await to_the_end(_close(route, run, result, upstream))
         log.run.reset(logged_before)
+    return result
+
+
+def _refused(route: Route, result: Result, error: DatabaseChanged | asyncpg.PostgresError) -> Result:
+    """Return how a run ended that could not be opened, because of what others did to the tables of our state."""
+    ours = error if isinstance(error, DatabaseChanged) else driver.refused(error, route.database.shown)
+    result.outcome, result.error = "failed", ours.at(result.name)
+    _log.warning(
+        "run_refused", source=route.source, stream=route.stream.name, kind=result.kind, error=str(ours), hint=ours.hint
+    )
     return result
 
 

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from syncd import config as configuration
-from syncd.errors import DatabaseError, LockHeld
+from syncd.errors import DatabaseError, DatabaseUnavailable, LockHeld
 from syncd.sources import registry
 from syncd.status import collect
 from syncd.status.model import StreamStatus
@@ -19,6 +19,7 @@ from syncd.storage.postgres.locks import lock_number
 from syncd.storage.state.runs import stream_lock
 from tests.support.bench import Bench, MakeBench, database_url
 from tests.support.command import syncd
+from tests.support.daemon import Events
 
 NO_IDENTITY = """
 SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -163,6 +164,60 @@ async def test_hostile_settings_change_nothing(make_bench: MakeBench, db: Databa
         assert await conn.fetchval("SHOW search_path") == "public"
     checked = await syncd("check", "--config", bench.config_file())
     assert checked.code == 0, checked.out
+
+
+SHUT = {
+    "SET session_preload_libraries = 'gone'": ("lets no session begin: could not access file", "its server"),
+    "ALLOW_CONNECTIONS false": ("lets no session begin: database", "is not currently accepting"),
+    "CONNECTION LIMIT 0": ("cannot be reached: too many connections", "CONNECTION LIMIT"),
+}
+
+
+async def test_a_database_that_lets_no_session_begin_is_told_with_the_servers_words(
+    db_url: str, tmp_path: Path
+) -> None:
+    name = urlsplit(db_url).path[1:]
+    role = f"plain_of_{name}"  # a limit does not count for a superuser
+    admin_url = db_url.replace(f"/{name}", "/postgres").replace("//syncd@", "//postgres@")
+    await execute(db_url, f"CREATE ROLE {role} LOGIN", role="postgres")
+    settings = configuration.DatabaseConfig(
+        url=configuration.Secret(db_url.replace("//syncd@", f"//{role}@")), data_dir=tmp_path
+    )
+    try:
+        for change, words in SHUT.items():
+            await execute(admin_url, f"ALTER DATABASE {name} {change}", role="postgres")
+            with pytest.raises(DatabaseUnavailable) as caught:
+                await database.connect(settings)
+            assert all(word in caught.value.whole for word in words), caught.value.whole
+            for back in ("RESET ALL", "ALLOW_CONNECTIONS true", "CONNECTION LIMIT -1"):
+                await execute(admin_url, f"ALTER DATABASE {name} {back}", role="postgres")
+    finally:
+        await execute(admin_url, f"DROP ROLE {role}", role="postgres")
+
+
+EVENT_TRIGGER = """
+CREATE FUNCTION public.no_ddl() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not at night'; END $$;
+CREATE EVENT TRIGGER no_ddl ON ddl_command_start EXECUTE FUNCTION public.no_ddl();
+"""
+
+
+async def test_a_migration_that_an_event_trigger_refuses_is_told_and_changes_nothing(
+    server: embedded.Server, db_url: str, tmp_path: Path
+) -> None:
+    name = f"{urlsplit(db_url).path[1:]}_bare"
+    url = database_url(server, name)
+    await execute(db_url, f"CREATE DATABASE {name} OWNER syncd", role="postgres")
+    try:
+        await execute(url, EVENT_TRIGGER, role="postgres")
+        opened = await database.connect(configuration.DatabaseConfig(url=configuration.Secret(url), data_dir=tmp_path))
+        with pytest.raises(DatabaseError, match=r"not at night \(in PL/pgSQL function no_ddl") as caught:
+            await migrations.migrate(opened)
+        assert "Nothing was changed. An event trigger" in caught.value.hint
+        async with opened.connection() as conn:
+            assert await conn.fetchval("SELECT to_regnamespace('syncd')") is None
+        await opened.close()
+    finally:
+        await execute(db_url, f"DROP DATABASE {name} WITH (FORCE)", role="postgres")
 
 
 # --- What others demand of our rows -----------------------------------------------------------------------------------
@@ -347,6 +402,46 @@ async def test_a_change_of_others_is_told_with_the_object_and_costs_only_its_str
     assert CHANGES[ddl].rpartition(".")[2].removesuffix("()") in ended.out or "trigger t" in ended.out
     assert ended.code == (0 if "trigger t" in ended.out else 3), ended.out
     assert "defect" not in ended.out + ended.err
+
+
+RAISING = """
+CREATE OR REPLACE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not today'; END $$;
+CREATE TRIGGER house BEFORE {when} ON syncd.{table} FOR EACH ROW EXECUTE FUNCTION public.refuse();
+"""
+ON_STATE = {
+    "ALTER TABLE syncd.runs ADD CONSTRAINT house CHECK (stream <> 'customers') NOT VALID": "syncd.runs",
+    "ALTER TABLE syncd.budgets ADD CONSTRAINT house CHECK (source <> 'shop') NOT VALID": "syncd.budgets",
+    "ALTER TABLE syncd.seen ADD CONSTRAINT house CHECK (false) NOT VALID": "syncd.seen",
+    RAISING.format(when="UPDATE", table="runs"): "not today",
+    RAISING.format(when="INSERT OR UPDATE", table="cursors"): "not today",
+    "CREATE RULE house AS ON INSERT TO syncd.runs DO INSTEAD NOTHING": "runs",
+}
+MENDED = """
+ALTER TABLE syncd.runs DROP CONSTRAINT IF EXISTS house; ALTER TABLE syncd.budgets DROP CONSTRAINT IF EXISTS house;
+DROP TRIGGER IF EXISTS house ON syncd.runs; DROP TRIGGER IF EXISTS house ON syncd.cursors;
+DROP RULE IF EXISTS house ON syncd.runs; ALTER TABLE syncd.seen DROP CONSTRAINT IF EXISTS house;
+"""
+
+
+async def test_what_others_demand_of_our_state_is_told_and_is_no_defect(
+    make_bench: MakeBench, db_url: str, events: Events
+) -> None:
+    bench = await make_bench(page_size=20)
+    assert (await bench.sync("shop.customers")).outcome == "ok"
+    for ddl, named in ON_STATE.items():
+        await execute(db_url, ddl)
+        result = await bench.sync("shop.customers", "sweep")
+        assert (result.outcome, type(result.error).__name__) == ("failed", "DatabaseChanged"), ddl
+        assert named in str(result.error)
+        if "budgets" in ddl:
+            ended = await syncd("check", "--config", bench.config_file())
+            assert (ended.code, "Traceback" in ended.err) == (3, False), ended.err
+            assert "syncd.budgets has the constraint house" in ended.out
+            for source in ("shop", "lease", "cars", "parts"):
+                assert f"source {source}" in ended.out, "one refusal ended the check of other sources"
+        await execute(db_url, MENDED)
+    assert "run_crashed" not in [event["event"] for event in events]
+    assert (await bench.sync("shop.customers", "sweep")).outcome == "ok"
 
 
 CARE = (

@@ -2,14 +2,17 @@
 
 from typing import Final
 
+import asyncpg
+
 from syncd import config as configuration
-from syncd.cli.finding import UPSTREAM, Finding, failed
+from syncd.cli.finding import DATABASE, UPSTREAM, Finding, failed
 from syncd.clock import utc_now
 from syncd.config import SourceConfig
 from syncd.contract import Answer
 from syncd.engine.order import Order
 from syncd.engine.syncer import Syncer
-from syncd.errors import SyncdError
+from syncd.errors import DatabaseError, SyncdError
+from syncd.storage.postgres import driver
 from syncd.storage.postgres.database import Database
 from syncd.upstream.purse import Charge
 from syncd.upstream.request import RunUpstream
@@ -65,8 +68,10 @@ async def ask(syncer: Syncer, name: str, *, charged: bool) -> list[Finding]:
         finally:
             await walking.aclose()  # type: ignore[attr-defined]
             await account.purse.flush()
+    except asyncpg.PostgresError as error:  # a constraint or a trigger of others on our own state
+        found = [failed(f"source {name}", driver.refused(error, syncer.database.shown), DATABASE)]
     except SyncdError as error:
-        of_source = failed(f"source {name}", error, UPSTREAM)
+        of_source = failed(f"source {name}", error, DATABASE if isinstance(error, DatabaseError) else UPSTREAM)
         if settings.proxy and settings.proxy.address not in of_source.detail:
             of_source.detail += _through(settings)
         found = [of_source]

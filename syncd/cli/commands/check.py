@@ -87,6 +87,14 @@ async def _findings(path: Path | None) -> AsyncGenerator[Finding, None]:
         http = await stack.enter_async_context(http_session())
         syncer = Syncer(full, registry(), opened or upstream.Nowhere(), http)
         asked = [asyncio.create_task(upstream.ask(syncer, name, charged=opened is not None)) for name in full.sources]
+        stack.push_async_callback(_end, asked)
         for task in asked:
             for finding in await task:
                 yield finding
+
+
+async def _end(tasks: list[asyncio.Task[list[Finding]]]) -> None:
+    """End what is still asked, before the session and the database that it uses are closed."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

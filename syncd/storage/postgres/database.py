@@ -53,7 +53,8 @@ class Database:
 
     async def open_session(self) -> asyncpg.Connection:
         """Open a session that is not the pool's; raises what the driver raises, and what refuses it (`become`)."""
-        conn = await session.open_session(self._url, self._program)
+        with driver.opening(self.shown):
+            conn = await session.open_session(self._url, self._program)
         if self._admit is not None:
             try:
                 await self._admit(conn)

@@ -127,12 +127,27 @@ def _change(error: BaseException, shown: str) -> DatabaseChanged | None:
 CHECK_NAMES_IT: Final = "Somebody changed the database: syncd check names what differs. Put it back as it was."
 
 
-def refused(error: asyncpg.PostgresError, shown: str) -> DatabaseChanged:
+def refused(error: asyncpg.PostgresError, shown: str, hint: str = CHECK_NAMES_IT) -> DatabaseChanged:
     """Return the error for a statement of ours that PostgreSQL refuses because of what others made in the database."""
     hints = [str(error.hint)] if getattr(error, "hint", None) else []
     return DatabaseChanged(
-        f"the database {shown} refuses a statement of syncd: {_told(error)}", hint=" ".join([*hints, CHECK_NAMES_IT])
+        f"the database {shown} refuses a statement of syncd: {_told(error)}", hint=" ".join([*hints, hint])
     )
+
+
+@contextlib.contextmanager
+def opening(shown: str) -> Iterator[None]:
+    """Turn what a server says while a session begins, and what is neither a login nor an outage, into our error."""
+    try:
+        yield
+    except LOST:
+        raise
+    except asyncpg.PostgresError as error:
+        if isinstance(error, asyncpg.InsufficientPrivilegeError) or _refusal(error, shown) or _shortage(error, shown):
+            raise
+        told = f"the database {shown} lets no session begin: {_told(error)}"
+        hint = "Look at its settings (\\drds in psql) and at the log of its server."
+        raise DatabaseUnavailable(told, hint=hint) from None
 
 
 TOLD_CHARS: Final = 300
@@ -173,6 +188,8 @@ def _outage(error: BaseException, shown: str) -> DatabaseUnavailable | None:
     hint = "Is the server running, and is database.url right?"
     if isinstance(error, ssl.SSLError):
         hint = "Does sslrootcert of database.url name its authority, and is the host the certificate's?"
+    elif isinstance(error, asyncpg.TooManyConnectionsError):
+        hint = "Raise max_connections of the server, or CONNECTION LIMIT of the role or the database, or close others."
     elif isinstance(error, FileNotFoundError):
         hint = "Is the server running on this machine, and do the files that database.url names exist?"
     return DatabaseUnavailable(f"the database {shown} cannot be reached: {error or type(error).__name__}", hint=hint)

@@ -16,10 +16,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import asyncpg
+
 from syncd.config import Schemas
 from syncd.contract import Source
 from syncd.errors import DatabaseBusy, DatabaseChanged, DatabaseError, MigrationFailed
-from syncd.storage.postgres import locks, schemas
+from syncd.storage.postgres import driver, locks, schemas
 from syncd.storage.postgres.database import Database
 from syncd.storage.postgres.driver import translated
 
@@ -156,15 +158,24 @@ async def remove(database: Database, branch: Branch) -> list[str]:
     return [step.revision for step in script.directory.iterate_revisions(standing.revision, "base")]
 
 
+NOTHING_CHANGED: Final = (
+    "Nothing was changed. An event trigger, or an object that others made, may stand in its way: switch it off, and"
+    " migrate again."
+)
+
+
 @contextlib.asynccontextmanager
 async def _transaction(database: Database) -> "AsyncIterator[AsyncConnection]":
     """Open the one transaction of a migration, without limits of time, under the lock of migrations."""
-    with translated(database.shown):
-        async with engine_of(database).connect() as conn, conn.begin():
-            await conn.exec_driver_sql("SET LOCAL lock_timeout = 0")
-            await conn.exec_driver_sql("SET LOCAL statement_timeout = 0")
-            await _lock(database, conn)
-            yield conn
+    try:
+        with translated(database.shown):
+            async with engine_of(database).connect() as conn, conn.begin():
+                await conn.exec_driver_sql("SET LOCAL lock_timeout = 0")
+                await conn.exec_driver_sql("SET LOCAL statement_timeout = 0")
+                await _lock(database, conn)
+                yield conn
+    except asyncpg.PostgresError as error:
+        raise driver.refused(error, database.shown, NOTHING_CHANGED) from error
 
 
 @dataclass(frozen=True, kw_only=True)
