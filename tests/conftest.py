@@ -1,5 +1,6 @@
 """What every test stands on: one private PostgreSQL server, a migrated database of its own, and the sandbox."""
 
+import gc
 import itertools
 import os
 import shutil
@@ -23,12 +24,21 @@ from tests.support.bench import Bench, MakeBench, database_url, open_bench
 from tests.support.daemon import Events, Gate
 
 ROOM_BYTES = 4 * 1024**3
+YOUNG_OBJECTS = 50_000
+"""How many objects are made before cycles are looked for: Python's 700 cost a tenth of a run's CPU."""
 _numbers = itertools.count(1)
 
 
 def pytest_configure() -> None:
     """Let the run and its children end by signals, whatever the parent ignores."""
     signals.restore()
+
+
+def pytest_collection_finish() -> None:
+    """Look for cycles seldom, and never in what was imported and collected, which lives as long as the run."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
 
 
 def pytest_runtest_setup() -> None:
