@@ -195,6 +195,8 @@ def probe_at(streams: Collection[tuple[StreamConfig, History]]) -> datetime | No
     It is down if its credentials are refused, or two streams (or the only one) failed since it last answered any. The
     steps grow from the shortest interval to PROBE_S, whatever stream it is that asks.
     """
+    if not any(history.failures for _, history in streams):
+        return None
     answers = [history.ok_at for _, history in streams if history.ok_at]
     answers += [h.failed_at for _, h in streams if h.failures and h.failed_at and h.error_kind not in OUTAGES]
     failing = [

@@ -60,13 +60,15 @@ class Syncer:
         self._sleep = sleep
         self._jitter = jitter
         self._accounts: dict[str, Account] = {}
+        self._identities: dict[str, Identity] = {}
         self._targets: dict[tuple[str, str], Target] = {}
         self._forgotten: dict[str, Forgotten] = {}
         self._ready: set[str] = set()
 
     def reconfigure(self, config: Config) -> None:
         """Take a new configuration: sources that did not change keep their session and budget."""
-        changed = {name for name in self._accounts if config.sources.get(name) != self.config.sources.get(name)}
+        known = self._accounts.keys() | self._identities.keys()
+        changed = {name for name in known if config.sources.get(name) != self.config.sources.get(name)}
         self.forget(changed)
         if config.privacy != self.config.privacy:
             self._targets.clear()
@@ -76,6 +78,7 @@ class Syncer:
         """Drop what is known of these sources: their sessions and targets are made anew when they run again."""
         for name in names:
             self._accounts.pop(name, None)
+            self._identities.pop(name, None)
             self._forgotten.pop(name, None)
         if any(source in names for source, _ in self._targets):
             self._targets = {key: target for key, target in self._targets.items() if key[0] not in names}
@@ -87,8 +90,10 @@ class Syncer:
 
     def identity(self, name: str) -> Identity:
         """Return which account the configuration names. Raises ConfigError if a secret that names it is missing."""
-        source, settings = self.source(name)
-        return source.identity(settings.base_url, settings.options)
+        if name not in self._identities:
+            source, settings = self.source(name)
+            self._identities[name] = source.identity(settings.base_url, settings.options)
+        return self._identities[name]
 
     async def require_same_account(self, name: str) -> None:
         """Raise AnotherAccount if the rows of a source are of another account; a run looks for itself."""

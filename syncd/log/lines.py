@@ -6,9 +6,9 @@
 import re
 from collections import deque
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
-from logging import Formatter
+from logging import Formatter, LogRecord
 from typing import Final, cast
 
 import msgspec
@@ -19,6 +19,8 @@ from syncd import log
 from syncd.log.masking import MASK, mask
 
 DEPTH: Final = 6  # of nested values in one line; deeper ones are cut, which also ends a cycle
+
+_TEXT: Final = "syncd_json"  # the attribute of a record that holds its text
 
 _SECRET_WORD: Final = re.compile(
     r"auth(orization|token)|cookies?|credentials?|jwt|pass(phrase|wd|word)|pwd|secrets?|tokens?"
@@ -60,9 +62,20 @@ def configure() -> None:
     )
 
 
+class _Json(structlog.stdlib.ProcessorFormatter):
+    """Makes the text of a line once, though two handlers ask for it: the one that writes, and the one that keeps."""
+
+    def format(self, record: LogRecord) -> str:
+        """Return the text; it stays with the record."""
+        text: str | None = record.__dict__.get(_TEXT)
+        if text is None:
+            text = record.__dict__[_TEXT] = super().format(record)
+        return text
+
+
 def formatter(*, as_json: bool, colors: bool) -> Formatter:
     """Return what makes the text of a line, of syncd or of a library."""
-    return structlog.stdlib.ProcessorFormatter(
+    return (_Json if as_json else structlog.stdlib.ProcessorFormatter)(
         foreign_pre_chain=[*_ENTRY, structlog.stdlib.ExtraAdder()],
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
@@ -158,6 +171,7 @@ def _cleaned_item(key: str, value: object, depth: int) -> object:
     return MASK
 
 
+@lru_cache(maxsize=1024)  # the names of our own fields, again and again
 def _is_telling(key: str) -> bool:
     """Whether a value under this key is a secret by its name: password, api_key, X-Api-Key, authToken, Set-Cookie."""
     words = [word.lower() for word in _WORD.findall(key)]

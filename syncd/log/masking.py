@@ -14,6 +14,11 @@ MASK: Final = "***"
 SHORT_CHARS: Final = (
     HEAD_CHARS  # a protected text below this is masked as a whole word only, or it would garble every line
 )
+KNOWN_CHARS: Final = 64
+"""Of a text up to this length is remembered what was left of it: names of fields, sources and streams come with each
+line."""
+KNOWN_MOST: Final = 4_096
+"""Texts that are remembered so."""
 REPLACED_KEPT: Final = 64  # what a newer session has replaced is masked still, until so many others were replaced
 
 _IN_TEXT: Final = re.compile(
@@ -36,6 +41,7 @@ class _Protected:
 
     def forget_all(self) -> None:
         """Protect nothing any more."""
+        self._known: dict[str, str] = {}
         self.lasting: set[str] = set()
         self._held: dict[int, dict[str, str]] = {}
         self._replaced: deque[str] = deque()
@@ -82,8 +88,19 @@ class _Protected:
         if len(self._replaced) > REPLACED_KEPT:
             self._dropped.append(self._replaced.popleft())
 
+    def known(self) -> dict[str, str]:
+        """Return what short texts became by what is protected now; who masks another one adds it."""
+        if self._gone:
+            self._let_go()
+        if self._added or self._dropped:
+            self._update()
+        if len(self._known) >= KNOWN_MOST:
+            self._known.clear()
+        return self._known
+
     def _update(self) -> None:
         """Prepare for finding what is new: there may be a hundred thousand texts, and a new one with each login."""
+        self._known.clear()
         short = self._short_texts.keys() | set()
         for spelt, text in self._added:
             spelt.add(text)
@@ -103,10 +120,7 @@ class _Protected:
 
     def mask(self, text: str) -> str:
         """Return the text with each of its protected parts replaced by ***."""
-        if self._gone:
-            self._let_go()
-        if self._added or self._dropped:
-            self._update()
+        self.known()
         text = self._spelt.mask(text, MASK)
         return self._short.sub(MASK, text) if self._short else text
 
@@ -135,6 +149,15 @@ def protect_held(secret_text: str, holder: object, kind: str) -> None:
 
 def mask(text: str) -> str:
     """Return the text with every protected text, and whatever looks like a credential, replaced by ***."""
+    if len(text) > KNOWN_CHARS:
+        return _masked(text)
+    known = protected.known()
+    if (masked := known.get(text)) is None:
+        masked = known[text] = _masked(text)
+    return masked
+
+
+def _masked(text: str) -> str:
     return _IN_TEXT.sub(lambda match: next(filter(None, match.groups())) + _mask_after(match), protected.mask(text))
 
 

@@ -148,13 +148,13 @@ class Life:
                 opened, self, config=lambda: self.config, address=lambda: url, drain_s=DRAIN_S
             )  # fmt: skip
             await self._share.join()
-            timetable = Timetable(syncer, self._scheduler, {}, on_outage=self._lost, holds=self._share.holds)
+            timetable = Timetable(syncer, {}, on_outage=self._lost, holds=self._share.holds)
             timetable.pause_streams(await self._operations.paused())
             self._share.begin(timetable)
             return timetable
         histories = await status.histories(opened, list(wanted_of(self.config)))
         paces = await status.read_paces(opened, self.config, now=utc_now())
-        timetable = Timetable(syncer, self._scheduler, histories, on_outage=self._lost, paces=paces)
+        timetable = Timetable(syncer, histories, on_outage=self._lost, paces=paces)
         timetable.pause_streams(await self._operations.paused())
         timetable.plan()
         return timetable

@@ -1,10 +1,9 @@
 """`every = "auto"` in a daemon: its runs decide when it runs next, and the status tells what is in force."""
 
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from syncd.clock import utc_now
 from syncd.config import Auto
@@ -57,13 +56,9 @@ async def test_a_run_that_ends_well_sets_the_next_one_by_what_was_found(make_ben
         paces.look("customers", Look(at_s=at_s, found=3, requests=1))
         paces.look("stores", Look(at_s=at_s, found=0, requests=1))
     histories = {("shop", name): History(ok_at=now) for name in ("customers", "stores")}
-    scheduler = AsyncIOScheduler(timezone=UTC)
     async with http_session() as http:
         syncer = Syncer(settings, registry(), bench.db, http)
-        timetable = Timetable(
-            syncer, scheduler, histories, on_outage=lambda error: pytest.fail(str(error)), paces={"shop": paces}
-        )
-        scheduler.start()
+        timetable = Timetable(syncer, histories, on_outage=lambda error: pytest.fail(str(error)), paces={"shop": paces})
         try:
             timetable.plan()
             for pair in histories:
@@ -80,6 +75,5 @@ async def test_a_run_that_ends_well_sets_the_next_one_by_what_was_found(make_ben
             rests = await until(both_rest)
         finally:
             await timetable.close(grace_s=5)
-            scheduler.shutdown(wait=False)
     assert 55 <= rests["customers"] < 600
     assert rests["stores"] > 600

@@ -6,14 +6,12 @@ import json
 import signal
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -200,18 +198,15 @@ async def test_the_status_tells_what_the_last_callback_led_to(line: Line) -> Non
 async def planned(line: Line, history: History | None = None) -> AsyncIterator[tuple[Timetable, Callable[[], Any]]]:
     """Yield a timetable in this process, of which no poll is due, and what makes that of the orders fall due now."""
     settings = configuration.load(line.path, specs())
-    scheduler = AsyncIOScheduler(timezone=UTC)
     async with http_session() as http:
         syncer = Syncer(settings, registry(), line.bench.db, http)
         histories = {ORDERS_PAIR: history or History(ok_at=utc_now())}
-        timetable = Timetable(syncer, scheduler, histories, on_outage=lambda error: pytest.fail(str(error)))
-        scheduler.start()
+        timetable = Timetable(syncer, histories, on_outage=lambda error: pytest.fail(str(error)))
         try:
             timetable.plan()
             yield timetable, lambda: timetable.move(ORDERS_PAIR, utc_now())
         finally:
             await timetable.close(grace_s=5)
-            scheduler.shutdown(wait=False)
 
 
 async def test_a_poll_that_falls_due_during_a_fetch_follows_it(line: Line) -> None:

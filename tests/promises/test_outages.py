@@ -1,20 +1,19 @@
 """An upstream that fails for good: how often it is asked, what the log says, and that nobody else is held up.
 
-The daemon's timetable lives through days in seconds: its scheduler is paused, and the test turns the clock to one job
-after the other.
+The daemon's timetable lives through days in seconds: its timer never rings, and the test turns the clock to one
+run after the other.
 """
 
 import asyncio
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, MutableMapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator, MutableMapping
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Self
 
 import pytest
 import structlog.testing
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from syncd.sandbox import CREDENTIALS
 from syncd.service.timetable import Timetable
@@ -44,6 +43,11 @@ def events() -> Iterator[Events]:
         yield captured
 
 
+def _never(_delay_s: float, ring: Callable[[], None]) -> asyncio.Handle:
+    """Stand for the timer of the event loop."""
+    return asyncio.Handle(ring, (), asyncio.get_running_loop())
+
+
 class Days:
     """The daemon's timetable over simulated days: the source that fails is busy, the others are not."""
 
@@ -63,17 +67,14 @@ class Days:
             for name, source in bench.config.sources.items()
         }  # fmt: skip
         bench.syncer.reconfigure(dataclasses.replace(bench.config, sources=sources))
-        self.scheduler = AsyncIOScheduler(timezone=UTC)
-        self.timetable = Timetable(bench.syncer, self.scheduler, {}, on_outage=lambda _error: None)
+        self.timetable = Timetable(bench.syncer, {}, on_outage=lambda _error: None, later=_never)
 
     async def __aenter__(self) -> Self:
-        self.scheduler.start(paused=True)
         self.timetable.plan()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.timetable.close(grace_s=1)
-        self.scheduler.shutdown()
 
     async def pass_by(self, **duration: float) -> None:
         """Run every job when it is due, and its run to the end."""
@@ -82,7 +83,7 @@ class Days:
         while (at := min(self.timetable.next_runs().values())) <= until:
             time.at = max(time.at, at)
             others = asyncio.all_tasks()
-            await self.timetable.run_due()
+            self.timetable.run_due()
             await asyncio.gather(*(asyncio.all_tasks() - others))
         time.at = until
 

@@ -301,6 +301,26 @@ def test_a_longer_secret_leaves_no_tail_of_itself() -> None:
     assert log.mask("x secret-and-more x secret x") == "x *** x *** x"
 
 
+def test_a_text_that_was_told_before_is_masked_as_soon_as_it_is_protected() -> None:
+    assert log.mask("tram-number-nine") == "tram-number-nine"
+    log.protect("tram-number-nine")
+    assert log.mask("tram-number-nine") == "***"
+
+
+def test_a_line_that_is_also_kept_is_made_once(out: io.StringIO) -> None:
+    keeper, asked = kept.keep(), list[int]()
+
+    class Asking:
+        def __str__(self) -> str:
+            asked.append(1)
+            return "asking"
+
+    log.get("syncd.engine").info("page_read", run_id=7, what=Asking())
+    assert '"what":"asking"' in out.getvalue()
+    assert keeper.of_run(7)[0].fields == (("what", "asking"),)
+    assert len(asked) == 1
+
+
 def test_an_empty_text_protects_nothing() -> None:
     log.protect("")
     assert log.mask("a b") == "a b"

@@ -1,17 +1,17 @@
 """When each stream that is on runs next. Starts nothing itself, but for calling `tick`.
 
-The instants lie in a heap. APScheduler has one job for all streams, which wakes at the earliest of them: a job of its
-own for each of 200,000 streams would take a minute to make.
+The instants lie in a heap, and one timer of the event loop wakes at the earliest of them. APScheduler keeps the house
+(`service/house.py`): a job of its own for each of 200,000 streams would take it a minute to make, and one job for all
+of them, moved with each run, cost a tenth of a run.
 """
 
 import heapq
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from asyncio import get_running_loop
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from syncd.clock import Clock
@@ -21,11 +21,8 @@ from syncd.status import Pair
 
 JOB_RULES: Final = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1, "replace_existing": True}
 """A late tick is made up for, once; a job of the same name takes the place of the one before."""
-JOB: Final = "streams"
 LOOK_S: Final = 60.0
-"""Longest sleep: the job itself says when it wakes next, unless it could not run."""
-INSTANCES: Final = 10
-"""The job never waits, so that its instances cannot meet; APScheduler counts one as running for a moment longer."""
+"""Longest sleep: the timer counts by the monotonic clock, and the wall clock may jump ahead meanwhile."""
 STALE_MOST: Final = 1_000
 """The heap is made anew when so many of its entries, and half of them, no longer count."""
 
@@ -52,13 +49,30 @@ class _Due(NamedTuple):
     pair: Pair
 
 
+class Timer(Protocol):
+    """A call that is to come."""
+
+    def cancel(self) -> None:
+        """Call nothing any more."""
+
+
+Later = Callable[[float, Callable[[], None]], Timer]
+"""Calls a function after so many seconds."""
+
+
+def by_the_loop(delay_s: float, call: Callable[[], None]) -> Timer:
+    """Call a function after so many seconds, from the event loop that runs now."""
+    return get_running_loop().call_later(delay_s, call)
+
+
 class Jobs:
     """The next runs of all streams; `tick` is called with each stream whose time has come, and must not wait."""
 
-    def __init__(self, scheduler: AsyncIOScheduler, tick: Callable[[Pair], Awaitable[None]], clock: Clock) -> None:
-        self._scheduler = scheduler
+    def __init__(self, tick: Callable[[Pair], None], clock: Clock, later: Later = by_the_loop) -> None:
         self._tick = tick
         self._clock = clock
+        self._later = later
+        self._timer: Timer | None = None
         self._settings: dict[Pair, StreamConfig] = {}
         self._next: dict[Pair, datetime] = {}
         self._heap: list[_Due] = []
@@ -85,7 +99,7 @@ class Jobs:
         """Return when each of these streams runs next."""
         return {pair: at for pair in pairs if (at := self._next.get(pair))}
 
-    async def run_due(self) -> None:
+    def run_due(self) -> None:
         """Tick every stream whose time has come, and set its next run; then sleep until the next one's."""
         now, due = self._clock(), []
         while self._heap and self._heap[0].at <= now:
@@ -94,9 +108,15 @@ class Jobs:
                 self._set(pair, self._following(self._settings[pair], at, now))
                 due.append(pair)
         for pair in due:
-            await self._tick(pair)
-        self._wakes_at = None
+            self._tick(pair)
+        self.close()
         self._wake()
+
+    def close(self) -> None:
+        """Wake no more, unless a stream is added or moved."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._wakes_at = None
 
     @staticmethod
     def _following(settings: StreamConfig, previous: datetime, now: datetime) -> datetime:
@@ -114,13 +134,18 @@ class Jobs:
             heapq.heapify(self._heap)
 
     def _wake(self) -> None:
-        """Have APScheduler wake the job at the earliest instant, if that is earlier than it would."""
+        """Set the timer to the earliest instant, unless it rings before that."""
         if not self._heap or (self._wakes_at is not None and self._wakes_at <= self._heap[0].at):
             return
-        is_new, self._wakes_at = self._wakes_at is None, self._heap[0].at
-        if is_new and self._scheduler.get_job(JOB) is None:
-            rules = {**JOB_RULES, "max_instances": INSTANCES}
-            trigger = Rhythm(partial(schedule.rhythm_after, LOOK_S))
-            self._scheduler.add_job(self.run_due, trigger, id=JOB, next_run_time=self._wakes_at, **rules)
-        else:
-            self._scheduler.modify_job(JOB, next_run_time=self._wakes_at)
+        self.close()
+        now = self._clock()
+        self._wakes_at = min(self._heap[0].at, now + timedelta(seconds=LOOK_S))
+        self._timer = self._later(max(0.0, (self._wakes_at - now).total_seconds()), self._ring)
+
+    def _ring(self) -> None:
+        """Run what is due; the timetable goes on, whatever that raises (the event loop tells it)."""
+        self.close()
+        try:
+            self.run_due()
+        finally:
+            self._wake()

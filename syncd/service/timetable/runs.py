@@ -1,15 +1,13 @@
 """The daemon's timetable: starts runs when they are due, and decides what follows each one.
 
-APScheduler only wakes a job that starts tasks of ours and returns, so that runs can be ended at a page. When a stream
-is due, and how long it rests after a failure, is decided in `engine/schedule.py`.
+Each run is a task of ours, so that it can be ended at a page. When a stream is due, and how long it rests after a
+failure, is decided in `engine/schedule.py`.
 """
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from syncd import log
 from syncd.config import Config, StreamConfig
@@ -25,7 +23,7 @@ from syncd.service.callbacks.answers import Answers
 from syncd.service.timetable.attempts import Attempts, NotRun
 from syncd.service.timetable.backfills import Backfills
 from syncd.service.timetable.gate import Door, Gate
-from syncd.service.timetable.jobs import Jobs
+from syncd.service.timetable.jobs import Jobs, Later, by_the_loop
 from syncd.service.timetable.seats import Seats
 from syncd.service.timetable.streams import Streams, answered_last, wanted_of
 from syncd.service.timetable.tasks import Tasks, Work
@@ -40,18 +38,18 @@ class Timetable:
     def __init__(
         self,
         syncer: Syncer,
-        scheduler: AsyncIOScheduler,
         histories: Mapping[Pair, History],
         *,
         on_outage: Callable[[DatabaseUnavailable], None],
         paces: Mapping[str, Paces] | None = None,
         holds: Callable[[str], bool] = lambda _source: True,
+        later: Later = by_the_loop,
     ) -> None:
         """Plan the runs of the sources that are held: all, or those that `adopt` brings."""
         self._syncer = syncer
         self._holds = holds
         self._streams = Streams(histories, paces or {})
-        self._jobs = Jobs(scheduler, self._tick, syncer.clock)
+        self._jobs = Jobs(self._tick, syncer.clock, later)
         self._seats = Seats(self._streams.answered_last())
         self._tasks = Tasks(self._work)
         self._gate = Gate()
@@ -134,13 +132,13 @@ class Timetable:
     def _move_soon(self, pair: Pair, now: datetime) -> None:
         self.move(pair, now + timedelta(seconds=schedule.spread_s(".".join(pair), schedule.SPREAD_S)))
 
-    async def run_due(self) -> None:
-        """Start what is due; the scheduler calls it at the right times."""
-        await self._jobs.run_due()
+    def run_due(self) -> None:
+        """Start what is due; the timer calls it at the right times."""
+        self._jobs.run_due()
 
     # --- Running
 
-    async def _tick(self, pair: Pair) -> None:
+    def _tick(self, pair: Pair) -> None:
         """Start a run of a stream, unless one is under way (then the next tick will do) or runs are held back."""
         if work := self._tasks.get(pair):
             work.is_due = bool(work.named)
@@ -180,7 +178,7 @@ class Timetable:
         if not work.named:
             self._settle(pair)
         if work.is_due:
-            await self._tick(pair)
+            self._tick(pair)
         self._answer(pair)
 
     async def _attempt_all(self, pair: Pair, work: Work) -> None:
@@ -319,6 +317,7 @@ class Timetable:
     async def close(self, *, grace_s: float) -> None:
         """Start nothing more, and end every run at its page boundary; cancel what has not ended after `grace_s`."""
         self._gate.close()
+        self._jobs.close()
         self._answers.close()
         await self._drain(None, grace_s)
 

@@ -6,6 +6,7 @@ Decides nothing about time: `engine/schedule.py` does.
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from syncd.config import Config, StreamConfig, is_off
 from syncd.engine import schedule
@@ -13,6 +14,8 @@ from syncd.engine.order import Result
 from syncd.engine.pace import Look, Paces
 from syncd.engine.schedule import History
 from syncd.status import Pair
+
+_NONE: Final = History()
 
 
 class Streams:
@@ -68,7 +71,7 @@ class Streams:
 
     def history(self, pair: Pair) -> History:
         """Return what is known of a stream's earlier runs."""
-        return self._histories.get(pair, History())
+        return self._histories.get(pair, _NONE)
 
     def answered_last(self) -> set[str]:
         """Return the sources that answered last time."""
