@@ -273,6 +273,33 @@ async def test_sighup_takes_a_good_configuration(live: Bench, events: Events) ->
         assert await count(live, stores) == ran
 
 
+async def test_a_storm_of_sighups_costs_no_run_and_ends_with_the_last_configuration(
+    live: Bench, events: Events
+) -> None:
+    path = write(live, {"shop.customers": 'every = "1s"'})
+    first = path.read_text()
+    last = write(live, {"shop.customers": 'every = "1s"', "cars.vehicles": 'every = "1s"'}).read_text()
+    path.write_text(first)
+    whole = path.with_suffix(".new")
+    whole.touch(mode=0o600)
+    async with serving(path):
+        for nth in range(101):
+            whole.write_text(last if nth % 2 == 0 else first)
+            whole.rename(path)  # as editors do it: whoever reads never meets half a file
+            whole.touch(mode=0o600)
+            for _ in range(3):
+                os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0)
+        await until(lambda: count(live, "autengo.vehicles"))
+        await until(mirrors_customers(live))
+        ran = await count(live, "syncd.runs WHERE stream = 'customers' AND outcome = 'ok'")
+        await until(lambda: more(live, "syncd.runs WHERE stream = 'customers' AND outcome = 'ok'", ran))
+    told = {event["event"] for event in events}
+    assert "config_reloaded" in told
+    assert told.isdisjoint({"run_crashed", "config_refused"})
+    assert await count(live, "syncd.runs WHERE outcome NOT IN ('ok', 'aborted')") == 0
+
+
 async def test_sighup_ends_a_run_of_a_changed_source_and_starts_it_under_the_new_one(live: Bench) -> None:
     live.sandbox.faults.add("hang", api="cyclesoftware", stream="customers")
     path = write(live, {"shop.customers": 'every = "1s"'})

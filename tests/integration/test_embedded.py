@@ -21,8 +21,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from syncd import config as configuration
 from syncd.errors import ConfigError, DatabaseUnavailable
-from syncd.storage.postgres import embedded
+from syncd.storage.postgres import database, embedded
 from syncd.storage.postgres.embedded import cluster
 from syncd.storage.postgres.embedded.server import _users
 from tests.support.search import trial
@@ -433,6 +434,38 @@ async def test_odd_characters_in_the_path_do_no_harm(
         assert await sqlalchemy_fetchval(server, "SELECT 1") == 1
     finally:
         await embedded.stop(Path(name))
+
+
+ODD_PLACE = {
+    "LC_ALL": "xx_YY.nonsense", "LANG": "tr_TR.UTF-8", "LANGUAGE": "de", "LC_MESSAGES": "de_DE.UTF-8",
+    "LC_COLLATE": "de_DE@phonebook", "TZ": "Pacific/Apia",
+}  # fmt: skip
+OF_ANOTHER_SERVER = {
+    "PGHOST": "db.example", "PGPORT": "1", "PGUSER": "nobody", "PGDATABASE": "elsewhere", "PGPASSWORD": "wrong",
+    "PGDATA": "/nowhere", "PGSSLMODE": "verify-full", "PGSERVICE": "mirror", "PGOPTIONS": "-c statement_timeout=1",
+    "PGTARGETSESSIONATTRS": "standby", "PGTZ": "Pacific/Apia", "PGDATESTYLE": "german",
+}  # fmt: skip
+
+
+async def test_locale_time_zone_and_variables_of_another_server_do_no_harm(
+    fresh_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (ODD_PLACE | OF_ANOTHER_SERVER).items():
+        monkeypatch.setenv(name, value)
+    await ensure(fresh_dir)
+    opened = await database.connect(
+        configuration.DatabaseConfig(url=configuration.Secret("embedded"), data_dir=fresh_dir)
+    )
+    try:
+        async with opened.connection() as conn:
+            assert await conn.fetchval("SHOW server_encoding") == "UTF8"
+            assert await conn.fetchval("SHOW timezone") == "UTC"
+            assert await conn.fetchval("SELECT array_agg(x ORDER BY x)::text FROM unnest('{b,a,B,ä}'::text[]) x") == (
+                "{B,a,b,ä}"
+            )
+            assert await conn.fetchval("SELECT lower('I') || upper('i') || to_char(0.5, '0D0')") == "iI 0.5"
+    finally:
+        await opened.close()
 
 
 async def test_directory_that_cannot_be_made_or_written_is_named_with_a_hint(tmp_path: Path) -> None:

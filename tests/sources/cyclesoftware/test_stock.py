@@ -96,3 +96,12 @@ async def test_stock_is_asked_for_in_batches_that_each_speak_for_themselves() ->
     ]
     assert [len(page.records) for page in pages] == [1, 0, 0]
     assert not any(page.whole_walk for page in pages)
+
+
+async def test_ten_thousand_barcodes_are_each_asked_for_once() -> None:
+    barcodes = [f"{n:013d}" for n in range(10_000)]
+    script = Script([{"stock": []}] * 100)
+    pages = await pages_of("stock", walk_of(script, lookup={"barcodes": [*barcodes, *barcodes[:5_000]]}))
+    asked = [entry["barcode"] for request in script.asked for entry in request[3]]
+    assert (len(pages), asked) == (100, barcodes)
+    assert [code for page in pages if page.scope for code in page.scope.values] == barcodes

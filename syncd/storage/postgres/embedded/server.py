@@ -51,6 +51,10 @@ MAX_STARTS: Final = 3  # per call of ensure: a server may be killed while it is 
 _users: dict[Path, int] = {}  # data directory → open fd of its users.lock, held until this process ends
 
 
+_PLAIN: Final = {"sslmode": "disable", "target_session_attrs": "any"}
+"""What libpq and the driver would otherwise take from the environment."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Server:
     """A running embedded server; `url` is for asyncpg and psql, `sqlalchemy_url` for SQLAlchemy's asyncpg dialect.
@@ -71,20 +75,29 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Return the url for `asyncpg.connect` and psql."""
-        if self.password is None:  # port is named too, lest PGPORT in the environment changes it
-            return f"postgresql://{ROLE}@/{self.database}?host={urllib.parse.quote(self.host)}&port={self.port}"
-        return f"postgresql://{ROLE}:{self.password}@{self.host}:{self.port}/{self.database}"
+        """Return the url for `asyncpg.connect` and psql.
+
+        It names all that variables such as PGPORT or PGSSLMODE would say otherwise, which are meant for another server.
+        """
+        return self._address + "&".join(f"{name}={value}" for name, value in _PLAIN.items())
+
+    @property
+    def _address(self) -> str:
+        if self.password is None:
+            return f"postgresql://{ROLE}@/{self.database}?host={urllib.parse.quote(self.host)}&port={self.port}&"
+        return f"postgresql://{ROLE}:{self.password}@{self.host}:{self.port}/{self.database}?"
 
     @property
     def sqlalchemy_url(self) -> str:
         """Return the url for `create_async_engine`."""
-        return "postgresql+asyncpg" + self.url.removeprefix("postgresql")
+        options = "ssl=disable&target_session_attrs=any"
+        return "postgresql+asyncpg" + self._address.removeprefix("postgresql") + options
 
     @property
     def connect_arguments(self) -> dict[str, Any]:
         """Return the keyword arguments for `asyncpg.connect` and `asyncpg.create_pool`."""
         arguments = {"host": self.host, "port": self.port, "user": ROLE, "database": self.database}
+        arguments |= {"ssl": False, "target_session_attrs": _PLAIN["target_session_attrs"]}
         return arguments if self.password is None else {**arguments, "password": self.password}
 
 
@@ -290,7 +303,7 @@ async def _connect(layout: Layout, state: State) -> Server:
 async def _open(server: Server, **arguments: str) -> Any:
     import asyncpg
 
-    return await asyncpg.connect(**{**server.connect_arguments, **arguments}, timeout=CONNECT_TIMEOUT_S, ssl=False)
+    return await asyncpg.connect(**{**server.connect_arguments, **arguments}, timeout=CONNECT_TIMEOUT_S)
 
 
 async def _create_database(layout: Layout, server: Server) -> None:
