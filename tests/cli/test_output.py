@@ -6,13 +6,20 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.support.bench import Bench, MakeBench
-from tests.support.command import HELD_S, WallClock
+from syncd.sandbox import Limits
+from syncd.storage.postgres import embedded
+from tests.support import forked, forks
+from tests.support.bench import Bench, open_bench, own_database
+from tests.support.command import HELD_S, WallClock, started
 from tests.support.daemon import until
+
+FORKED = str(forked.__file__)
 
 PRINTS = {
     "export csv": "export shop.customers",
@@ -30,25 +37,34 @@ PRINTS = {
 }
 
 
-@pytest.fixture
-async def mirror(make_bench: MakeBench) -> Bench:
+@pytest.fixture(scope="module")
+async def mirror(server: embedded.Server, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
     """A bench with more customers than any buffer holds."""
-    bench = await make_bench(time=WallClock(), customers=3000, page_size=500)
-    assert (await bench.sync("shop.customers")).outcome == "ok"
-    await bench.fetch("UPDATE cyclesoftware.customers SET city = 'Zürich \N{BICYCLE} Ω' WHERE customer_id % 2 = 0")
-    return bench
-
-
-async def shell(bench: Bench, line: str, **env: str) -> tuple[int, str, bytes]:
-    """Run a line of bash in which `syncd` is the command under test; return its exit code, stderr and stdout."""
-    path = bench.folder / "config.toml"
-    if not path.exists():
+    folder = tmp_path_factory.mktemp("output")
+    async with AsyncExitStack() as stack:
+        opened, url = await stack.enter_async_context(own_database(server, "output", folder))
+        limits = Limits(per_minute=10_000, per_day=100_000)
+        bench = await open_bench(
+            stack, opened, url, folder, time=WallClock(), customers=3000, page_size=500, limits=limits
+        )
+        assert (await bench.sync("shop.customers")).outcome == "ok"
+        await bench.fetch("UPDATE cyclesoftware.customers SET city = 'Zürich \N{BICYCLE} Ω' WHERE customer_id % 2 = 0")
         bench.config_file()
-    program = f'syncd() {{ {shlex.quote(sys.executable)} -m syncd "$@"; }}; set -o pipefail; {line}'
+        yield bench
+
+
+async def shell(bench: Bench, line: str, *, anew: bool = False, **env: str) -> tuple[int, str, bytes]:
+    """Run a line of bash in which `syncd` is the command under test; return its exit code, stderr and stdout.
+
+    With `anew` each command is a new Python (see `tests.support.forked`).
+    """
+    channel = forks.channel()
+    asks = [sys.executable, "-m", "syncd"] if anew else [sys.executable, "-I", "-S", FORKED, str(channel.fileno())]
+    program = f'syncd() {{ {shlex.join(asks)} "$@"; }}; set -o pipefail; {line}'
     process = await asyncio.create_subprocess_exec(
-        "bash", "-c", program, stdin=asyncio.subprocess.DEVNULL,
+        "bash", "-c", program, stdin=asyncio.subprocess.DEVNULL, pass_fds=[channel.fileno()],
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "SYNCD_CONFIG": str(path), "COLUMNS": "80", **env},
+        env={**os.environ, "SYNCD_CONFIG": str(bench.folder / "config.toml"), "COLUMNS": "80", **env},
     )  # fmt: skip
     try:
         out, err = await asyncio.wait_for(process.communicate(), 60)
@@ -81,7 +97,7 @@ async def test_a_full_disk_is_one_sentence(mirror: Bench) -> None:
 
 async def test_a_closed_stdout_is_one_sentence(mirror: Bench) -> None:
     for name in ("export csv", "sql json", "status", "help"):
-        code, err, _ = await shell(mirror, f"syncd {PRINTS[name]} >&-")
+        code, err, _ = await shell(mirror, f"syncd {PRINTS[name]} >&-", anew=True)
         assert (code, err) == (1, "error: stdout cannot be written: Bad file descriptor\n"), name
 
 
@@ -100,10 +116,10 @@ async def test_a_reader_that_has_gone_is_met_with_silence(mirror: Bench, reader:
 
 
 async def test_stderr_that_nobody_hears_harms_nothing(mirror: Bench) -> None:
-    for closed in ("2>/dev/full", "<&- 2>&-"):
-        code, _, out = await shell(mirror, f"syncd export shop.customers {closed}")
+    for closed, anew in (("2>/dev/full", False), ("<&- 2>&-", True)):
+        code, _, out = await shell(mirror, f"syncd export shop.customers {closed}", anew=anew)
         assert (code, out.count(b"\n")) == (0, 3001), closed
-        code, _, out = await shell(mirror, f"syncd sql 'SELECT nope' {closed}")
+        code, _, out = await shell(mirror, f"syncd sql 'SELECT nope' {closed}", anew=anew)
         assert (code, out) == (2, b""), closed
 
 
@@ -112,20 +128,20 @@ async def test_stderr_that_nobody_hears_harms_nothing(mirror: Bench) -> None:
 )  # fmt: skip
 async def test_signs_beyond_the_terminal_are_escaped(mirror: Bench, env: dict[str, str]) -> None:
     query = "SELECT DISTINCT city FROM cyclesoftware.customers WHERE city ~ $$Z.*Ω$$"
-    code, err, out = await shell(mirror, f"syncd sql '{query}'", **env)
+    code, err, out = await shell(mirror, f"syncd sql '{query}'", anew=True, **env)
     assert (code, err) == (0, ""), (env, err)
     assert b"rich \\U0001f6b2 \\u03a9" in out, out
-    code, err, out = await shell(mirror, f"syncd sql --json '{query}'", **env)
+    code, err, out = await shell(mirror, f"syncd sql --json '{query}'", anew=True, **env)
     assert json.loads(out) == [{"city": "Zürich \N{BICYCLE} Ω"}], (env, err)
     for words in ("status", "--help", "sql --json 'SELECT nöpe'"):
-        code, err, _ = await shell(mirror, f"syncd {words}", **env)
+        code, err, _ = await shell(mirror, f"syncd {words}", anew=True, **env)
         assert "defect" not in err, (words, env, err)
 
 
 async def test_a_path_that_is_no_utf8_is_told(mirror: Bench, tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"caf\xe9") / "config.toml"
     path.parent.mkdir()
-    path.write_bytes(mirror.config_file().read_bytes())
+    path.write_bytes((mirror.folder / "config.toml").read_bytes())
     path.chmod(0o600)
     env = {"SYNCD_CONFIG": str(path)}
     code, err, out = await shell(mirror, "syncd check --json", **env)
@@ -139,12 +155,13 @@ async def test_a_path_that_is_no_utf8_is_told(mirror: Bench, tmp_path: Path) -> 
 
 
 async def test_a_current_directory_that_was_removed_is_told(mirror: Bench) -> None:
-    code, err, _ = await shell(mirror, "mkdir gone && cd gone && rmdir ../gone && syncd check")
+    code, err, _ = await shell(mirror, "mkdir gone && cd gone && rmdir ../gone && syncd check", anew=True)
     assert (code, err.splitlines()[0]) == (2, "error: the current directory is no longer there")
 
 
 async def test_a_file_that_outgrows_its_limit_is_no_outage(mirror: Bench, tmp_path: Path) -> None:
-    code, err, _ = await shell(mirror, f"ulimit -f 64; syncd export shop.customers --output {tmp_path}/out.csv")
+    line = f"ulimit -f 64; syncd export shop.customers --output {tmp_path}/out.csv"
+    code, err, _ = await shell(mirror, line, anew=True)
     assert (code, err) == (1, f"error: {tmp_path}/out.csv cannot be written: File too large\n")
     assert not [name for name in os.listdir(tmp_path) if "out.csv" in name]  # noqa: PTH208
 
@@ -159,16 +176,16 @@ async def test_a_pipe_that_does_not_block_is_waited_for(mirror: Bench) -> None:
 @pytest.mark.parametrize("words", ["sync shop.customers --full", "verify shop.customers"])
 async def test_the_end_of_the_terminal_ends_a_command(mirror: Bench, words: str) -> None:
     mirror.sandbox.latency_s = HELD_S
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "syncd", *words.split(), "--config", str(mirror.config_file()),
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
     asked = len(mirror.sandbox.requests)
 
     async def under_way() -> bool:
         return len(mirror.sandbox.requests) > asked
 
-    await until(under_way, 60)
-    process.send_signal(signal.SIGHUP)
-    assert await asyncio.wait_for(process.wait(), 20) != 0
+    try:
+        async with started(*words.split(), "--config", mirror.folder / "config.toml") as running:
+            await until(under_way, 60)
+            running.process.send_signal(signal.SIGHUP)
+            assert await asyncio.wait_for(running.process.wait(), 20) != 0
+    finally:
+        mirror.sandbox.latency_s = 0.0
     assert not await mirror.fetch("SELECT FROM syncd.runs WHERE outcome = 'running'")

@@ -11,19 +11,17 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
-import asyncpg
 import pytest
 
-from syncd import config as configuration
 from syncd.engine.order import Result
 from syncd.engine.syncer import Syncer
 from syncd.sandbox import FAULTS
 from syncd.sandbox.faults import KINDS
 from syncd.sources import registry
-from syncd.storage.postgres import database, embedded
+from syncd.storage.postgres import embedded
 from syncd.storage.postgres.database import Database
 from syncd.upstream.wire import http_session
-from tests.support.bench import Bench, database_url, open_bench
+from tests.support.bench import Bench, open_bench, own_database
 from tests.support.crew import handing_on
 from tests.support.forgetting import CANARIES, KEY, canary, forgotten, leaks
 from tests.support.matrix import (
@@ -80,16 +78,10 @@ CHANGED = {"shop.stock": "stock_items", "shop.customer_phone_numbers": "customer
 async def shared(
     server: embedded.Server, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[tuple[Database, str, Path]]:
-    """One database for all cells, emptied between them: to copy one takes longer than to empty it."""
+    """One database for all cells, emptied between them."""
     folder = tmp_path_factory.mktemp("faults")
-    conn = await asyncpg.connect(**server.connect_arguments)
-    await conn.execute("CREATE DATABASE faults TEMPLATE template STRATEGY file_copy")
-    url = database_url(server, "faults")
-    opened = await database.connect(configuration.DatabaseConfig(url=configuration.Secret(url), data_dir=folder))
-    yield opened, url, folder
-    await opened.close()
-    await conn.execute("DROP DATABASE faults WITH (FORCE)")
-    await conn.close()
+    async with own_database(server, "faults", folder) as (opened, url):
+        yield opened, url, folder
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ async def start(
     pipes.append(os.pipe())
     asked = {"words": words, "env": whole, "folder": str(Path.cwd()), "module": module}
     try:
-        socket.send_fds(_kept[other] if other else _parent(), [json.dumps(asked).encode()], [end for _, end in pipes])
+        socket.send_fds(_kept[other] if other else channel(), [json.dumps(asked).encode()], [end for _, end in pipes])
     finally:
         for _, end in pipes:
             os.close(end)
@@ -172,11 +172,11 @@ def keeping(env: Mapping[str, str]) -> Iterator[None]:
 
 
 @functools.cache
-def _parent() -> socket.socket:
+def channel() -> socket.socket:
     """Return the channel to the process that forks. That process ends when this one does."""
-    channel, end = _forking("-m", "tests.support.forks", env={})
+    opened, end = _forking("-m", "tests.support.forks", env={})
     atexit.register(end)
-    return channel
+    return opened
 
 
 def _forking(*program: str, env: Mapping[str, str]) -> tuple[socket.socket, Callable[[], None]]:
