@@ -143,14 +143,16 @@ async def test_a_path_that_is_no_utf8_is_told(mirror: Bench, tmp_path: Path) -> 
     path.parent.mkdir()
     path.write_bytes((mirror.folder / "config.toml").read_bytes())
     path.chmod(0o600)
-    env = {"SYNCD_CONFIG": str(path)}
-    code, err, out = await shell(mirror, "syncd check --json", **env)
+    config = str(path)
+    code, err, out = await shell(mirror, "syncd check --json", SYNCD_CONFIG=config)
     assert code == 0, err
     assert "caf\udce9" in json.loads(out)[0]["what"]
-    code, err, out = await shell(mirror, "syncd check", **env)
+    code, err, out = await shell(mirror, "syncd check", SYNCD_CONFIG=config)
     assert code == 0, err
     assert b"caf\\udce9" in out
-    code, err, _ = await shell(mirror, "syncd export shop.customers --output $(dirname $SYNCD_CONFIG)/out.csv", **env)
+    code, err, _ = await shell(
+        mirror, "syncd export shop.customers --output $(dirname $SYNCD_CONFIG)/out.csv", SYNCD_CONFIG=config
+    )
     assert (code, err.endswith("out.csv\n")) == (0, True), err
 
 
