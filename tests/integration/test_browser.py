@@ -27,7 +27,7 @@ from tests.support.command import WallClock
 from tests.support.daemon import until
 
 pytestmark = pytest.mark.skipif(
-    chromium() is None, reason=f"no Chromium here ({', '.join(NAMES)}); on Debian: apt install chromium"
+    chromium() is None, reason=f"no Chromium here ({', '.join(NAMES)}); on Debian: apt install chromium-headless-shell"
 )
 LONGEST_MS = 20_000
 """Within this the page shows what happened; it looks every 5 s at least, and the machine may be busy."""
