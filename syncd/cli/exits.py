@@ -1,11 +1,12 @@
 """How a command ends: its exit code, and every error as two lines in words."""
 
 import contextlib
+import errno
 import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -70,7 +71,29 @@ def foreseen(error: BaseException) -> SyncdError:
             return driver.refused(error, "of this configuration")
     if isinstance(error, FileNotFoundError) and not _has_place():
         return UsageError("the current directory is no longer there", hint="Change to another one (cd), and try again.")
-    return Defect(error)
+    return _shortage(error) or Defect(error)
+
+
+_LACKS: Final = {
+    errno.EMFILE: "Let it open more files: ulimit -n, LimitNOFILE= of its unit.",
+    errno.ENFILE: "The machine has no file to open left: end other programs, or raise fs.file-max.",
+    errno.ENOMEM: "Free memory, or let it have more: ulimit -v, MemoryMax= of its unit.",
+    errno.ENOSPC: "Free disk space.",
+    errno.EDQUOT: "Free disk space: the quota of the account is used up.",
+    errno.EROFS: "Name a directory that can be written (database.data_dir, TMPDIR).",
+    errno.EIO: "See the log of the system: a disk seems to fail.",
+}
+"""What a machine may lack, and what mends it."""
+
+
+def _shortage(error: BaseException) -> SyncdError | None:
+    """Return the error for what the machine lacks; None if it is another one."""
+    number = errno.ENOMEM if isinstance(error, MemoryError) else getattr(error, "errno", None)
+    if number not in _LACKS:
+        return None
+    place = getattr(error, "filename", None)
+    at = f" at {place}" if isinstance(place, str) else ""
+    return SyncdError(f"the machine does not give what syncd needs: {os.strerror(number)}{at}", hint=_LACKS[number])
 
 
 def _has_place() -> bool:

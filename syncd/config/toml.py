@@ -20,6 +20,7 @@ from syncd.config.option import OptionSpec
 from syncd.config.secret import Secret, SecretRef, one_line
 from syncd.errors import ConfigError
 
+LARGEST_BYTES: Final = 256 * 2**20  # a million accounts take less; a device such as /dev/zero never ends
 SHOWN_CHARS: Final = 60  # of a wrong value, in a message
 WRITTEN: Final = 'the text itself, { env = "NAME" }, { file = "PATH" } or { credential = "NAME" }'  # of a secret
 
@@ -30,13 +31,17 @@ TextT = TypeVar("TextT", bound=str)
 def read_toml(path: Path) -> dict[str, object]:
     """Read the TOML; the errors tell line and column, never the text around them, which may be a secret."""
     try:
-        document = path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(LARGEST_BYTES + 1)
+        document = content.decode("utf-8-sig") if len(content) <= LARGEST_BYTES else None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         wrong = f"line {line} is not UTF-8 text"
     else:
+        if document is None:
+            raise ConfigError(f"{path} is no configuration: it is longer than {LARGEST_BYTES // 2**20} MiB")
         try:
             return tomllib.loads(document)
         except RecursionError:

@@ -1,12 +1,14 @@
 """Wrong words, a wrong configuration, a wrong database: what a command says and how it ends."""
 
 import asyncio
+import errno
 import struct
 from pathlib import Path
 
 import pytest
 
 from syncd.cli import exits
+from syncd.errors import Defect
 from syncd.storage.postgres import embedded
 from tests.support.bench import Bench, database_url
 from tests.support.command import (
@@ -41,6 +43,23 @@ WRONG_WORDS: dict[str, tuple[list[str], str]] = {
 def test_wrong_words_are_told_in_an_error_and_a_hint_and_end_with_2(name: str, say: Say) -> None:
     words, fragment = WRONG_WORDS[name]
     assert_refused(name, say(*words), 2, fragment)
+
+
+LACKS: dict[Exception, str] = {
+    OSError(errno.EMFILE, "x", "/a/module.py"): "Too many open files at /a/module.py. Let it open more files: ulimit -n",
+    OSError(errno.ENOSPC, "x"): "No space left on device. Free disk space.",
+    OSError(errno.EROFS, "x", "/data"): "Read-only file system at /data. Name a directory that can be written",
+    MemoryError(): "Cannot allocate memory. Free memory",
+    ExceptionGroup("x", [OSError(errno.ENFILE, "x")]): "Too many open files in system. The machine has no file",
+}
+
+
+def test_what_the_machine_lacks_is_told_with_what_mends_it_and_is_no_defect() -> None:
+    for error, words in LACKS.items():
+        told = exits.foreseen(error)
+        assert words in told.whole
+        assert (told.exit_code, isinstance(told, Defect)) == (1, False)
+    assert isinstance(exits.foreseen(OSError(errno.EPERM, "x")), Defect)
 
 
 WRONG_CONFIGURATIONS: dict[str, tuple[str, str, str]] = {

@@ -142,7 +142,7 @@ def _configured(cluster: Cluster) -> None:
         "host all,replication postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
     )
     with (cluster.data / "postgresql.auto.conf").open("a") as file:
-        file.write("fsync = off\nlisten_addresses = '127.0.0.1'\nautovacuum = off\nwal_level = replica\n")
+        file.write("fsync = off\nlisten_addresses = '127.0.0.1'\nautovacuum = off\nwal_level = logical\n")
     if speaks_tls():
         _certify(cluster)
 
@@ -177,8 +177,16 @@ async def cluster(folder: Path) -> AsyncIterator[Cluster]:
 @asynccontextmanager
 async def standby(primary: Cluster, folder: Path) -> AsyncIterator[Cluster]:
     """Make and run a hot standby of a server; `SELECT pg_promote()` makes it a primary."""
+    async with copied(primary, folder, "-R") as made:
+        yield made
+
+
+@asynccontextmanager
+async def copied(primary: Cluster, folder: Path, *options: str) -> AsyncIterator[Cluster]:
+    """Copy a running server with pg_basebackup, and run the copy."""
     made = _placed(folder)
-    run("pg_basebackup", "-D", made.data, "-d", primary.url, "-R", "-X", "stream", "-c", "fast", "--no-sync")
+    arguments = ("-D", made.data, "-d", primary.url, "-X", "stream", "-c", "fast", "--no-sync", *options)
+    await asyncio.to_thread(run, "pg_basebackup", *arguments)
     await made.start()
     try:
         yield made

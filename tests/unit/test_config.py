@@ -37,6 +37,7 @@ from syncd.config import (
     select,
 )
 from syncd.config.crontab import parse_cron
+from syncd.config import toml as tables
 from syncd.config.duration import LONGEST_DURATION_S, format_duration, parse_duration, spoken
 from syncd.errors import ConfigError, UsageError
 from syncd.sandbox import Address, Sandbox
@@ -671,6 +672,12 @@ def test_a_syntax_error_tells_its_line_and_no_text(load_text: Load, text: str, w
         load_text(text)
     assert where in str(caught.value)
     assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_file_without_end_is_told_and_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "LARGEST_BYTES", 2**20)
+    with pytest.raises(ConfigError, match="/dev/zero is no configuration: it is longer than 1 MiB"):
+        load(Path("/dev/zero"), REGISTRY, environ=ENVIRON)
 
 
 def test_bytes_that_are_no_text_tell_their_line(tmp_path: Path) -> None:
