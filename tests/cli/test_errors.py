@@ -46,7 +46,9 @@ def test_wrong_words_are_told_in_an_error_and_a_hint_and_end_with_2(name: str, s
 
 
 LACKS: dict[Exception, str] = {
-    OSError(errno.EMFILE, "x", "/a/module.py"): "Too many open files at /a/module.py. Let it open more files: ulimit -n",
+    OSError(
+        errno.EMFILE, "x", "/a/module.py"
+    ): "Too many open files at /a/module.py. Let it open more files: ulimit -n",
     OSError(errno.ENOSPC, "x"): "No space left on device. Free disk space.",
     OSError(errno.EROFS, "x", "/data"): "Read-only file system at /data. Name a directory that can be written",
     MemoryError(): "Cannot allocate memory. Free memory",

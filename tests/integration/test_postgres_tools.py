@@ -114,7 +114,17 @@ async def test_pg_repack_under_a_run_costs_no_run_and_no_row(bench: Bench, prima
     await fetch(primary, "CREATE EXTENSION pg_repack")
     change(bench)
     bench.sandbox.latency_s = 0.05
-    repack = ["pg_repack", "--no-kill-backend", "--wait-timeout=30", "-h", "127.0.0.1", "-p", str(primary.port), "-U", "postgres"]
+    repack = [
+        "pg_repack",
+        "--no-kill-backend",
+        "--wait-timeout=30",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(primary.port),
+        "-U",
+        "postgres",
+    ]
     repack += [f"--table=cyclesoftware.{name}" for name in ("customers", "customer_phone_numbers")]
     repack += ["--dbname=mirror", "--table=syncd.runs", "--table=syncd.cursors"]
     ended, _ = await asyncio.gather(

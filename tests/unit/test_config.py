@@ -36,8 +36,8 @@ from syncd.config import (
     secrets,
     select,
 )
-from syncd.config.crontab import parse_cron
 from syncd.config import toml as tables
+from syncd.config.crontab import parse_cron
 from syncd.config.duration import LONGEST_DURATION_S, format_duration, parse_duration, spoken
 from syncd.errors import ConfigError, UsageError
 from syncd.sandbox import Address, Sandbox
