@@ -9,11 +9,11 @@ import asyncpg
 import pytest
 
 from syncd import config as configuration
-from syncd.errors import DatabaseError, DatabaseUnavailable, LockHeld
+from syncd.errors import DatabaseChanged, DatabaseError, DatabaseUnavailable, LockHeld
 from syncd.sources import registry
 from syncd.status import collect
 from syncd.status.model import StreamStatus
-from syncd.storage.postgres import database, embedded, migrations
+from syncd.storage.postgres import database, driver, embedded, migrations
 from syncd.storage.postgres.database import Database
 from syncd.storage.postgres.locks import lock_number
 from syncd.storage.state.runs import stream_lock
@@ -193,6 +193,31 @@ async def test_a_database_that_lets_no_session_begin_is_told_with_the_servers_wo
                 await execute(admin_url, f"ALTER DATABASE {name} {back}", role="postgres")
     finally:
         await execute(admin_url, f"DROP ROLE {role}", role="postgres")
+
+
+DAMAGES: dict[type[asyncpg.PostgresError], str] = {
+    asyncpg.UndefinedFileError: 'could not open file "pg_tblspc/16400/PG_15_202209061/16384/16385": No such file',
+    asyncpg.PostgresIOError: "could not fsync file",
+    asyncpg.DataCorruptedError: "invalid page in block 0 of relation base/24590/16503",
+    asyncpg.IndexCorruptedError: 'index "runs_pkey" contains unexpected zero page at block 3',
+}
+
+
+def test_damaged_files_of_the_server_are_told_as_that_and_cost_only_their_stream() -> None:
+    for kind, words in DAMAGES.items():
+        told = driver.meaning(kind(words), "postgresql://u@h/d")
+        assert isinstance(told, DatabaseChanged)
+        assert str(told).endswith(f"postgresql://u@h/d cannot read or write its own files: {words}")
+        assert "its disks" in told.hint
+
+
+@pytest.mark.parametrize("parameter", ["connect_timeout=10", "channel_binding=require"])
+async def test_a_parameter_that_only_psql_knows_is_told(db_url: str, tmp_path: Path, parameter: str) -> None:
+    url = configuration.Secret(f"{db_url}&{parameter}")
+    with pytest.raises(DatabaseError, match=f'parameter "{parameter.partition("=")[0]}"') as caught:
+        await database.connect(configuration.DatabaseConfig(url=url, data_dir=tmp_path))
+    assert str(caught.value).startswith("database.url cannot be used")
+    assert "Take that parameter out of it" in caught.value.hint
 
 
 EVENT_TRIGGER = """

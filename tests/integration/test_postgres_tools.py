@@ -36,9 +36,10 @@ def mirror(server: Cluster) -> str:
 async def fetch(server: Cluster, query: str) -> list[asyncpg.Record]:
     conn = await asyncpg.connect(mirror(server))
     try:
-        return await conn.fetch(query)
+        found: list[asyncpg.Record] = await conn.fetch(query)
     finally:
         await conn.close()
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -114,19 +115,9 @@ async def test_pg_repack_under_a_run_costs_no_run_and_no_row(bench: Bench, prima
     await fetch(primary, "CREATE EXTENSION pg_repack")
     change(bench)
     bench.sandbox.latency_s = 0.05
-    repack = [
-        "pg_repack",
-        "--no-kill-backend",
-        "--wait-timeout=30",
-        "-h",
-        "127.0.0.1",
-        "-p",
-        str(primary.port),
-        "-U",
-        "postgres",
-    ]
+    repack = ["pg_repack", "--host=127.0.0.1", f"--port={primary.port}", "--username=postgres", "--dbname=mirror"]
+    repack += ["--no-kill-backend", "--wait-timeout=30", "--table=syncd.runs", "--table=syncd.cursors"]
     repack += [f"--table=cyclesoftware.{name}" for name in ("customers", "customer_phone_numbers")]
-    repack += ["--dbname=mirror", "--table=syncd.runs", "--table=syncd.cursors"]
     ended, _ = await asyncio.gather(
         syncd("sync", "--full", "--config", written(bench, primary)), asyncio.to_thread(run, *repack)
     )

@@ -185,8 +185,8 @@ async def standby(primary: Cluster, folder: Path) -> AsyncIterator[Cluster]:
 async def copied(primary: Cluster, folder: Path, *options: str) -> AsyncIterator[Cluster]:
     """Copy a running server with pg_basebackup, and run the copy."""
     made = _placed(folder)
-    arguments = ("-D", made.data, "-d", primary.url, "-X", "stream", "-c", "fast", "--no-sync", *options)
-    await asyncio.to_thread(run, "pg_basebackup", *arguments)
+    arguments = ["-d", primary.url, "-X", "stream", "-c", "fast", "--no-sync", *options]
+    await asyncio.to_thread(run, "pg_basebackup", "-D", made.data, *arguments)
     await made.start()
     try:
         yield made

@@ -62,7 +62,7 @@ def _refusal(error: BaseException, shown: str) -> DatabaseError | None:
     """Return the error for a fault that somebody must mend."""
     match error:
         case asyncpg.InvalidAuthorizationSpecificationError():
-            hint = "Check user and password in database.url."
+            hint = "Check user and password in database.url, and pg_hba.conf of the server."
             return DatabaseError(f"the database {shown} refuses the login: {error}", hint=hint)
         case asyncpg.ClientConfigurationError():
             hint = "Mend it, or the file that it names."
@@ -107,6 +107,10 @@ def _change(error: BaseException, shown: str) -> DatabaseChanged | None:
             told += f" ({'; '.join(str(error.detail).splitlines())})"
             hint = "Keep their definitions (pg_dump --schema-only), drop them, try again, and make them anew."
             return DatabaseChanged(told, hint=hint)
+        case asyncpg.PostgresSystemError() | asyncpg.DataCorruptedError() | asyncpg.IndexCorruptedError():
+            told = f"the server of the database {shown} cannot read or write its own files: {_told(error)}"
+            hint = "See its log, its disks and its tablespaces; REINDEX mends an index, a backup a table."
+            return DatabaseChanged(told, hint=hint)
         case asyncpg.InsufficientPrivilegeError() if "row-level security" in str(error):
             hint = "ALTER TABLE … NO FORCE ROW LEVEL SECURITY, or give the role of database.url BYPASSRLS."
             return DatabaseChanged(f"a policy may hide rows from syncd: {_told(error)}", hint=hint)
@@ -142,6 +146,9 @@ def opening(shown: str) -> Iterator[None]:
         yield
     except LOST:
         raise
+    except asyncpg.UndefinedObjectError as error:
+        hint = "Take that parameter out of it: not all that psql knows can stand there."
+        raise DatabaseError(f"database.url cannot be used: {_told(error)}", hint=hint) from None
     except asyncpg.PostgresError as error:
         if isinstance(error, asyncpg.InsufficientPrivilegeError) or _refusal(error, shown) or _shortage(error, shown):
             raise
