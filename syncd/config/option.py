@@ -5,9 +5,9 @@ options, and reads it as `LIMIT.of(walk.options)`, which mypy knows to be an int
 checks the key in the file, drafts it in `syncd init`, and keeps what is secret out of the log.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Literal, TypeVar, cast
+from typing import Any, Final, Generic, Literal, TypeVar, cast, final
 
 from syncd.config.secret import Secret
 
@@ -51,6 +51,53 @@ class Option(OptionSpec, Generic[T]):
         """
         is_default = self.default is not REQUIRED and self.name not in options
         return cast("T", self.default if is_default else options[self.name])
+
+
+_given: dict[tuple[str, ...], tuple[str, ...]] = {}
+"""Which options an account names: the same object for all that name the same."""
+
+
+@final
+class Options(Mapping[str, object]):
+    """The options of one account, in the order of their declaration: those that it names, and defaults of the others.
+
+    There may be 50,000 of these, and each names one or two of a dozen. Defaults are not copied.
+    """
+
+    __slots__ = ("_names", "_specs", "_values")
+
+    def __init__(self, names: tuple[str, ...], values: tuple[object, ...], specs: Mapping[str, OptionSpec]) -> None:
+        self._names, self._values, self._specs = names, values, specs
+
+    @classmethod
+    def of(cls, given: Mapping[str, object], specs: Mapping[str, OptionSpec]) -> "Options":
+        """Return the options of which these are given; every required one must be among them."""
+        names = tuple(given)
+        return cls(_given.setdefault(names, names), tuple(given.values()), specs)
+
+    def __getitem__(self, name: str) -> object:
+        if name in self._names:
+            return self._values[self._names.index(name)]
+        default = self._specs[name].default
+        if default is REQUIRED:
+            raise KeyError(name)
+        return default
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Options) and self._names is other._names and self._specs is other._specs:
+            return self._values == other._values
+        return dict(self.items()) == dict(other.items()) if isinstance(other, Mapping) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]  # as that of a dict
+
+    def __repr__(self) -> str:
+        return repr(dict(self.items()))
 
 
 def text_option(name: str, comment: str, *, default: object = REQUIRED, choices: tuple[str, ...] = ()) -> Option[str]:

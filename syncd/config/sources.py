@@ -26,7 +26,7 @@ from syncd.config.model import (
     Timeouts,
     Withholding,
 )
-from syncd.config.option import REQUIRED, OptionKind, OptionSpec
+from syncd.config.option import REQUIRED, OptionKind, Options, OptionSpec
 from syncd.config.proxy import Proxy, ProxySetting, of_environment
 from syncd.config.toml import (
     Bounded,
@@ -301,18 +301,21 @@ def _timeouts(table: TomlTable, default: Timeouts) -> Timeouts:
     return timeouts
 
 
-def _options(table: TomlTable, specs: Mapping[str, OptionSpec]) -> dict[str, object]:
+def _options(table: TomlTable, specs: Mapping[str, OptionSpec]) -> Options:
     options: dict[str, object] = {}
     for name, spec in specs.items():
-        parse = _option(spec, table.reading)
         if spec.default is not REQUIRED:
-            options[name] = table.take(name, parse, spec.default)
+            if name in table.raw or table.reading.notes_keys:
+                options[name] = table.take(name, _option(spec, table.reading), spec.default)
+            else:
+                table.known.append(name)
             continue
+        parse = _option(spec, table.reading)
         advice = ""
         if spec.kind == "secret":
             advice = f'write {name} = {{ env = "{variable(table.where[-1], name)}" }} and set that variable'
         options[name] = table.require(name, parse, REQUIRED, advice)
-    return options
+    return Options.of(options, specs)
 
 
 def variable(source: str, option: str) -> str:

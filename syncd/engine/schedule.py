@@ -40,7 +40,7 @@ REFUSED: Final = "SweepRefused"
 """Kind of error of a sweep whose burials are not believed (deletions.py)."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class History:
     """What is known of a stream's earlier runs.
 
@@ -89,8 +89,8 @@ def due_at(now: datetime, settings: StreamConfig, history: History) -> datetime 
     """Return when a stream that ran before is due; None if it is overdue, or never ran."""
     if history.ok_at is None:
         return None
-    seen = replace(history, failures=0, ok_at=min(history.ok_at, now))
-    due = again_at(settings, seen) or next_at(settings, min(history.ok_at, now))
+    ok_at = min(history.ok_at, now)
+    due = _after_idle_at(settings, history.idle, ok_at) or next_at(settings, ok_at)
     return due if due > now else None
 
 
@@ -183,10 +183,15 @@ def again_at(settings: StreamConfig, history: History) -> datetime | None:
     if history.failures and history.failed_at:
         every_s = interval_s(settings, history.failed_at)
         return history.failed_at + timedelta(seconds=wait_s(every_s, history.failures, history.error_kind))
-    if history.idle and history.ok_at:
-        rest_s = IDLE_RETRY_S * 2.0 ** (min(history.idle, 20) - 1)
-        return history.ok_at + timedelta(seconds=min(rest_s, interval_s(settings, history.ok_at)))
-    return None
+    return _after_idle_at(settings, history.idle, history.ok_at)
+
+
+def _after_idle_at(settings: StreamConfig, idle: int, ok_at: datetime | None) -> datetime | None:
+    """Return when a stream runs next that was idle so often in a row, last at `ok_at`; None: it was not."""
+    if not idle or ok_at is None:
+        return None
+    rest_s = IDLE_RETRY_S * 2.0 ** (min(idle, 20) - 1)
+    return ok_at + timedelta(seconds=min(rest_s, interval_s(settings, ok_at)))
 
 
 def probe_at(streams: Collection[tuple[StreamConfig, History]]) -> datetime | None:

@@ -94,6 +94,7 @@ class Membership:
         self._is_leaving = False
         self._news = asyncio.Event()
         self._digest: tuple[Config, str] | None = None
+        self._of_shards: tuple[Config, dict[int, list[str]]] | None = None
         self._steady_since = time.monotonic()
         self._round_at = time.monotonic()
         self._reloads_followed = self._reloads_asked = -1
@@ -113,7 +114,13 @@ class Membership:
 
     def accounts(self, shards: Collection[int]) -> list[str]:
         """Return the configured accounts in some shards."""
-        return [name for name in self._config().sources if self.shard(name) in shards]
+        config = self._config()
+        if self._of_shards is None or self._of_shards[0] is not config:
+            of_shards: dict[int, list[str]] = {}
+            for name in config.sources:
+                of_shards.setdefault(self.shard(name), []).append(name)
+            self._of_shards = config, of_shards
+        return [name for shard in sorted(shards) for name in self._of_shards[1].get(shard, ())]
 
     @property
     def leads(self) -> bool:

@@ -92,14 +92,14 @@ class Share:
     # --- What the membership asks for
 
     async def _adopt(self, shards: Collection[int]) -> None:
-        """Run the accounts of these shards; those that were taken away meanwhile are left out."""
+        """Run the accounts of these shards; the timetable leaves out those that were taken away meanwhile."""
         names = self._membership.accounts(shards)
         every = self._config()
         mine = replace(every, sources={name: every.sources[name] for name in names})
         self._life.protect(mine)
         histories = await status.histories(self._database, list(wanted_of(mine)))
         paces = await status.read_paces(self._database, mine, now=utc_now())
-        self._planned().adopt([name for name in names if self.holds(name)], histories, paces)
+        await self._planned().adopt(names, histories, paces)
 
     async def _drop(self, shard: int) -> None:
         await self._end({shard}, self._drain_s)

@@ -6,11 +6,14 @@ from typing import Final
 
 from syncd.config import Config, StreamConfig
 from syncd.engine.pace import DAY_S, Look, Paces
+from syncd.status.facts import batches, columns
 from syncd.status.model import Pair
 from syncd.storage.postgres.database import Database
 
 LOOKS_MOST: Final = 3_000
 """Runs of one stream that are read; a day of looks every 30 s has 2,880."""
+STREAMS_AT_ONCE: Final = 50
+"""Streams whose runs are read at once: at most 150,000 of them."""
 
 _LOOKS: Final = """
 SELECT w.source, w.stream, r.* FROM unnest($1::text[], $2::text[]) AS w(source, stream)
@@ -37,15 +40,15 @@ async def read_paces(database: Database, config: Config, *, now: datetime) -> di
     wanted, paces = wanted_of(config), dict[str, Paces]()
     if not wanted:
         return paces
-    for source in {source for source, _ in wanted}:
-        paces[source] = Paces()
-        paces[source].plan((name, each.auto) for (of, name), each in wanted.items() if of == source and each.auto)
-    names = [source for source, _ in wanted], [stream for _, stream in wanted]
+    for name in {source for source, _ in wanted}:
+        paces[name] = Paces()
+        streams = config.sources[name].streams.values()
+        paces[name].plan((each.name, each.auto) for each in streams if each.auto and (name, each.name) in wanted)
     async with database.connection() as conn:
-        rows = await conn.fetch(_LOOKS, *names, now - timedelta(seconds=DAY_S), LOOKS_MOST)
-    for row in rows:
-        look = Look(at_s=row["started_at"].timestamp(), found=row["found"], requests=row["requests"])
-        paces[row["source"]].look(row["stream"], look)
+        for some in batches(list(wanted), most=STREAMS_AT_ONCE):
+            for row in await conn.fetch(_LOOKS, *columns(some), now - timedelta(seconds=DAY_S), LOOKS_MOST):
+                look = Look(at_s=row["started_at"].timestamp(), found=row["found"], requests=row["requests"])
+                paces[row["source"]].look(row["stream"], look)
     return paces
 
 

@@ -180,8 +180,9 @@ async def histories(database: Database, pairs: Sequence[Pair]) -> dict[Pair, sch
     found = {}
     async with database.connection() as conn:
         for some in batches(pairs):
+            same = {pair: pair for pair in some}  # the texts of the rows would be kept a second time, for every stream
             for row in await conn.fetch(HISTORY, *columns(some)):
-                found[row["source"], row["stream"]] = _history(row)
+                found[same[row["source"], row["stream"]]] = _history(row)
     return found
 
 

@@ -90,3 +90,13 @@ def test_names_are_unique_within_a_source_and_within_a_stream() -> None:
     for options in declared:
         assert len({option.name for option in options}) == len(options)
         assert all(isinstance(option, OptionSpec) for option in by_name(options).values())
+
+
+def test_accounts_that_say_the_same_in_other_words_are_equal_and_each_lists_every_option(tmp_path: Path) -> None:
+    brief, full = _load(tmp_path, 'token = "t"'), _load(tmp_path, 'token = "t"', "limit = 100")
+    other = _load(tmp_path, 'token = "u"')
+    assert brief.options == full.options == dict(brief.options)
+    assert brief == full
+    assert brief.options != other.options
+    assert list(brief.options) == [option.name for option in OPTIONS]
+    assert "t0" not in repr(_load(tmp_path, 'token = { env = "T" }').options)

@@ -5,9 +5,10 @@ failure, is decided in `engine/schedule.py`.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from syncd import log
 from syncd.config import Config, StreamConfig
@@ -25,9 +26,12 @@ from syncd.service.timetable.backfills import Backfills
 from syncd.service.timetable.gate import Door, Gate
 from syncd.service.timetable.jobs import Jobs, Later, by_the_loop
 from syncd.service.timetable.seats import Seats
-from syncd.service.timetable.streams import Streams, answered_last, wanted_of
+from syncd.service.timetable.streams import UNKNOWN, Streams, answered_last, wanted_of
 from syncd.service.timetable.tasks import Tasks, Work
 from syncd.status import Pair
+
+SOURCES_AT_ONCE: Final = 250
+"""Sources that are planned before others have their turn: some hundredths of a second."""
 
 _log = log.get(__name__)
 
@@ -82,18 +86,34 @@ class Timetable:
         """Take what is known of earlier runs of streams that a new configuration turns on, before `reconfigure`."""
         self._streams.learn(histories)
 
-    def adopt(self, sources: Collection[str], histories: Mapping[Pair, History], paces: Mapping[str, Paces]) -> None:
-        """Run these sources from now on, too, as another process did until now."""
-        config = self._syncer.config
-        mine = replace(config, sources={name: config.sources[name] for name in sources if name in config.sources})
-        wanted, now = wanted_of(mine), self._syncer.clock()
-        self._streams.adopt(wanted, histories, paces)
+    async def adopt(
+        self, sources: Sequence[str], histories: Mapping[Pair, History], paces: Mapping[str, Paces]
+    ) -> None:
+        """Run these sources from now on, too, as another process did until now.
+
+        Others have their turn meanwhile. A source that is held no more by then is left out.
+        """
+        overdue, now = 0, self._syncer.clock()
         self._seats.know(answered_last(histories))
-        known = {pair: self._streams.history(pair) for pair in wanted}
-        overdue = sum(schedule.due_at(now, settings, known[pair]) is None for pair, settings in wanted.items())
-        for pair, settings in wanted.items():
-            first_at = schedule.taken_over_at(now, ".".join(pair), settings, known[pair], overdue)
-            self._jobs.add(pair, settings, first_at=first_at)
+        async for wanted in self._some_of(sources):
+            known = [(settings, histories.get(pair, UNKNOWN)) for pair, settings in wanted.items()]
+            overdue += sum(schedule.due_at(now, *each) is None for each in known)
+        async for wanted in self._some_of(sources):
+            known_of = {pair: histories[pair] for pair in wanted if pair in histories}
+            self._streams.adopt(wanted, known_of, {name: paces[name] for name, _ in wanted if name in paces})
+            for pair, settings in wanted.items():
+                first_at = schedule.taken_over_at(
+                    now, ".".join(pair), settings, self._streams.history(pair), overdue
+                )  # fmt: skip
+                self._jobs.add(pair, settings, first_at=first_at)
+
+    async def _some_of(self, sources: Sequence[str]) -> AsyncIterator[dict[Pair, StreamConfig]]:
+        """Yield the streams of these sources that are on now and held, a few sources at a time."""
+        for at in range(0, len(sources), SOURCES_AT_ONCE):
+            config, some = self._syncer.config, sources[at : at + SOURCES_AT_ONCE]
+            mine = {name: config.sources[name] for name in some if name in config.sources and self._holds(name)}
+            yield wanted_of(replace(config, sources=mine))
+            await asyncio.sleep(0)
 
     async def drop(self, sources: Collection[str], *, grace_s: float) -> None:
         """Run these sources no longer: end their runs at a page, and cancel what has not ended after `grace_s`."""
@@ -270,7 +290,8 @@ class Timetable:
     def run_now(self, pairs: Collection[Pair]) -> None:
         """Run these streams as soon as they can, as an operator asks: the failures of their sources are forgiven."""
         now = self._syncer.clock()
-        for pair in [pair for pair in self._streams if pair[0] in {source for source, _ in pairs}]:
+        asked = {source for source, _ in pairs}
+        for pair in [pair for pair in self._streams if pair[0] in asked]:
             self._streams.forgive(pair)
         for pair in pairs:
             self.move(pair, now)

@@ -15,7 +15,8 @@ from syncd.engine.pace import Look, Paces
 from syncd.engine.schedule import History
 from syncd.status import Pair
 
-_NONE: Final = History()
+UNKNOWN: Final = History()
+"""What is known of a stream that never ran."""
 
 
 class Streams:
@@ -71,7 +72,7 @@ class Streams:
 
     def history(self, pair: Pair) -> History:
         """Return what is known of a stream's earlier runs."""
-        return self._histories.get(pair, _NONE)
+        return self._histories.get(pair, UNKNOWN)
 
     def answered_last(self) -> set[str]:
         """Return the sources that answered last time."""

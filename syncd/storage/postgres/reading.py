@@ -87,9 +87,10 @@ async def records(database: Database, query: str, *, timeout_s: float, most: int
         raise QueryFault("two of its columns have the same name")
     if not json:
         return [dict(zip(names, row, strict=True)) for row in fetched], reader
+    texts: dict[Any, Json] = {}  # thousands of rows may say the same
     return [
         {
-            name: Json(value) if place in json and value is not None else value
+            name: texts.setdefault(value, Json(value)) if place in json and value is not None else value
             for place, (name, value) in enumerate(zip(names, row, strict=True))
         }
         for row in fetched
