@@ -340,9 +340,9 @@ def lost_words(lost: Sequence[tuple[str, Loss]], name: str, *, by_listing: bool)
     return f"rows are missing: {told}; to bring them back: {way}"
 
 
-def batches(pairs: Sequence[Pair], most: int = PAIRS_AT_ONCE) -> Iterator[Sequence[Pair]]:
+def batches(pairs: Sequence[Pair]) -> Iterator[Sequence[Pair]]:
     """Yield the streams, so many at a time that others have their turn between."""
-    yield from (pairs[at : at + most] for at in range(0, len(pairs), most))
+    yield from (pairs[at : at + PAIRS_AT_ONCE] for at in range(0, len(pairs), PAIRS_AT_ONCE))
 
 
 def columns(pairs: Sequence[Pair]) -> tuple[list[str], list[str]]:

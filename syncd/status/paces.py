@@ -6,7 +6,6 @@ from typing import Final
 
 from syncd.config import Config, StreamConfig
 from syncd.engine.pace import DAY_S, Look, Paces
-from syncd.status.facts import batches, columns
 from syncd.status.model import Pair
 from syncd.storage.postgres.database import Database
 
@@ -45,8 +44,10 @@ async def read_paces(database: Database, config: Config, *, now: datetime) -> di
         streams = config.sources[name].streams.values()
         paces[name].plan((each.name, each.auto) for each in streams if each.auto and (name, each.name) in wanted)
     async with database.connection() as conn:
-        for some in batches(list(wanted), most=STREAMS_AT_ONCE):
-            for row in await conn.fetch(_LOOKS, *columns(some), now - timedelta(seconds=DAY_S), LOOKS_MOST):
+        pairs = list(wanted)
+        for at in range(0, len(pairs), STREAMS_AT_ONCE):
+            names = map(list, zip(*pairs[at : at + STREAMS_AT_ONCE], strict=True))
+            for row in await conn.fetch(_LOOKS, *names, now - timedelta(seconds=DAY_S), LOOKS_MOST):
                 look = Look(at_s=row["started_at"].timestamp(), found=row["found"], requests=row["requests"])
                 paces[row["source"]].look(row["stream"], look)
     return paces
