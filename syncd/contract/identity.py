@@ -55,5 +55,6 @@ def _text(type_: str, option: Option[Any], value: object) -> str:
 
 def _shown(value: str) -> str:
     if not value.startswith(DIGEST):
-        return value
+        is_plain = value.isascii() and value.isprintable() and value == value.strip()
+        return value if is_plain else ascii(value)  # two accounts that look alike must not read alike
     return f"with SHA-256 {value.removeprefix(DIGEST)[:DIGEST_SHOWN]}…"

@@ -4,6 +4,7 @@ import pytest
 
 from syncd.config import Secret, normal_form
 from syncd.config.secret import SecretRef
+from syncd.contract import Identity
 from syncd.sources import registry
 
 SPELLINGS = [
@@ -67,3 +68,13 @@ def test_a_token_is_the_same_wherever_it_is_read_from(monkeypatch: pytest.Monkey
     assert inline == unread
     assert "t0ken" not in repr(inline)
     assert inline != source.identity("https://x.example", {"api_token": Secret("T0ken")})
+
+
+@pytest.mark.parametrize("other", ["anna ", "аnna", "anna\u200b", "anna\t", "A nna\x1b[1A"])
+def test_two_accounts_that_look_alike_do_not_read_alike(other: str) -> None:
+    told = [Identity(type="x", address="https://a", account={"username": name}).words for name in ("anna", other)]
+    assert told[0] == "x at https://a, username anna"
+    assert told[1] != told[0]
+    assert told[1].isascii()
+    assert told[1].isprintable()
+    assert "'" in told[1]
