@@ -31,6 +31,7 @@ from tests.support.matrix import (
     CHILDREN,
     HARDEST,
     MATRIX,
+    PUSHED,
     RECENT,
     SIZES,
     Fault,
@@ -152,6 +153,7 @@ class _Cell:
         declared = registry()[self.api].stream(self.stream)
         self.has_sweep = declared.sweep_s is not None
         self.struck = 0
+        self.refused = False
         tables = (declared.table, *(child.table for child in declared.table.children))
         self.watch = Watch(bench.db, [f"{table.schema}.{table.name}" for table in tables])
 
@@ -167,6 +169,7 @@ class _Cell:
         await self.strike("live")
         if self.fault.changes_soon:
             self.change()
+        await self.refuse("live")
         await self.clean("live")
         if not (self.fault.deletes and self.has_sweep):
             await self.equals()
@@ -175,9 +178,11 @@ class _Cell:
             self.change()
             await self.strike("sweep")
             self.bench.time.pass_by(**BUDGET_OPENS)
+            await self.refuse("sweep")
             await self.clean("sweep")
             await self.equals()
         assert bool(self.struck) == self.fault.strikes, "the fault never struck: this cell proves nothing"
+        assert self.refused == self.fault.refuses_once, "no clean run refused: the fault needs no such leave"
         wrong = await self.watch.faults()
         assert not wrong, told(wrong)
         # the orders that change first are older than what was asked for, and so new to the mirror; filter values are
@@ -196,6 +201,16 @@ class _Cell:
         for selector in (*NEEDS.get(self.runs, ()), self.runs):
             result = await self.bench.sync(selector, "live" if selector != self.runs else kind)
             assert result.outcome == "ok", (selector, result.error)
+        await self.watch.look()
+
+    async def refuse(self, kind: str) -> None:
+        """Run once without the fault, where such a run may refuse to bury what records without keys may be."""
+        if not self.fault.refuses_once:
+            return
+        result = await self.bench.sync(self.runs, kind)
+        if result.outcome != "ok":
+            assert "had no usable key and may be these; nothing was buried" in str(result.error)
+            self.refused = True
         await self.watch.look()
 
     async def equals(self) -> None:
@@ -265,6 +280,12 @@ class _Cell:
 
 def test_every_fault_of_the_sandbox_is_in_the_matrix() -> None:
     assert {fault.name for fault in MATRIX} == set(FAULTS)
+
+
+def test_every_stream_is_in_the_matrix_but_those_that_are_never_asked_for() -> None:
+    met = {stream for fault in MATRIX for stream in fault.streams}
+    known = {f"{name}.{stream.name}" for name, api in NAMES.items() for stream in registry()[api].streams}
+    assert known - met == {*PUSHED}
 
 
 def test_every_source_meets_every_kind_of_fault_that_it_can() -> None:
