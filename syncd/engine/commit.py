@@ -131,7 +131,8 @@ async def commit_once(
             await lock_tables(conn, route.source, targets, run_id=work.run.run_id)
         if plan.begins:
             await seen.open(conn)
-        written, generations = await _write_rows(conn, work, page, read, seen, writing, now=now)
+        adds_alone = read is None or plan.ending is not Ending.OPEN  # keys in chunks, or to be looked at before the end
+        written, generations = await _write_rows(conn, work, page, read, seen if adds_alone else None, writing, now=now)
         await _write_riders(conn, work, page, riders, writing, now=now)
         counts = written.counts
         work.reader.learn(counts, as_stored=written.as_stored)
@@ -141,7 +142,8 @@ async def commit_once(
             counts=counts, spent=work.upstream.spent, at=now, expected=page.total, notes=work.upstream.notes,
             cursor=None if is_open_end else page.cursor, closes=closes,
         )  # fmt: skip
-        generation = await runs.record_page(conn, work.run, recorded)
+        keys = runs.ALWAYS if adds_alone else seen.added(written.keys, seen_at=page.requested_at)
+        generation = await runs.record_page(conn, work.run, recorded, keys)
         if touches_rows and generations - {generation}:
             raise MarkersChanged
         if is_first:
@@ -155,14 +157,15 @@ async def _write_rows(
     work: Pass,
     page: Page,
     read: Read | None,
-    seen: SeenKeys,
+    seen: SeenKeys | None,
     writing: Writing,
     *,
     now: datetime,
 ) -> tuple[Written, set[str]]:
-    """Write the stream's own records and all that goes with them: burials of a page's scope, keys, rejects, drift.
+    """Write the stream's own records and all that goes with them: burials of a page's scope, rejects, drift.
 
-    Return what came of it, and the generations of the markers of forgotten persons that were known while it was read.
+    Their keys are added to `seen`, if it is given; if not, they are in what is returned. Return what came of it, and
+    the generations of the markers of forgotten persons that were known while it was read.
     """
     route, whole = work.route, Written(Counts())
     not_after = page.requested_at if work.run.kind == "backfill" else None
@@ -174,9 +177,11 @@ async def _write_rows(
         whole.counts.add(written.counts)
         whole.as_stored = written.as_stored
         if page.scope and not page.whole_walk:
-            whole.keys += written.keys
             whole.rejects += written.rejects
-        await seen.add(conn, written.keys, seen_at=page.requested_at)
+        if seen is None or (page.scope and not page.whole_walk):
+            whole.keys += written.keys
+        if seen:
+            await seen.add(conn, written.keys, seen_at=page.requested_at)
         await _save_oddities(conn, work, route.stream.name, written, now=now)
     if page.scope and not page.whole_walk:
         whole.counts.deleted += await bury_missing_of_page(conn, work, page, page.scope, whole, now=now)

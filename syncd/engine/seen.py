@@ -16,6 +16,7 @@ from syncd.engine.plan import Tracking
 from syncd.records.rows import Key
 from syncd.storage.mirror import listing
 from syncd.storage.mirror.target import Target
+from syncd.storage.state.runs import ALWAYS, Condition
 
 
 class SeenKeys(Protocol):
@@ -34,6 +35,9 @@ class SeenKeys(Protocol):
 
     async def add(self, conn: asyncpg.Connection, keys: Sequence[Key], *, seen_at: datetime) -> None:
         """Keep the keys of a page. If its transaction rolls back, the page is simply added again."""
+
+    def added(self, keys: Sequence[Key], *, seen_at: datetime) -> Condition:
+        """Return what keeps the keys of a page, as `add` does, within the statement that records the page."""
 
     async def missing(self, conn: asyncpg.Connection, scope: Scope, *, limit: int) -> list[Key]:
         """Return at most `limit` keys of rows in scope that the listing did not hold."""
@@ -54,6 +58,10 @@ class NotTracked:
 
     async def add(self, conn: asyncpg.Connection, keys: Sequence[Key], *, seen_at: datetime) -> None:
         """Keep nothing."""
+
+    def added(self, keys: Sequence[Key], *, seen_at: datetime) -> Condition:
+        """Keep nothing."""
+        return ALWAYS
 
     async def missing(self, conn: asyncpg.Connection, scope: Scope, *, limit: int) -> list[Key]:
         """Return nothing."""
@@ -80,6 +88,11 @@ class OnePage:
     async def add(self, conn: asyncpg.Connection, keys: Sequence[Key], *, seen_at: datetime) -> None:
         """Keep the keys of the only page."""
         self._keys = keys
+
+    def added(self, keys: Sequence[Key], *, seen_at: datetime) -> Condition:
+        """Keep the keys of the only page."""
+        self._keys = keys
+        return ALWAYS
 
     async def missing(self, conn: asyncpg.Connection, scope: Scope, *, limit: int) -> list[Key]:
         """Compare the table with the keys of the page."""
@@ -109,6 +122,10 @@ class Stored:
     async def add(self, conn: asyncpg.Connection, keys: Sequence[Key], *, seen_at: datetime) -> None:
         """Store the keys of a page."""
         await listing.remember_seen(conn, self.target, self.source, self.stream, keys, seen_at=seen_at)
+
+    def added(self, keys: Sequence[Key], *, seen_at: datetime) -> Condition:
+        """Store the keys of a page together with its record."""
+        return listing.remembered(self.target, keys, seen_at=seen_at)
 
     async def missing(self, conn: asyncpg.Connection, scope: Scope, *, limit: int) -> list[Key]:
         """Compare the table with all stored keys."""

@@ -142,3 +142,33 @@ async def test_a_sweep_finds_what_changed_and_what_is_gone_amid_pages_that_chang
     assert not found, told(found)
     assert len(await bench.rows("cyclesoftware.customers")) == len(stored) - 3
     assert await bench.fetch("SELECT FROM syncd.seen") == []
+
+
+async def test_of_a_page_only_the_rows_that_changed_are_looked_up_and_written(db: Database) -> None:
+    """What the comparison of the whole page has told is not asked for again, and neither is what a join can tell."""
+
+    def page(*changed: int) -> Read:
+        phone = {"phone_number_id": "1", "name": "Home"}
+        return TARGET.intake.read(
+            [
+                json.dumps(
+                    {
+                        "customer_id": number,
+                        "city": "Best" if number in changed else "Oss",
+                        "phone_numbers": [{**phone, "customer_id": number, "phone_number": "06"}],
+                    }
+                ).encode()
+                for number in STORED
+            ]
+        )
+
+    await _write(db, page())
+    asked: list[str] = []
+    async with db.transaction() as conn:
+        await table_locks.lock_tables(conn, "s", [TARGET])
+        with conn.query_logger(lambda record: asked.append(record.query)):
+            found = await writer.write_page(conn, TARGET, "s", page(3, 33), now=NOW)
+    assert (found.counts.seen, found.counts.updated, found.counts.inserted) == (len(STORED), 2, 0)
+    texts, phones = TARGET.statements, TARGET.children[0].statements
+    own = [query for query in asked if "cyclesoftware" in query]  # the driver asks for types besides
+    assert own == [texts.select_range, texts.select_rows, phones.select_family, phones.update, texts.update]

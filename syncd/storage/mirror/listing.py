@@ -29,14 +29,32 @@ async def remember_seen(
     conn: asyncpg.Connection, target: Target, source: str, stream: str, keys: Sequence[Key], *, seen_at: datetime
 ) -> None:
     """Store which keys a page of a full listing held, for `missing` at its end; they outlast a restart."""
-    hashes, columns = target.layout.key_hashes(4), list[Any](target.layout.key_columns(keys))
-    if target.layout.has_number:  # as one text: the driver takes ten times as long for an array of numbers
-        hashes = _HASHES_OF_NUMBERS.format("$4")
-        columns = [",".join([str(number) for (number,) in keys])]
+    hashes, values = _hashed(target.layout, keys, 4)
     await conn.execute(
         f"INSERT INTO syncd.seen (source, stream, seen_at, keys) SELECT $1, $2, $3, ARRAY({hashes})",
-        source, stream, seen_at, *columns,
+        source, stream, seen_at, *values,
     )  # fmt: skip
+
+
+def remembered(target: Target, keys: Sequence[Key], *, seen_at: datetime) -> Condition:
+    """Return the condition (for `record_page`) that is always true, and with which keys are stored as above."""
+    hashes, values = _hashed(target.layout, keys, CONDITION_FIRST + 1)
+    return Condition(sql="true", values=[seen_at, *values], further=_seen_with_page(hashes, f"${CONDITION_FIRST}"))
+
+
+def _hashed(layout: TableLayout, keys: Sequence[Key], first: int) -> tuple[str, list[Any]]:
+    """Return a SELECT of the hashes of keys, and the keys as its parameters, from `$first` on."""
+    if not layout.has_number:
+        return layout.key_hashes(first), list(layout.key_columns(keys))
+    # as one text: the driver takes ten times as long for an array of numbers
+    return _HASHES_OF_NUMBERS.format(f"${first}::text"), [",".join([str(number) for (number,) in keys])]
+
+
+def _seen_with_page(hashes: str, seen_at: str) -> str:
+    return (
+        "INSERT INTO syncd.seen (source, stream, seen_at, keys)"
+        f" SELECT source, stream, {seen_at}::timestamptz, ARRAY({hashes}) FROM page"
+    )
 
 
 async def drop_seen(conn: asyncpg.Connection, source: str, stream: str) -> None:
@@ -93,7 +111,7 @@ async def missing(
     # right after a first load there are no statistics: the planner would compare every row with every key
     await conn.execute(f"SELECT {_BY_TABLE}")
     found = await conn.fetch(
-        "WITH seen AS MATERIALIZED ("
+        "WITH seen AS NOT MATERIALIZED ("  # kept apart it would go to the disk, and one process alone would read it
         "  SELECT unnest(keys) AS h FROM syncd.seen WHERE source = $1 AND stream = $2"
         f"  UNION ALL {layout.key_hashes(4)}"
         f") SELECT {layout.own_key} FROM {target.name} t LEFT JOIN seen ON seen.h = {layout.key_hash}"
@@ -148,10 +166,7 @@ def as_stored(target: Target, source: str, read: Read, *, seen_at: datetime | No
     values = [source, numbers[0], numbers[-1], ",".join(map(str, numbers)), b"".join(read.fingerprints.values())]
     if seen_at is None:
         return Condition(sql=condition, values=values)
-    further = (
-        "INSERT INTO syncd.seen (source, stream, seen_at, keys)"
-        f" SELECT source, stream, ${first + 5}::timestamptz, ARRAY({_HASHES_OF_NUMBERS.format(keys)}) FROM page"
-    )
+    further = _seen_with_page(_HASHES_OF_NUMBERS.format(keys), f"${first + 5}")
     return Condition(sql=condition, values=[*values, seen_at], further=further)
 
 

@@ -27,7 +27,7 @@ class Statements:
     select_range      keys and fingerprints of the rows between two keys that have one, in order, each as one value;
                       None if the key is no single number
     select_family     of a child table, the keys of the rows whose parents' key columns are among these (one array for
-                      each column), and whether each is alive
+                      each column), whether each is alive, and what `has_guard` says
     update            lays changed rows over the stored ones
     bury              sets the tombstone of the rows with these keys
     has_guard         whether somebody's trigger may keep rows from being changed; has no parameters
@@ -60,6 +60,7 @@ def statements_of(layout: TableLayout, kept: Kept, *, parents: int = 0) -> State
     family = "".join(
         f" AND t.{quoted(name)} = ANY(${at}::{layout.types[name]}[])" for at, name in enumerate(keys[:parents], 2)
     )
+    guard = _HAS_GUARD.format(layout.name)
     return Statements(
         select_rows=f"SELECT {whole}, t._extra {where}",
         select_whole=f"SELECT t.* {where}",
@@ -71,11 +72,12 @@ def statements_of(layout: TableLayout, kept: Kept, *, parents: int = 0) -> State
         ),
         select_range=_range(layout),
         select_family=(
-            f"SELECT {layout.own_key}, t._deleted_at IS NULL FROM {layout.name} t WHERE t.source = $1{family}"
+            f"SELECT {layout.own_key}, t._deleted_at IS NULL, ({guard})"
+            f" FROM {layout.name} t WHERE t.source = $1{family}"
         ),
         update=recorder.keeping(_update(layout, recorder), layout.own_key),
         bury=recorder.keeping(_bury(layout, recorder), layout.own_key),
-        has_guard=_HAS_GUARD.format(layout.name),
+        has_guard=guard,
         not_updated=f"SELECT EXISTS (SELECT {_USES_NOW} FROM {layout.name} t, {_given_rows(layout)})",
         not_buried=f"SELECT EXISTS (SELECT {_USES_NOW} FROM {layout.name} t, {_given_alive(layout)})",
         drop_hashes=(

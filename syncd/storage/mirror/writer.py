@@ -107,9 +107,11 @@ async def write_page(
     left = read.fingerprints
     if unseen:
         left = await _copy_new(conn, target, source, read, left, written, now=now, turns=turns)
+    changed: Mapping[Key, bytes] = {}
     if not read.columns:
-        left = await _suspects(conn, target, source, left, written, turns)
+        left, changed = await _suspects(conn, target, source, left, not_after, written, turns)
     new, old = await _differing(conn, target, source, left, not_after, turns)
+    old = {**changed, **old}
     if new:
         if not read.columns:
             read = target.intake.read_admitted([settled[key] for key in new], list(new), whole=True)
@@ -208,25 +210,32 @@ async def _suspects(
     target: Target,
     source: str,
     fingerprints: Mapping[Key, bytes],
+    not_after: datetime | None,
     written: Written,
     turns: Turns,
-) -> Mapping[Key, bytes]:
-    """Return the fingerprints that are not stored; all of them where it does not pay to look between two keys.
+) -> tuple[Mapping[Key, bytes], Mapping[Key, bytes]]:
+    """Return the fingerprints that are to be looked up, and those of rows that are known to differ from what is stored.
 
-    Numbers that lie close together are read as one range, which is several times as fast as to look each one up.
+    Numbers that lie close together are read as one range, which is several times as fast as to look each one up. Of
+    other keys all are to be looked up, and so are all that differ where it matters when a row was changed.
     """
     numbers = [key[0] for key in fingerprints] if target.statements.select_range else []
     given = sorted(numbers)
     if not are_close(given):
-        return fingerprints
+        return fingerprints, {}
     turns.sent()
     keys, hashes = await conn.fetchrow(target.statements.select_range, source, given[0], given[-1])
     turns.back()
     if keys == given == numbers and hashes == b"".join(fingerprints.values()):
         written.as_stored = True
-        return {}
-    known = {key: hashes[at * HASH_BYTES : (at + 1) * HASH_BYTES] for at, key in enumerate(keys or ())}
-    return {key: fingerprint for key, fingerprint in fingerprints.items() if known.get(key[0]) != fingerprint}
+        return {}, {}
+    stored = [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes or b""), HASH_BYTES)]
+    known = dict(zip(keys or (), stored, strict=True))
+    differing = {key: fingerprint for key, fingerprint in fingerprints.items() if known.get(key[0]) != fingerprint}
+    if not_after is not None:
+        return differing, {}
+    changed = {key: fingerprint for key, fingerprint in differing.items() if key[0] in known}
+    return {key: fingerprint for key, fingerprint in differing.items() if key not in changed}, changed
 
 
 async def _differing(
@@ -345,10 +354,12 @@ async def _write_rows(
     now: datetime,
     touched: frozenset[Key] = frozenset(),
     orphans: frozenset[Key] = frozenset(),
+    has_guard: bool | None = None,
 ) -> tuple[int, list[Key]]:
     """Insert the rows that are new, update those that differ; return how many were new, and the keys updated.
 
-    `orphans` are the keys of rows that are gone with their parent.
+    `orphans` are the keys of rows that are gone with their parent. `has_guard` says whether somebody's trigger may keep
+    rows back; None: that is asked where it matters.
     """
     gone = {row.key for row, _ in rows if target.layout.gone(row)} | orphans
     new = [pair for pair in rows if pair[0].key not in known]
@@ -376,7 +387,8 @@ async def _write_rows(
         updated = [tuple(row) for row in found]
         done = frozenset(updated)
         left = [values for values, (row, _) in zip(given, old, strict=True) if row.key not in done]
-        if left and await _is_kept_back(conn, target, target.statements.not_updated, source, now, left):
+        question = target.statements.not_updated
+        if left and await _is_kept_back(conn, target, question, source, now, left, has_guard=has_guard):
             raise RowKeptOut
     return len(new), updated
 
@@ -389,12 +401,15 @@ async def _is_kept_back(
     now: datetime,
     rows: Sequence[tuple[Any, ...]],
     *more: datetime | None,
+    has_guard: bool | None = None,
 ) -> bool:
     """Return whether rows that a statement left as they were are not as it would have them.
 
     Mostly they were so before. Only where somebody's trigger may have kept them back they are looked up.
     """
-    if not await conn.fetchval(target.statements.has_guard):
+    if has_guard is None:
+        has_guard = await conn.fetchval(target.statements.has_guard)
+    if not has_guard:
         return False
     return bool(await conn.fetchval(question, source, now, *map(list, zip(*rows, strict=True)), *more))
 
@@ -433,10 +448,13 @@ async def _write_family(
         return frozenset()
     width = len(next(iter(keys)))
     stored = await _family(conn, child, source, keys)
-    known = {tuple(row[:-1]): row[-1] for row in stored if tuple(row[:width]) in keys}
+    known = {tuple(row[:-2]): row[-2] for row in stored if tuple(row[:width]) in keys}
+    has_guard = any(row[-1] for row in stored)
     rows = [(row, fingerprint) for _, found, fingerprint in families for row in found or ()]
     orphans = frozenset(row.key for key, found, _ in families if key in gone for row in found or ())
-    inserted, updated = await _write_rows(conn, child, source, rows, known, now=now, orphans=orphans)
+    inserted, updated = await _write_rows(
+        conn, child, source, rows, known, now=now, orphans=orphans, has_guard=has_guard
+    )
     if not known:
         return frozenset(keys) if inserted else frozenset()
     sent = {row.key for row, _ in rows}
@@ -449,7 +467,7 @@ async def _write_family(
 async def _family(
     conn: asyncpg.Connection, child: Target, source: str, parents: Collection[Key]
 ) -> Sequence[asyncpg.Record]:
-    """Return the keys of the child rows of some parents, and whether each is alive; a few are of other parents."""
+    """Return the keys of the child rows of some parents, as `select_family` does; a few are of other parents."""
     if not parents:
         return ()
     columns = (list(set(column)) for column in zip(*parents, strict=True))
@@ -483,7 +501,7 @@ async def bury(
         )
     for child in target.children:
         stored = await _family(conn, child, source, buried)
-        orphans = [tuple(row[:-1]) for row in stored if row[-1] and tuple(row[: len(keys[0])]) in buried]
+        orphans = [tuple(row[:-2]) for row in stored if row[-2] and tuple(row[: len(keys[0])]) in buried]
         await bury(conn, child, source, orphans, now=now)
     return len(buried)
 

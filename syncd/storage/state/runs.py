@@ -10,7 +10,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 import msgspec
@@ -149,6 +149,9 @@ class Condition:
     further: str = ""
 
 
+ALWAYS: Final = Condition(sql="true", values=())
+
+
 def stream_lock(source: str, stream: str, kind: str) -> int:
     """Return the number of the lock that keeps runs of one stream apart; a backfill has one of its own."""
     return lock_number("run", source, stream, "backfill" if kind == "backfill" else "live")
@@ -196,16 +199,16 @@ async def _holder(database: Database, source: str, stream: str, kind: str, now: 
     )
 
 
-async def record_page(conn: asyncpg.Connection, run: Run, page: PageRecord) -> str:
+async def record_page(conn: asyncpg.Connection, run: Run, page: PageRecord, condition: Condition = ALWAYS) -> str:
     """Add a page to its run and save its cursor, inside the page's transaction.
 
     It is one statement, so that a page which brought nothing needs no transaction around it. Returns the current
     generation of the source's markers: `syncd forget` holds the locks of the page's tables until it commits, so nobody
-    can be forgotten in between.
+    can be forgotten in between. `condition` is one that is true: what it has `further` is written with the page.
 
     Raises RunFenced if the run was declared dead meanwhile: the caller's transaction must then roll back.
     """
-    generation = await _record(conn, run, page, Condition(sql="true", values=()))
+    generation = await _record(conn, run, page, condition)
     if generation is None:
         raise _fenced(run)
     return generation

@@ -6,6 +6,7 @@ second, because a vendor may limit seconds. Knows no rule about 429s.
 
 import math
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -22,6 +23,7 @@ PACE_REQUESTS: Final = 10
 _VERSION: Final = re.compile(r"v[0-9]+")
 
 
+@lru_cache(maxsize=1_024)
 def endpoint_of(method: str, path: str) -> str:
     """Return the endpoint of a request: segments with digits are ids, except for versions like v1."""
     return f"{method} {'/'.join(_named(segment) for segment in path.split('/'))}"
