@@ -543,13 +543,13 @@ async def test_settings_that_open_the_server_are_refused(fresh_dir: Path, name: 
     assert not fresh_dir.exists()
 
 
-async def test_server_that_does_not_start_is_reported_with_its_log_and_leaves_nothing_running(fresh_dir: Path) -> None:
+async def test_server_that_does_not_start_is_reported_with_its_log_and_leaves_nothing_running(data_dir: Path) -> None:
     with pytest.raises(DatabaseUnavailable, match="invalid value for parameter") as caught:
-        await embedded.ensure(fresh_dir, settings={**FAST, "shared_buffers": "plenty"})
+        await embedded.ensure(data_dir, settings={**FAST, "shared_buffers": "plenty"})
     assert "settings" in caught.value.hint
-    assert fresh_dir.resolve() not in _users
+    assert data_dir.resolve() not in _users
 
-    assert await fetchval(await ensure(fresh_dir), "SELECT 1") == 1
+    assert await fetchval(await ensure(data_dir), "SELECT 1") == 1
 
 
 async def test_server_that_hangs_is_reported_in_time(data_dir: Path) -> None:
@@ -563,15 +563,14 @@ async def test_server_that_hangs_is_reported_in_time(data_dir: Path) -> None:
     assert (await ensure(data_dir)).pid == server.pid
 
 
-async def test_big_log_is_put_aside_at_start(fresh_dir: Path) -> None:
-    fresh_dir.mkdir(mode=0o700)
-    log = fresh_dir / "postgres.log"
+async def test_big_log_is_put_aside_at_start(data_dir: Path) -> None:
+    log = data_dir / "postgres.log"
     log.write_bytes(b"old\n" * 3_000_000)
 
-    await ensure(fresh_dir)
+    await ensure(data_dir)
 
     assert log.stat().st_size < 100_000
-    assert (fresh_dir / "postgres.log.1").stat().st_size == 12_000_000
+    assert (data_dir / "postgres.log.1").stat().st_size == 12_000_000
 
 
 async def test_server_ends_when_its_directory_is_deleted(data_dir: Path) -> None:

@@ -24,7 +24,21 @@ of meeting a server that is about to go. If the supervisor is killed, the kernel
     directory.py    the files and locks of the data directory
 """
 
-from syncd.storage.postgres.embedded.dump import dump, load
-from syncd.storage.postgres.embedded.server import READER, Server, ensure, exists, release, stop
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from syncd.storage.postgres.embedded.dump import dump, load
+    from syncd.storage.postgres.embedded.server import READER, Server, ensure, exists, release, stop
 
 __all__ = ["READER", "Server", "dump", "ensure", "exists", "load", "release", "stop"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the user's side when it is first asked for: the supervisor, which starts often, needs none of it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    for side in ("server", "dump"):
+        module = import_module(f"{__name__}.{side}")
+        globals().update({each: getattr(module, each) for each in __all__ if hasattr(module, each)})
+    return globals()[name]

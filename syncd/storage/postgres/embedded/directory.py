@@ -3,14 +3,12 @@
 Never waits, except `lock`; never starts or ends a process.
 """
 
-import asyncio
 import errno
 import fcntl
 import json
 import os
 import pwd
 import stat
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -146,23 +144,6 @@ def is_locked(path: Path) -> bool:
         return not try_lock(fd, fcntl.LOCK_EX if path.name == "users.lock" else fcntl.LOCK_SH)
     finally:
         os.close(fd)
-
-
-async def lock(path: Path, operation: int, deadline: float) -> int:
-    """Return an open file that holds the lock until it is closed; processes that start the same server wait here."""
-    fd = open_own(path, os.O_RDWR)
-    try:
-        while not try_lock(fd, operation):
-            if time.monotonic() > deadline:
-                raise DatabaseUnavailable(
-                    f"the embedded server is being started or stopped by another process that does not finish ({path})",
-                    hint=f"`fuser -v {path}` names that process.",
-                )
-            await asyncio.sleep(POLL_S)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
 
 
 # --- What the supervisor tells its users ------------------------------------------------------------------------------

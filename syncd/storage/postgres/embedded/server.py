@@ -30,10 +30,11 @@ from syncd.storage.postgres.embedded.directory import (
     State,
     is_locked,
     is_same_file,
-    lock,
+    open_own,
     read_pid,
     read_state,
     read_text,
+    try_lock,
     unusable,
 )
 from syncd.storage.postgres.embedded.serverlog import advice, log_tail, open_log
@@ -169,14 +170,14 @@ async def _registered(layout: Layout, deadline: float) -> AsyncIterator[None]:
 
     A new user whose block fails is no user afterwards.
     """
-    starter = await lock(layout.start_lock, fcntl.LOCK_EX, deadline)
+    starter = await _lock(layout.start_lock, fcntl.LOCK_EX, deadline)
     try:
         held = _users.get(layout.root)
         if held is not None and not is_same_file(held, layout.users_lock):  # the directory was deleted and made again
             _unregister(layout)
         newcomer = layout.root not in _users
         if newcomer:
-            _users[layout.root] = await lock(layout.users_lock, fcntl.LOCK_SH, deadline)
+            _users[layout.root] = await _lock(layout.users_lock, fcntl.LOCK_SH, deadline)
         try:
             yield
         except BaseException:
@@ -321,3 +322,20 @@ async def _create_database(layout: Layout, server: Server) -> None:
             await connection.execute(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
     finally:
         await connection.close(timeout=CLOSE_TIMEOUT_S)
+
+
+async def _lock(path: Path, operation: int, deadline: float) -> int:
+    """Return an open file that holds the lock until it is closed; processes that start the same server wait here."""
+    fd = open_own(path, os.O_RDWR)
+    try:
+        while not try_lock(fd, operation):
+            if time.monotonic() > deadline:
+                raise DatabaseUnavailable(
+                    f"the embedded server is being started or stopped by another process that does not finish ({path})",
+                    hint=f"`fuser -v {path}` names that process.",
+                )
+            await asyncio.sleep(POLL_S)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
