@@ -45,15 +45,26 @@ class Place:
 
 
 _places: dict[str, Place] = {}
+"""Databases by their names."""
 
 
 async def place_of(source: Source) -> Place:
     """Return the database of a source, with its tables; made on first use."""
-    if source.type not in _places:
-        if not _places:
-            await _made(OURS, "template1", [])
-        _places[source.type] = await _made(f"kit_{source.type}", OURS, [source])
-    return _places[source.type]
+    name = _name_of(source)
+    if name not in _places:
+        if OURS not in _places:
+            _places[OURS] = await _made(OURS, "template1", [])
+        _places[name] = await _made(name, OURS, [source])
+    return _places[name]
+
+
+def use(source: Source, place: Place) -> None:
+    """Let the kits of a source work on an empty, migrated database of the caller, who drops it after them."""
+    _places[_name_of(source)] = place
+
+
+def _name_of(source: Source) -> str:
+    return f"kit_{source.type}"
 
 
 async def _made(name: str, template: str, sources: Sequence[Source]) -> Place:

@@ -1,11 +1,12 @@
 """Requests that leave through a proxy: only where the configuration says so, and never with a secret in the open."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from syncd.sandbox import CREDENTIALS
+from tests.support import forks
 from tests.support.bench import Bench
 from tests.support.command import Ended, syncd
 from tests.support.detour import SELF_SIGNED, proxying, tls_front
@@ -15,6 +16,13 @@ PASSWORD = "pa:ss/w@rd+1"  # in an address: pa%3Ass%2Fw%40rd+1
 LOGIN = "alice:pa%3Ass%2Fw%40rd+1"
 TRUSTED = {"SSL_CERT_FILE": str(SELF_SIGNED)}
 FORMS = (PASSWORD, "pa%3Ass", "YWxpY2U6cGE6c3Mvd0ByZCsx")
+
+
+@pytest.fixture(scope="module")
+def trusting() -> Iterator[None]:
+    """Fork also the commands of this module that trust the certificate: that is read at the start."""
+    with forks.keeping(TRUSTED):
+        yield
 
 
 def configured(bench: Bench, base_url: str, proxy: str = "", general: str = "") -> Path:
@@ -40,6 +48,7 @@ def plain(bench: Bench) -> str:
     return bench.address.base_url("cyclis")
 
 
+@pytest.mark.usefixtures("trusting")
 async def test_a_tunnel_with_tls_from_end_to_end(bench: Bench) -> None:
     async with proxying(login=f"alice:{PASSWORD}") as proxy, tls_front(plain(bench)) as base_url:
         path = configured(bench, base_url, 'proxy = { env = "PROXY" }')
@@ -56,6 +65,7 @@ async def test_a_tunnel_with_tls_from_end_to_end(bench: Bench) -> None:
     assert "the server's certificate is not trusted (self-signed certificate), through the proxy http" in told
 
 
+@pytest.mark.usefixtures("trusting")
 async def test_a_proxy_that_speaks_tls_itself(bench: Bench) -> None:
     async with proxying(tls=True) as proxy, tls_front(plain(bench)) as base_url:
         path = configured(bench, base_url, f'proxy = "{proxy.address}"')
@@ -97,6 +107,7 @@ async def test_the_environment_counts_only_where_it_is_named(bench: Bench, name:
         assert len(proxy.lines) == 1
 
 
+@pytest.mark.usefixtures("trusting")
 @pytest.mark.parametrize(("tls", "given", "said"), [
     (True, False, "answered 407: it wants a user and a password"),
     (True, True, "answered 407: it refuses the user and password that were given"),
@@ -111,6 +122,7 @@ async def test_a_proxy_that_refuses(bench: Bench, said: str, *, tls: bool, given
     assert "proxy = { env = " in ended.out
 
 
+@pytest.mark.usefixtures("trusting")
 async def test_a_proxy_that_lets_nobody_through_and_one_that_is_not_there(bench: Bench) -> None:
     async with tls_front(plain(bench)) as front:
         async with proxying(refuses=403) as proxy:

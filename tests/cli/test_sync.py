@@ -1,7 +1,18 @@
 """`syncd sync`: one run of each stream, a sweep, and Ctrl-C."""
 
-from tests.support.bench import Bench
-from tests.support.command import HELD_S, requests_reach, started, syncd
+import pytest
+
+from syncd.sandbox import Limits
+from tests.support.bench import Bench, MakeBench
+from tests.support.command import HELD_S, WallClock, requests_reach, started, syncd
+from tests.support.matrix import SIZES
+
+
+@pytest.fixture
+async def shop(make_bench: MakeBench) -> Bench:
+    """The bench of every command, with little beside its customers: these commands sync all."""
+    limits = Limits(per_minute=10_000, per_day=100_000)
+    return await make_bench(time=WallClock(), page_size=50, limits=limits, **(SIZES | {"customers": 250}))
 
 
 async def test_sync_prints_a_line_for_each_run_and_repeats_nothing(shop: Bench) -> None:

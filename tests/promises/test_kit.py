@@ -23,6 +23,9 @@ NOT_AS_SENT: Final = {
 """Streams whose rows are not compared with the upstream's records here, but in tests/sources."""
 
 
+pytestmark = pytest.mark.usefixtures("kits")
+
+
 class Ours(Kit):
     sizes = SIZES
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,18 +10,20 @@ from syncd.sandbox import Limits
 from syncd.storage.postgres.locks import lock_number
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import WallClock, started, syncd, until
+from tests.support.matrix import SIZES
 from tests.support.secrets import secrets
+from tests.support.stored import everything_stored
 
 PAGES = 8
 HELD_S = 3.0
 """Latency of the sandbox that keeps a run under way while something else happens, also on a busy machine."""
+LIMITS = Limits(per_minute=10_000, per_day=100_000)
 
 
 @pytest.fixture
 async def shop(make_bench: MakeBench) -> Bench:
     """A bench on the real clock, with customers on PAGES pages, and limits that no command has to wait for."""
-    limits = Limits(per_minute=10_000, per_day=100_000)
-    return await make_bench(time=WallClock(), customers=PAGES * 30, page_size=30, limits=limits)
+    return await make_bench(time=WallClock(), customers=PAGES * 30, page_size=30, limits=LIMITS)
 
 
 def asked(bench: Bench) -> list[Any]:
@@ -114,17 +115,8 @@ async def test_a_budget_holds_over_processes_and_restarts(make_bench: MakeBench)
     assert len(times) >= limit - 2, "the minute was not used"
 
 
-async def everything_stored(bench: Bench) -> str:
-    """Return all of schema syncd as text."""
-    tables = await bench.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'syncd'")
-    texts = []
-    for table in tables:
-        rows = await bench.fetch(f"SELECT t::text AS text FROM syncd.{table['tablename']} t")
-        texts += [row["text"] for row in rows]
-    return "\n".join(texts)
-
-
-async def test_no_secret_is_ever_told(shop: Bench, tmp_path: Path) -> None:
+async def test_no_secret_is_ever_told(make_bench: MakeBench) -> None:
+    shop = await make_bench(time=WallClock(), limits=LIMITS, **SIZES)
     path = shop.config_file()
     said = []
     commands = [["check"], ["sync", "-v"], ["status"], ["status", "--json"]]
