@@ -22,6 +22,7 @@ from syncd.cookbook import Question, questions
 from syncd.sandbox.limits import Limits
 from syncd.storage.postgres import database, embedded, migrations
 from tests.support.bench import SERVER_SETTINGS, Bench, database_url, open_bench
+from tests.support.cluster import TEMPLATE
 from tests.support.past import live_through
 
 PAGE = Path(__file__).parents[2] / "docs" / "cookbook.md"
@@ -53,7 +54,8 @@ async def opened_mirror(server: embedded.Server, folder: Path) -> AsyncIterator[
     """Open a bench whose mirror holds the whole seed, and something of what was before."""
     admin = await asyncpg.connect(**server.connect_arguments)
     name = f"cookbook_{id(folder):x}"
-    await admin.execute(f"CREATE DATABASE {name}")
+    made = await admin.fetchval("SELECT true FROM pg_database WHERE datname = $1", TEMPLATE)
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE if made else 'template1'}")
     url = database_url(server, name)
     try:
         async with AsyncExitStack() as stack:
