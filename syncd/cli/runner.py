@@ -16,6 +16,7 @@ from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseError, LockHeld, SyncdError
 from syncd.sources import registry
+from syncd.storage.postgres import database
 from syncd.upstream.wire import http_session
 
 PARALLEL_RUNS = 8
@@ -60,8 +61,9 @@ async def run_jobs(syncer: Syncer, jobs: Sequence[Job], *, quiet: bool) -> list[
     """Run the jobs in parallel with progress, and return how each ended, in their order.
 
     A run that asks for what other streams of its source gave waits for these. A stream that is locked elsewhere counts
-    as failed. Raises DatabaseError if the database is lost; runs under way are then over as well.
+    as failed. Raises DatabaseError if the database takes no writes, or is lost; runs under way are then over as well.
     """
+    await database.require_writable(syncer.database)
     slots = {job.source: asyncio.Semaphore(PARALLEL_RUNS) for job in jobs}
     ended = {job.name: asyncio.Event() for job in jobs}
     with runs_shown(quiet=quiet) as shown:

@@ -240,6 +240,40 @@ def opened_url(server: Cluster) -> str:
     return f"postgresql://syncd:{QUOTED}@127.0.0.1:{server.port}/mirror"
 
 
+async def test_commits_that_wait_for_a_standby_that_is_gone_are_told_and_not_waited_for(
+    owned: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "COMMIT_PATIENCE_S", 0.3)
+    admin = await asyncpg.connect(owned.url, server_settings={"synchronous_commit": "local"})
+    opened = await database.connect(settings(owned, f"syncd:{QUOTED}", tmp_path))
+
+    async def is_told() -> bool:
+        """Whether the server has taken its new setting, and this is told."""
+        try:
+            await database.require_writable(opened)
+        except DatabaseUnavailable as error:
+            assert "each commit waits for a standby that does not answer" in str(error)
+            assert "(synchronous_standby_names = gone)" in str(error)
+            assert "Start that standby" in error.hint
+            return True
+        return False
+
+    async def is_well() -> bool:
+        return not await is_told()
+
+    try:
+        assert await is_well()
+        await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'gone'")
+        await admin.execute("SELECT pg_reload_conf()")
+        await until(is_told)
+        await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+        await admin.execute("SELECT pg_reload_conf()")
+        await until(is_well)
+    finally:
+        await opened.close()
+        await admin.close()
+
+
 async def test_a_server_that_answers_but_takes_no_writes_is_an_outage_told_once(
     make_bench: MakeBench,
     events: Events,

@@ -202,11 +202,34 @@ async def connect(
     return database
 
 
+COMMIT_PATIENCE_S = 10.0
+"""Longest wait for a commit that a standby must confirm, before it counts as one that never will."""
+
+
 async def require_writable(database: Database) -> None:
-    """Raise DatabaseUnavailable if the server takes no writes, as the wrong one does after a failover."""
+    """Raise DatabaseUnavailable if the server takes no writes, as the wrong one does after a failover.
+
+    It takes none either while every commit waits for a synchronous standby that is gone.
+    """
     async with database.connection() as conn:
         if await conn.fetchval("SHOW transaction_read_only") == "on":
             raise driver.read_only(database.shown)
+        if not (standbys := await conn.fetchval("SHOW synchronous_standby_names")):
+            return
+        try:
+            async with asyncio.timeout(COMMIT_PATIENCE_S):
+                await _commit(conn, f"{_PROBE} WITH NO DATA")
+        except TimeoutError:
+            raise driver.unconfirmed(database.shown, standbys) from None
+
+
+async def _commit(conn: asyncpg.Connection, statement: str, *settings: str) -> None:
+    """Commit a probe, unless the role may make no temporary tables."""
+    with contextlib.suppress(asyncpg.InsufficientPrivilegeError):
+        async with conn.transaction():
+            for setting in settings:
+                await conn.execute(setting)
+            await conn.execute(statement)
 
 
 PROBE_BYTES: Final = 4 * 2**20
@@ -224,7 +247,4 @@ async def require_writes(database: Database) -> None:
     """
     await require_writable(database)
     async with database.connection() as conn:
-        with contextlib.suppress(asyncpg.InsufficientPrivilegeError):
-            async with conn.transaction():
-                await conn.execute("SET LOCAL synchronous_commit = on")
-                await conn.execute(_PROBE)
+        await _commit(conn, _PROBE, "SET LOCAL synchronous_commit = on")

@@ -210,6 +210,15 @@ def read_only(shown: str) -> DatabaseUnavailable:
     )
 
 
+def unconfirmed(shown: str, standbys: str) -> DatabaseUnavailable:
+    """Return the error for a server whose commits wait for standbys that do not confirm them."""
+    return DatabaseUnavailable(
+        f"the database {shown} takes no writes: each commit waits for a standby that does not answer"
+        f" (synchronous_standby_names = {standbys})",
+        hint="Start that standby, or take it out of synchronous_standby_names.",
+    )
+
+
 def no_session(shown: str) -> DatabaseError:
     """Return the error for a pooler that gives each transaction another session."""
     return DatabaseError(
