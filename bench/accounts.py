@@ -21,6 +21,11 @@ import asyncpg
 
 from bench.stage import Stage, python
 from bench.standin import STREAMS
+from syncd import config as configuration
+from syncd.clock import utc_now
+from syncd.config import Config
+from syncd.sources import registry, specs
+from syncd.storage.state import sources
 
 EVERY_S = 300.0
 WATCHED_S = 45.0
@@ -41,9 +46,12 @@ def config_text(url: str, port: int, accounts: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-async def seed(conn: asyncpg.Connection, accounts: int, *, overdue: bool = False) -> None:
+async def seed(conn: asyncpg.Connection, settings: Config, *, overdue: bool = False) -> None:
     """Copy what the first account has to all others, and say of each stream that it ran well within one interval."""
-    for name in (*TABLES, "syncd.cursors"):
+    accounts = len(settings.sources)
+    for source, kept in settings.sources.items():
+        await sources.claim(conn, source, registry()[kept.type].identity(kept.base_url, kept.options), now=utc_now())
+    for name in (*TABLES, "syncd.cursors", "syncd.budgets"):
         found = await conn.fetch(
             "SELECT attname FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum > 0 AND NOT attisdropped"
             " AND attgenerated = '' AND attname <> 'source' ORDER BY attnum",
@@ -76,12 +84,12 @@ async def loaded(stage: Stage, name: str, port: int, accounts: int) -> tuple[str
     )
     if await loading.wait():
         raise RuntimeError("the first load of the first account failed")
+    config.write_text(config_text(url, port, accounts))
     conn = await asyncpg.connect(url)
     try:
-        await seed(conn, accounts)
+        await seed(conn, configuration.load(config, specs()))
     finally:
         await conn.close()
-    config.write_text(config_text(url, port, accounts))
     return url, config
 
 
