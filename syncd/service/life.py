@@ -35,7 +35,7 @@ from syncd.service.notices import Notices
 from syncd.service.notify import Watch
 from syncd.service.operations import Operations
 from syncd.service.process.background import Background
-from syncd.service.process.cycles import free_cycles
+from syncd.service.process.memory import free_memory
 from syncd.service.process.systemd import Notifier
 from syncd.service.reload import Reload
 from syncd.service.share import Share
@@ -129,7 +129,7 @@ class Life:
             stack.push_async_callback(self._inbox.close)
             self._house.keep()
             self._background.spawn("clock", lambda: self._house.watch_clock(timetable.follow_clock))
-            self._background.spawn("cycles", free_cycles)
+            self._background.spawn("memory", free_memory)
             await stack.enter_async_context(self._listening())
             self._notifier.send("READY=1", "STATUS=started")
             _log.info("daemon_started", version=__version__, url=url, database=self._connection.get().shown,
