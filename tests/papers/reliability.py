@@ -184,7 +184,7 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         (
             "unit.test_budget.test_no_moving_minute_holds_more_than_its_limit",
             "unit.test_budget.test_a_backfill_never_delays_a_live_request",
-            "unit.test_budget.test_a_jumping_clock_neither_stops_us_nor_lets_us_run",
+            "unit.test_budget_days.test_a_jumping_clock_neither_stops_us_nor_lets_us_run",
             "promises.test_two_processes.test_a_budget_holds_over_processes_and_restarts",
         ),
     ),

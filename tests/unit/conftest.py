@@ -1,7 +1,13 @@
 """Unit tests need no database: they run in seconds, before every commit."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import asyncpg.connection
 import pytest
+
+from syncd.config import Config, load
+from tests.support.configured import ENVIRON, REGISTRY, Load
 
 NEEDLESS = "a unit test opens no database: move this test to tests/integration, or hand the function its values"
 
@@ -19,3 +25,15 @@ def _no_database(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(asyncpg, "connect", refuse)
     monkeypatch.setattr(asyncpg.connection, "connect", refuse)
+
+
+@pytest.fixture
+def load_text(tmp_path: Path) -> Load:
+    """Return a function that loads a text as the configuration file."""
+
+    def load_it(text: str, *, environ: Mapping[str, str] = ENVIRON, resolve_secrets: bool = True) -> Config:
+        path = tmp_path / "config.toml"
+        path.write_text(text, encoding="utf-8")
+        return load(path, REGISTRY, environ=environ, resolve_secrets=resolve_secrets)
+
+    return load_it
