@@ -24,6 +24,7 @@ from tests.support.watch import keeping
 SERVER_SETTINGS = {
     "autovacuum": "off",  # its worker belongs to the superuser, and would keep a database from being dropped
     "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200",
+    "shared_buffers": "32MB",  # making and dropping a database looks through all of them
 }  # fmt: skip
 
 
