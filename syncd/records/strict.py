@@ -10,12 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain, compress, repeat
-from operator import attrgetter
+from operator import attrgetter, ne
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw
 from msgspec.structs import astuple
 
 from syncd.contract import Child, Column, Kind, Table
@@ -264,7 +264,7 @@ def _fill(columns: list[Sequence[Any]], fields: Sequence[str]) -> list[tuple[int
     """Put None where a field is missing, and return a note of each, with its row's place."""
     notes = []
     for place, field in enumerate(fields):
-        if UnsetType in set(map(type, columns[place])):
+        if UNSET in columns[place]:
             notes += [(at, Note(field, "vanished")) for at, value in enumerate(columns[place]) if value is UNSET]
             columns[place] = [None if value is UNSET else value for value in columns[place]]
     return notes
@@ -277,11 +277,15 @@ def _contradictions(
     told: dict[int, dict[str, Any]] = {}
     for own, parents, field in zip(values, inherited, fields, strict=False):
         if list(own) != parents:
-            for at, (part, parent) in enumerate(zip(own, parents, strict=True)):
-                if part is not None and part != parent:
-                    told.setdefault(at, {})[field] = part
-    encode = msgspec.json.encode
-    return [encode(told[at]).decode() if at in told else None for at in range(len(values[0]))] if told else []
+            for at in compress(range(len(own)), map(ne, own, parents)):
+                if own[at] is not None:
+                    told.setdefault(at, {})[field] = own[at]
+    if not told:
+        return []
+    extras: list[str | None] = [None] * len(values[0])
+    for at, said in told.items():
+        extras[at] = msgspec.json.encode(said).decode()
+    return extras
 
 
 def _twice(keys: Sequence[Key]) -> set[int]:
