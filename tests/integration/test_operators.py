@@ -18,7 +18,7 @@ from syncd.service.operations import Operations
 from syncd.service.web.sessions import COOKIE, SIGNED_IN_FOR
 from syncd.status import Pair
 from tests.support.bench import Bench, MakeBench
-from tests.support.daemon import Now, count, more, until, write
+from tests.support.daemon import Events, Now, count, more, until, write
 from tests.support.daemon import serving as living
 from tests.support.site import reader_of
 
@@ -123,6 +123,29 @@ async def test_only_who_knows_the_token_acts_and_only_from_the_page_itself(faili
         failing.time.pass_by(hours=SIGNED_IN_FOR.total_seconds() / 3600)
         assert await browser.key() == ""
         assert await audit(failing) == [("operator", "acknowledge", CAUSE, "acknowledged until it is over")]
+
+
+URLENCODED = "application/x-www-form-urlencoded"
+ODD_FORMS = [
+    (f"{URLENCODED}; charset=klingon", b"a=b"),
+    (URLENCODED, b"action=%ff&subject=%00&key=%ed%a0%80"),
+    ("multipart/form-data", b"a=b"),
+    ("multipart/form-data; boundary=x", b"no boundary"),
+    ("multipart/form-data; boundary=" + "x" * 300, b"--x"),
+    ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="a\x00"\r\n\r\nb\r\n--x--\r\n'),
+    ("multipart/form-data; boundary=x", b"--x\r\n" + b"A: b\r\n" * 9000 + b"\r\n"),
+]
+
+
+async def test_no_form_of_a_stranger_is_a_defect(failing: Bench, events: Events) -> None:
+    async with served(failing) as browser:
+        for path in ("operator", "operator/act", "operator/out"):
+            for kind, body in ODD_FORMS:
+                url, headers = f"{browser.url}{path}", {"Content-Type": kind}
+                async with browser.http.post(url, data=body, headers=headers) as answer:
+                    assert answer.status in (400, 403), (path, kind, body[:40])
+    assert "page_failed" not in [event["event"] for event in events]
+    assert await audit(failing) == []
 
 
 async def test_what_somebody_knows_is_shown_apart_kept_and_audited(failing: Bench) -> None:

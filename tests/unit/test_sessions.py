@@ -51,3 +51,12 @@ def test_only_the_token_itself_is_the_token() -> None:
         assert not sessions.is_token(given, TOKEN)
     assert sessions.bearer_of({"Authorization": "Bearer  x"}) == "x"
     assert sessions.bearer_of({"Authorization": "Basic x"}) == sessions.bearer_of({}) == ""
+
+
+@pytest.mark.parametrize("odd", ["\udce9", "1.\udcff.x", "1.x.\udcff", "\udcff.\udcff.\udcff"], ids=ascii)
+def test_what_is_no_utf_8_in_a_request_is_no_token_no_cookie_and_no_form(odd: str) -> None:
+    signed_in = sessions.session_of(sessions.new_cookie(TOKEN, NOW), TOKEN, NOW)
+    assert signed_in is not None
+    assert not sessions.is_token(odd, TOKEN)
+    assert sessions.session_of(odd, TOKEN, NOW) is None
+    assert not sessions.is_own_form(signed_in, odd, {})

@@ -122,6 +122,16 @@ def _fits(given: str, token: Secret) -> bool:
     return sessions.is_token(given, token)
 
 
+async def _form(request: web.Request) -> Mapping[str, object]:
+    """Read a form. Raises HTTPBadRequest for one that cannot be read: anybody may send one, in any encoding."""
+    try:
+        return await request.post()
+    except (web.HTTPException, OSError):
+        raise
+    except Exception:  # noqa: BLE001  the parser raises errors of many kinds for what it cannot read
+        raise web.HTTPBadRequest(text="this form cannot be read\n") from None
+
+
 class Forms:
     """The handlers of the routes that act."""
 
@@ -134,7 +144,7 @@ class Forms:
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
         """Sign an operator in who knows the token."""
-        form = await request.post()
+        form = await _form(request)
         if not self._desk.signs_in(request, str(form.get("token", ""))):
             self._tell("sign_in")
             return self._pages.sign_in(request, problem="This is not the token in the configuration.")
@@ -144,7 +154,7 @@ class Forms:
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
         """Sign an operator out."""
-        form = await request.post()
+        form = await _form(request)
         if refused := self._desk.refusal(request, form):
             return self._pages.told(request, "Not signed out", refused, status=403)
         response = self._to("/")
@@ -153,7 +163,7 @@ class Forms:
 
     async def act(self, request: web.Request) -> web.StreamResponse:
         """Do what is asked for. A browser is sent back to where its form stands, a script hears what was done."""
-        form = await request.post()
+        form = await _form(request)
         is_script = bool(sessions.bearer_of(request.headers)) and "key" not in form
         if refused := self._desk.refusal(request, form):
             self._tell(str(form.get("action", ""))[:20])

@@ -32,7 +32,7 @@ class Session:
 
 def is_token(given: str, token: Secret) -> bool:
     """Say whether this is the operator's token; the time that it takes tells nothing of it."""
-    return hmac.compare_digest(given.encode(), token.reveal().encode())
+    return hmac.compare_digest(_bytes(given), _bytes(token.reveal()))
 
 
 def new_cookie(token: Secret, now: datetime) -> str:
@@ -45,7 +45,7 @@ def new_cookie(token: Secret, now: datetime) -> str:
 def session_of(cookie: str, token: Secret, now: datetime) -> Session | None:
     """Return the sign-in that a cookie stands for; None if it is none of ours, or is over."""
     body, _, signature = cookie.rpartition(".")
-    if not body or not hmac.compare_digest(signature.encode(), _signed("session", body, token).encode()):
+    if not body or not hmac.compare_digest(_bytes(signature), _bytes(_signed("session", body, token))):
         return None
     until = datetime.fromtimestamp(int(body.partition(".")[0]), UTC)
     return Session(until=until, form_key=_signed("form", body, token)) if now < until else None
@@ -53,7 +53,7 @@ def session_of(cookie: str, token: Secret, now: datetime) -> Session | None:
 
 def is_own_form(session: Session, given: str, headers: Mapping[str, str]) -> bool:
     """Say whether a form is one of this page's, sent by this sign-in."""
-    return is_own_site(headers) and hmac.compare_digest(given.encode(), session.form_key.encode())
+    return is_own_site(headers) and hmac.compare_digest(_bytes(given), _bytes(session.form_key))
 
 
 def is_own_site(headers: Mapping[str, str]) -> bool:
@@ -68,4 +68,9 @@ def bearer_of(headers: Mapping[str, str]) -> str:
 
 
 def _signed(purpose: str, body: str, token: Secret) -> str:
-    return hmac.new(token.reveal().encode(), f"syncd {purpose} {body}".encode(), hashlib.sha256).hexdigest()
+    return hmac.new(_bytes(token.reveal()), _bytes(f"syncd {purpose} {body}"), hashlib.sha256).hexdigest()
+
+
+def _bytes(text: str) -> bytes:
+    """Return a text as bytes; one that was no UTF-8 in a request holds surrogates."""
+    return text.encode("utf-8", "surrogatepass")

@@ -127,11 +127,12 @@ class Locks:
         if self._conn is None or self._conn.is_closed():
             self.drop()
             self._conn = await self._open_session()
+        conn = self._conn  # meanwhile somebody may drop it
         try:
-            row: asyncpg.Record = await self._conn.fetchrow(query, number, *values)
+            row: asyncpg.Record = await conn.fetchrow(query, number, *values)
         except asyncpg.PostgresError:
             with contextlib.suppress(*driver.LOST):  # a statement that fails keeps the lock that it took
-                await self._conn.execute(_UNLOCK, number)
+                await conn.execute(_UNLOCK, number)
             raise
         return row
 
