@@ -5,6 +5,7 @@ random within one interval. The upstream is a process of its own (`bench.standin
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -29,6 +30,8 @@ from syncd.storage.state import sources
 
 EVERY_S = 300.0
 WATCHED_S = 45.0
+ASKED_MOST = 30
+"""Times that a page is asked, a second apart."""
 DELAY_S = 0.1
 """What the upstream takes for an answer."""
 TABLES = tuple(f"cyclis.{stream}" for stream in STREAMS)
@@ -129,12 +132,16 @@ class Daemon:
 
     def __init__(self, process: asyncio.subprocess.Process, log_to: Path, seen: int) -> None:
         self.process, self._log, self._seen = process, log_to, seen
-        self.url = ""
 
     @property
     def pid(self) -> int:
         """Its process."""
         return self.process.pid
+
+    @property
+    def url(self) -> str:
+        """Where its page is now: a worker that was declared lost has begun anew, and listens elsewhere."""
+        return str(self.said("daemon_started")[-1]["url"])
 
     def said(self, event: str) -> list[dict[str, Any]]:
         """Return the lines of one event that it logged so far."""
@@ -150,9 +157,17 @@ class Daemon:
             await asyncio.sleep(0.1)
         return found[-1]
 
+    async def _asked(self, path: str) -> bytes:
+        """Return what its page answers; a worker that is between two lives is asked again."""
+        for _ in range(ASKED_MOST - 1):
+            with contextlib.suppress(OSError):
+                return await asyncio.to_thread(fetch, self.url + path)
+            await asyncio.sleep(1.0)
+        return await asyncio.to_thread(fetch, self.url + path)
+
     async def due(self) -> dict[tuple[str, str], float]:
         """Ask when each stream runs next."""
-        body = await asyncio.to_thread(fetch, f"{self.url}api/status")
+        body = await self._asked("api/status")
         return {
             (one["source"], one["stream"]): datetime.fromisoformat(one["next_run_at"]).timestamp()
             for one in json.loads(body)["streams"]
@@ -179,7 +194,7 @@ async def serving(
         )
         daemon = Daemon(process, log_to, seen)
         try:
-            daemon.url = (await daemon.hear("daemon_started"))["url"]
+            await daemon.hear("daemon_started")
             yield daemon
         finally:
             if process.returncode is None:

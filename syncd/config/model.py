@@ -367,6 +367,14 @@ class Config:
             digest.update(streams[id(source.streams)])
         return digest.hexdigest()[:DIGEST_CHARS]
 
+    @cached_property
+    def common_digest(self) -> str:
+        """The digest of all that must be the same for all workers, wherever they serve their pages.
+
+        Accounts that a query gave are left out: each worker asks it at another moment.
+        """
+        return replace(self.without_rows, http=None, callback_listen=None).digest
+
 
 def _parts(url: Secret) -> list[Secret]:
     return [Secret(part, ref=url.ref) for part in address.secret_parts(url.reveal())] if url.is_resolved else []

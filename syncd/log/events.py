@@ -75,6 +75,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "run_refused": "The database refused to open a run. See `hint`.",
     "run_skipped": "Another process is running this stream, so this daemon skips its run. Logged once, however long "
     "the other process takes.",
+    "recovery_failed": "Looking for runs whose process died failed. It is tried again within five minutes.",
     "runs_recovered": "Runs that a dead process left open were closed as aborted.",
     "session_dropped": "An upstream gave a session (cookie, token) that no request can carry, see `reason`. It was "
     "dropped, and the next request logs in anew. Logged once for each reason.",

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -93,7 +93,6 @@ class Membership:
         self._rounds: asyncio.Task[None] | None = None
         self._is_leaving = False
         self._news = asyncio.Event()
-        self._digest: tuple[Config, str] | None = None
         self._of_shards: tuple[Config, dict[int, list[str]]] | None = None
         self._steady_since = time.monotonic()
         self._round_at = time.monotonic()
@@ -141,7 +140,7 @@ class Membership:
             self.shards = await workers.settle_shards(conn, wanted)
             await workers.join(
                 conn, self.worker, host=socket.gethostname(), pid=os.getpid(), version=__version__,
-                digest=self._digest_of(self._config()), address=self._address(), lease_s=self._lease_s,
+                digest=self._config().common_digest, address=self._address(), lease_s=self._lease_s,
             )  # fmt: skip
             await tell_news(conn)
         if self.shards != wanted:
@@ -229,8 +228,9 @@ class Membership:
         """Wait for the next round: until the next beat is due, a lease may be over, or another worker has news."""
         others = (one.left_s for one in self.crew if one.is_alive and one.worker_id != self.worker)
         await asyncio.sleep(LEAST_S)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), max(0.0, min([left_s, *others]) - LEAST_S))
+        with contextlib.suppress(TimeoutError):  # no wait_for: it loses the end of the rounds if news comes just then
+            async with asyncio.timeout(max(0.0, min([left_s, *others]) - LEAST_S)):
+                await self._news.wait()
         self._news.clear()
 
     def _unsettle(self) -> None:
@@ -247,7 +247,7 @@ class Membership:
                 self.worker,
                 shards=self.running,
                 is_leaving=self._is_leaving,
-                digest=self._digest_of(self._config()),
+                digest=self._config().common_digest,
                 address=self._address(),
                 reloads_followed=max(0, self._reloads_followed),
                 refused=self._refused,
@@ -349,15 +349,6 @@ class Membership:
     async def _reload(self, reloads: int) -> None:
         self._refused = await self._household.reload()
         self._reloads_followed = reloads
-
-    def _digest_of(self, config: Config) -> str:
-        """Return the digest of all that must be the same for all workers, made once for each configuration.
-
-        Accounts that a query gave are left out: each worker asks it at another moment.
-        """
-        if self._digest is None or self._digest[0] is not config:
-            self._digest = config, replace(config.without_rows, http=None, callback_listen=None).digest
-        return self._digest[1]
 
     # --- The connection
 

@@ -40,6 +40,13 @@ def beside(work: Callable[[], T]) -> Future[T]:
     return future
 
 
+def digested(load: Callable[[], Config]) -> Config:
+    """Read the configuration and make its digests, which take a second for 50,000 accounts: not in the event loop."""
+    config = load()
+    _made = config.digest, config.common_digest
+    return config
+
+
 def with_accounts(config: Config, *, resolve_secrets: bool = True, environ: Mapping[str, str] = os.environ) -> Config:
     """Return the configuration with the accounts that its query gives now; as it is where it has no query.
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from syncd import log
@@ -142,7 +143,7 @@ async def loaded(load: Callable[[], Config], notifier: Notifier, stop: asyncio.E
     waiting_since = 0.0
     async for _ in _looks():
         try:
-            config = await asyncio.wrap_future(accounts.beside(load))
+            config = await asyncio.wrap_future(accounts.beside(partial(accounts.digested, load)))
         except DatabaseUnavailable as error:
             if stop is not None and stop.is_set():
                 raise

@@ -24,7 +24,7 @@ from syncd.service.process.systemd import Notifier
 from syncd.service.timetable import JOB_RULES, Rhythm
 from syncd.status import StatusReader
 from syncd.storage.postgres.database import Database
-from syncd.storage.state import retention
+from syncd.storage.state import retention, runs
 
 BEAT_S: Final = 5.0
 """The scheduler proves that it lives this often (more often if the watchdog wants it)."""
@@ -40,11 +40,13 @@ STATUS_S: Final = 30.0
 FOLLOW_S: Final = 10.0
 """A pause made on the page of another daemon counts here within this."""
 PRUNE_S: Final = 3600.0
+RECOVER_S: Final = 300.0
+"""How often is looked for runs whose process died: the next run of a stream closes them, too, if there is one."""
 WEBHOOKS_S: Final = 7 * 86_400.0
 """A webhook is known as repeated for so long (STREAMS 4)."""
 UNTOLD: Final = ("webhooks", "callback_counts", "backfills")
 """What is pruned without a word: next to nothing."""
-HOUSE_JOBS: Final = ("beat", "prune", "tell", "notify", "follow")
+HOUSE_JOBS: Final = ("beat", "prune", "tell", "notify", "follow", "recover")
 
 _log = log.get(__name__)
 
@@ -87,10 +89,10 @@ class House:
     def keep(self) -> None:
         """Add the jobs to the scheduler."""
         beat_s = min(BEAT_S, (self._notifier.watchdog_s or BEAT_S * 3) / 3)
-        jobs = (self._beat, self._prune, self._tell, self._notify, self._heed)
+        jobs = (self._beat, self._prune, self._tell, self._notify, self._heed, self._recover)
         every: tuple[Callable[[], float], ...] = (
             lambda: beat_s, lambda: PRUNE_S, lambda: STATUS_S,
-            lambda: look_every_s(self._config().notify), lambda: FOLLOW_S,
+            lambda: look_every_s(self._config().notify), lambda: FOLLOW_S, lambda: RECOVER_S,
         )  # fmt: skip
         for name, job, every_s in zip(HOUSE_JOBS, jobs, every, strict=True):
             self._scheduler.add_job(
@@ -145,6 +147,14 @@ class House:
                     "history_pruned", runs=pruned["runs"], rejects=pruned["rejects"], drift=pruned["drift"],
                     changes=pruned["changes"], versions=pruned.get("versions", 0),
                 )  # fmt: skip
+
+    async def _recover(self) -> None:
+        """Close the runs of processes that died, whatever they were: commands, workers that nobody remembers."""
+        if not self._leads():
+            return
+        with self._telling("recovery_failed"):
+            if recovered := await runs.recover(self._database(), now=utc_now()):
+                _log.info("runs_recovered", count=recovered)
 
     async def _tell(self) -> None:
         """Tell systemd how the streams stand; this also notices a database that went away while nothing ran."""

@@ -88,7 +88,7 @@ class Reload:
             load = self._load if is_whole else partial(accounts.with_accounts, before)
             refuse = self._refuse if is_whole else self._refuse_accounts
             try:
-                config = await asyncio.wrap_future(accounts.beside(load))
+                config = await asyncio.wrap_future(accounts.beside(partial(accounts.digested, load)))
             except SyncdError as error:
                 refuse(error)
                 continue

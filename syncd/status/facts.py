@@ -81,12 +81,13 @@ LEFT JOIN LATERAL (
 """  # noqa: S608  (as above)
 """What a scheduler that starts must know of earlier runs of some streams."""
 
+_HELD_KEYS: Final = """
+SELECT array_agg((classid::bigint << 32) | objid::bigint) FROM pg_locks
+WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 _HELD_LOCKS: Final = """
-SELECT number FROM unnest($1::bigint[]) AS asked (number) WHERE syncd.lock_key(number) IN (
-  SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
-  WHERE locktype = 'advisory' AND objsubid = 1 AND granted
-    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-)
+SELECT number FROM unnest($1::bigint[]) AS asked (number) WHERE syncd.lock_key(number) = ANY($2::bigint[])
 """
 
 _DRIFT: Final = """
@@ -139,10 +140,12 @@ class Facts:
         where, values = ("", []) if of is None else (" WHERE source = ANY($1::text[])", [list(of)])
         async with database.connection() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
             await conn.execute(f"SET LOCAL statement_timeout = {QUERY_TIMEOUT_S * 1000:.0f}")
-            for some in batches(pairs):
-                await facts._read_locks(conn, some)
+            held = await conn.fetchval(
+                _HELD_KEYS
+            )  # before the runs: one that ends meanwhile is seen as running, not dead
             for some in batches(pairs):
                 await facts._read_runs(conn, some)
+            await facts._read_locks(conn, held)
             facts.losses = await losses_of(conn)
             cursors = f"SELECT source, stream, kind, cursor, updated_at FROM syncd.cursors{where}"  # noqa: S608
             for row in await conn.fetch(cursors, *values):
@@ -170,17 +173,21 @@ class Facts:
         facts.losses = {source: dict(held) for source, held in losses.items()}
         async with database.connection() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
             await conn.execute(f"SET LOCAL statement_timeout = {QUERY_TIMEOUT_S * 1000:.0f}")
-            for some in batches(pairs):
-                await facts._read_locks(conn, some)
+            held = await conn.fetchval(
+                _HELD_KEYS
+            )  # before the runs: one that ends meanwhile is seen as running, not dead
             for some in batches(pairs):
                 await facts._read_runs(conn, some)
+            await facts._read_locks(conn, held)
             facts.pauses = await operators.pauses(conn)
         return facts
 
-    async def _read_locks(self, conn: asyncpg.Connection, pairs: Sequence[Pair]) -> None:
-        """Read them before the runs: a run that ends meanwhile is then seen as running, not as dead."""
-        numbers = [stream_lock(*pair, kind) for pair in pairs for kind in ("live", "backfill")]
-        self.locks.update(row[0] for row in await conn.fetch(_HELD_LOCKS, numbers))
+    async def _read_locks(self, conn: asyncpg.Connection, held: Sequence[int] | None) -> None:
+        """Learn which streams with an open run somebody works on; `held` are the keys of all locks that were held."""
+        open_of = [pair for pair, runs in self.runs.items() if any(run.outcome == "running" for run in runs.values())]
+        numbers = [stream_lock(*pair, kind) for pair in open_of for kind in ("live", "backfill")]
+        if numbers and held:
+            self.locks.update(row[0] for row in await conn.fetch(_HELD_LOCKS, numbers, held))
 
     async def _read_runs(self, conn: asyncpg.Connection, pairs: Sequence[Pair]) -> None:
         """Read of each kind the newest run, the newest that is judged and the newest good one: mostly the same."""

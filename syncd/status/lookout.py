@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import asyncpg
+import msgspec
 
 from syncd import __version__
 from syncd.config import Config, StreamConfig, is_off
 from syncd.contract import Source
 from syncd.engine import schedule
-from syncd.status.facts import Facts, Loss, budget_status, losses_of, purse_of
+from syncd.status.facts import Facts, Loss, batches, budget_status, losses_of, purse_of
 from syncd.status.model import Notice, Pair, SourceStatus, State, Status, StreamStatus
 from syncd.status.verdict import is_nearly_spent
 from syncd.storage.postgres.database import Database
@@ -74,6 +75,7 @@ class _Known:
             for source in config.sources.values()
         }
         self.nearly_spent: set[str] = set()
+        self.texts: dict[str, str] = {}
         self.runs_seen = (0, 0)
         self.budgets_seen: datetime | None = None
 
@@ -118,9 +120,10 @@ class _Known:
         self.budgets_seen = max([row["updated_at"] for row in rows] + [self.budgets_seen or now])
 
     async def _read_streams(self, pairs: Sequence[Pair], now: datetime) -> None:
-        if not pairs:
-            return
-        facts = await Facts.read_standing(self.database, pairs, self.losses)
+        for some in batches(pairs):  # what is read of a batch is gone before the next one is read
+            await self._judge(some, await Facts.read_standing(self.database, some, self.losses), now)
+
+    async def _judge(self, pairs: Sequence[Pair], facts: Facts, now: datetime) -> None:
         for place, pair in enumerate(pairs, 1):
             if place % STREAMS_AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -132,10 +135,21 @@ class _Known:
                 pair, settings, [f"{table.schema}.{table.name}" for table in tables], None, None, None,
                 str(source.options.get("zone", kind.zone)), now, by_listing=True,
             )  # fmt: skip
-            self.streams[pair] = told
+            self.streams[pair] = self._slim(told)
             if told.last_ok_at:
                 self.late_at[pair] = schedule.late_at(settings, told.last_ok_at)
             (self.open.add if facts.open_run(pair, "live", "sweep")[0] else self.open.discard)(pair)
+
+    def _slim(self, told: StreamStatus) -> StreamStatus:
+        """Return what is kept of a stream that is well: its runs are told by nobody, and there may be 200,000 of them.
+
+        Texts that thousands of streams have in common are kept once.
+        """
+        schedule, table = (self.texts.setdefault(text, text) for text in (told.schedule, told.table))
+        slim = msgspec.structs.replace(told, schedule=schedule, table=table)
+        if told.state != "fresh" or (told.last_sweep and told.last_sweep.outcome != "ok"):
+            return slim
+        return msgspec.structs.replace(slim, last_run=None, last_live=None, last_sweep=None)
 
 
 class Lookout:

@@ -8,13 +8,16 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC
 from pathlib import Path
-from typing import Any
+from types import CoroutineType, SimpleNamespace
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import aiohttp
 import asyncpg
 import pytest
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from syncd.config import Scale
 from syncd.errors import DatabaseUnavailable, UsageError, WorkerLost
@@ -22,6 +25,7 @@ from syncd.sandbox import CREDENTIALS, Limits
 from syncd.scale import queue, workers
 from syncd.scale.placement import shard_of
 from syncd.scale.queue import Queue
+from syncd.service.house import House
 from syncd.sources import registry
 from syncd.storage.postgres.database import Database
 from tests.support import forks
@@ -317,6 +321,60 @@ async def test_members_share_pass_callbacks_on_reload_and_leave_in_order(bench: 
         assert len(one.of("drop")) == 3  # what the second one got
     assert await bench.fetch("SELECT FROM syncd.workers WHERE lost_at IS NULL") == []
     assert await bench.fetch("SELECT FROM syncd_queue.pgqueuer WHERE status <> 'queued'") == []
+
+
+async def test_a_member_whose_rounds_end_while_it_hears_news_ends_them(bench: Bench) -> None:
+    config = replace(bench.config, scale=Scale(shards=6, lease_s=30.0))
+    for turns in range(4):  # of the loop, between the news and the end
+        async with member(bench.db_url, config) as one:
+            rounds = next(task for task in asyncio.all_tasks() if task.get_name() == "membership")
+            await until(lambda: _is(_waits_for_news(rounds)))  # noqa: B023  it is asked at once
+            one.membership._news.set()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            rounds.cancel()
+            await asyncio.wait({rounds}, timeout=5)
+            assert rounds.cancelled()
+
+
+def _waits_for_news(task: asyncio.Task[Any]) -> bool:
+    frame, within = task.get_coro(), list[str]()
+    while isinstance(frame, CoroutineType) and frame.cr_await is not None:
+        within.append(frame.__name__)
+        frame = frame.cr_await
+    return "_wait_for_news" in within and "sleep" not in within
+
+
+async def test_what_is_done_once_for_all_is_done_by_the_worker_that_leads(bench: Bench) -> None:
+    await bench.sync("shop.customers")
+    long_ago = "now() - interval '10 years'"
+    await bench.fetch(
+        "INSERT INTO syncd.runs"
+        " (source, stream, kind, lane, started_at, finished_at, outcome, requests, pages, host, pid)"
+        f" VALUES ('shop', 'orders', 'live', 'live', {long_ago}, {long_ago}, 'failed', 1, 1, 'gone', 1)"
+    )  # fmt: skip
+    await bench.fetch(
+        "INSERT INTO syncd.runs (source, stream, kind, lane, started_at, outcome, requests, pages, host, pid)"
+        " VALUES ('shop', 'leads', 'live', 'live', now(), 'running', 1, 1, 'gone', 1)"
+    )
+
+    async def outcomes() -> set[tuple[str, str]]:
+        rows = await bench.fetch("SELECT stream, outcome FROM syncd.runs WHERE host = 'gone'")
+        return {(row["stream"], row["outcome"]) for row in rows}
+
+    async def keep_house(*, leads: bool) -> None:
+        scheduler, parts = AsyncIOScheduler(timezone=UTC), cast("Any", SimpleNamespace(watchdog_s=None, line=None))
+        House(
+            scheduler, parts, parts, parts, config=lambda: bench.config, database=lambda: bench.db, on_outage=parts,
+            stop=asyncio.Event(), follow=parts, leads=lambda: leads,
+        ).keep()  # fmt: skip
+        for job in ("prune", "recover"):
+            await scheduler.get_job(job).func()
+
+    await keep_house(leads=False)
+    assert await outcomes() == {("orders", "failed"), ("leads", "running")}
+    await keep_house(leads=True)
+    assert await outcomes() == {("leads", "aborted")}
 
 
 async def _is(met: object) -> bool:
