@@ -22,9 +22,12 @@ from syncd.upstream.budget import (
     decode,
     encode,
     endpoint_of,
+    ladder,
     observe,
     read_headers,
 )
+from syncd.upstream.budget.endpoints import Traffic
+from syncd.upstream.budget.state import Closing
 from tests.support.search import trial
 
 FIXED = settings(derandomize=True, deadline=None, max_examples=30)
@@ -214,6 +217,14 @@ def test_a_limit_that_the_headers_tell_is_never_refused() -> None:
 
 
 @trial
+@pytest.mark.parametrize(("after_s", "lowered_to"), [(0.9, 9.8), (2.5, 9.0)])
+def test_a_limit_of_a_second_is_not_judged_by_a_second_that_held_a_closure(after_s: float, lowered_to: float) -> None:
+    held = Closing(at=NOON, until=NOON + 0.25, limit_per_s=10.0, raised_at=NOON, passed=5)
+    passed = Traffic(minute=300, window=300, pace=6.0, leaves_at=NOON + 60)
+    again = ladder.refused(held, passed, held.until + after_s)
+    assert again.limit_per_s == pytest.approx(lowered_to)
+
+
 def test_a_limit_that_halves_is_followed_down_and_up() -> None:
     server = Server(most=60)
     state = walk(server, {LEADS: 4}, 1200)

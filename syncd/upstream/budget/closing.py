@@ -32,7 +32,10 @@ SECOND_S: Final = 2.0
 SPREAD_S: Final = 61.0
 """What an endpoint's minute holds is spread over this: a bucket that is refilled evenly refuses what comes sooner."""
 CATCH_UP_S: Final = 0.5
-"""A pace that woke up late catches up this much."""
+"""A pace that woke up late catches up this much,"""
+CATCH_UP_SHARE: Final = 0.3
+"""and a pace per second at most this part of its spacing: after a closure a whole request more in the first second is
+refused again."""
 
 
 # --- Before a request
@@ -96,7 +99,8 @@ def _charged(closing: Closing, now: float) -> Closing:
     spacing_s = _spacing_s(closing, now)
     if not spacing_s and not closing.strikes:
         return closing
-    next_at = max(closing.next_at, now - min(CATCH_UP_S, spacing_s)) + spacing_s if spacing_s else closing.next_at
+    late_s = min(CATCH_UP_S, CATCH_UP_SHARE * spacing_s)
+    next_at = max(closing.next_at, now - late_s) + spacing_s if spacing_s else closing.next_at
     return replace(closing, probe_at=now if closing.strikes else None, next_at=next_at)
 
 

@@ -34,8 +34,8 @@ NEAR: Final = 0.8
 LOWER: Final = (0.9, 0.98)
 """A limit per second that is refused although it is held becomes what passed, but lower by these factors at most and at
 least."""
-HOLD: Final = 0.97
-"""Of a limit per second; the clocks of both sides differ, and answers travel for unequal times."""
+PACE_S: Final = 2.0
+"""A pace is measured over the last second or two."""
 LONE_S: Final = 120.0
 """A limit is held for so long, and let go then if it was met for the first time,"""
 BELIEVED_S: Final = 3600.0
@@ -75,7 +75,7 @@ def pace_per_s(closing: Closing, now: float) -> float | None:
     """Return the requests per second that may pass, None if the pace is not bounded."""
     paces = []
     if closing.limit_per_s:
-        paces.append(closing.limit_per_s * (HOLD if closing.raised == HELD else closing.raised))
+        paces.append(closing.limit_per_s * closing.raised)
     risen = 0.5 + max(closing.passed, now - closing.at) / RISES_IN
     if closing.peak_per_s and risen < GIVEN_UP:
         paces.append(closing.peak_per_s * risen)
@@ -133,7 +133,8 @@ def learned(closing: Closing, traffic: Traffic, now: float, *, is_minute: bool) 
         return replace(slower, peak_per_s=NEVER)
     if closing.limit_per_s and closing.raised == HELD:
         lowest, highest = (closing.limit_per_s * factor for factor in LOWER)
-        lower = replace(slower, limit_per_s=min(highest, max(lowest, pace)))
+        is_told = now >= closing.until + PACE_S  # else the pace was measured over the closure, too
+        lower = replace(slower, limit_per_s=min(highest, max(lowest, pace)) if is_told else highest)
         return replace(lower, peak_per_s=NEVER) if pace >= least * closing.limit_per_s else lower
     return replace(slower, limit_per_s=pace) if is_same else slower
 
