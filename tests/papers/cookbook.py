@@ -6,7 +6,7 @@ With `--check` it only says whether the page is stale.
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -92,15 +92,16 @@ async def page(bench: Bench) -> str:
             parts.append(f"## {about}\n")
         columns, rows = await answered(bench, question)
         parts.append(f"### {question.name}\n\n{question.text}\n\n```sql\n{question.query};\n```\n")
-        parts.append(_table(columns, rows[:SHOWN]))
+        shown = [map(_cell, row, columns) for row in rows[:SHOWN]]
+        parts.append(markdown_table(columns, shown))
         if len(rows) > SHOWN:
             parts.append(f"… and {len(rows) - SHOWN} more rows.\n")
     return "\n".join(parts)
 
 
-def _table(heads: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    heads = list(heads)
-    lines = [heads, ["---"] * len(heads), *(list(map(_cell, row, heads)) for row in rows)]
+def markdown_table(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table of Markdown."""
+    lines = [heads, ["---"] * len(heads), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -121,8 +122,18 @@ def _cell(value: Any, column: str) -> str:
     return str(value).replace("|", "\\|")
 
 
-async def _main() -> str:
-    with tempfile.TemporaryDirectory(prefix="syncd-cookbook-", ignore_cleanup_errors=True) as folder:
+def write(path: Path, page: Callable[[Bench], Awaitable[str]], module: str) -> None:
+    """Write a page that is made from a mirror of the whole seed; with `--check` only say whether it is stale."""
+    log.configure("auto", "error")
+    text = asyncio.run(_made(page))
+    if "--check" not in sys.argv:
+        path.write_text(text)
+    elif path.read_text() != text:
+        sys.exit(f"docs/{path.name} is not current: python -m {module}")
+
+
+async def _made(page: Callable[[Bench], Awaitable[str]]) -> str:
+    with tempfile.TemporaryDirectory(prefix="syncd-page-", ignore_cleanup_errors=True) as folder:
         server = await embedded.ensure(Path(folder) / "data", settings=SERVER_SETTINGS)
         try:
             async with opened_mirror(server, Path(folder)) as bench:
@@ -132,9 +143,4 @@ async def _main() -> str:
 
 
 if __name__ == "__main__":
-    log.configure("auto", "error")
-    text = asyncio.run(_main())
-    if "--check" not in sys.argv:
-        PAGE.write_text(text)
-    elif PAGE.read_text() != text:
-        sys.exit("docs/cookbook.md is not current: python -m tests.papers.cookbook")
+    write(PAGE, page, "tests.papers.cookbook")

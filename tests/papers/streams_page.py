@@ -3,18 +3,13 @@
 With `--check` it only says whether the page is stale.
 """
 
-import asyncio
-import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from syncd import log
 from syncd.contract import Stream
 from syncd.sources import registry
-from syncd.storage.postgres import embedded
-from tests.papers.cookbook import opened_mirror
-from tests.support.bench import SERVER_SETTINGS, Bench
+from tests.papers.cookbook import markdown_table, write
+from tests.support.bench import Bench
 from tests.support.crashes import PAGINGS
 from tests.support.matrix import MATRIX
 from tests.support.truth import NAMES
@@ -44,7 +39,7 @@ async def page(bench: Bench) -> str:
     for source, api in NAMES.items():
         rows = [await _row(bench, source, stream) for stream in registry()[api].streams]
         parts.append(f"## {api}\n")
-        parts.append(_table(("stream", "rows alive", "requests", "faults it was tried with"), rows))
+        parts.append(markdown_table(("stream", "rows alive", "requests", "faults it was tried with"), rows))
     return "\n".join(parts)
 
 
@@ -70,26 +65,5 @@ def _of(source: str, selectors: Iterable[str]) -> list[str]:
     return [each for each in selectors if each.startswith(f"{source}.")]
 
 
-def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    heads = list(heads)
-    lines = [heads, ["---"] * len(heads), *map(list, rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-async def _main() -> str:
-    with tempfile.TemporaryDirectory(prefix="syncd-streams-", ignore_cleanup_errors=True) as folder:
-        server = await embedded.ensure(Path(folder) / "data", settings=SERVER_SETTINGS)
-        try:
-            async with opened_mirror(server, Path(folder)) as bench:
-                return await page(bench)
-        finally:
-            await embedded.stop(Path(folder) / "data")
-
-
 if __name__ == "__main__":
-    log.configure("auto", "error")
-    text = asyncio.run(_main())
-    if "--check" not in sys.argv:
-        PAGE.write_text(text)
-    elif PAGE.read_text() != text:
-        sys.exit("docs/streams.md is not current: python -m tests.papers.streams_page")
+    write(PAGE, page, "tests.papers.streams_page")

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from tests.support.answers import (
+from tests.support.answers_sales import SHOP, _cents, _repairs
+from tests.support.answers_truth import (
     AMSTERDAM,
     TOP,
     Record,
@@ -22,7 +23,6 @@ from tests.support.answers import (
     _rounded,
     _sum,
 )
-from tests.support.answers_sales import SHOP, _cents, _repairs
 from tests.support.shop_answers import _articles, _levels
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from tests.support.answers import (
+from tests.support.answers_truth import (
     AMSTERDAM,
     TOP,
     Record,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 if TYPE_CHECKING:
-    from tests.support.answers import Record, Row, Truth
+    from tests.support.answers_truth import Record, Row, Truth
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 API = "cyclesoftware"
