@@ -11,6 +11,7 @@ import os
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -312,7 +313,8 @@ async def test_the_mirror_ends_as_the_truth(db: Database, db_url: str, tmp_path:
         async def make() -> Bench:
             await stack.aclose()  # the bench of the example before
             fresh = await open_bench(stack, db, db_url, tmp_path, extra=EXTRA, keeps=True, **cast("Any", SIZES))
-            cast("dict[str, Any]", fresh.config.sources["cars"].options)["limit"] = 5
+            cars = fresh.config.sources["cars"]
+            cast("dict[str, Any]", fresh.config.sources)["cars"] = replace(cars, options={**cars.options, "limit": 5})
             async with db.connection() as conn:
                 await conn.execute(";".join(f"DELETE FROM {table}" for table in TABLES))
             return fresh
