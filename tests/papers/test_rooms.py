@@ -1,6 +1,7 @@
 """The rooms of the tests: what may import what, and what lies where."""
 
 import ast
+import functools
 from pathlib import Path
 
 import syncd
@@ -20,20 +21,23 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-IMPORTS = {path.relative_to(FOLDER).as_posix(): imported(path) for path in FOLDER.rglob("*.py")}
+@functools.cache
+def all_imports() -> dict[str, set[str]]:
+    """Return what each file of the tests imports; not read when this module is, which each worker does."""
+    return {path.relative_to(FOLDER).as_posix(): imported(path) for path in FOLDER.rglob("*.py")}
 
 
 def test_no_module_imports_a_test_module() -> None:
-    assert len(IMPORTS) > 80
+    assert len(all_imports()) > 80
     assert {
         path: sorted(name for name in names if name.startswith("tests.") and ".test_" in name)
-        for path, names in IMPORTS.items()
+        for path, names in all_imports().items()
         if any(name.startswith("tests.") and ".test_" in name for name in names)
     } == {}, "move what is shared to tests/support"
 
 
 def test_what_is_shared_imports_from_no_other_room() -> None:
-    shared = {path: names for path, names in IMPORTS.items() if path.startswith("support/")}
+    shared = {path: names for path, names in all_imports().items() if path.startswith("support/")}
     assert len(shared) > 12
     ours = {name for names in shared.values() for name in names if name.startswith("tests.")}
     assert "tests.support.bench" in ours
