@@ -372,7 +372,8 @@ async def find_standing(database: Database, branch: Branch | None = None) -> Sta
 def _revisions(branch: Branch) -> tuple[frozenset[str], str]:
     """Return all revisions of a branch, and the one that no other follows (Alembic's head)."""
     sources = [path.read_text("utf-8") for path in branch.folder.glob("*.py")]
-    own, before = ({match[1] for text in sources for match in names.finditer(text)} for names in _REVISIONS)
+    # both stand in the first lines of a file: the rest need not be looked through, for each command anew
+    own, before = ({found[1] for text in sources if (found := names.search(text))} for names in _REVISIONS)
     return frozenset(own), next(iter(own - before), "")
 
 
