@@ -8,6 +8,7 @@ import re
 import runpy
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +111,8 @@ async def test_upgrading_from_empty_leaves_no_difference_to_the_declared_tables(
         return [each for each in found if not is_relation(each)]
 
     # our role bears the name of a schema, which so becomes its default: Alembic would leave it out of table names
-    url = "postgresql+asyncpg" + db_url.removeprefix("postgresql")
-    engine = create_async_engine(url, connect_args={"server_settings": {"search_path": "public"}})
+    connect = partial(asyncpg.connect, db_url, server_settings={"search_path": "public"})
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connect)
     async with engine.connect() as conn:
         assert await conn.run_sync(compare) == []
     await engine.dispose()
