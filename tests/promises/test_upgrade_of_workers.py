@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from syncd.engine import schedule
 from syncd.sandbox import Limits
 from tests.support.bench import Bench, MakeBench
-from tests.support.daemon import Now, Process, until
+from tests.support.daemon import Now, Process, living, until
 from tests.support.workers import all_ran, crossing, newest_run, shared, working, write
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600)]
@@ -67,20 +66,13 @@ def imported_at(folder: Path) -> str:
     return subprocess.run(words, cwd=folder, capture_output=True, check=True).stdout.decode()  # noqa: S603
 
 
-@contextlib.asynccontextmanager
-async def former(program: Path, config: Path, name: str) -> AsyncIterator[Process]:
+def former(program: Path, config: Path, name: str) -> contextlib.AbstractAsyncContextManager[Process]:
     """Let a worker of the version before live; Python looks for a module where it is started."""
-    log = config.parent / f"{name}.log"
-    with log.open("wb") as file:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "syncd", "worker", "--config", str(config), cwd=program, stdout=file, stderr=file
-        )
-    try:
-        yield Process(process, log)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+    words = (sys.executable, "-m", "syncd", "worker", "--config", str(config))
+    return living(
+        config.parent / f"{name}.log",
+        lambda output: asyncio.create_subprocess_exec(*words, cwd=program, stdout=output, stderr=output),
+    )
 
 
 async def test_workers_are_upgraded_one_after_the_other_and_no_stream_is_late(bench: Bench, tmp_path: Path) -> None:

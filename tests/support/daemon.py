@@ -105,10 +105,13 @@ class Process:
 
 
 @contextlib.asynccontextmanager
-async def spawned(path: Path, name: str = "daemon") -> AsyncIterator[Process]:
-    log = path.parent / f"{name}.log"
+async def living(log: Path, start: Callable[[int], Awaitable[forks.Process]]) -> AsyncIterator[Process]:
+    """Let a process live whose outputs go to a file; it is killed at the end unless it has ended.
+
+    `start` takes the descriptor of that file.
+    """
     with log.open("wb") as file:
-        process = await forks.start("run", "--config", str(path), stdout=file.fileno(), stderr=file.fileno())
+        process = await start(file.fileno())
     try:
         yield Process(process, log)
     finally:
@@ -116,6 +119,16 @@ async def spawned(path: Path, name: str = "daemon") -> AsyncIterator[Process]:
             process.kill()
         await process.wait()
         forks.let_go(process)
+
+
+def spawned(
+    path: Path, name: str = "daemon", *words: str, command: str = "run"
+) -> contextlib.AbstractAsyncContextManager[Process]:
+    """Let a daemon or another command live with that configuration."""
+    return living(
+        path.parent / f"{name}.log",
+        lambda output: forks.start(command, "--config", str(path), *words, stdout=output, stderr=output),
+    )
 
 
 async def count(bench: Bench, query: str, *values: Any) -> int:

@@ -2,17 +2,14 @@
 
 import contextlib
 import json
-import os
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from syncd.sandbox import CREDENTIALS
 from syncd.sources import registry
-from tests.support import forks
 from tests.support.bench import Bench
-from tests.support.daemon import Process, until
+from tests.support.daemon import Process, spawned, until
 
 
 def write(
@@ -34,20 +31,9 @@ def write(
     return path
 
 
-@contextlib.asynccontextmanager
-async def working(path: Path, name: str, *words: str) -> AsyncIterator[Process]:
+def working(path: Path, name: str, *words: str) -> contextlib.AbstractAsyncContextManager[Process]:
     """Let a worker live in a process of its own; it is killed at the end unless it has ended."""
-    log = path.parent / f"{name}.log"
-    with log.open("wb") as file:
-        process = await forks.start("worker", "--config", str(path), *words, stdout=file.fileno(), stderr=file.fileno())
-    try:
-        yield Process(process, log)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGCONT)
-            process.kill()
-        await process.wait()
-        forks.let_go(process)
+    return spawned(path, name, *words, command="worker")
 
 
 async def held(bench: Bench) -> dict[int, set[int]]:
