@@ -106,7 +106,8 @@ class Collection:
             self._since = ((self.version, stamp), [key for key, at in self._stamps.items() if at >= stamp])
         return self._since[1]
 
-    def records(self) -> list[Record]:
-        """Return copies of all records in list order."""
-        records: list[Record] = _decode(b"[" + b",".join(map(bytes, map(self.raw, self.keys()))) + b"]")
+    def records(self, keys: list[Key] | None = None) -> list[Record]:
+        """Return copies of the records of some of `keys()`, by default of all, in their order."""
+        raw = map(self.raw, self.keys() if keys is None else keys)
+        records: list[Record] = _decode(b"[" + b",".join(map(bytes, raw)) + b"]")
         return records

@@ -208,8 +208,7 @@ class World:
                 for parent in self[api, child.parent].records()
                 for record in child.held(parent)
             ]
-        collection = self[api, stream]
-        return [collection.get(key) for key in self.visible(api, stream)]
+        return self[api, stream].records(self.visible(api, stream))
 
     # Changes
 

@@ -169,6 +169,7 @@ def _stock_items(lists: Lists, _ask: Ask) -> Answer:
 def lookups(world: World) -> dict[str, list[str]]:
     """Return barcodes and article numbers that `stock` can be asked for; all exist now."""
     stock = world.truth(API, "stock")
-    barcodes = sorted({row["barcode"] for row in stock})
-    articles = sorted({row["article_id"] for row in stock if row["barcode"] not in barcodes[::2]})
-    return {"barcodes": barcodes[::2], "article_ids": articles}
+    barcodes = sorted({row["barcode"] for row in stock})[::2]
+    asked = set(barcodes)
+    articles = sorted({row["article_id"] for row in stock if row["barcode"] not in asked})
+    return {"barcodes": barcodes, "article_ids": articles}
