@@ -35,11 +35,13 @@ COUNTS = (1, 2, 3)
 SHARDS = 256
 BUSY_SHARE = 0.7
 """How much of a core a worker may use before it gets late; our choice."""
+WITHIN_S = 60.0
+"""Longest wait for the shards to be shared."""
 MACHINES = (2, 4, 8)
 CORES = 4
 
 
-async def shared(conn: asyncpg.Connection, number: int, within_s: float = 60.0) -> float:
+async def shared(conn: asyncpg.Connection, number: int, within_s: float = WITHIN_S) -> float:
     """Wait until so many workers share all shards evenly; return for how long."""
     began = time.monotonic()
     while time.monotonic() - began < within_s:
@@ -106,7 +108,11 @@ async def _measure(stage: Stage, port: int, accounts: int, number: int) -> list[
         rows += computed(subject, a_run_s, servers / max(1, len(runs)))
         if number > 1:
             workers[-1].process.kill()
-            tell("heirs of a killed worker after", await shared(conn, number - 1), "s", "its lease is 3 s")
+            try:
+                after_s, note = await shared(conn, number - 1), "its lease is 3 s"
+            except RuntimeError as error:  # a machine too busy for a lease of 3 s; what was measured before stays
+                after_s, note = WITHIN_S, f"at least: {error}"
+            tell("heirs of a killed worker after", after_s, "s", note)
     return rows
 
 
