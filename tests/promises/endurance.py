@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Final
 
 import asyncpg
 
@@ -27,6 +28,14 @@ SAMPLES = 40
 GROWTH_SHARE, GROWTH_MB = 0.10, 12.0
 """What the median of the last third may be above that of the middle one, whichever is more."""
 STOP_S = 30.0
+PAUSING = {
+    "bad-credentials", "daily-exhausted", "error-xml", "login-error-200", "other-spender", "refresh-fails",
+    "retry-after-huge", "scope-revoked",
+}  # fmt: skip
+"""Faults after which syncd leaves a stream or a whole source alone for a quarter of an hour, an hour or a day."""
+GROWS_LESS: Final = 5.0
+"""Work is simulated so many times less often than in a soak, and changes so many times more often. If the upstreams
+grew all the time, so would the pages, and with them the memory that they take."""
 
 _SIZES = """
 SELECT n.nspname || '.' || c.relname AS name, pg_total_relation_size(c.oid) AS size_bytes FROM pg_class c
@@ -70,6 +79,14 @@ class Endurance(Soak):
         self.judge()
 
     async def endure(self, minutes: float) -> None:
+        """Change the upstreams, and look at the daemon again and again."""
+        upstreams = self.upstreams
+        upstreams.spared = {*upstreams.spared, *PAUSING}
+        upstreams.deeds = {
+            **upstreams.deeds,
+            upstreams.evolve: upstreams.deeds[upstreams.evolve] / GROWS_LESS,
+            upstreams.commit_late: upstreams.deeds[upstreams.commit_late] * GROWS_LESS,
+        }
         daemon = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "syncd", "run", "--config", str(self.config),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,

@@ -2,7 +2,7 @@
 
 import contextlib
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -28,6 +28,8 @@ class Upstreams:
         self.sandbox, self.dice, self.tally = sandbox, dice, tally
         self.graveyard: list[tuple[str, str, dict[str, Any]]] = []
         self.believed = False
+        self.spared: Collection[str] = TOO_LONG
+        """Faults that are never armed."""
         self.deeds: Mapping[Callable[[], Awaitable[None]], float] = {
             self.evolve: 5, self.delete: 2, self.come_back: 1, self.commit_late: 2, self.take_or_give_company: 0.4,
             self.arm: 4, self.disarm: 0.4, self.slow_down: 0.5,
@@ -87,7 +89,7 @@ class Upstreams:
         self.tally.did(f"company {company} {'taken' if world.revoked else 'given'}")
 
     async def arm(self) -> None:
-        fault = self.dice.choice([fault for fault in MATRIX if fault.name not in TOO_LONG])
+        fault = self.dice.choice([fault for fault in MATRIX if fault.name not in self.spared])
         source, _, stream = self.dice.choice(fault.streams).partition(".")
         times, after = self.dice.choice((1, 1, 2, 4, 40)), self.dice.choice((0, 0, 0, 1, 3))
         api, stream = NAMES[source], fault.target or stream
