@@ -86,6 +86,7 @@ async def estimate(syncer: Syncer, job: Job) -> Estimate:
         found, is_all = await _rest(page, pages)
     finally:
         await pages.aclose()  # type: ignore[attr-defined]
+        await walk.early.end()
         await account.purse.flush()
     size = len(page.records)
     cost = Estimate(source=job.source, stream=job.stream, page_rows=size, rows_known=_UNKNOWN)

@@ -67,6 +67,7 @@ async def ask(syncer: Syncer, name: str, *, charged: bool) -> list[Finding]:
             page = await anext(walking)
         finally:
             await walking.aclose()  # type: ignore[attr-defined]
+            await walk.early.end()
             await account.purse.flush()
     except asyncpg.PostgresError as error:  # a constraint or a trigger of others on our own state
         found = [failed(f"source {name}", driver.refused(error, syncer.database.shown), DATABASE)]
