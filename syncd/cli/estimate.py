@@ -75,18 +75,16 @@ async def estimate(syncer: Syncer, job: Job) -> Estimate:
         begin, end = spans[max(range(len(spans)), key=lambda at: (held[at], at))]
         walk = dataclasses.replace(walk, since=begin, until=end)
     one_page = _OnePage(walk.upstream)
-    pages = stream.walk(dataclasses.replace(walk, upstream=one_page))
     began_at = time.monotonic()
     try:
-        page = await anext(pages)
-        while spans and not page.records and (more := await anext(pages, None)):
-            page = more  # rows may be held back until all that belongs to them has come
-        one_page.closed = True
-        answer_s = (time.monotonic() - began_at) / max(1, upstream.requests)
-        found, is_all = await _rest(page, pages)
+        async with stream.pages(dataclasses.replace(walk, upstream=one_page)) as pages:
+            page = await anext(pages)
+            while spans and not page.records and (more := await anext(pages, None)):
+                page = more  # rows may be held back until all that belongs to them has come
+            one_page.closed = True
+            answer_s = (time.monotonic() - began_at) / max(1, upstream.requests)
+            found, is_all = await _rest(page, pages)
     finally:
-        await pages.aclose()  # type: ignore[attr-defined]
-        await walk.early.end()
         await account.purse.flush()
     size = len(page.records)
     cost = Estimate(source=job.source, stream=job.stream, page_rows=size, rows_known=_UNKNOWN)

@@ -28,6 +28,10 @@ EARLY_BYTES: Final = 2**21
 than asking for the next one."""
 
 
+_HEARD_S: Final = 5.0
+"""After this a task is cancelled once more: `asyncio.wait_for` of Python 3.11 can lose a cancellation."""
+
+
 async def _unknown() -> int:
     return 0
 
@@ -66,14 +70,24 @@ class Early:
     async def end(self) -> None:
         """End all that is under way, and wait until it has ended."""
         tasks = list(self._under_way)
+        drop(tasks)
+        if tasks:
+            await asyncio.wait(tasks, timeout=_HEARD_S)
         for task in tasks:
-            task.cancel()
+            task.cancel()  # no effect on those that have ended
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _done(self, task: "asyncio.Task[Any]") -> None:
         self._under_way.discard(task)
         if not task.cancelled():
             task.exception()  # heard: nobody may ever ask for an answer that came early
+
+
+def drop(tasks: Iterable["asyncio.Task[Any]"]) -> None:
+    """Cancel tasks, each once: a second time would break off what a task does to end, such as a rollback."""
+    for task in tasks:
+        if not task.cancelling():
+            task.cancel()
 
 
 async def in_order(
@@ -99,8 +113,7 @@ async def in_order(
             ask_until(early.in_flight)  # before the caller is at work on this answer: nothing is read or stored faster
             yield step, found
     finally:
-        for _, answer in asked:
-            answer.cancel()
+        drop(answer for _, answer in asked)
 
 
 class Foretold(Generic[Got]):
@@ -138,12 +151,7 @@ class Foretold(Generic[Got]):
     def miss(self) -> None:
         """Throw away what was asked for early, and ask for nothing early any more."""
         self.may_ask = False
-        self.drop()
-
-    def drop(self) -> None:
-        """Throw away what was asked for early."""
-        for task in self._asked.values():
-            task.cancel()
+        drop(self._asked.values())
         self._asked.clear()
 
     async def _once(self, offset: int) -> Got:

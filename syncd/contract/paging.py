@@ -152,7 +152,7 @@ async def walk_offsets(
         if empty > EMPTY_PAGES:
             raise BadPayload(f"paging loop: {EMPTY_PAGES} empty pages in a row, each promising a next one")
         if piece.next_offset is None:
-            foretold.drop()
+            foretold.miss()
             yield piece, None
             return
         keys = [key for key in piece.keys if key is not None]

@@ -1,6 +1,7 @@
 """What an API declares: its streams, its way to sign requests, its way to tell of changes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -75,6 +76,17 @@ class Stream:
     lacks: Callable[[Walk, Sequence[tuple[Any, ...]]], Awaitable[Sequence[tuple[Any, ...]]]] | None = None
     is_pushed: bool = False
     cost: Cost = field(default_factory=Cost)
+
+    @asynccontextmanager
+    async def pages(self, walk: Walk) -> AsyncGenerator[AsyncIterator[Page]]:
+        """Give the pages of a walk. The end of the block ends the walk and all that it asked for before its turn."""
+        pages = self.walk(walk)
+        try:
+            yield pages
+        finally:
+            if isinstance(pages, AsyncGenerator):
+                await pages.aclose()
+            await walk.early.end()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from syncd.contract import Page
-from syncd.contract.early import Early
 from syncd.records.giant import chunks_of, is_large
 from syncd.records.page import Read
 from syncd.records.rows import Key
@@ -110,12 +109,11 @@ _Ahead = tuple[Page, Read | None]
 
 @contextlib.asynccontextmanager
 async def fetch_ahead(
-    pages: AsyncIterator[Page], read: Callable[[Page], Awaitable[Read | None]], stop: asyncio.Event, early: Early
+    pages: AsyncIterator[Page], read: Callable[[Page], Awaitable[Read | None]], stop: asyncio.Event
 ) -> AsyncIterator[AsyncIterator[Fetched]]:
     """Give the pages of a walk, each fetched and read while the one before is at the caller's.
 
-    Ends early once `stop` is set. When the block ends, whatever is under way is cancelled and the walk is closed;
-    `early` holds what the walk has asked for before its turn.
+    Ends early once `stop` is set. When the block ends, whatever is under way is cancelled.
     """
     fetches = _Fetches(pages, read)
     walking = _in_order(fetches, stop)
@@ -124,8 +122,6 @@ async def fetch_ahead(
     finally:
         await walking.aclose()
         await fetches.cancel()
-        await pages.aclose()  # type: ignore[attr-defined]
-        await early.end()
 
 
 class _Fetches:

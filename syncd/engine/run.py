@@ -170,8 +170,8 @@ async def run_pass(work: Pass) -> None:
     """Commit page after page; at the end of a full listing bury what is gone; close the run with the last page."""
     stream, seen, growth = work.route.stream, None, Growth(work.route.max_records)
     walk = work.walk
-    async with fetch_ahead(stream.walk(walk), work.reader.read, work.order.stop, walk.early) as pages:
-        async for fetched in pages:
+    async with stream.pages(walk) as pages, fetch_ahead(pages, work.reader.read, work.order.stop) as ahead:
+        async for fetched in ahead:
             page = fetched.page
             plan = work.plan.page(page, is_first=seen is None, is_last=fetched.is_last)
             if seen is None:

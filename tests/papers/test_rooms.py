@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 from pathlib import Path
 
 import syncd
@@ -57,3 +58,13 @@ def test_the_top_of_the_program_can_be_overlooked() -> None:
     rooms = {path.name for path in Path(syncd.__file__).parent.iterdir()} - MARKERS
     assert {"cli", "engine", "storage"} <= rooms
     assert len(rooms) <= 20, "move something into a room where it belongs"
+
+
+def test_a_walk_is_opened_in_one_place() -> None:
+    """Whoever opens a walk in another way forgets to wait for what it asked for before its turn."""
+    program = Path(syncd.__file__).parent
+    calls = re.compile(r"\.walk\(\w*walk\w*\)|\.walk\(dataclasses\.replace")
+    opens = {
+        path.relative_to(program).as_posix() for path in program.rglob("*.py") if calls.search(path.read_text("utf-8"))
+    }
+    assert opens == {"contract/source.py"}

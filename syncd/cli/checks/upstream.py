@@ -62,12 +62,10 @@ async def ask(syncer: Syncer, name: str, *, charged: bool) -> list[Finding]:
         if charged:
             await syncer.require_same_account(name)
         walk = await syncer.walk(name, stream.name, Order(), upstream, None)
-        walking = stream.walk(walk)
         try:
-            page = await anext(walking)
+            async with stream.pages(walk) as pages:
+                page = await anext(pages)
         finally:
-            await walking.aclose()  # type: ignore[attr-defined]
-            await walk.early.end()
             await account.purse.flush()
     except asyncpg.PostgresError as error:  # a constraint or a trigger of others on our own state
         found = [failed(f"source {name}", driver.refused(error, syncer.database.shown), DATABASE)]

@@ -1,7 +1,6 @@
 """`syncd verify`: compares the mirror with the upstream, row by row and field by field, and mends it if asked."""
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -172,18 +171,15 @@ class _Comparison:
         upstream = RunUpstream(self.syncer.account(self.source), self.verdict.stream, "backfill")
         stream = self.syncer.source(self.source)[0].stream(self.verdict.stream)
         walk = await self.syncer.walk(self.source, self.verdict.stream, Order(kind="sweep"), upstream, None)
-        try:
-            async with contextlib.aclosing(stream.walk(walk)) as walking:  # type: ignore[type-var]
-                async for page in walking:
-                    if self.stop.is_set() or (pages and self.shows.pages >= pages and page.records):
-                        return
-                    await self._compare_page(page)
-                    self.shows.pages += 1
-                    self.shows.spent = upstream.spent
-                    self.shows.expected = page.total or self.shows.expected
-                    self.shown.advance(self.shows)
-        finally:
-            await walk.early.end()
+        async with stream.pages(walk) as walking:
+            async for page in walking:
+                if self.stop.is_set() or (pages and self.shows.pages >= pages and page.records):
+                    return
+                await self._compare_page(page)
+                self.shows.pages += 1
+                self.shows.spent = upstream.spent
+                self.shows.expected = page.total or self.shows.expected
+                self.shown.advance(self.shows)
         self.verdict.complete = True
 
     async def _compare_page(self, page: Page) -> None:
