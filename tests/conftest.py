@@ -19,9 +19,10 @@ from syncd import config as configuration
 from syncd import log
 from syncd.storage.postgres import database, embedded
 from syncd.storage.postgres.database import Database
-from tests.support import cluster, signals
+from tests.support import cluster, search, signals
 from tests.support.bench import Bench, MakeBench, database_url, open_bench
 from tests.support.daemon import Events, Gate
+from tests.support.dealing import deal
 
 ROOM_BYTES = 4 * 1024**3
 YOUNG_OBJECTS = 50_000
@@ -32,6 +33,14 @@ _numbers = itertools.count(1)
 def pytest_configure() -> None:
     """Let the run and its children end by signals, whatever the parent ignores."""
     signals.restore()
+
+
+@pytest.hookimpl(trylast=True)  # after `-m` and `-k` have chosen
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let each worker begin with its share of the long cases, so that none of them is left for the end."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        items[:] = deal(items, workers, search.is_long)
 
 
 def pytest_collection_finish() -> None:

@@ -1,37 +1,21 @@
-"""`syncd forget`: a person is erased from everything that is stored, and nothing brings them back."""
+"""`syncd forget`: a person goes from everything; what is asked, told and undone."""
 
-import asyncio
 import json
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 import pytest
 
-from syncd import config as configuration
 from syncd.cli.commands import forget as command
 from syncd.errors import UsageError
 from syncd.sources import registry
-from syncd.storage.mirror import table_locks
-from syncd.storage.postgres import database
 from syncd.storage.state import forgotten
 from tests.support.bench import Bench, MakeBench
+from tests.support.canary_shop import KEPT, SHOP, canary_shop
 from tests.support.command import WallClock, syncd
-from tests.support.forgetting import CANARIES, KEY, canary, erased, leaks
+from tests.support.forgetting import CANARIES, KEY, canary, leaks
 from tests.support.terminal import on_terminal
 from tests.support.truth import differences, told
-
-SHOP = "shop.customers"
-KEPT = "".join(
-    f"[sources.{stream}]\nhistory = true\nchanges = true\n"
-    for stream in (
-        "shop.streams.customers",
-        "shop.streams.sales_orders",
-        "lease.streams.cyclists",
-        "lease.streams.orders",
-    )
-)
 
 
 async def forget(bench: Bench, place: str, *keys: object, **options: Any) -> int:
@@ -41,38 +25,7 @@ async def forget(bench: Bench, place: str, *keys: object, **options: Any) -> int
 
 @pytest.fixture
 async def shop(make_bench: MakeBench) -> Bench:
-    """A mirror with a canary customer: rows, history, change feed, rejects, an order and a lead that refer to it."""
-    bench = await make_bench(extra=KEPT, customers=40, page_size=10, sales_orders=12, leads=4)
-    world = bench.sandbox.world
-    bench.sandbox.put("cyclesoftware", "customers", canary(bench))
-    order = bench.sandbox.truth("cyclesoftware", "sales_orders")[0]
-    order |= {"customer_id": KEY, "order_reference_text": "voor Zzyzxkanarie", "contact": "zzyzx@kanarie.example"}
-    bench.sandbox.put("cyclesoftware", "sales_orders", order)
-    lead = bench.sandbox.truth("cyclesoftware", "leads")[0]
-    lead["customer"] |= {"customer_id": KEY, "name": "Zzyzxkanarie", "email": "zzyzx@kanarie.example"}
-    bench.sandbox.put("cyclesoftware", "leads", lead)
-    for selector in (SHOP, "shop.sales_orders", "shop.leads"):
-        assert (await bench.sync(selector)).outcome == "ok"
-    bench.time.pass_by(minutes=20)
-    changed = canary(bench) | {"city": "Kanariestraat"}
-    bench.sandbox.put("cyclesoftware", "customers", changed)
-    world.change("cyclesoftware", "sales_orders", order["sales_order_id"])
-    for selector in (SHOP, "shop.sales_orders"):
-        assert (await bench.sync(selector)).outcome == "ok"
-    async with bench.db.connection() as conn:
-        keyless = json.dumps({**canary(bench), "customer_id": None})
-        other = json.dumps({"customer_id": None, "name": "Iemand anders", "city": "Kanariestraat"})
-        for number, record in enumerate((keyless, other, json.dumps({**canary(bench), "discount_percentage": "\x00"}))):
-            await conn.execute(
-                "INSERT INTO syncd.rejects (source, stream, reason, record, fingerprint, run_id, first_seen_at,"
-                " last_seen_at, occurrences) VALUES ('shop', 'customers', 'why', $1, $2, 1, now(), now(), 1)",
-                record.replace("\\u0000", "x"), bytes([number]),
-            )  # fmt: skip
-        await conn.execute(
-            "UPDATE syncd.runs SET error = $1 WHERE run_id = 1", f"asked for customer {KEY}, got another"
-        )
-    assert sorted(await leaks(bench, *CANARIES, KEY)) == sorted(map(str, (*CANARIES, KEY)))
-    return bench
+    return await canary_shop(make_bench)
 
 
 async def test_a_person_is_erased_from_everything_and_nobody_else(shop: Bench) -> None:
@@ -120,119 +73,6 @@ async def test_verify_says_nothing_of_a_forgotten_person_and_repairs_nothing(sho
     for repair in (False, True):
         assert await verify.verify_streams(path, [SHOP, "shop.sales_orders"], pages=0, repair=repair, as_json=True) == 0
     assert await leaks(shop, *CANARIES[:2], KEY) == []
-
-
-# --- What others do meanwhile -----------------------------------------------------------------------------------------
-
-
-async def waiting(bench: Bench, count: int = 1) -> None:
-    """Wait until so many sessions wait for a lock."""
-    async with asyncio.timeout(20):
-        while len(await bench.fetch("SELECT FROM pg_locks WHERE NOT granted")) < count:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-
-
-@pytest.mark.parametrize("kind", ["live", "sweep", "backfill"])
-@pytest.mark.parametrize("is_stored", [False, True])
-async def test_a_page_that_was_read_before_does_not_bring_a_person_back(
-    make_bench: MakeBench, kind: str, is_stored: bool
-) -> None:
-    bench = await make_bench(customers=30, page_size=10)
-    bench.sandbox.put("cyclesoftware", "customers", canary(bench))
-    if is_stored:
-        assert (await bench.sync(SHOP)).outcome == "ok"
-        bench.time.pass_by(hours=1)
-        bench.sandbox.put("cyclesoftware", "customers", canary(bench) | {"city": "Elders"})
-    order: dict[str, Any] = {"since": bench.time.now().replace(year=2020)} if kind == "backfill" else {}
-    async with bench.db.transaction() as conn:
-        await table_locks.lock_tables(conn, "shop", [bench.syncer.target("shop", "customers")])
-        running = asyncio.ensure_future(bench.sync(SHOP, kind, **order))
-        await waiting(bench)
-        counts = await erased(bench, conn, SHOP, KEY)
-        assert counts.get("cyclesoftware.customers", 0) == is_stored
-    result = await running
-    assert (result.outcome, result.error) == ("ok", None)
-    assert await leaks(bench, *CANARIES, KEY) == []
-    (run,) = await bench.fetch("SELECT * FROM syncd.runs ORDER BY run_id DESC LIMIT 1")
-    assert run["pages"] == result.pages, "a page that was read again counts once"
-    assert run["rows_seen"] == result.counts.seen
-    assert len(await bench.rows("cyclesoftware.customers")) == 30
-
-
-async def test_a_page_under_way_is_waited_for_and_then_erased(make_bench: MakeBench) -> None:
-    bench = await make_bench(customers=5)
-    bench.sandbox.put("cyclesoftware", "customers", canary(bench))
-    assert (await bench.sync("shop.stores")).outcome == "ok"
-    async with bench.db.transaction() as held:
-        await held.execute("LOCK TABLE syncd.cursors IN EXCLUSIVE MODE")  # where a page ends, its rows written
-        running = asyncio.ensure_future(bench.sync(SHOP))
-        await waiting(bench)
-        forgetting = asyncio.ensure_future(forget(bench, "shop", KEY))
-        await waiting(bench, 2)
-        assert not forgetting.done()
-    assert (await running).outcome == "ok"
-    assert await forgetting == 0
-    assert await leaks(bench, *CANARIES, KEY) == []
-    assert len(await bench.rows("cyclesoftware.customers")) == 5
-
-
-class Erasing(deque[Any]):
-    """The sandbox's log of requests, in which a customer is forgotten while asked for by number."""
-
-    def __init__(self, bench: Bench) -> None:
-        super().__init__()
-        self.bench = bench
-        self.counts: dict[str, int] = {}
-
-    def append(self, entry: Any) -> None:
-        super().append(entry)
-        if entry.path.endswith(f"/{KEY}.json") and not self.counts:
-            with ThreadPoolExecutor() as thread:
-                thread.submit(asyncio.run, self.erase()).result(20)
-
-    async def erase(self) -> None:
-        place = configuration.DatabaseConfig(url=configuration.Secret(self.bench.db_url), data_dir=self.bench.folder)
-        opened = await database.connect(place)
-        async with opened.transaction() as conn:
-            self.counts = await erased(self.bench, conn, SHOP, KEY)
-        await opened.close()
-
-
-async def test_a_row_that_a_sweep_asked_for_by_its_key_is_not_brought_back_either(make_bench: MakeBench) -> None:
-    bench = await make_bench(customers=30)
-    bench.sandbox.put("cyclesoftware", "customers", canary(bench))
-    assert (await bench.sync(SHOP)).outcome == "ok"
-    bench.time.pass_by(hours=1)
-    bench.sandbox.put("cyclesoftware", "customers", canary(bench) | {"city": "Elders"})
-    bench.sandbox.faults.add("row-vanishes", api="cyclesoftware", stream="customers", key=KEY)
-    bench.sandbox.requests = erasing = Erasing(bench)
-    result = await bench.sync(SHOP, "sweep")
-    assert erasing.counts["cyclesoftware.customers"] == 1
-    assert (result.outcome, result.counts.inserted) == ("ok", 0)
-    assert await leaks(bench, *CANARIES, KEY) == []
-
-
-async def test_no_marker_costs_no_statement(bench: Bench) -> None:
-    """A tick that finds nothing: the same statements as ever, none of them about who was forgotten but the page's."""
-    await bench.sync(SHOP)
-    said: list[str] = []
-    async with bench.db.connection() as conn:
-        original = type(conn).fetch
-
-    async def heard(self: Any, query: str, *values: Any, **options: Any) -> Any:
-        said.append(query)
-        return await original(self, query, *values, **options)
-
-    try:
-        type(conn).fetch = heard
-        bench.time.pass_by(minutes=5)
-        assert (await bench.sync(SHOP)).outcome == "ok"
-    finally:
-        type(conn).fetch = original
-    assert not [query for query in said if "forgotten" in query]
-
-
-# --- The command ------------------------------------------------------------------------------------------------------
 
 
 async def test_a_dry_run_tells_known_forgotten_and_unknown_keys_apart(

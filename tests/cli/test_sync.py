@@ -5,7 +5,7 @@ import pytest
 from syncd.sandbox import Limits
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import HELD_S, WallClock, requests_reach, started, syncd
-from tests.support.matrix import SIZES
+from tests.support.matrix_streams import SIZES
 
 
 @pytest.fixture

@@ -1,34 +1,21 @@
-"""The status page and its machine-readable sisters, over HTTP, on a mirror filled by real runs."""
+"""The pages: what they show, and what no page ever shows."""
 
-import asyncio
 import hashlib
 import re
-import time
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
-from html.parser import HTMLParser
-from typing import Any
+from collections.abc import AsyncIterator
 
-import asyncpg
-import msgspec
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
-from syncd import config as configuration
-from syncd import status
 from syncd.errors import DatabaseUnavailable
 from syncd.sandbox import CREDENTIALS
-from syncd.service import web
-from syncd.service.web import view
 from syncd.service.web.rendering import FOLDER
 from syncd.sources import registry
-from syncd.status import Status, StatusReader
+from syncd.status import StatusReader
 from syncd.status.day import DAY
-from syncd.storage.postgres import database, embedded
 from syncd.storage.postgres.database import Database
 from syncd.storage.state import runs
-from tests.support.bench import Bench, MakeBench, database_url, streams_on
-from tests.support.daemon import Now
+from tests.support.bench import Bench, streams_on
+from tests.support.outline import page
 from tests.support.site import Site, reader_of, serving
 
 PAGES = (
@@ -61,49 +48,6 @@ async def test_freshz_is_503_while_a_stream_is_late_and_says_which(bench: Bench,
     for wrong, words in (("stream=shop.nothing", "matches no stream"), ("max_age=soon", "expected a duration")):
         code, text, _ = await site.get(f"freshz?{wrong}")
         assert (code, words in text) == (400, True)
-
-
-class _Outline(HTMLParser):
-    """Collects what a page is made of; fails on tags that do not close."""
-
-    VOID = frozenset({"meta", "link", "br", "hr", "img", "input"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attrs for name, attrs in self.tags if name == tag]
-
-    @property
-    def words(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.text))
-
-
-async def page(site: Site, path: str, expected: int = 200) -> _Outline:
-    code, text, headers = await site.get(path)
-    assert (code, headers["Content-Type"]) == (expected, "text/html; charset=utf-8")
-    outline = _Outline()
-    outline.feed(text)
-    outline.close()
-    assert outline.open == []
-    return outline
-
-
-# --- Pages ------------------------------------------------------------------------------------------------------------
 
 
 async def test_the_page_shows_every_stream_and_budget(bench: Bench, site: Site) -> None:
@@ -306,211 +250,3 @@ async def test_what_was_vendored_is_what_was_published(site: Site) -> None:
         assert (code, headers["Cache-Control"]) == (200, "no-cache")
         assert hashlib.sha256((FOLDER / "static/vendor" / name).read_bytes()).hexdigest() == digest
     assert (FOLDER / "static/vendor/uplot/LICENSE").read_text().startswith("The MIT License (MIT)")
-
-
-# --- Many streams -----------------------------------------------------------------------------------------------------
-
-ACCOUNTS = 1000
-
-
-@pytest.fixture
-async def many(make_bench: MakeBench) -> Bench:
-    """A bench with a thousand accounts that have run for hours; every hundredth one fails now."""
-    extra = "".join(
-        f'[sources.dealer{number:04}]\ntype = "cyclis"\nbase_url = "https://cyclis.example"\napi_token = "t{number}"\n'
-        for number in range(ACCOUNTS)
-    )
-    bench = await make_bench(extra=extra)
-    await bench.fetch(
-        "INSERT INTO syncd.runs (source, stream, kind, lane, started_at, finished_at, outcome, rows_updated, requests,"
-        " error, error_kind)"
-        " SELECT 'dealer' || lpad(d::text, 4, '0'), 'orders', 'live', 'live', at, at,"
-        " CASE WHEN n = 0 AND d % 100 = 7 THEN 'failed' ELSE 'ok' END, 2, 1,"
-        " CASE WHEN n = 0 AND d % 100 = 7 THEN 'answered 500' END, NULL"
-        " FROM generate_series(100, 0, -1) AS n, generate_series(0, 999) AS d,"
-        " LATERAL (SELECT $1::timestamptz - make_interval(mins => 5 * n) AS at) AS begun",
-        bench.time.now(),
-    )
-    await bench.fetch("ANALYZE syncd.runs")
-    return bench
-
-
-async def test_a_thousand_accounts_are_listed_problems_first(many: Bench) -> None:
-    async with serving(reader_of(many)) as site:
-        found = await page(site, "")
-        assert f"10 of {streams_on(many):,} streams need a look" in found.words
-        problems = [attrs["id"] for attrs in found.all("li") if str(attrs.get("id", "")).startswith("p-")]
-        assert problems == [f"p-dealer{number:04}.failing" for number in range(7, ACCOUNTS, 100)]
-        listed = [attrs for attrs in found.all("tr") if str(attrs.get("id", "")).startswith("s-")]
-        assert 90 <= len(listed) <= view.STREAMS_SHOWN
-        assert "page 1 of 41" in found.words
-        assert "page 41 of 41" in (await page(site, "?page=999")).words
-        found = await page(site, "?q=DEALER0123.&state=fresh")
-        streams = sum(len(source.streams) for source in many.config.sources.values())
-        assert f"1 of {streams:,} streams are fresh with “DEALER0123.”" in found.words
-        assert "/streams/dealer0123/orders" in [attrs["href"] for attrs in found.all("a")]
-        assert "No stream matches" in (await page(site, "?q=nothing+of+the+kind")).words
-
-
-@pytest.mark.acceptance
-async def test_a_thousand_accounts_are_listed_quickly(many: Bench) -> None:
-    async with serving(reader_of(many)) as site:
-        began_at = time.monotonic()
-        await page(site, "")
-        took_s = time.monotonic() - began_at
-        again_at = time.monotonic()
-        for _ in range(20):
-            await site.get("")
-        assert took_s < 20  # a bound for a busy machine; it takes about 2 s
-        assert time.monotonic() - again_at < took_s  # twenty readers of one status cost less than the first
-
-
-def test_what_an_address_asks_for_is_read_with_care() -> None:
-    assert view.Choice.of({}) == view.Choice()
-    assert view.Choice.of({"q": " shop ", "state": "late", "page": "3"}) == view.Choice(
-        text="shop", state="late", page=3
-    )
-    assert view.Choice.of({"state": "<b>", "page": "-1"}) == view.Choice()
-    assert view.Choice.of({"page": "９" * 3}) == view.Choice()
-    assert view.Choice.of({"page": "9" * 5000}) == view.Choice()
-    assert len(view.Choice.of({"q": "x" * 5000}).text) == 100
-    choice = view.Choice(text="a&b", state="late", page=2)
-    assert (choice.link(page=3), choice.link(state="")) == ("/?q=a%26b&state=late&page=3", "/?q=a%26b")
-
-
-@pytest.mark.parametrize(
-    ("given", "parts", "left"),
-    [
-        ((100, 100, 0, 0), {"live": 0, "backfill": 0, "others": 0}, 100),
-        ((100, 60, 10, 5), {"live": 10, "backfill": 5, "others": 25}, 60),
-        ((100, None, 10, 5), {"live": 10, "backfill": 5, "others": 0}, 85),
-        ((100, 0, 70, 60), {"live": 70, "backfill": 30, "others": 0}, 0),  # the limit was lowered meanwhile
-        ((300, 200, 1, 0), {"live": 0.33, "backfill": 0, "others": 33}, 200),
-    ],
-)
-def test_a_window_is_divided_among_who_spent_it(
-    given: tuple[int, int | None, int, int], parts: dict[str, float], left: int
-) -> None:
-    found = view.window(*given)
-    assert found is not None
-    assert found.left == left
-    assert {who: width for who, _, width in found.parts} == parts
-    assert [begin for _, begin, _ in found.parts] == [0, parts["live"], round(parts["live"] + parts["backfill"], 2)]
-    assert view.window(None, None, 3, 0) is None
-
-
-# --- For machines -----------------------------------------------------------------------------------------------------
-
-
-async def test_the_api_gives_the_status_as_the_command_does(bench: Bench, site: Site) -> None:
-    await bench.sync("shop.customers")
-    code, text, headers = await site.get("api/status")
-    assert (code, headers["Content-Type"]) == (200, "application/json")
-    given = msgspec.json.decode(text, type=Status)
-    assert given == await status.collect(bench.db, bench.config, registry(), now=bench.time.now())
-
-
-async def test_healthz_follows_the_process_and_readyz_the_database(bench: Bench, server: embedded.Server) -> None:
-    alive = True
-    async with serving(reader_of(bench), is_alive=lambda: alive) as site:
-        assert (await site.get("healthz"))[:2] == (200, "ok\n")
-        assert (await site.get("readyz"))[:2] == (200, "ok\n")
-        alive = False
-        assert (await site.get("healthz"))[0] == 503
-    conn = await asyncpg.connect(**server.connect_arguments)
-    await conn.execute("CREATE DATABASE bare_of_web")
-    url = configuration.Secret(database_url(server, "bare_of_web"))
-    bare = await database.connect(configuration.DatabaseConfig(url=url, data_dir=bench.folder))
-    try:
-        async with serving(reader_of(replace(bench, db=bare))) as site:
-            code, text, _ = await site.get("readyz")
-            assert (code, text.startswith("the database is at revision none")) == (503, True)
-            assert "is not migrated" in (await page(site, "", 503)).words
-            code, text, _ = await site.get("api/status")
-            hint = "Run: syncd migrate. If it has nothing to do, restore what is missing from a dump (docs/upgrade.md)."
-            assert (code, msgspec.json.decode(text)["hint"]) == (503, hint)
-    finally:
-        await bare.close()
-        await conn.execute("DROP DATABASE bare_of_web WITH (FORCE)")
-        await conn.close()
-
-
-async def test_without_a_database_every_page_answers_in_words(bench: Bench) -> None:
-    def away() -> database.Database:
-        raise DatabaseUnavailable("the database postgresql://db cannot be reached", hint="Is the server running?")
-
-    reader = StatusReader(registry(), config=lambda: bench.config, database=away, clock=bench.time.now)
-    async with serving(reader) as site:
-        assert "Is the server running?" in (await page(site, "", 503)).words
-        assert (await page(site, "streams/shop/customers", 503)).all("h1")
-        assert (await site.get("healthz"))[0] == 200
-        assert (await site.get("readyz"))[:2] == (503, "the database postgresql://db cannot be reached\n")
-        assert (await site.samples())["syncd_database_up", ()] == 0
-
-
-async def test_metrics_tell_how_the_streams_stand(bench: Bench, site: Site) -> None:
-    await bench.sync("shop.customers")
-    bench.time.pass_by(minutes=20)
-    found = await site.samples()
-    stream = (("source", "shop"), ("stream", "customers"))
-    assert found["syncd_database_up", ()] == 1
-    assert found["syncd_stream_freshness_seconds", stream] == 1200
-    assert found["syncd_stream_state", (stream[0], ("state", "late"), stream[1])] == 1
-    assert found["syncd_stream_state", (stream[0], ("state", "fresh"), stream[1])] == 0
-    assert found["syncd_rejects", stream] == 0
-    assert found["syncd_sweep_refused", stream] == 0
-    rows = len(bench.sandbox.truth("cyclesoftware", "customers"))
-    assert found["syncd_mirror_rows", (stream[0], ("status", "alive"), stream[1])] == rows
-    assert found["syncd_budget_limit", (("source", "shop"), ("window", "minute"))] > 0
-    assert found["syncd_budget_remaining", (("source", "shop"), ("window", "day"))] > 0
-    assert ("syncd_stream_freshness_seconds", (("source", "shop"), ("stream", "stores"))) not in found
-
-
-async def test_counters_count_every_run_once_whoever_ran_it(make_bench: MakeBench) -> None:
-    bench = await make_bench(time=Now())
-    await bench.sync("shop.customers")  # before we began: not counted
-    stream = (("source", "shop"), ("stream", "customers"))
-
-    def runs(found: Mapping[Any, float], outcome: str) -> float:
-        labels = (("kind", "live"), ("outcome", outcome), *stream)
-        return found["syncd_runs_total", labels]
-
-    async with serving(reader_of(bench)) as site:
-        found = await site.samples()
-        assert (runs(found, "ok"), runs(found, "failed")) == (0, 0)
-        bench.sandbox.faults.add("hang", api="cyclesoftware", stream="customers", times=1)
-        hanging = asyncio.create_task(bench.sync("shop.customers"))
-        await bench.sync("shop.stores")
-        await site.samples()  # while one is under way
-        hanging.cancel()
-        await asyncio.gather(hanging, return_exceptions=True)
-        for _ in range(2):
-            bench.sandbox.put(
-                "cyclesoftware", "customers", bench.sandbox.truth("cyclesoftware", "customers")[0] | {"city": "X"}
-            )
-            await bench.sync("shop.customers")
-        for _ in range(3):  # asking changes nothing
-            found = await site.samples()
-        assert (runs(found, "ok"), runs(found, "aborted"), runs(found, "failed")) == (2, 1, 0)
-        in_table = await bench.fetch(
-            "SELECT sum(requests), sum(rows_updated) FROM syncd.runs WHERE stream = 'customers' AND run_id > 1"
-        )
-        assert found["syncd_requests_total", stream] == in_table[0][0]
-        assert found["syncd_rows_total", (("change", "updated"), *stream)] == in_table[0][1] == 1
-
-
-async def test_metric_names_and_labels_keep_to_the_conventions(bench: Bench, site: Site) -> None:
-    await bench.sync("shop.customers")
-    _, text, headers = await site.get("metrics")
-    assert headers["Content-Type"].startswith("text/plain; version=0.0.4")
-    allowed = {"source", "stream", "state", "status", "window", "lane", "kind", "outcome", "change", "version"}
-    allowed |= {"digest", "result"}
-    for family in text_string_to_metric_families(text):
-        assert family.name.startswith(("syncd_", "process_"))  # the second ones are of every program
-        assert family.documentation
-        assert {label for sample in family.samples for label in sample.labels} <= allowed
-
-
-async def test_nothing_listens_when_the_configuration_says_off(bench: Bench) -> None:
-    async with web.serving(reader_of(bench), None) as url:
-        assert url is None

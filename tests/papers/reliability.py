@@ -12,7 +12,8 @@ from pathlib import Path
 
 from syncd.sandbox import FAULTS
 from tests.support.crashes import CRASHES, PAGINGS
-from tests.support.matrix import CELLS, MATRIX, Fault
+from tests.support.matrix import CELLS, MATRIX
+from tests.support.matrix_fault import Fault
 
 FOLDER = Path(__file__).parents[1]
 PAGE = FOLDER.parent / "docs" / "reliability.md"
@@ -65,17 +66,17 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "promises.test_deletions.test_of_very_many_missing_rows_one_that_is_alive_discredits_the_listing",
             "promises.test_deletions.test_a_record_without_a_key_may_be_any_row_that_is_missing",
             "promises.test_deletions.test_a_refused_listing_is_not_taken_up_again_at_its_end",
-            "promises.test_deletions.test_what_is_no_longer_in_stock_is_buried_only_if_it_was_asked_for",
-            "promises.test_deletions.test_rows_of_a_revoked_company_stay_while_deleted_ones_go",
+            "promises.test_deletions_below.test_what_is_no_longer_in_stock_is_buried_only_if_it_was_asked_for",
+            "promises.test_deletions_below.test_rows_of_a_revoked_company_stay_while_deleted_ones_go",
         ),
     ),
     (
         "Children live and die with their parent",
         "A phone number that is removed is buried, so are those of a buried customer; they return with it.",
         (
-            "promises.test_deletions.test_child_rows_follow_their_parent",
-            "promises.test_deletions.test_a_parent_that_returns_as_it_was_brings_its_child_rows_back",
-            "promises.test_deletions.test_an_array_that_is_missing_buries_no_child_and_an_empty_one_buries_all",
+            "promises.test_deletions_below.test_child_rows_follow_their_parent",
+            "promises.test_deletions_below.test_a_parent_that_returns_as_it_was_brings_its_child_rows_back",
+            "promises.test_deletions_below.test_an_array_that_is_missing_buries_no_child_and_an_empty_one_buries_all",
         ),
     ),
     (
@@ -110,8 +111,8 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         (
             "cli.test_forget.test_a_person_is_erased_from_everything_and_nobody_else",
             "cli.test_forget.test_no_run_brings_a_forgotten_person_back",
-            "cli.test_forget.test_a_page_that_was_read_before_does_not_bring_a_person_back",
-            "cli.test_forget.test_a_page_under_way_is_waited_for_and_then_erased",
+            "cli.test_forget_meanwhile.test_a_page_that_was_read_before_does_not_bring_a_person_back",
+            "cli.test_forget_meanwhile.test_a_page_under_way_is_waited_for_and_then_erased",
             "promises.test_crashes.test_a_person_is_forgotten_wholly_or_not_at_all",
             "promises.test_faults.test_no_fault_brings_back_who_was_forgotten",
             "integration.test_privacy.test_no_way_of_writing_lets_an_excluded_value_in",
@@ -134,7 +135,7 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
             "integration.test_changes.test_who_remembers_the_last_number_misses_nothing_that_commits_later",
             "integration.test_changes.test_many_runs_at_once_neither_block_each_other_for_good_nor_lose_a_change",
             "integration.test_changes.test_who_fell_behind_is_told_so",
-            "integration.test_changes.test_the_example_follows_real_runs_over_its_own_death",
+            "integration.test_consumer.test_the_example_follows_real_runs_over_its_own_death",
         ),
     ),
     (
@@ -168,7 +169,7 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "One that is killed has heirs within five seconds; one that stood still and comes back commits nothing.",
         (
             "unit.test_placement.test_every_shard_is_somebody_s_once_and_shares_differ_by_one_at_most",
-            "integration.test_workers.test_a_worker_that_was_declared_lost_commits_nothing_and_keeps_no_job",
+            "integration.test_memberships.test_a_worker_that_was_declared_lost_commits_nothing_and_keeps_no_job",
             "integration.test_workers.test_two_workers_share_the_accounts_and_one_that_is_killed_has_an_heir",
             "promises.test_workers.test_whoever_is_killed_has_heirs_within_five_seconds",
             "promises.test_workers.test_whoever_stood_still_in_the_middle_of_a_page_commits_nothing",

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.bench import MakeBench
-from tests.support.matrix import SIZES
+from tests.support.matrix_streams import SIZES
 from tests.support.truth import differences, wrongly_buried
 
 CUSTOMERS = "cyclesoftware.customers"

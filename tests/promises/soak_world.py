@@ -9,7 +9,8 @@ from typing import Any
 from syncd.sandbox import Sandbox
 from syncd.sandbox.catalog import PACE
 from tests.promises.soak_tally import Tally
-from tests.support.matrix import AT_ONCE, MATRIX
+from tests.support.matrix import MATRIX
+from tests.support.matrix_fault import AT_ONCE
 from tests.support.truth import NAMES
 
 LATE_S = 300

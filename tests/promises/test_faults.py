@@ -24,18 +24,9 @@ from syncd.upstream.wire import http_session
 from tests.support.bench import Bench, open_bench, own_database
 from tests.support.crew import handing_on
 from tests.support.forgetting import CANARIES, KEY, canary, forgotten, leaks
-from tests.support.matrix import (
-    AT_ONCE,
-    BUDGET_OPENS,
-    CELLS,
-    CHILDREN,
-    HARDEST,
-    MATRIX,
-    PUSHED,
-    RECENT,
-    SIZES,
-    Fault,
-)
+from tests.support.matrix import CELLS, HARDEST, MATRIX
+from tests.support.matrix_fault import AT_ONCE, BUDGET_OPENS, Fault
+from tests.support.matrix_streams import CHILDREN, PUSHED, RECENT, SIZES
 from tests.support.truth import NAMES, differences, told, wrongly_buried
 from tests.support.watch import Watch
 

@@ -12,7 +12,7 @@ from syncd.contract import links
 from syncd.errors import UpstreamError
 from syncd.sources import registry
 from syncd.testing import Kit, forgotten, open_rig
-from tests.support.matrix import SIZES
+from tests.support.matrix_streams import SIZES
 
 NOT_AS_SENT: Final = {
     "sales_orders": "the upstream repeats the fields of an order in each of its lines, the mirror holds them once",

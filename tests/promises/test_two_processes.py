@@ -10,7 +10,7 @@ from syncd.sandbox import Limits
 from syncd.storage.postgres.locks import lock_number
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import WallClock, started, syncd, until
-from tests.support.matrix import SIZES
+from tests.support.matrix_streams import SIZES
 from tests.support.secrets import secrets
 from tests.support.stored import everything_stored
 

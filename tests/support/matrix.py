@@ -1,136 +1,33 @@
 """The fault matrix as a table: each fault of the sandbox, the streams it can strike, and what is expected of a run."""
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from syncd.sandbox.faults import KINDS, Stage
-
-OK = frozenset({"ok"})
-FAILED = frozenset({"failed"})
-THROTTLED = frozenset({"throttled"})
-EITHER = OK | FAILED
-MAYBE_THROTTLED = OK | THROTTLED
-LISTS = ("shop.customers", "shop.sales_orders", "lease.orders", "cars.vehicles", "parts.orders")
-"""One list of every way of paging: next_offset, windows, links, by value, newest first."""
-LISTED = (
-    "shop.trading_hours",
-    "shop.enums",
-    "shop.employees",
-    "shop.suppliers",
-    "shop.repair_codes",
-    "shop.code_list_entries",
-    "shop.article_properties",
-    "shop.rental_objects",
+from tests.support.matrix_fault import AT_ONCE, EITHER, FAILED, MAYBE_THROTTLED, OK, SOON, THROTTLED, Fault
+from tests.support.matrix_streams import (
+    BARE,
+    CHILDREN,
+    DATED,
+    FLAT,
+    INSURANCES,
+    LIMITED,
+    LISTED,
+    LISTS,
+    NUMBERED,
+    NUMBERS,
+    ONCE,
+    ONE_BY_ONE,
+    PAGED,
+    PAYMENTS,
+    REPAIRS,
+    ROWS,
+    SESSIONS,
+    SEVERAL,
+    TOKENS,
+    WAREHOUSE,
+    WIRE,
 )
-"""Lists that come whole in forms of their own: maps, a bare array, several lists for one stream."""
-FLAT = ("shop.employees", "shop.repair_codes", "shop.rental_objects")
-"""Of these, the lists of which each answer is all there is, and each record a row as sent."""
-ONCE = tuple(each for each in LISTED if each != "shop.suppliers")
-"""Those of which each record is sent once: a brand stands in two lists, and the better one is believed."""
-INSURANCES = ("shop.insurances",)
-"""A bare array for each window of days."""
-WAREHOUSE_DAYS = ("shop.warehouse_delivered_items", "shop.warehouse_assemblies")
-RECENT = ("shop.packing_list_items", *INSURANCES, *WAREHOUSE_DAYS)
-"""Lists of what was made in the last days: all but the insurances in pages."""
-PAGED = ("shop.proforma_invoices", "shop.repair_objects", "shop.service_items", RECENT[0], *WAREHOUSE_DAYS)
-"""Lists that are read page by page, the first two whole in every run: where they go on tells a number, or a link."""
-NUMBERED = ("shop.proforma_invoices", "shop.service_items", *WAREHOUSE_DAYS)
-"""Of these, the ones where it is a number."""
-BARE = ("cars.filter_values",)
-"""Lists of bare values, several in one answer."""
-TOKENS = ("shop.sales_transactions", "shop.articles")
-"""Lists whose pages go on by tokens."""
-REPAIRS = ("shop.workshop_orders",)
-"""The same, but planned days are asked for, and what is gone is asked for by key."""
-PAYMENTS = ("shop.payments",)
-"""A bare array for each window of days."""
-WAREHOUSE = ("shop.warehouse_stock_items", "shop.warehouse_pos_items", "shop.warehouse_backlog_items",
-             "shop.warehouse_open_order_items", "shop.warehouse_availability")  # fmt: skip
-"""Lists of a warehouse that come whole: by offset in a link, by token, by offset, by number, in one answer."""
-ONE_BY_ONE = ("shop.stock_objects", "shop.comments", "shop.labels", "shop.supplier_orders")
-"""Lookups that ask for one key after the other, within caps; the first one's keys come from the mirror."""
-DATED = ("shop.sales_transactions", "shop.service_items", *RECENT, *REPAIRS, *PAYMENTS)
-"""Lists that are asked for by windows of days."""
-PUSHED = ("shop.store_orders",)
-"""Never asked for, so that no fault of an answer can strike: the vendor sends them, right or wrong, to
-tests/integration/test_webhooks.py."""
-WHOLE = ("shop.stores", "shop.platform_keys", "lease.dealers", "lease.cyclists", "cars.models", "parts.account")
-LOOKUPS = ("shop.stock", "shop.leads", "cars.contacts", "parts.products")
-SESSIONS = ("cars.vehicles", "cars.models", "parts.orders", "parts.products")
-LIMITED = ("shop.customers", "shop.stock", "shop.sales_orders")
-SEVERAL = ("shop.customers", "shop.sales_orders", "shop.stock", "cars.vehicles", "cars.models", "parts.orders",
-           "parts.products")  # fmt: skip
-"""Streams of which even a small run takes several requests."""
-WIRE = ("shop.customers", "shop.stock", "lease.orders", "cars.vehicles", "parts.orders", "parts.products")
-"""What goes wrong below the form of an answer meets all streams of a source alike: lists, a POST, single records."""
-ROWS = ("shop.customers", "shop.stock_items", "lease.orders", "cars.vehicles", "parts.orders")
-"""An odd value in a row: one stream of each source, and the one with a flag of deletion."""
-NUMBERS = ("shop.customers", "shop.stock_items", "lease.orders", "cars.vehicles", "parts.products")
-"""An odd number: one stream of each source whose records hold any."""
-CHILDREN = ("shop.customer_phone_numbers", "parts.urgent_messages")
-SIZES = {
-    "customers": 14, "stock_items": 12, "leads": 4, "sales_orders": 14, "companies": 4, "cyclists": 10,
-    "cyclis_orders": 14, "dealers": 6, "vehicles": 14, "makes": 3, "contacts": 6, "products": 14, "orders": 104,
-    "sales_transactions": 70, "payments": 30, "workshop_orders": 30,
-}  # fmt: skip
-BUDGET_OPENS = {"hours": 26.0}
-SOON = {"minutes": 1.0}
-AT_ONCE = {"minutes": 5.0}
-"""Within the overlap of a cursor: what was sent wrong once is asked for again."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """What is expected of one fault.
-
-    once, lasting   outcomes allowed while it strikes one request, and while it strikes all (None: not tried)
-    says            what the run's record says of it (error, notes); None where nothing went wrong
-    leaves          the table in which it leaves a trace: drift or rejects
-    after           requests that it lets pass first, so that it strikes in mid-run
-    rest            time that passes before the clean run
-    wait            time that passes before it strikes
-    strikes         False where syncd never asks in the way that provokes it
-    re_asked        True where some sources ask once more before they believe it, so that once may leave no word
-    deletes         True where it deletes upstream: only a sweep finds that
-    ties            True if all changes are made in one second
-    changes_soon    True if more changes before the clean run: a cursor that is ahead would pass over them
-    buries          True where the upstream's lie cannot be told from a deletion; the row must then come back
-    sweeps          False where there is nothing to see in a sweep
-    refuses_once    True where the first clean run may refuse to bury: it went on behind records without keys
-    """
-
-    name: str
-    streams: tuple[str, ...]
-    once: frozenset[str] = OK
-    lasting: frozenset[str] | None = FAILED
-    says: str | None = None
-    leaves: str | None = None
-    params: dict[str, Any] = field(default_factory=dict)
-    after: int = 0
-    rest: dict[str, float] = field(default_factory=lambda: BUDGET_OPENS)
-    buries: bool = False
-    sweeps: bool = True
-    target: str | None = None
-    wait: dict[str, float] = field(default_factory=dict)
-    strikes: bool = True
-    re_asked: bool = False
-    deletes: bool = False
-    ties: bool = False
-    changes_soon: bool = False
-    refuses_once: bool = False
-
-    @property
-    def shown(self) -> str:
-        """The name with its parameters."""
-        at = " on the second request" if self.after else ""
-        return self.name + "".join(f" {name}={value}" for name, value in self.params.items()) + at
-
-    @property
-    def moves_the_world(self) -> bool:
-        """Whether the upstream itself changes once it has answered, so that only a later run can know."""
-        return KINDS[self.name].stage is Stage.WORLD
 
 
 def _passing(name: str, says: str, **more: Any) -> Fault:

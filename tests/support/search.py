@@ -17,3 +17,8 @@ trial = pytest.mark.trial
 def examples(whole: int, *, part: int) -> int:
     """Return how many examples this run tries."""
     return whole if IS_WHOLE else part
+
+
+def is_long(case: pytest.Item) -> bool:
+    """Say whether a case may take many seconds."""
+    return any(case.get_closest_marker(mark) for mark in ("search", "trial", "timeout"))

@@ -1,261 +1,30 @@
-"""The status page as people meet it: a real Chromium, a real database, runs that go on while one looks."""
+"""The page in the hands of its users: keyboard, phone, assistive programs, operators."""
 
-import asyncio
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from functools import partial
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.async_api import Browser, Page, Request
+from playwright.async_api import Browser, Page
 
-from syncd.config import Http, Secret
 from syncd.errors import DatabaseUnavailable
-from syncd.service import web
-from syncd.service.operations import Operations
-from syncd.sources import registry
-from syncd.status import StatusReader
 from syncd.storage.postgres.database import Database
 from tests.papers.screenshots import make_up_day
-from tests.support.bench import Bench, MakeBench, streams_on
-from tests.support.browser import NAMES, browser, chromium
-from tests.support.command import WallClock
+from tests.support.bench import Bench
+from tests.support.browser import NAMES, chromium
 from tests.support.daemon import until
+from tests.support.tabs import acting, serving, shows, sign_in, tab
 
 pytestmark = pytest.mark.skipif(
     chromium() is None, reason=f"no Chromium here ({', '.join(NAMES)}); on Debian: apt install chromium-headless-shell"
 )
-LONGEST_MS = 20_000
-"""Within this the page shows what happened; it looks every 5 s at least, and the machine may be busy."""
 PHONE = {"width": 360, "height": 740}
 DESK = {"width": 1280, "height": 900}
-TOKEN = "a-token-of-an-operator-0123"
-FEW = {
-    "shop": ("customers", "stores", "sales_orders", "stock", "leads"), "lease": ("orders", "dealers"),
-    "cars": ("makes", "contacts"), "parts": ("orders", "products"),
-}  # fmt: skip
-"""Streams of each kind: axe takes its time for each row of a page, and rows of one kind are alike."""
 OWN_HEADS = "document.querySelectorAll('h1').length"
-
-
-@pytest.fixture(scope="module")
-async def chrome() -> AsyncIterator[Browser]:
-    async with browser() as found:
-        yield found
-
-
-Open = Callable[..., Awaitable[Page]]
-
-
-class Tab:
-    """A page with what went wrong in it, and what it asked for."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.complaints: list[str] = []
-        self.asked: list[str] = []
-        page.on("console", lambda message: self._note(message.type, message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", self._asked)
-
-    def _note(self, kind: str, text: str) -> None:
-        if kind in ("error", "warning"):
-            self.complaints.append(text)
-
-    def _asked(self, request: Request) -> None:
-        self.asked.append(request.url)
-
-
-@asynccontextmanager
-async def tab(chrome: Browser, url: str, **options: Any) -> AsyncIterator[Tab]:
-    async with await chrome.new_context(**options) as context:
-        opened = Tab(await context.new_page())
-        opened.page.set_default_timeout(LONGEST_MS)
-        await opened.page.goto(url)
-        yield opened
-
-
-@pytest.fixture
-async def live(make_bench: MakeBench) -> Bench:
-    """A bench in real time, whose lists have several pages."""
-    return await make_bench(time=WallClock(), customers=300, page_size=10)
-
-
-@pytest.fixture
-async def small(make_bench: MakeBench) -> Bench:
-    """A bench in real time with short lists and a few streams of each kind, for what is not about many of them."""
-    bench = await make_bench(time=WallClock(), customers=40)
-    bench.config = replace(
-        bench.config,
-        sources={
-            name: replace(source, streams={each: source.streams[each] for each in FEW[name]})
-            for name, source in bench.config.sources.items()
-        },
-    )
-    return bench
-
-
-def reader_of(bench: Bench, database: Callable[[], Database] | None = None) -> StatusReader:
-    return StatusReader(
-        registry(), config=lambda: bench.config, database=database or (lambda: bench.db), clock=bench.time.now
-    )
-
-
-@asynccontextmanager
-async def serving(bench: Bench, **options: Any) -> AsyncIterator[str]:
-    async with web.serving(reader_of(bench, **options), Http(host="127.0.0.1", port=0)) as url:
-        assert url is not None
-        yield url
-
-
-@asynccontextmanager
-async def acting(bench: Bench, **options: Any) -> AsyncIterator[str]:
-    """Serve a page on which operators may act."""
-    reader = reader_of(bench, **options)
-    operations = Operations(
-        config=lambda: bench.config, database=lambda: bench.db, clock=bench.time.now, run_now=lambda _pairs: None,
-        changed=reader.clear_status,
-    )  # fmt: skip
-    http = Http(host="127.0.0.1", port=0, operator_token=Secret(TOKEN))
-    async with web.serving(reader, http, operations=operations) as url:
-        assert url is not None
-        yield url
-
-
-async def sign_in(page: Page) -> None:
-    await page.locator("#token").fill(TOKEN)
-    await page.get_by_role("button", name="Sign in").click()
-    await page.get_by_role("button", name="Sign out").wait_for()
-
-
-async def shows(page: Page, selector: str, words: str) -> None:
-    """Wait until the first such element tells that."""
-    await page.locator(selector).filter(has_text=words).first.wait_for(state="attached")
 
 
 async def differs(page: Page, selector: str, words: str) -> bool:
     return await page.locator(selector).inner_text() != words
-
-
-async def test_it_loads_draws_and_asks_nobody_else(chrome: Browser, live: Bench) -> None:
-    await make_up_day(live, live.time.now())
-    await live.sync("shop.customers")
-    async with serving(live) as url:
-        for path, charts in (("", 2), ("streams/shop/customers", 4)):
-            async with tab(chrome, f"{url}{path}") as found:
-                await found.page.locator(".plot canvas").nth(charts - 1).wait_for()
-                drawn = await found.page.evaluate(
-                    "[...document.querySelectorAll('.plot canvas')].map(canvas => new Set(canvas.getContext('2d')"
-                    ".getImageData(0, 0, canvas.width, canvas.height).data).size)"
-                )
-                assert len(drawn) == charts
-                assert min(drawn) > 20  # many colours: axes, words and bars, no blank canvas
-                assert found.complaints == []
-                assert found.asked
-                assert all(asked.startswith(url) for asked in found.asked)
-
-
-async def test_a_run_is_followed_without_a_reload(chrome: Browser, live: Bench) -> None:
-    await live.sync("shop.stores")
-    live.sandbox.faults.add("hang", api="cyclesoftware", stream="customers", after=3, times=1)
-    async with serving(live) as url, tab(chrome, url) as found:
-        page = found.page
-        await page.evaluate("window.mark = 'never reloaded'")
-        row = "[id='s-shop.customers']"
-        link = page.locator(f"{row} a")
-        await link.focus()
-        assert "never" in (await page.locator(row).inner_text())
-        running = asyncio.create_task(live.sync("shop.customers"))
-        await shows(page, row, "live under way")
-        seen = (
-            "Number(document.querySelector(\"[id='s-shop.customers'] .c-last\").textContent.match(/([\\d,]+) rows/)[1])"
-        )
-        await until(lambda: page.evaluate(f"{seen} >= 20"))
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        live.sandbox.faults.clear()
-        await live.sync("shop.customers")
-        await shows(page, f"{row} .state", "fresh")
-        count = len(live.sandbox.truth("cyclesoftware", "customers"))
-        await shows(page, row, f"{count:,}")
-        assert await page.evaluate("window.mark") == "never reloaded"
-        assert await link.evaluate("link => link === document.activeElement")
-        assert found.complaints == []
-
-
-async def test_a_backfill_is_followed_with_its_share_and_time_to_go(chrome: Browser, live: Bench) -> None:
-    await live.sync("shop.customers")
-    live.sandbox.latency_s = 1.0
-    async with serving(live) as url, tab(chrome, url) as found:
-        stop = asyncio.Event()
-        since = live.time.now().replace(year=2020)
-        running = asyncio.create_task(live.sync("shop.customers", "backfill", since=since, stop=stop))
-        await shows(found.page, ".backfills", "2020-")
-        bar = "document.querySelector('.backfills progress')"
-        first = await until(lambda: found.page.evaluate(f"{bar}?.value"), LONGEST_MS / 1000)
-        await until(lambda: found.page.evaluate(f"{bar}.value > {first}"), LONGEST_MS / 1000)
-        await shows(found.page, ".backfills", "to go")
-        stop.set()
-        await running
-        await found.page.locator(".backfills").wait_for(state="detached")
-        assert found.complaints == []
-
-
-async def test_a_failure_is_shown_and_told_and_goes_again(chrome: Browser, small: Bench) -> None:
-    await small.sync("shop.customers")
-    async with serving(small) as url, tab(chrome, url) as found:
-        page = found.page
-        small.sandbox.faults.add("html-200", api="cyclesoftware", stream="customers")
-        await small.sync("shop.customers")
-        await shows(page, "h1", f"1 of {streams_on(small)} streams needs a look")
-        await shows(page, ".problems", "an HTML page")
-        told = page.locator("#say[role=status]")
-        assert "shop.customers is failing" in await told.inner_text()
-        assert await page.title() == f"1 of {streams_on(small)} streams needs a look – syncd"
-        small.sandbox.faults.clear()
-        await small.sync("shop.customers")
-        await page.locator(".problems").wait_for(state="detached")
-        assert "failing" not in await told.inner_text()
-
-
-async def test_it_survives_a_server_that_restarts(chrome: Browser, small: Bench) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        listen = Http(host="127.0.0.1", port=probe.getsockname()[1])
-    async with AsyncExitStack() as stack:
-        async with web.serving(reader_of(small), listen) as url:
-            found = await stack.enter_async_context(tab(chrome, str(url)))
-            await found.page.evaluate("window.mark = 'never reloaded'")
-        await shows(found.page, "#stale[role=alert]", "syncd does not answer")
-        await small.sync("shop.stores")
-        async with web.serving(reader_of(small), listen):
-            await shows(found.page, "[id='s-shop.stores'] .state", "fresh")
-            assert await found.page.locator("#stale").is_hidden()
-            assert await found.page.evaluate("window.mark") == "never reloaded"
-
-
-async def test_a_database_that_is_away_is_told_and_the_old_numbers_stay(chrome: Browser, small: Bench) -> None:
-    await small.sync("shop.stores")
-    is_away = False
-
-    def database() -> Database:
-        if is_away:
-            raise DatabaseUnavailable("the database postgresql://db cannot be reached")
-        return small.db
-
-    async with serving(small, database=database) as url, tab(chrome, url) as found:
-        is_away = True
-        await shows(found.page, "#stale", "The database does not answer")
-        assert await found.page.locator("[id='s-shop.stores'] .state").inner_text() == "fresh"
-        async with tab(chrome, url) as late:
-            await shows(late.page, "h1", "The database does not answer")
-            is_away = False
-            await shows(late.page, "[id='s-shop.stores'] .state", "fresh")
-        await found.page.locator("#stale").wait_for(state="hidden")
 
 
 async def test_the_keyboard_reaches_everything_and_shows_where_it_is(chrome: Browser, small: Bench) -> None:
