@@ -24,6 +24,7 @@ PARALLEL_RUNS = 8
 TICK_S = 1.0
 """How often the display learns whether a source waits for its budget."""
 FORESEE_TICKS = 3
+CONFIRM_TICKS = 10
 """Every so many ticks it learns what the rest of a backfill will take."""
 
 
@@ -139,8 +140,11 @@ async def ticking(
     """Tell the display every second which sources wait for their budget, and now and then what backfills still take."""
 
     async def tick() -> None:
+        is_told = False
         for count in itertools.count(1):
             await asyncio.sleep(TICK_S)
+            if count % CONFIRM_TICKS == 0 and not is_told:
+                is_told = await _tell_unconfirmed(syncer)
             if count % FORESEE_TICKS == 0:
                 await _foresee(syncer, jobs, shown)
             now = syncer.clock().timestamp()
@@ -154,6 +158,16 @@ async def ticking(
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+async def _tell_unconfirmed(syncer: Syncer) -> bool:
+    """Tell that the runs wait for a standby which does not confirm what they commit, if they do."""
+    try:
+        await syncer.database.require_confirmed()
+    except DatabaseError as error:
+        console.print_note(error.whole)
+        return True
+    return False
 
 
 async def _foresee(syncer: Syncer, jobs: Sequence[Job], shown: RunsShown) -> None:

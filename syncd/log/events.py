@@ -19,6 +19,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "once.",
     "callbacks_listening": "Callbacks are accepted at `address`. Your reverse proxy must forward them there.",
     "clock_set_back": "The clock of this machine was set back. The next runs are rescheduled.",
+    "commits_look_failed": "Looking for commits that wait for a standby failed. It is tried again within a minute.",
     "config_needs_restart": "The configuration was reloaded, but a change under `key` takes effect only after a "
     "restart.",
     "config_refused": "The reloaded configuration is invalid. The daemon keeps the previous one.",

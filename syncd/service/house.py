@@ -40,13 +40,15 @@ STATUS_S: Final = 30.0
 FOLLOW_S: Final = 10.0
 """A pause made on the page of another daemon counts here within this."""
 PRUNE_S: Final = 3600.0
+CONFIRM_S: Final = 10.0
+"""How often is looked for commits that wait for a standby."""
 RECOVER_S: Final = 300.0
 """How often is looked for runs whose process died: the next run of a stream closes them, too, if there is one."""
 WEBHOOKS_S: Final = 7 * 86_400.0
 """A webhook is known as repeated for so long (STREAMS 4)."""
 UNTOLD: Final = ("webhooks", "callback_counts", "backfills")
 """What is pruned without a word: next to nothing."""
-HOUSE_JOBS: Final = ("beat", "prune", "tell", "notify", "follow", "recover")
+HOUSE_JOBS: Final = ("beat", "prune", "tell", "notify", "follow", "recover", "confirm")
 
 _log = log.get(__name__)
 
@@ -89,10 +91,11 @@ class House:
     def keep(self) -> None:
         """Add the jobs to the scheduler."""
         beat_s = min(BEAT_S, (self._notifier.watchdog_s or BEAT_S * 3) / 3)
-        jobs = (self._beat, self._prune, self._tell, self._notify, self._heed, self._recover)
+        jobs = (self._beat, self._prune, self._tell, self._notify, self._heed, self._recover, self._confirm)
         every: tuple[Callable[[], float], ...] = (
             lambda: beat_s, lambda: PRUNE_S, lambda: STATUS_S,
             lambda: look_every_s(self._config().notify), lambda: FOLLOW_S, lambda: RECOVER_S,
+            lambda: CONFIRM_S,
         )  # fmt: skip
         for name, job, every_s in zip(HOUSE_JOBS, jobs, every, strict=True):
             self._scheduler.add_job(
@@ -160,6 +163,11 @@ class House:
         """Tell systemd how the streams stand; this also notices a database that went away while nothing ran."""
         with self._telling("status_failed"):
             self._notifier.send(f"STATUS={await self._line()}")
+
+    async def _confirm(self) -> None:
+        """Notice that commits wait for a standby that is gone: the runs only wait, and no error tells of it."""
+        with self._telling("commits_look_failed"):
+            await self._database().require_confirmed()
 
     async def _notify(self) -> None:
         """Tell people what needs a look."""

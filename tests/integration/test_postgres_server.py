@@ -11,6 +11,7 @@ import pytest
 
 from syncd import config as configuration
 from syncd.errors import DatabaseError, DatabaseUnavailable
+from syncd.service import house
 from syncd.storage.postgres import database, migrations
 from tests.support.bench import MakeBench
 from tests.support.command import syncd
@@ -273,6 +274,38 @@ async def test_commits_that_wait_for_a_standby_that_is_gone_are_told_and_not_wai
     finally:
         await opened.close()
         await admin.close()
+
+
+async def test_a_standby_that_vanishes_beside_a_running_daemon_is_an_outage_told_once(
+    owned: Cluster, make_bench: MakeBench, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "COMMIT_PATIENCE_S", 0.5)
+    monkeypatch.setattr(house, "CONFIRM_S", 0.2)
+    bench = await make_bench(time=Now())
+    admin = await asyncpg.connect(owned.url, database="mirror", server_settings={"synchronous_commit": "local"})
+    path = write(bench, {"shop.customers": 'every = "1s"', "shop.stores": 'every = "1s"'}, url=opened_url(owned))
+    ok = "SELECT count(*) FROM syncd.runs WHERE outcome = 'ok'"
+
+    async def goes_on() -> bool:
+        return bool(await admin.fetchval(ok) > before)
+
+    try:
+        async with serving(path):
+            before = 0
+            await until(goes_on)
+            await admin.execute("ALTER SYSTEM SET synchronous_standby_names = 'gone'")
+            await admin.execute("SELECT pg_reload_conf()")
+            await until(lambda: was_told(events, "database_lost"))
+            await admin.execute("ALTER SYSTEM RESET synchronous_standby_names")
+            await admin.execute("SELECT pg_reload_conf()")
+            await until(lambda: was_told(events, "database_recovered"))
+            before = await admin.fetchval(ok)
+            await until(goes_on)
+    finally:
+        await admin.close()
+    told = [event for event in events if event["event"].startswith("database_")]
+    assert [event["event"] for event in told] == ["database_lost", "database_recovered"]
+    assert "each commit waits for a standby that does not answer" in told[0]["error"]
 
 
 async def test_a_server_that_answers_but_takes_no_writes_is_an_outage_told_once(

@@ -6,6 +6,7 @@ Work is done on plain asyncpg connections, because COPY needs them. Knows no tab
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
@@ -24,7 +25,15 @@ PROBES = 20
 
 USUAL_SCHEMAS = config.Schemas()
 
+COMMIT_PATIENCE_S = 10.0
+"""Longest wait for a commit that a standby must confirm, before it counts as one that never will."""
+
 _PROCESS = "SELECT pg_backend_pid()"
+_UNCONFIRMED = """
+SELECT current_setting('synchronous_standby_names') FROM pg_stat_activity
+WHERE usename = current_user AND wait_event = 'SyncRep' AND query_start < clock_timestamp() - $1::interval
+LIMIT 1
+"""
 
 
 class Database:
@@ -156,6 +165,25 @@ class Database:
         """Give the advisory lock back; harmless if it is lost already."""
         await self._locks.give_back(number)
 
+    async def require_confirmed(self) -> None:
+        """Raise DatabaseUnavailable if commits wait for a synchronous standby that does not answer.
+
+        Waits for none of the pool's connections, because all of them may wait for that standby. Does nothing if the
+        server gives no other session: that is told by whoever has work for one.
+        """
+        is_idle = bool(self._idle)
+        try:
+            conn = await self._ready()
+        except (DatabaseError, *driver.LOST, asyncpg.PostgresError, TimeoutError):
+            return
+        try:
+            with translated(self.shown):
+                standbys = await conn.fetchval(_UNCONFIRMED, timedelta(seconds=COMMIT_PATIENCE_S))
+        finally:
+            self._give_back(conn) if is_idle else conn.terminate()
+        if standbys:
+            raise driver.unconfirmed(self.shown, standbys)
+
     def drop_idle(self) -> None:
         """Drop the connections that nobody uses: after an outage they are dead, or still take no writes."""
         while self._idle:
@@ -200,10 +228,6 @@ async def connect(
         await database.close()
         raise
     return database
-
-
-COMMIT_PATIENCE_S = 10.0
-"""Longest wait for a commit that a standby must confirm, before it counts as one that never will."""
 
 
 async def require_writable(database: Database) -> None:
