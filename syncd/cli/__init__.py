@@ -92,18 +92,20 @@ def cli() -> None:
     """Keep a PostgreSQL mirror of your trade APIs fresh, complete and honest."""
 
 
-YOUNG_OBJECTS = 50_000
-"""New objects between two searches for cycles: pages are thousands of rows, and rows hold no cycles. A search at every
-700, as is Python's default, takes a quarter of a first load."""
+START_OBJECTS = 500_000
+"""New objects between two searches for cycles while a command is imported: what that makes stays. No command's imports
+make as many; `execute` sets the number for what follows."""
 
 
 def main() -> NoReturn:
     """Run the command line; every foreseen error becomes two lines on stderr and its exit code."""
     output.prepare()
-    gc.set_threshold(YOUNG_OBJECTS)
+    gc.set_threshold(START_OBJECTS)
     _give_memory_back()
     _leave_no_core()
-    raise SystemExit(exits.guarded(lambda: cli(standalone_mode=False, complete_var=COMPLETE_VARIABLE)))
+    code = exits.guarded(lambda: cli(standalone_mode=False, complete_var=COMPLETE_VARIABLE))
+    gc.freeze()  # else the interpreter searches all that was imported for cycles before it ends: a sixth of `status`
+    raise SystemExit(code)
 
 
 LARGE_BYTES = 2 * 1024 * 1024

@@ -1,8 +1,9 @@
 """Gives memory back that a service which runs for months would else keep.
 
 Two kinds would stay. Cycles of objects: a failed request is one, its error holds the frames in which it was raised, and
-they hold the answer; the command line lets Python look for cycles rarely (`YOUNG_OBJECTS` in `syncd.cli`), because
-pages of rows hold none. And free memory between blocks that are in use: the C library keeps it once it was filled.
+they hold the answer; the command line lets Python look for cycles rarely (`YOUNG_OBJECTS` in `syncd.cli.session`),
+because pages of rows hold none. And free memory between blocks that are in use: the C library keeps it once it was
+filled.
 """
 
 import asyncio
