@@ -47,14 +47,14 @@ def err() -> "Console":
     return Console(stderr=True, highlight=False)
 
 
-def _is_pipe(stream: TextIO) -> bool:
+def is_pipe(stream: TextIO) -> bool:
     """Say whether a stream is none that rich would colour: what goes there is written without it."""
     return not stream.isatty() and COLOURING.isdisjoint(os.environ)
 
 
 def _written(stream: TextIO, text: str) -> bool:
     """Write a simple line to a pipe; False if rich must write it."""
-    if not (_is_pipe(stream) and is_simple(text)):
+    if not (is_pipe(stream) and is_simple(text)):
         return False
     print(text, file=stream, flush=True)  # whoever reads the pipe sees it at once, as rich has it
     return True
@@ -128,7 +128,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     A terminal that is too narrow folds cells; a pipe takes the table at its full width.
     """
     listed = [list(row) for row in rows]
-    if _is_pipe(sys.stdout) and (text := _drawn(title, columns, listed)):
+    if is_pipe(sys.stdout) and (text := _drawn(title, columns, listed)):
         sys.stdout.write(text)
         sys.stdout.flush()
         return
@@ -138,7 +138,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 def print_finding(finding: Finding) -> None:
     """Print what was looked at, how it stands, and the mending step below."""
-    if _is_pipe(sys.stdout):
+    if is_pipe(sys.stdout):
         sys.stdout.write(f"{finding.state:<7} ")
     else:
         mark = {"ok": "[green]ok[/]     ", "warning": "[yellow]warning[/]", "failed": "[red]failed[/] "}[finding.state]
@@ -168,12 +168,12 @@ async def print_findings(findings: AsyncIterator[Finding], *, as_json: bool, wel
 
 def is_narrow(columns: int) -> bool:
     """Say whether the terminal has fewer columns than that; a pipe never is too narrow."""
-    return not _is_pipe(sys.stdout) and out().is_terminal and out().width < columns
+    return not is_pipe(sys.stdout) and out().is_terminal and out().width < columns
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print the rows of a query: as a table, or one value a line where that is too wide for the terminal."""
-    if _is_pipe(sys.stdout) and (text := _drawn("", columns, rows)) and (width_of(text) <= PIPE_WIDTH or not rows):
+    if is_pipe(sys.stdout) and (text := _drawn("", columns, rows)) and (width_of(text) <= PIPE_WIDTH or not rows):
         sys.stdout.write(text)
         sys.stdout.flush()
         return

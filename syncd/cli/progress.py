@@ -1,6 +1,7 @@
 """Progress of runs while a command waits for them: bars on a terminal, lines elsewhere, or nothing."""
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -134,7 +135,7 @@ def _waited(result: Result) -> str:
 @contextmanager
 def runs_shown(*, quiet: bool) -> Iterator[RunsShown]:
     """Show progress on stderr while the block runs: bars if somebody watches, else lines; nothing if `quiet`."""
-    if quiet or not console.err().is_terminal or console.err().is_dumb_terminal:
+    if quiet or console.is_pipe(sys.stderr) or not console.err().is_terminal or console.err().is_dumb_terminal:
         yield RunsShown(lines=not quiet)
         return
     from rich.progress import (

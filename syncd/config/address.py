@@ -9,6 +9,8 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 EMBEDDED = "embedded"  # the database's address that stands for a private server
 _ODD = re.compile(r"[\s\x00-\x1f\\]")
+_NORMAL = re.compile(r"https?://[a-z][a-z0-9-]*(\.[a-z][a-z0-9-]*)*(:(?!(80|443)\b)[1-9][0-9]{1,4})?(/[a-zA-Z0-9_-]+)*")
+"""Addresses of which `normal_form` would change nothing: most."""
 
 
 def is_loopback(host: str) -> bool:
@@ -73,7 +75,9 @@ def normal_form(base_url: str) -> str:
     The case of scheme and host, a default port, a slash at the end or twice in the path, percent signs that are not
     needed, the dot after a host and the long forms of an IPv6 address or of an umlaut make no other address.
     """
-    from yarl import URL  # it costs every command 10 ms
+    if _NORMAL.fullmatch(base_url):
+        return base_url
+    from yarl import URL  # it costs a command 10 ms
 
     url = URL(base_url)
     if url.raw_host and url.raw_host.endswith("."):

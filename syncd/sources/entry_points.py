@@ -7,14 +7,14 @@ metadata folder that was left out of a container's image, has the same sources a
 One that cannot be used is refused in a sentence. It costs the other sources nothing.
 """
 
-import importlib.metadata as metadata
-import pkgutil
+import importlib
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint
+from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from syncd.contract import Source, Table
 from syncd.contract.version import misfit
@@ -32,12 +32,55 @@ TOLD_CHARS: Final = 300
 
 T = TypeVar("T")
 
+if TYPE_CHECKING:  # brings in email, csv and zipfile, which costs a command 20 ms: imported where a plugin may be
+    from importlib.metadata import EntryPoint
+
+
+class Point(Protocol):
+    """An entry point: a name, and where its object is found."""
+
+    @property
+    def name(self) -> str:
+        """The name, which is the type of the source."""
+        ...
+
+    @property
+    def value(self) -> str:
+        """Module and object: `syncd_lightspeed:SOURCE`."""
+        ...
+
+    @property
+    def group(self) -> str:
+        """What it is an entry point of."""
+        ...
+
+    def load(self) -> Any:
+        """Import the module and return the object."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnPoint:
+    """The entry point of a package in this folder."""
+
+    name: str
+    group: str = GROUP
+
+    @property
+    def value(self) -> str:
+        """Module and object, as the metadata of a distribution would have them."""
+        return f"{__package__}.{self.name}:SOURCE"
+
+    def load(self) -> Any:
+        """Import the package and return its source."""
+        return importlib.import_module(f"{__package__}.{self.name}").SOURCE
+
 
 @dataclass(frozen=True, kw_only=True)
 class Declared:
     """An entry point, and the distribution that declares it, with its version."""
 
-    point: EntryPoint
+    point: Point
     distribution: str
 
     @property
@@ -74,18 +117,39 @@ class Found:
 
 def installed() -> list[Declared]:
     """Return what is declared: syncd's own sources first, then those of plugins, by distribution and name."""
-    package = __name__.rpartition(".")[0]
-    folder = str(Path(__file__).parent)
-    names = sorted(module.name for module in pkgutil.iter_modules([folder]) if module.ispkg)
-    own = [
-        Declared(point=EntryPoint(name=name, value=f"{package}.{name}:SOURCE", group=GROUP), distribution=OWN)
-        for name in names
-    ]
+    names = sorted(init.parent.name for init in Path(__file__).parent.glob("*/__init__.py"))
+    own = [Declared(point=OwnPoint(name=name), distribution=OWN) for name in names]
+    return own + (_of_plugins() if _may_hold_plugins(sys.path) else [])
+
+
+def _of_plugins() -> list[Declared]:
+    """Return what other distributions declare, by distribution and name."""
+    from importlib import metadata
+
     plugins = [Declared(point=point, distribution=_distribution(point)) for point in metadata.entry_points(group=GROUP)]
-    return own + sorted(plugins, key=lambda declared: (declared.distribution, declared.point.name))
+    return sorted(plugins, key=lambda declared: (declared.distribution, declared.point.name))
 
 
-def _distribution(point: EntryPoint) -> str:
+def _may_hold_plugins(path: Iterable[str]) -> bool:
+    """Return False if no folder of the path holds metadata that names our group: most installations have no plugin.
+
+    What is no folder or cannot be read, and a finder of distributions beside Python's own, is left to `metadata`.
+    """
+    if any(hasattr(finder, "find_distributions") for finder in sys.meta_path if finder is not PathFinder):
+        return True
+    try:
+        return any(map(_names_group, filter(Path.exists, map(Path, path))))
+    except OSError:
+        return True
+
+
+def _names_group(folder: Path) -> bool:
+    """Return whether the metadata of a distribution in this folder names our group. Raises OSError."""
+    points = (each / "entry_points.txt" for each in folder.iterdir() if each.suffix in {".dist-info", ".egg-info"})
+    return folder.suffix == ".egg" or any(GROUP.encode() in point.read_bytes() for point in points if point.is_file())
+
+
+def _distribution(point: "EntryPoint") -> str:
     found = point.dist
     return f"{found.metadata['Name']} {found.version}" if found else "a distribution without a name"
 

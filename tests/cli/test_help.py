@@ -113,4 +113,11 @@ async def test_help_imports_nothing_heavy_so_that_it_is_quick() -> None:
 
 
 async def test_status_imports_neither_the_pool_nor_the_upstream_client(shop: Bench) -> None:
-    assert (await imported_by("status", "--config", shop.config_file())).isdisjoint(HEAVY)
+    imported = await imported_by("status", "--config", shop.config_file())
+    assert imported.isdisjoint([*HEAVY, "rich", "structlog", "zipfile"])  # the latter with importlib.metadata
+
+
+async def test_a_run_imports_nothing_that_only_terminals_and_logs_need(shop: Bench) -> None:
+    imported = await imported_by("sync", "shop.customers", "--config", shop.config_file())
+    assert "aiohttp" in imported
+    assert imported.isdisjoint(["sqlalchemy", "alembic", "apscheduler", "jinja2", "rich", "structlog"])

@@ -1,5 +1,6 @@
 """Which sources are taken, and which are refused, each in a sentence that names what was found and expected."""
 
+import shutil
 import sys
 from dataclasses import replace
 from importlib.metadata import EntryPoint
@@ -13,6 +14,7 @@ from syncd.contract import VERSION, Source
 from syncd.contract.version import misfit
 from syncd.sources import registry, spec_of
 from syncd.sources.entry_points import GROUP, Declared, Found, installed, load
+from tests.support.plugged import plug_in
 
 
 @pytest.fixture
@@ -54,6 +56,20 @@ def test_ours_are_loaded_by_the_same_way() -> None:
         (name, f"syncd.sources.{name}:SOURCE", GROUP) for name in ("autengo", "cyclesoftware", "cyclis", "ghs")
     ]
     assert {source.contract for source in registry().values()} == {"1.0"}
+
+
+def test_a_plugin_is_found_where_pip_installed_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert all(each.is_own for each in installed())
+    plug_in(tmp_path, "web")
+    monkeypatch.syspath_prepend(tmp_path)
+    [found] = [each for each in installed() if not each.is_own]
+    assert (found.point.name, found.point.value, found.distribution) == ("web", "syncd_web:SOURCE", "syncd-web 0.1.0")
+
+
+def test_a_plugin_is_found_in_a_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plug_in(tmp_path, "web")
+    monkeypatch.syspath_prepend(shutil.make_archive(str(tmp_path / "site"), "zip", tmp_path))
+    assert [each.distribution for each in installed() if not each.is_own] == ["syncd-web 0.1.0"]
 
 
 def test_a_plugin_is_taken(plugin: Source) -> None:

@@ -28,6 +28,10 @@ def test_spellings_of_an_address_have_one_normal_form(spelling: str) -> None:
         ("http://[::1]:8080", "http://[0:0:0:0:0:0:0:1]:8080/"),
         ("http://127.0.0.1", "http://127.0.0.1:80/"),
         ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("https://api.example.com:8080", "https://api.example.com:8080/"),
+        ("http://api.example.com:443/a-b_c/D0", "http://api.example.com:443/a-b_c/D0/"),
+        ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example/"),
+        ("http://localhost:80", "http://localhost"),
     ],
 )
 def test_two_spellings_are_one_address(one: str, other: str) -> None:
