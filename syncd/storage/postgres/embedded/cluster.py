@@ -33,7 +33,6 @@ HARD_STOP_TIMEOUT_S: Final = 5.0  # SIGQUIT, then SIGKILL: no checkpoint, recove
 DEFAULTS: Final[Mapping[str, str]] = {
     "shared_buffers": "128MB",
     "max_connections": "100",
-    "wal_compression": "on",
     "password_encryption": "scram-sha-256",
     "timezone": "UTC",
     "log_timezone": "UTC",
