@@ -21,7 +21,7 @@ from syncd.records.page import Read
 from syncd.storage.mirror import catalog, listing, writer
 from syncd.storage.mirror.table_locks import lock_tables
 from syncd.storage.mirror.target import Target
-from syncd.storage.mirror.writer import Written
+from syncd.storage.mirror.writing.outcome import ROW_FAULTS, Written
 from syncd.storage.state import drift, rejects, runs, sources
 from syncd.storage.state.forgotten import MarkersChanged
 from syncd.storage.state.runs import Condition, Counts, PageRecord
@@ -82,7 +82,7 @@ async def commit_page(work: Pass, page: Page, read: Read | None, seen: SeenKeys,
             except MarkersChanged:
                 await work.route.learn_forgotten()
                 read = work.reader.read_again(page, read)
-            except writer.ROW_FAULTS:
+            except ROW_FAULTS:
                 if writing is ROW_BY_ROW:
                     raise
                 await _require_unchanged(work)
@@ -120,7 +120,7 @@ async def commit_once(
     """
     if read and (unchanged := await _commit_unchanged(work, page, read, seen, plan)):
         return unchanged
-    is_first = work.run.identity is None  # the page says whose data it is, in its own transaction
+    is_first = _tells_identity(work)
     route, now = work.route, work.route.clock()
     riders = {name: route.target_of(name) for name, records in page.riders.items() if records}
     touches_rows = bool(page.records or riders or page.scope)
@@ -150,6 +150,11 @@ async def commit_once(
             await sources.claim(conn, route.source, route.identity, now=now)
         work.turns.sent()
     return Committed(counts=counts, closes=closes)
+
+
+def _tells_identity(work: Pass) -> bool:
+    """Say whether the page is the first one of its source: it says whose data it is, in its own transaction."""
+    return work.run.identity is None and not work.result.pages
 
 
 async def _write_rows(
@@ -208,7 +213,7 @@ def _chunk_writer(work: Pass, writing: Writing) -> _Write:
             try:
                 async with conn.transaction():
                     return await writing.rows(conn, target, source, read, now=now, not_after=not_after)
-            except writer.ROW_FAULTS:
+            except ROW_FAULTS:
                 await _require_unchanged(work)
         return await ROW_BY_ROW.rows(conn, target, source, read, now=now, not_after=not_after)
 
@@ -273,8 +278,8 @@ def _unchanged(work: Pass, page: Page, read: Read, seen: SeenKeys, plan: PagePla
 
     It may be one for a whole listing of one page, and for a page amid others, where the one before changed nothing.
     """
-    is_first, has_more = work.run.identity is None, bool(read.rejects) or any(page.riders.values())
-    if is_first or has_more:
+    has_more = bool(read.rejects) or any(page.riders.values())
+    if has_more or _tells_identity(work):
         return None
     route = work.route
     overlaps = len(read.fingerprints) < len(read.settled)

@@ -19,7 +19,8 @@ from syncd.errors import NotFound, SyncdError, UpstreamError
 from syncd.records.rows import Key
 from syncd.storage.mirror import listing, writer
 from syncd.storage.mirror.table_locks import lock_tables
-from syncd.storage.mirror.writer import Written
+from syncd.storage.mirror.writing import burial
+from syncd.storage.mirror.writing.outcome import Written
 from syncd.storage.state import rejects, runs
 from syncd.storage.state.forgotten import MarkersChanged
 from syncd.storage.state.runs import PageRecord
@@ -69,7 +70,7 @@ async def bury_missing_of_page(
         conn, target, source, "", scope, written.keys, not_after=page.requested_at, limit=alive + 1
     )
     _ask_breaker(work, scope, len(gone), alive, is_empty=not page.records)
-    return await writer.bury(conn, target, source, gone, now=now, not_after=page.requested_at)
+    return await burial.bury(conn, target, source, gone, now=now, not_after=page.requested_at)
 
 
 async def end_listing(work: Pass, page: Page, scope: Scope, seen: SeenKeys) -> None:
@@ -200,7 +201,7 @@ async def _bury_once(work: Pass, page: Page, seen: SeenKeys, confirmed: _Confirm
     async with work.route.database.transaction() as conn:
         await lock_tables(conn, source, [target], run_id=work.run.run_id)
         written = await writer.write_page(conn, target, source, back, now=now)
-        deleted = await writer.bury(conn, target, source, confirmed.gone, now=now, not_after=seen.began_at)
+        deleted = await burial.bury(conn, target, source, confirmed.gone, now=now, not_after=seen.began_at)
         await seen.close(conn)
         counts = written.counts
         counts.seen, counts.deleted = counts.inserted + counts.updated + counts.rejected, deleted

@@ -51,7 +51,10 @@ class PageReader:
             self._before = {}
             return None
         await self._turns.reading()
-        read = self._target.intake.read(page.records, keys=page.keys, whole=self._whole, before=self._before)
+        read = self._target.intake.read(page.records, keys=page.keys, before=self._before)
+        if self._whole:
+            await self._turns.reading()  # the larger part of the work: while PostgreSQL is at the next statement
+            read = self._target.intake.with_values(read, before=self._before)
         self._before = read.fingerprints
         return read
 

@@ -37,8 +37,9 @@ from syncd.errors import (
     SyncdError,
     Throttled,
 )
-from syncd.storage.mirror import listing, writer
+from syncd.storage.mirror import listing
 from syncd.storage.mirror.turns import Turns
+from syncd.storage.mirror.writing import burial
 from syncd.storage.postgres import driver
 from syncd.storage.postgres.locks import to_the_end
 from syncd.storage.state import losses, runs, sources
@@ -147,7 +148,7 @@ async def _begin_restoring(route: Route, run: Run) -> Sequence[int]:
         names = [each.layout.plain_name for each in (target, *target.children)]
         found = await losses.find(conn, route.source, names)
         if any(table != names[0] for table in found.values()):
-            await writer.drop_all_hashes(conn, target, route.source)
+            await burial.drop_all_hashes(conn, target, route.source)
     return list(found)
 
 

@@ -17,12 +17,15 @@ _NOTHING: Final[Mapping[Key, bytes]] = MappingProxyType({})
 class Read:
     """The records of a page as far as they can be read without the database.
 
-    `settled` holds one record per key: the last one wins. `fingerprints` holds the same keys, but not those whose
-    record the page before has brought already. `columns` are the rows of the keys in `together`; of the other records
-    only the key was read. `generation` says which markers of forgotten persons were known.
+    `places` says of each key where its record is in `records`: the last one wins. `settled` holds these records.
+    `fingerprints` holds the same keys, but not those whose record the page before has brought already. `columns` are
+    the rows of the keys in `together`; of the other records only the key was read. `generation` says which markers of
+    forgotten persons were known.
     """
 
     seen: int
+    records: Sequence[bytes]
+    places: Mapping[Key, int]
     settled: Mapping[Key, bytes]
     fingerprints: Mapping[Key, bytes]
     rejects: Sequence[tuple[Reject, bytes]]
@@ -81,6 +84,18 @@ class Intake:
         before: Mapping[Key, bytes] = _NOTHING,
     ) -> Read:
         """Read records that have passed the guard, as `read` does."""
+        read = self._keys_and_fingerprints(records, keys, before)
+        return self.with_values(read, before=before) if whole else read
+
+    def with_values(self, read: Read, *, before: Mapping[Key, bytes] = _NOTHING) -> Read:
+        """Return what was read of records with their values, too; `before` is what `read` was given."""
+        key_at = {read.places[key]: key for key in read.fingerprints if key not in before}
+        columns, places = self.parser.columns(read.records, list(key_at))
+        return replace(read, columns=columns, together=[key_at[place] for place in places])
+
+    def _keys_and_fingerprints(
+        self, records: Sequence[bytes], keys: Sequence[Key | None] | None, before: Mapping[Key, bytes]
+    ) -> Read:
         parser = self.parser
         places: dict[Key, int] = {}
         rejects = []
@@ -94,12 +109,11 @@ class Intake:
         for key in fingerprints.keys() & before.keys():
             if fingerprints[key] == before[key]:
                 del fingerprints[key]
-        columns, together = None, list[Key]()
-        if whole:
-            key_at = {places[key]: key for key in fingerprints if key not in before}
-            columns, read = parser.columns(records, list(key_at))
-            together = [key_at[place] for place in read]
         return Read(
-            seen=len(records), settled=settled, fingerprints=fingerprints, rejects=rejects, columns=columns,
-            together=together,
-        )  # fmt: skip
+            seen=len(records),
+            records=records,
+            places=places,
+            settled=settled,
+            fingerprints=fingerprints,
+            rejects=rejects,
+        )

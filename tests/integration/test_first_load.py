@@ -13,6 +13,7 @@ from syncd.sources.cyclesoftware.customers import CUSTOMERS
 from syncd.storage.mirror import table_locks, writer
 from syncd.storage.mirror.target import make_target
 from syncd.storage.mirror.turns import Turns
+from syncd.storage.mirror.writing.outcome import Written
 from syncd.storage.postgres.database import Database
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -24,7 +25,7 @@ def _customer(number: int, city: str = "Oss", phones: tuple[str, ...] = ("tel",)
     return json.dumps({"customer_id": number, "city": city, "phone_numbers": numbers}).encode()
 
 
-async def _written(db: Database, records: list[bytes], *, now: datetime = NOW, unseen: bool = True) -> writer.Written:
+async def _written(db: Database, records: list[bytes], *, now: datetime = NOW, unseen: bool = True) -> Written:
     target = make_target(CUSTOMERS, Parser(CUSTOMERS, ZoneInfo("UTC")))
     async with db.transaction() as conn:
         await table_locks.lock_tables(conn, "s", [target])

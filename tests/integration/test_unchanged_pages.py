@@ -12,6 +12,8 @@ from syncd.records.parser import Parser
 from syncd.sources.cyclesoftware.customers import CUSTOMERS
 from syncd.storage.mirror import listing, table_locks, writer
 from syncd.storage.mirror.target import make_target
+from syncd.storage.mirror.writing import burial
+from syncd.storage.mirror.writing.outcome import Written
 from syncd.storage.postgres.database import Database
 from syncd.storage.state import forgotten, runs
 from syncd.storage.state.runs import Counts, PageRecord, Run, Spent
@@ -27,7 +29,7 @@ def _read(*numbers: int, city: str = "Oss") -> Read:
     return TARGET.intake.read([json.dumps({"customer_id": number, "city": city}).encode() for number in numbers])
 
 
-async def _write(db: Database, read: Read, *, source: str = "s") -> writer.Written:
+async def _write(db: Database, read: Read, *, source: str = "s") -> Written:
     async with db.transaction() as conn:
         await table_locks.lock_tables(conn, source, [TARGET])
         return await writer.write_page(conn, TARGET, source, read, now=NOW)
@@ -94,7 +96,7 @@ async def test_a_page_of_which_anything_is_not_stored_as_sent_changes_nothing_so
 async def test_rows_that_are_buried_between_those_of_a_page_do_not_matter(db: Database) -> None:
     run = await _run(db)
     async with db.transaction() as conn:
-        assert await writer.bury(conn, TARGET, "s", [(14,), (17,)], now=NOW) == 2
+        assert await burial.bury(conn, TARGET, "s", [(14,), (17,)], now=NOW) == 2
     page = _read(*(at for at in range(11, 31) if at not in (14, 17)))
     assert (await _write(db, page)).as_stored
     assert await _commit(db, run, page)

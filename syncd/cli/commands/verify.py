@@ -27,6 +27,7 @@ from syncd.records.rows import Key, Row
 from syncd.storage.mirror import listing, writer
 from syncd.storage.mirror.table_locks import lock_tables
 from syncd.storage.mirror.target import Target
+from syncd.storage.mirror.writing import burial
 from syncd.upstream.request import RunUpstream
 
 
@@ -297,11 +298,11 @@ class _Comparison:
             await lock_tables(conn, self.source, [self.target])
             await self.syncer.learn_forgotten(self.source, conn)
             read = self.target.intake.read([record for record in page.records if parser.key(record) in rows])
-            await writer.drop_hashes(conn, self.target, self.source, list(rows))
+            await burial.drop_hashes(conn, self.target, self.source, list(rows))
             for place, child in enumerate(self.target.children):
                 keys = [member.key for row in rows.values() for member in row.children[place] or ()]
                 if keys:
-                    await writer.drop_hashes(conn, child, self.source, keys)
+                    await burial.drop_hashes(conn, child, self.source, keys)
             await writer.write_page(
                 conn, self.target, self.source, read, now=self.syncer.clock(), not_after=page.requested_at
             )

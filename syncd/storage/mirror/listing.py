@@ -5,6 +5,7 @@ All functions work inside the caller's transaction and never commit.
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import asyncpg
@@ -47,7 +48,7 @@ def _hashed(layout: TableLayout, keys: Sequence[Key], first: int) -> tuple[str, 
     if not layout.has_number:
         return layout.key_hashes(first), list(layout.key_columns(keys))
     # as one text: the driver takes ten times as long for an array of numbers
-    return _HASHES_OF_NUMBERS.format(f"${first}::text"), [",".join([str(number) for (number,) in keys])]
+    return _HASHES_OF_NUMBERS.format(f"${first}::text"), [",".join(map(str, chain.from_iterable(keys)))]
 
 
 def _seen_with_page(hashes: str, seen_at: str) -> str:
