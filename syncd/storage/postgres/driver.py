@@ -111,7 +111,7 @@ def _change(error: BaseException, shown: str) -> DatabaseChanged | None:
             told = f"the server of the database {shown} cannot read or write its own files: {_told(error)}"
             hint = "See its log, its disks and its tablespaces; REINDEX mends an index, a backup a table."
             return DatabaseChanged(told, hint=hint)
-        case asyncpg.InsufficientPrivilegeError() if "row-level security" in str(error):
+        case asyncpg.InsufficientPrivilegeError() if error.server_source_function == "check_enable_rls":
             hint = "ALTER TABLE … NO FORCE ROW LEVEL SECURITY, or give the role of database.url BYPASSRLS."
             return DatabaseChanged(f"a policy may hide rows from syncd: {_told(error)}", hint=hint)
         case asyncpg.InsufficientPrivilegeError():
