@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Final
 
 import asyncpg
-from sqlalchemy.dialects import postgresql
 
 from syncd.contract import Kind, Source, Table
 from syncd.contract.version import misfit
 from syncd.sources.entry_points import tables_of
-from syncd.storage.mirror import catalog
-from syncd.storage.mirror.tables import metadata
+from syncd.storage.mirror import catalog, history
+from syncd.storage.mirror.layout import layout_of
 from syncd.storage.postgres import database, migrations
 from syncd.testing.server import place_of
 
@@ -21,7 +20,6 @@ FOR_PLUGINS: Final = ("syncd.contract", "syncd.records.readers")
 """What a plugin may import of syncd."""
 FOR_SANDBOXES: Final = ("syncd.sandbox",)
 """What its sandbox may import beside."""
-_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 def foreign_imports(source: Source) -> list[str]:
@@ -151,16 +149,9 @@ async def migrated(source: Source) -> list[str]:
 
 
 def _declared(source: Source) -> list[catalog.Declared]:
-    return [
-        catalog.Declared(
-            name=f"{table.schema}.{table.name}",
-            types={column.name: str(column.type.compile(_DIALECT)).lower() for column in table.columns},
-            required=frozenset(column.name for column in table.columns if not column.nullable),
-            own=frozenset(str(constraint.name) for constraint in table.constraints if constraint.name),
-        )
-        for table in metadata([source]).tables.values()
-        if table.schema in (source.type, "history")
-    ]
+    layouts = [layout_of(table) for table in tables_of(source)]
+    versions = [f"{history.SCHEMA}.{history.table_name(layout.table)}" for layout in layouts]
+    return [*map(catalog.declared, layouts), *map(catalog.declared_versions, layouts, versions)]
 
 
 async def _uncommented(conn: asyncpg.Connection, source: Source) -> list[str]:

@@ -117,6 +117,12 @@ async def test_status_imports_neither_the_pool_nor_the_upstream_client(shop: Ben
     assert imported.isdisjoint([*HEAVY, "rich", "structlog", "zipfile"])  # the latter with importlib.metadata
 
 
+async def test_a_check_imports_nothing_that_makes_tables(shop: Bench) -> None:
+    imported = await imported_by("check", "--config", shop.config_file())
+    assert "aiohttp" in imported
+    assert imported.isdisjoint(["sqlalchemy", "alembic", "apscheduler", "jinja2", "rich", "structlog"])
+
+
 async def test_a_run_imports_nothing_that_only_terminals_and_logs_need(shop: Bench) -> None:
     imported = await imported_by("sync", "shop.customers", "--config", shop.config_file())
     assert "aiohttp" in imported

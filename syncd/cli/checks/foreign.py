@@ -5,22 +5,22 @@ Only reads, for `syncd check`.
 
 import re
 
-from sqlalchemy.dialects import postgresql
-
 from syncd import cookbook
 from syncd.cli.finding import DATABASE, Finding
 from syncd.config import Config
 from syncd.contract import Source
 from syncd.engine.syncer import Syncer
 from syncd.sources import registry
+from syncd.sources.entry_points import tables_of
 from syncd.status.facts import Facts, lost_words
 from syncd.status.reader import is_listed
 from syncd.storage.mirror import catalog, history
-from syncd.storage.mirror.tables import metadata
+from syncd.storage.mirror.layout import layout_of
 from syncd.storage.postgres import locks, migrations
 from syncd.storage.postgres.database import Database
 from syncd.storage.postgres.locks import lock_number
 from syncd.storage.state.runs import stream_lock
+from syncd.storage.state.tables import STATE_TABLES
 
 _DROPPED = """
 SELECT name FROM unnest($1::text[], $2::text[]) AS w(schema, own), format('%s.%s', schema, own) AS name
@@ -48,20 +48,12 @@ async def ready(opened: Database) -> list[Source]:
 
 async def changed(opened: Database) -> list[Finding]:
     """Return what others changed on our tables, and what they made that may refuse our rows."""
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    layouts = [layout_of(table) for source in await ready(opened) for table in tables_of(source)]
+    versions = [f"{opened.schemas.history}.{history.table_name(layout.table)}" for layout in layouts]
     tables = [
-        catalog.Declared(
-            name=f"{table.schema}.{table.name}",
-            types={column.name: str(column.type.compile(dialect)).lower() for column in table.columns},
-            required=frozenset(column.name for column in table.columns if not column.nullable),
-            own=frozenset(
-                [
-                    *(str(constraint.name) for constraint in table.constraints if constraint.name),
-                    *(f"{table.schema}.{index.name}" for index in table.indexes),
-                ]
-            ),
-        )
-        for table in metadata(await ready(opened), history=opened.schemas.history).tables.values()
+        *map(catalog.declared_state, STATE_TABLES),
+        *map(catalog.declared, layouts),
+        *map(catalog.declared_versions, layouts, versions),
     ]
     async with opened.connection() as conn:
         found = await catalog.differences(conn, tables)

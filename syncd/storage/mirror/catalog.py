@@ -10,6 +10,7 @@ from typing import Final
 import asyncpg
 
 from syncd.storage.mirror.layout import TableLayout
+from syncd.storage.state.tables import StateTable
 
 BOOKKEEPING_TYPES: Final[Mapping[str, str]] = {
     "_first_seen_at": "timestamp with time zone",
@@ -106,12 +107,34 @@ class Difference:
 
 def declared(layout: TableLayout) -> Declared:
     """Return what is declared of a table of the mirror."""
-    types = {name: _SPELLED.get(kind, kind) for name, kind in layout.types.items()}
     return Declared(
         name=layout.plain_name,
-        types={"source": "text", **types, **BOOKKEEPING_TYPES},
+        types={**_types(layout), **BOOKKEEPING_TYPES},
         required=frozenset({"source", *layout.table.key, "_first_seen_at", "_changed_at"}),
     )
+
+
+def declared_versions(layout: TableLayout, name: str) -> Declared:
+    """Return what is declared of the table of that name that holds old versions of a table's rows."""
+    kept = {column: BOOKKEEPING_TYPES[column] for column in ("_deleted_at", "_extra")}
+    valid = dict.fromkeys(("valid_from", "valid_to"), BOOKKEEPING_TYPES["_changed_at"])
+    return Declared(
+        name=name, types={**_types(layout), **kept, **valid}, required=frozenset({"source", *layout.table.key, *valid})
+    )
+
+
+def declared_state(table: StateTable) -> Declared:
+    """Return what is declared of a table of schema `syncd`."""
+    return Declared(
+        name=f"syncd.{table.name}",
+        types={column.name: column.type for column in table.columns},
+        required=frozenset(column.name for column in table.columns if column.is_required),
+        own=frozenset({*table.checks, *table.unique, *(f"syncd.{index.name}" for index in table.indexes)}),
+    )
+
+
+def _types(layout: TableLayout) -> dict[str, str]:
+    return {"source": "text", **{name: _SPELLED.get(kind, kind) for name, kind in layout.types.items()}}
 
 
 async def differences(conn: asyncpg.Connection, tables: Sequence[Declared]) -> list[Difference]:

@@ -4,7 +4,7 @@ Migrations are frozen copies of this; a test compares the two. No statement is e
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql as pg
@@ -13,7 +13,8 @@ from sqlalchemy.types import TypeEngine
 from syncd.contract import Column, Kind, Source, Table
 from syncd.storage.mirror.history import SCHEMA as HISTORY
 from syncd.storage.mirror.history import table_name as history_name
-from syncd.storage.state.tables import add_state_tables
+from syncd.storage.state import tables as state
+from syncd.storage.state.tables import STATE_TABLES, StateTable
 
 _TYPES: dict[Kind, TypeEngine[Any]] = {
     Kind.TEXT: sa.Text(),
@@ -26,18 +27,67 @@ _TYPES: dict[Kind, TypeEngine[Any]] = {
     Kind.UUID: pg.UUID(),
     Kind.JSON: pg.JSONB(),
 }
+_STATE_TYPES: Final[dict[str, TypeEngine[Any]]] = {
+    state.TEXT: sa.Text(),
+    state.NUMBER: sa.BigInteger(),
+    state.INSTANT: sa.DateTime(timezone=True),
+    state.JSON: pg.JSONB(),
+    state.BYTES: sa.LargeBinary(),
+    state.FLOAT: sa.Double(),
+    state.BOOLEAN: sa.Boolean(),
+    state.DATE: sa.Date(),
+    state.UUID: pg.UUID(),
+    state.TEXTS: pg.ARRAY(sa.Text()),
+    state.NUMBERS: pg.ARRAY(sa.BigInteger()),
+    state.INTEGERS: pg.ARRAY(sa.Integer()),
+}
 
 
 def metadata(sources: Iterable[Source], *, history: str = HISTORY) -> sa.MetaData:
     """Return the metadata of the schemas `syncd` and `history` and of every source's schema."""
     meta = sa.MetaData()
-    add_state_tables(meta)
+    for of_state in STATE_TABLES:
+        add_state_table(meta, of_state)
     for source in sources:
         for stream in source.streams:
             for table in (stream.table, *(child.table for child in stream.table.children)):
                 add_mirror_table(meta, table)
                 add_history_table(meta, table, history)
     return meta
+
+
+def add_state_table(meta: sa.MetaData, table: StateTable) -> sa.Table:
+    """Add one table of schema `syncd`."""
+    return sa.Table(
+        table.name,
+        meta,
+        *(
+            sa.Column(
+                column.name,
+                _STATE_TYPES[column.type],
+                *([sa.Identity(always=True)] if column.is_numbered else []),
+                primary_key=column.is_key,
+                autoincrement=column.is_numbered,
+                nullable=not column.is_required,
+                server_default=sa.text("0") if column.is_counter else None,
+                comment=column.comment,
+            )
+            for column in table.columns
+        ),
+        *(sa.CheckConstraint(condition, name=name) for name, condition in table.checks.items()),
+        *(sa.UniqueConstraint(*columns, name=name) for name, columns in table.unique.items()),
+        *(
+            sa.Index(
+                index.name,
+                *map(sa.text, index.on),
+                unique=index.is_unique,
+                postgresql_where=None if index.where is None else sa.text(index.where),
+            )
+            for index in table.indexes
+        ),
+        schema="syncd",
+        comment=table.comment,
+    )
 
 
 def add_mirror_table(meta: sa.MetaData, table: Table) -> sa.Table:
