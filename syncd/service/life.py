@@ -83,9 +83,10 @@ class Life:
             config=lambda: self.config,
             database=self._connection.get,
             clock=utc_now,
-            next_runs=lambda: self._timetable.next_runs() if self._timetable else {},
-            next_sweeps=lambda: self._timetable.next_sweeps() if self._timetable else {},
+            next_runs=lambda pairs: self._timetable.next_runs(pairs) if self._timetable else {},
+            next_sweeps=lambda pairs: self._timetable.next_sweeps(pairs) if self._timetable else {},
             notices=self._notices.all,
+            every_budget=not is_worker,
         )
         self._operations = Operations(
             config=lambda: self.config, database=self._connection.get, clock=utc_now, run_now=self._run_now,
@@ -98,7 +99,8 @@ class Life:
         if is_worker:
             self._mine = status.StatusReader(
                 registry(), config=self._held, database=self._connection.get, clock=utc_now,
-                next_runs=lambda: self._timetable.next_runs() if self._timetable else {}, notices=self._notices.all,
+                next_runs=lambda pairs: self._timetable.next_runs(pairs) if self._timetable else {},
+                notices=self._notices.all,
             )  # fmt: skip
         self._watch = Watch(self.reader, config=lambda: self.config, database=self._connection.get, clock=utc_now)
         self._house = House(

@@ -7,6 +7,7 @@ secret, and shows no value of any record.
 from syncd.status.causes import Cause
 from syncd.status.day import DAY, HOUR, SPANS, WEEK, Day, Freshness, Slot, Span, StreamDay
 from syncd.status.forecast import Change, Forecast, Need
+from syncd.status.histories import histories
 from syncd.status.model import (
     BackfillStatus,
     BudgetStatus,
@@ -24,12 +25,14 @@ from syncd.status.model import (
     StreamStatus,
 )
 from syncd.status.needs import read_forecasts
+from syncd.status.overview import Overview
 from syncd.status.owners import Owner, accounts_twice, orphans_of, read_owners
 from syncd.status.paces import read_paces
 from syncd.status.past import BAD, StreamRun, WholeRun, find_run, newest_runs
 from syncd.status.progress import progress_of
-from syncd.status.reader import StatusReader, collect, histories
+from syncd.status.reader import StatusReader
 from syncd.status.verdict import BUDGET_LEFT, Trouble, is_nearly_spent, is_young, troubles
+from syncd.status.whole import collect
 from syncd.status.words import cursor_words, is_sweep_failing, is_sweep_refused, judge, schedule_words
 
 __all__ = [
@@ -50,6 +53,7 @@ __all__ = [
     "Need",
     "Notice",
     "Orphan",
+    "Overview",
     "Owner",
     "Pair",
     "Progress",

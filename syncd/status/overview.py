@@ -1,21 +1,25 @@
 """How very many streams stand: a list of them costs what has changed since, and details are read of what is shown.
 
 A status of 200,000 streams takes half a minute of CPU. So where there are that many, a list is made of a look
-(`lookout`), and only the streams on the page that is asked for are read as a whole.
+(`lookout`), which knows little of the streams that are well, and only those on the page that is asked for are read as
+a whole.
 """
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from syncd.config import Config, is_off
+from syncd.config import Config, SourceConfig, is_off
 from syncd.contract import Source
 from syncd.status.facts import Facts
 from syncd.status.lookout import Looked
 from syncd.status.model import Orphan, Pair, State, Status, StreamStatus
+from syncd.status.standing import Standing
+from syncd.status.words import state_off
 from syncd.storage.postgres.database import Database
 
 LARGE_STREAMS: Final = 4_000
@@ -56,35 +60,117 @@ async def backfilling(database: Database) -> list[Pair]:
 
 
 class Idle:
-    """The streams of a configuration that are off: no look tells of them, because nothing of them ever changes."""
+    """The streams of a configuration that are off: no look tells of them, because nothing of them ever changes.
 
-    def __init__(self, registry: Mapping[str, Source]) -> None:
-        self._registry = registry
-        self._of: tuple[Config, list[StreamStatus]] | None = None
+    `counts` says how many streams of one name are in which of these states.
+    """
 
-    def streams(self, config: Config, now: datetime) -> list[StreamStatus]:
-        """Return how they stand; made once for each configuration."""
-        if self._of is None or self._of[0] is not config:
-            self._of = config, self._made(config, now)
-        return self._of[1]
-
-    def _made(self, config: Config, now: datetime) -> list[StreamStatus]:
-        nothing, found = Facts(), []
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.counts: Counter[tuple[str, State]] = Counter()
+        self._of: dict[int, Mapping[str, State]] = {}  # accounts that configure their streams alike share them
+        alike = Counter(id(source.streams) for source in config.sources.values())
         for source in config.sources.values():
-            for name, settings in source.streams.items():
-                if is_off(settings):
-                    table = self._registry[source.type].stream(name).table
-                    found.append(
-                        nothing.stream(
-                            (source.name, name), settings, [f"{table.schema}.{table.name}"], None, None, None, "UTC",
-                            now, by_listing=True,
-                        )
-                    )  # fmt: skip
-        return found
+            if id(source.streams) not in self._of:
+                off = {name: state_off(settings) for name, settings in source.streams.items() if is_off(settings)}
+                self._of[id(source.streams)] = off
+                self.counts.update({item: alike[id(source.streams)] for item in off.items()})
+
+    def states(self, source: SourceConfig) -> Mapping[str, State]:
+        """Return the streams of a source that are off, each with its state."""
+        return self._of[id(source.streams)]
+
+    def stream(self, registry: Mapping[str, Source], pair: Pair, now: datetime) -> StreamStatus:
+        """Return how one of these streams stands."""
+        source = self.config.sources[pair[0]]
+        table = registry[source.type].stream(pair[1]).table
+        return Facts().stream(
+            pair, source.streams[pair[1]], [f"{table.schema}.{table.name}"], None, None, None, "UTC", now,
+            by_listing=True,
+        )  # fmt: skip
 
 
-def overview(looked: Looked, idle: list[StreamStatus], found: list[Orphan]) -> Status:
-    """Return a look as a status: what is late says so, what is off is there; rows and cursors are not told."""
+@dataclass(frozen=True, kw_only=True)
+class Slim:
+    """What is known of the streams that a status leaves out, because they are well or off."""
+
+    registry: Mapping[str, Source]
+    standing: Standing
+    idle: Idle
+
+    def stream(self, pair: Pair, now: datetime) -> StreamStatus | None:
+        """Return how one of them stands; None if it is neither."""
+        if pair not in self.standing:
+            return self.idle.stream(self.registry, pair, now)
+        return self.standing.stream(pair, now) if self.standing.is_well(pair) else None
+
+
+class Overview:
+    """How every stream stands, as far as a list of them tells it.
+
+    Of very many streams, `status` has those that are not well, and `slim` says how the others stand. Else `status` has
+    all of them. Its summary counts all.
+    """
+
+    def __init__(self, config: Config, status: Status, slim: Slim | None = None) -> None:
+        self.config = config
+        self.status = status
+        self.slim = slim
+        self._told = {(one.source, one.stream): one for one in status.streams}
+        self._sources = {source for source, _ in self._told}
+        self._well: dict[int, Mapping[str, State]] = {}
+
+    @property
+    def count(self) -> int:
+        """How many streams there are."""
+        return sum(self.status.summary.values())
+
+    def states(self, source: SourceConfig) -> Mapping[str, State]:
+        """Return the state of each stream of a source, in the order of the configuration."""
+        key = id(source.streams)  # accounts that configure their streams alike share them
+        if key not in self._well:
+            off = self.slim.idle.states(source) if self.slim else {}
+            self._well[key] = {name: off.get(name, "fresh") for name in source.streams}
+        if source.name not in self._sources:
+            return self._well[key]
+        told = {name: one.state for name in source.streams if (one := self._told.get((source.name, name)))}
+        return {**self._well[key], **told}
+
+    def stream(self, pair: Pair) -> StreamStatus | None:
+        """Return how one stream stands, None if it is not configured."""
+        source = self.config.sources.get(pair[0])
+        if (told := self._told.get(pair)) is not None or self.slim is None or source is None:
+            return told
+        if pair[1] not in source.streams:
+            return None
+        return self.slim.stream(pair, self.status.at)
+
+    @property
+    def names(self) -> set[str]:
+        """The names of the streams of all sources."""
+        alike = {id(source.streams): source.streams for source in self.config.sources.values()}
+        return {name for streams in alike.values() for name in streams}
+
+    @property
+    def first_next_at(self) -> datetime | None:
+        """When the next run of any stream begins."""
+        told = min((one.next_run_at for one in self.status.streams if one.next_run_at), default=None)
+        well = self.slim.standing.next_run_at(self.status.at) if self.slim else None
+        return min((at for at in (told, well) if at), default=None)
+
+    def judged(self, max_age_s: float | None) -> Status:
+        """Return the status with every stream that may be in trouble, where older than `max_age_s` is trouble."""
+        if self.slim is None or max_age_s is None:
+            return self.status
+        old = self.slim.standing.older_than(self.status.at.timestamp() - max_age_s)
+        streams = [self.slim.standing.stream(pair, self.status.at) for pair in old if pair not in self._told]
+        return msgspec.structs.replace(self.status, streams=[*self.status.streams, *streams])
+
+
+def overview(
+    config: Config, looked: Looked, registry: Mapping[str, Source], idle: Idle, found: list[Orphan]
+) -> Overview:
+    """Return a look as an overview: what is late says so, and what is off is counted."""
     status = looked.status
     streams = [
         msgspec.structs.replace(stream, state="late", why="no run has succeeded for two intervals")
@@ -92,8 +178,8 @@ def overview(looked: Looked, idle: list[StreamStatus], found: list[Orphan]) -> S
         else stream
         for stream in status.streams
     ]
-    streams += idle
-    summary: dict[str, int] = dict.fromkeys(State.__args__, 0)  # type: ignore[attr-defined]  # a Literal's own
-    for stream in streams:
-        summary[stream.state] += 1
-    return msgspec.structs.replace(status, summary=summary, streams=streams, orphans=found)
+    summary = Counter(status.summary)
+    for (_, state), count in idle.counts.items():
+        summary[state] += count
+    told = msgspec.structs.replace(status, summary=dict(summary), streams=streams, orphans=found)
+    return Overview(config, told, Slim(registry=registry, standing=looked.standing, idle=idle))

@@ -1,4 +1,4 @@
-"""Collects the status, once or for all who ask in one process."""
+"""Collects the status for all who ask in one process."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -6,16 +6,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-import asyncpg
-import msgspec
-
-from syncd import __version__
 from syncd.config import Config
-from syncd.contract import Source, Stream
-from syncd.engine import schedule
+from syncd.contract import Source
 from syncd.status.cache import Cache
 from syncd.status.causes import Cause, Extras, causes_of
-from syncd.status.counts import count_rows, tables_there
 from syncd.status.day import (
     DAY,
     SPANS,
@@ -27,16 +21,15 @@ from syncd.status.day import (
     read_stream_days,
     span_of,
 )
-from syncd.status.facts import HISTORY, STREAM_RUNS, Facts, batches, budget_status, columns, purse_of, run_of
+from syncd.status.facts import STREAM_RUNS, run_of
 from syncd.status.forecast import Forecast
 from syncd.status.happened import read_extras
 from syncd.status.lookout import Looked, Lookout
-from syncd.status.model import Notice, Pair, Rows, RunStatus, SourceStatus, State, Status
-from syncd.status.needs import STREAMS_MOST, read_forecasts
-from syncd.status.overview import Idle, backfilling, is_large, narrowed, orphans, overview
-from syncd.status.owners import Counted, orphans_of, owners_of, tables_of
-from syncd.status.paces import in_force, read_paces
+from syncd.status.model import Notice, Pair, RunStatus, Status
+from syncd.status.overview import Idle, Overview, backfilling, is_large, narrowed, orphans, overview
+from syncd.status.owners import Counted
 from syncd.status.verdict import late
+from syncd.status.whole import collect, left_out
 from syncd.storage.postgres.database import Database
 
 STATUS_KEPT_S: Final = 1.0
@@ -51,8 +44,6 @@ EXTRAS_KEPT_S: Final = 30.0
 """New rejects and ended backfills are looked for so often: the latter reads many runs."""
 DAY_KEPT_S: Final = 5.0
 """What happened in 24 hours changes slowly."""
-SOURCES_AT_ONCE: Final = 25
-"""Put together before others have their turn: a few milliseconds."""
 FORECASTS_KEPT_S: Final = 300.0
 """A forecast reads what a week of runs has cost."""
 PACES_KEPT_S: Final = 30.0
@@ -61,141 +52,13 @@ DAYS_KEPT: Final = 16
 """Sets of streams whose last 24 hours are kept: as many pages that differ may be watched at no further cost."""
 
 
-async def collect(
-    database: Database,
-    config: Config,
-    registry: Mapping[str, Source],
-    *,
-    now: datetime,
-    counts: Cache[Counted] | None = None,
-    next_runs: Mapping[Pair, datetime] | None = None,
-    next_sweeps: Mapping[Pair, datetime] | None = None,
-    counts_rows: bool = True,
-    notices: Sequence[Notice] = (),
-    paces: Cache[Mapping[Pair, float]] | None = None,
-    forecasts: Cache[Mapping[str, Forecast]] | None = None,
-    is_part: bool = False,
-) -> Status:
-    """Collect the status of every configured stream; secrets may be unresolved.
-
-    `next_runs` and `next_sweeps` are the plans of a running scheduler; without them the next run is computed from the
-    last one.
-    Counting rows reads the whole mirror, unless `counts` remembers them; `paces` remembers intervals of auto streams,
-    `forecasts` what was forecast. `is_part` says that the configuration is a part of the whole one: then nothing is
-    read of other sources.
-    Raises DatabaseError if the database does not answer or is not migrated.
-    """
-    of = list(config.sources) if is_part else None
-    pairs = [(s.name, name) for s in config.sources.values() for name in s.streams]
-    facts = await Facts.read(database, pairs, of=of)
-    tables = {
-        (source.type, name): _table(registry, source.type, name)
-        for source in {source.type: source for source in config.sources.values()}.values()
-        for name in source.streams
-    }
-
-    async def count() -> Counted:
-        mine = list(tables.values())
-        mirrored = tables_of(registry) if facts.names - config.sources.keys() else []
-        others = await tables_there(database, mirrored) if mirrored else []
-        return await count_rows(database, list(dict.fromkeys([*mine, *others])), of=of)
-
-    async def read_intervals() -> Mapping[Pair, float]:
-        return in_force(await read_paces(database, config, now=now), config, now=now)
-
-    intervals = await (paces.get(read_intervals) if paces and not is_part else read_intervals())
-    counted = await (counts.get(count) if counts else count()) if counts_rows else {}
-    owners = {one.source: one for one in owners_of(config, registry, facts.names, facts.identities, counted)}
-    streams, sources, purses = [], [], {}
-    rows: dict[Pair, Rows | None] = {}
-    for place, source in enumerate(config.sources.values(), 1):
-        kind = registry[source.type]
-        zone = str(source.options.get("zone", kind.zone))
-        stored = facts.budgets.get(source.name)
-        purse = purse_of(stored, source.budget, kind.zone)
-        if purse and stored:
-            purses[source.name] = purse
-        sources.append(
-            SourceStatus(
-                source=source.name,
-                type=source.type,
-                base_url=source.base_url,
-                budget=budget_status(purse, stored["updated_at"], now) if purse and stored else None,
-                refused=owners[source.name].why or None,
-            )
-        )
-        for name, configured in source.streams.items():
-            settings = configured
-            table, pair, stream_of = tables[source.type, name], (source.name, name), kind.stream(name)
-            rows[pair] = counted.get((table, source.name), counted.get((table, "")))
-            names = [table, *(f"{child.table.schema}.{child.table.name}" for child in stream_of.table.children)]
-            planned = (next_runs or {}).get(pair)
-            if settings.auto:
-                settings = replace(settings, every_s=intervals.get(pair, settings.every_s))
-            told = facts.stream(
-                pair, settings, names, rows[pair], planned, (next_sweeps or {}).get(pair), zone, now,
-                by_listing=is_listed(stream_of),
-            )  # fmt: skip
-            streams.append(told)
-        if place % SOURCES_AT_ONCE == 0:
-            await asyncio.sleep(0)
-    if counts_rows and not is_part and len(streams) <= STREAMS_MOST:
-
-        async def read() -> Mapping[str, Forecast]:
-            alive = {pair: held.alive for pair, held in rows.items() if held}
-            return {one.source: one for one in await read_forecasts(database, config, registry, now=now, rows=alive)}
-
-        ahead = await (forecasts.get(read) if forecasts else read())
-        sources = [msgspec.structs.replace(one, forecast=ahead.get(one.source)) for one in sources]
-    summary: dict[str, int] = dict.fromkeys(State.__args__, 0)  # type: ignore[attr-defined]  # a Literal's own
-    for stream in streams:
-        summary[stream.state] += 1
-    return Status(
-        at=now, version=__version__, database=database.shown, summary=summary, sources=sources, streams=streams,
-        backfills=facts.backfills(rows, purses, now), orphans=orphans_of(owners.values()),
-        notices=[*notices, *_left_out(config, now)],
-    )  # fmt: skip
+Plans = Callable[[Collection[Pair] | None], Mapping[Pair, datetime]]
+"""Gives the plans of a scheduler for some streams (None: for all)."""
 
 
-def _left_out(config: Config, now: datetime) -> list[Notice]:
-    """Return a notice for each source whose type cannot be used."""
-    return [
-        Notice(at=now, what="plugin_refused", text=f"source {name} is left out: {why}", hint="See: syncd check")
-        for name, why in config.left_out.items()
-    ]
-
-
-def is_listed(stream: Stream) -> bool:
-    """Say whether a run with --full asks for all that a stream holds; else only a backfill does."""
-    return stream.sweep_s is not None or not stream.backfills or bool(stream.lookup)
-
-
-def _table(registry: Mapping[str, Source], source_type: str, stream: str) -> str:
-    table = registry[source_type].stream(stream).table
-    return f"{table.schema}.{table.name}"
-
-
-async def histories(database: Database, pairs: Sequence[Pair]) -> dict[Pair, schedule.History]:
-    """Return what a scheduler that starts must know of earlier runs. Failures of live runs are forgiven."""
-    found = {}
-    async with database.connection() as conn:
-        for some in batches(pairs):
-            same = {pair: pair for pair in some}  # the texts of the rows would be kept a second time, for every stream
-            for row in await conn.fetch(HISTORY, *columns(some)):
-                found[same[row["source"], row["stream"]]] = _history(row)
-    return found
-
-
-def _history(row: asyncpg.Record) -> schedule.History:
-    failed = row["tried_outcome"] not in (None, "ok")
-    return schedule.History(
-        ok_at=row["ok_at"],
-        idle=1 if row["ok_at"] and not row["requests"] else 0,
-        swept_at=row["swept_at"],
-        sweep_failures=1 if failed else 0,
-        sweep_tried_at=row["tried_at"] if failed else None,
-        sweep_error_kind=row["tried_error_kind"] if failed else None,
-    )
+def _causes(status: Status, extras: Extras, config: Config) -> list[Cause]:
+    """Return the causes, in a thread of its own: where a vendor is away, 50,000 accounts need a look."""
+    return causes_of(status, replace(extras, late=late(status, config)))
 
 
 class StatusReader:
@@ -208,10 +71,12 @@ class StatusReader:
         config: Callable[[], Config],
         database: Callable[[], Database],
         clock: Callable[[], datetime],
-        next_runs: Callable[[], Mapping[Pair, datetime]] = dict,
-        next_sweeps: Callable[[], Mapping[Pair, datetime]] = dict,
+        next_runs: Plans = lambda _pairs: {},
+        next_sweeps: Plans = lambda _pairs: {},
         notices: Callable[[], Sequence[Notice]] = list,
+        every_budget: bool = True,
     ) -> None:
+        """Read for one process; a look is at every budget, or only at those of which little is left."""
         self.database = database
         self.config = config
         self.clock = clock
@@ -220,6 +85,7 @@ class StatusReader:
         self._next_sweeps = next_sweeps
         self._known: Status | None = None
         self._notices = notices
+        self._every_budget = every_budget
         self.clear()
 
     def clear(self) -> None:
@@ -229,11 +95,11 @@ class StatusReader:
         self._line: Cache[str] = Cache(LINE_KEPT_S, self.clock, rest=LINE_REST)
         self._paces: Cache[Mapping[Pair, float]] = Cache(PACES_KEPT_S, self.clock)
         self._forecasts: Cache[Mapping[str, Forecast]] = Cache(FORECASTS_KEPT_S, self.clock)
-        self._lookout = Lookout(self._registry)
+        self._lookout = Lookout(self._registry, every_budget=self._every_budget)
         self._looking: asyncio.Future[Looked] | None = None
-        self._idle = Idle(self._registry)
-        self._overview: Cache[Status] = Cache(STATUS_KEPT_S, self.clock)
-        self._late: tuple[Status, Collection[Pair]] | None = None
+        self._idle: Idle | None = None
+        self._overview: Cache[Overview] = Cache(STATUS_KEPT_S, self.clock)
+        self._small: Overview | None = None
         self._large: tuple[Config, bool] | None = None
         self._extras: Cache[Extras] = Cache(EXTRAS_KEPT_S, self.clock)
         self._first_run: Cache[datetime | None] = Cache(DAY_KEPT_S, self.clock)
@@ -251,7 +117,7 @@ class StatusReader:
         async def make() -> Status:
             return await collect(
                 self.database(), self.config(), self._registry, now=self.clock(), counts=self._counts,
-                next_runs=self._next_runs(), next_sweeps=self._next_sweeps(), notices=self._notices(),
+                next_runs=self._next_runs(None), next_sweeps=self._next_sweeps(None), notices=self._notices(),
                 paces=self._paces, forecasts=self._forecasts,
             )  # fmt: skip
 
@@ -266,24 +132,29 @@ class StatusReader:
             self._large = config, is_large(config)
         return self._large[1]
 
-    async def overview(self) -> Status:
+    async def overview(self) -> Overview:
         """Return how every stream stands: the whole status or, of very many streams, what a list needs of it.
 
         Raises DatabaseError.
         """
         if not self.is_large:
-            return await self.status()
+            config, status = self.config(), await self.status()
+            if self._small is None or self._small.status is not status:
+                self._small = Overview(config, status)
+            return self._small
 
-        async def make() -> Status:
+        async def make() -> Overview:
             config, database, looked = self.config(), self.database(), await self.look()
-            found = overview(looked, self._idle.streams(config, self.clock()), await orphans(database, config))
-            self._late = found, looked.late
+            if self._idle is None or self._idle.config is not config:
+                self._idle = Idle(config)
+            found = overview(config, looked, self._registry, self._idle, await orphans(database, config))
             if pairs := await backfilling(database):
-                found.backfills.extend((await self.details(pairs)).backfills)
+                found.status.backfills.extend((await self.details(pairs)).backfills)
             return found
 
-        self._known = await self._overview.get(make)
-        return self._known
+        seen = await self._overview.get(make)
+        self._known = seen.status
+        return seen
 
     async def details(self, pairs: Collection[Pair]) -> Status:
         """Return the status of some streams at least: of very many streams only theirs. Raises DatabaseError."""
@@ -291,8 +162,8 @@ class StatusReader:
             return await self.status()
         config = narrowed(self.config(), frozenset(source for source, _ in pairs))
         found = await collect(
-            self.database(), config, self._registry, now=self.clock(), next_runs=self._next_runs(),
-            next_sweeps=self._next_sweeps(), is_part=True,
+            self.database(), config, self._registry, now=self.clock(), next_runs=self._next_runs(pairs),
+            next_sweeps=self._next_sweeps(pairs), is_part=True,
         )  # fmt: skip
         return found.narrowed(pairs)
 
@@ -330,7 +201,7 @@ class StatusReader:
 
     async def _look(self) -> Looked:
         config, now = self.config(), self.clock()
-        notices = [*self._notices(), *_left_out(config, now)]
+        notices = [*self._notices(), *left_out(config, now)]
         return await self._lookout.look(config, self.database(), now, notices)
 
     def _looked(self, looking: "asyncio.Future[Looked]") -> None:
@@ -351,9 +222,7 @@ class StatusReader:
             return await read_extras(self.database(), now=self.clock())
 
         extras = await self._extras.get(make)
-        is_looked = self._late is not None and self._late[0] is status
-        known = self._late[1] if self._late and is_looked else late(status, self.config())
-        return causes_of(status, replace(extras, late=known))
+        return await asyncio.to_thread(_causes, status, extras, self.config())
 
     async def span(self, name: str) -> Span:
         """Return the span of that name; of another name the one that fits the age of the mirror."""

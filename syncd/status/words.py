@@ -30,7 +30,7 @@ def judge(
     """
     off = is_off(settings)
     if off:
-        return ("disabled" if not settings.enabled else "off"), off
+        return state_off(settings), off
     if paused_at is not None:
         return "paused", f"an operator paused it at {paused_at:%Y-%m-%d %H:%M} UTC"
     if dead:
@@ -45,6 +45,11 @@ def judge(
     if now >= schedule.late_at(settings, ok.started_at):
         return "late", f"the last good run started {spoken((now - ok.started_at).total_seconds())} ago"
     return "fresh", ""
+
+
+def state_off(settings: StreamConfig) -> State:
+    """Return the state of a stream that does nothing."""
+    return "off" if settings.enabled else "disabled"
 
 
 def is_sweep_refused(stream: StreamStatus) -> bool:

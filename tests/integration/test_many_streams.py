@@ -95,6 +95,12 @@ async def _people_page_and_search_without_a_script(bench: Bench, site: Site) -> 
     code, text, _ = await site.get("freshz?stream=cars.vehicles")
     assert (code, text) == (503, "cars.vehicles is late: the last good run started 3 days ago\n")
     assert (await site.get("freshz?stream=parts.orders"))[:2] == (200, "1 stream: all well\n")
+    bench.time.pass_by(minutes=1)
+    code, text, _ = await site.get("freshz?stream=parts.orders&max_age=30s")
+    assert (code, text) == (503, "parts.orders is late: the last good run started 60 s ago, more than 30 s\n")
+    [off] = [one for one in (await _api(site, "q=shop.comments"))["streams"] if one["stream"] == "comments"]
+    code, text, _ = await site.get("streams/shop/comments")
+    assert (code, off["why"] in text) == (200, True)
 
 
 async def _metrics_are_sums(site: Site, of_many: StatusReader) -> None:
@@ -105,7 +111,7 @@ async def _metrics_are_sums(site: Site, of_many: StatusReader) -> None:
     assert {pair: one.labels["state"] for pair, one in by_name.items()} == {
         ("cars", "vehicles"): "late", ("shop", "stock_items"): "failing"
     }  # fmt: skip
-    summary = (await of_many.overview()).summary
+    summary = (await of_many.overview()).status.summary
     assert sum(one.value for one in states) == sum(summary.values())
     fresh = sum(one.value for one in states if one.labels["state"] == "fresh")
     assert fresh == summary["fresh"] == len(CALM)

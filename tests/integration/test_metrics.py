@@ -21,6 +21,7 @@ from syncd import counters
 from syncd.sandbox import CREDENTIALS
 from syncd.service.web import family as metric_family
 from syncd.service.web import metrics
+from syncd.status import Overview
 from syncd.storage.postgres.locks import lock_number
 from tests.support.bench import Bench, MakeBench
 from tests.support.daemon import Now, count, load, until, write
@@ -166,7 +167,9 @@ async def test_many_metrics_are_written_by_turns_with_others(bench: Bench, monke
 
     others = asyncio.create_task(go_on())
     text = (
-        await metrics.text(replace(status, streams=streams), metrics.Totals(since=status.at), bench.config)
+        await metrics.text(
+            Overview(bench.config, replace(status, streams=streams)), metrics.Totals(since=status.at), bench.config
+        )
     ).decode()
     others.cancel()
     states = [line for line in text.splitlines() if line.startswith("syncd_stream_state{")]

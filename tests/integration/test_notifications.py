@@ -15,7 +15,7 @@ from syncd.errors import DatabaseError, DatabaseUnavailable
 from syncd.sandbox import CREDENTIALS
 from syncd.service.notify import Watch
 from syncd.sources import registry
-from syncd.status import StatusReader
+from syncd.status import StatusReader, is_nearly_spent
 from syncd.storage.postgres.database import Database
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import syncd
@@ -255,9 +255,12 @@ async def test_a_look_finds_what_a_whole_status_finds(bench: Bench, receiver: Re
     seen = set[str]()
 
     async def agree() -> dict[str, str]:
-        looked, whole = await reader.look(), await reader.brief()
+        looked, whole, now = await reader.look(), await reader.brief(), bench.time.now()
         on: dict[str, str] = {one.stream: one.state for one in whole.streams if one.state not in ("off", "disabled")}
-        states = {one.stream: one.state for one in looked.status.streams}
+        told = {one.stream: one for one in looked.status.streams}
+        well = [pair for pair, *_ in looked.standing.each_well()]
+        states: dict[str, str] = {name: looked.standing.stream((source, name), now).state for source, name in well}
+        states |= {name: one.state for name, one in told.items()}
         late = {stream for _, stream in looked.late}
         assert {name: "late" if state == "fresh" and name in late else state for name, state in states.items()} == on
         assert looked.status.counts == whole.counts
@@ -299,3 +302,28 @@ async def test_a_look_finds_what_a_whole_status_finds(bench: Bench, receiver: Re
     })  # fmt: skip
     assert "employees" not in await agree()
     assert seen >= {"never", "fresh", "failing", "paused", "late"}
+
+
+async def test_a_look_that_reads_no_other_budgets_finds_the_spent_ones(bench: Bench, receiver: Receiver) -> None:
+    told = Told(bench, receiver)
+    await told.sync()
+    slim = StatusReader(
+        registry(), config=lambda: told.config, database=lambda: told.database, clock=bench.time.now, every_budget=False
+    )
+    [before] = (await slim.look()).status.sources
+    assert before.budget is None
+    [used] = await bench.fetch("SELECT day_used_live AS n FROM syncd.budgets")
+    shop = bench.config.sources["shop"]
+    tight = replace(shop, budget=replace(shop.budget, per_day=used["n"] + 1, live_reserve=0.0))
+    told.config = replace(told.config, sources={"shop": tight})
+    bench.syncer.reconfigure(told.config)
+    await bench.sync("shop.customers")
+    bench.time.pass_by(seconds=1)
+    [after] = (await slim.look()).status.sources
+    assert after.budget
+    assert is_nearly_spent(after.budget)
+    assert [cause.key for cause in await slim.causes((await slim.look()).status)] == ["shop budget"]
+    bench.time.pass_by(days=1)
+    [after] = (await slim.look()).status.sources
+    assert after.budget
+    assert not is_nearly_spent(after.budget), "a new day has begun, though nobody wrote to the budget"

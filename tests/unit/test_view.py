@@ -1,12 +1,14 @@
 """What the status page shows of a status: pure decisions."""
 
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from syncd.service.web import view
-from syncd.status import HOUR, SPANS, Freshness, Notice, RunStatus, SourceStatus, Status, StreamStatus
+from syncd.status import HOUR, SPANS, Freshness, Notice, Pair, RunStatus, SourceStatus, Status, StreamStatus
 from syncd.status.causes import KINDS, Cause
 from syncd.status.day import DAY, span_of
 from syncd.storage.state.operators import Acknowledgement
@@ -34,10 +36,15 @@ def stream(name: str, state: Any = "fresh", **values: Any) -> StreamStatus:
 
 def status(*streams: StreamStatus, notices: list[Notice] | None = None, refused: str | None = None) -> Status:
     source = SourceStatus(source="shop", type="cyclesoftware", base_url="", budget=None, refused=refused)
+    summary = dict[str, int](Counter(one.state for one in streams))
     return Status(
-        at=NOW, version="", database="", summary={}, sources=[source], streams=list(streams), backfills=[],
+        at=NOW, version="", database="", summary=summary, sources=[source], streams=list(streams), backfills=[],
         notices=notices or [],
     )  # fmt: skip
+
+
+def told(seen: Status) -> Callable[[Pair], StreamStatus | None]:
+    return {(one.source, one.stream): one for one in seen.streams}.get
 
 
 def cause(kind: str, *names: str) -> Cause:
@@ -70,7 +77,7 @@ ACKNOWLEDGED = Acknowledgement(cause="shop late", acknowledged_at=NOW, muted_unt
 def test_the_headline_is_green_only_if_nothing_needs_a_look(
     seen: Status, causes: list[Cause], known: dict[str, Acknowledgement], tone: str, words: str
 ) -> None:
-    assert view.headline(seen, view.looks(seen, causes, known)) == (tone, words)
+    assert view.headline(seen, view.looks(told(seen), causes, known)) == (tone, words)
 
 
 def test_causes_are_shown_worst_first_each_with_its_streams_and_next_try() -> None:
@@ -79,7 +86,7 @@ def test_causes_are_shown_worst_first_each_with_its_streams_and_next_try() -> No
     ended = Cause(key="backfill 7", title="", step="", is_event=True, streams=("stores",), source="shop")
     mine = Cause(key="host config_refused", title="", step="", scope="host")
     causes = [cause("rejects"), cause("SweepRefused", "customers"), cause("late", "stores"), cause("x", "orders")]
-    found = view.looks(status(late, refused, FAILING), [ended, mine, *causes], {})
+    found = view.looks(told(status(late, refused, FAILING)), [ended, mine, *causes], {})
     assert [look.state for look in found] == ["failing", "late", "sweep refused", "look"]
     assert [look.id for look in found] == ["p-shop.x", "p-shop.late", "p-shop.SweepRefused", "p-shop.rejects"]
     assert [look.next_at for look in found] == [FAILING.next_run_at, late.next_run_at, NOW, None]

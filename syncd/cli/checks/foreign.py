@@ -13,7 +13,7 @@ from syncd.engine.syncer import Syncer
 from syncd.sources import registry
 from syncd.sources.entry_points import tables_of
 from syncd.status.facts import Facts, lost_words
-from syncd.status.reader import is_listed
+from syncd.status.whole import is_listed
 from syncd.storage.mirror import catalog, history
 from syncd.storage.mirror.layout import layout_of
 from syncd.storage.postgres import locks, migrations

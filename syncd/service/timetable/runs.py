@@ -129,13 +129,14 @@ class Timetable:
         before = self._streams.settings(pair)
         return (before.every_s, before.cron, before.auto) == (settings.every_s, settings.cron, settings.auto)
 
-    def next_runs(self) -> dict[Pair, datetime]:
-        """Return when each stream runs next."""
-        return self._jobs.next_runs(self._streams)
+    def next_runs(self, pairs: Collection[Pair] | None = None) -> dict[Pair, datetime]:
+        """Return when each of these streams runs next (None: each that is planned)."""
+        return self._jobs.next_runs(self._streams if pairs is None else pairs)
 
-    def next_sweeps(self) -> dict[Pair, datetime]:
-        """Return from when on a sweep follows the live run of each stream that has sweeps."""
-        found = {pair: self._streams.sweep_at(pair) for pair in self._streams}
+    def next_sweeps(self, pairs: Collection[Pair] | None = None) -> dict[Pair, datetime]:
+        """Return from when on a sweep follows the live run of those that have sweeps."""
+        planned = self._streams if pairs is None else [pair for pair in pairs if pair in self._streams]
+        found = {pair: self._streams.sweep_at(pair) for pair in planned}
         return {pair: at for pair, at in found.items() if at is not None}
 
     def follow_clock(self, back_s: float) -> None:

@@ -16,7 +16,7 @@ from syncd.config import Config
 from syncd.service.web import resources
 from syncd.service.web.family import Family, Sample
 from syncd.service.web.summed import SUM, Odd, summed_budgets, summed_gauges
-from syncd.status import SourceStatus, State, Status, StreamStatus, is_sweep_failing, is_sweep_refused
+from syncd.status import Overview, SourceStatus, State, StreamStatus, is_sweep_failing, is_sweep_refused
 from syncd.storage.postgres.database import Database
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -93,20 +93,21 @@ def _leave(of: Container[str], counted: dict[Any, Any]) -> None:
         del counted[names]
 
 
-async def text(status: Status | None, totals: Totals, config: Config, odd: Odd | None = None) -> bytes:
-    """Return the metrics; without a status, only the counters and that the database is down.
+async def text(seen: Overview | None, totals: Totals, config: Config, odd: Odd | None = None) -> bytes:
+    """Return the metrics; without an overview, only the counters and that the database is down.
 
     With `odd` the sources are summed as one, SUM: 200,000 streams would be half a gigabyte of text.
     """
     written = []
-    for family in _families(status, totals, config, odd):
+    for family in _families(seen, totals, config, odd):
         for part in family.parts():
             written.append(part.encode())
             await asyncio.sleep(0)
     return b"".join(written)
 
 
-def _families(status: Status | None, totals: Totals, config: Config, odd: Odd | None) -> Iterator[Family]:
+def _families(seen: Overview | None, totals: Totals, config: Config, odd: Odd | None) -> Iterator[Family]:
+    status = seen.status if seen else None
     yield Family("gauge", "syncd_database_up", "Whether the database answers", (), [(float(status is not None),)])
     since = totals.since.timestamp()
     yield Family("gauge", "syncd_start_timestamp_seconds", "When this process began to count", (), [(since,)])
@@ -118,7 +119,7 @@ def _families(status: Status | None, totals: Totals, config: Config, odd: Odd | 
         "gauge", "syncd_config_last_reload_success_timestamp_seconds", "When the configuration in use was read", (),
         [(config.read_at.timestamp(),)],
     )  # fmt: skip
-    if status is not None:
+    if seen is not None and status is not None:
         version = [(status.version, 1.0)]
         yield Family("gauge", "syncd_build_info", "Version of syncd; always 1", ("version",), version)
         is_refused = any(notice.what == "config_refused" for notice in status.notices)
@@ -135,12 +136,14 @@ def _families(status: Status | None, totals: Totals, config: Config, odd: Odd | 
             yield from _stream_gauges(status.streams, status.at)
             yield from _budget_gauges(status.sources)
         else:
-            yield from summed_gauges(status, odd)
+            yield from summed_gauges(seen, odd)
             yield from summed_budgets(status.sources)
-    streams = status.streams if status else []
-    pairs = [(stream.source, stream.stream) for stream in streams]
-    if odd is not None:
-        pairs = sorted({(SUM, name) for _, name in pairs})
+    if seen is None:
+        pairs = []
+    elif odd is None:
+        pairs = [(stream.source, stream.stream) for stream in seen.status.streams]
+    else:
+        pairs = [(SUM, name) for name in sorted(seen.names)]
     yield from _counters(pairs, totals)
     yield from _process(pairs, is_summed=odd is not None)
     yield from _resources()

@@ -1,5 +1,6 @@
 """The pages that people read: all streams, one stream, one run, and what is known while the database is away."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,7 +13,7 @@ from syncd.log.kept import Line
 from syncd.service.web import view
 from syncd.service.web.answers import as_page
 from syncd.service.web.rendering import render
-from syncd.status import Status, StatusReader, StreamStatus, find_run, progress_of
+from syncd.status import Overview, Status, StatusReader, StreamStatus, find_run, progress_of
 from syncd.storage.state import operators
 
 RUNS_SHOWN: Final = 50
@@ -47,20 +48,20 @@ class Pages:
         self._base = base
         self._visitor = visitor
         self._lines = lines
-        self._pages_of: Status | None = None
+        self._pages_of: Overview | None = None
         self._pages: dict[Hashable, str] = {}
 
     async def index(self, request: web.Request) -> web.Response:
         """Show all streams, what needs a look, budgets and backfills."""
         reader, visitor, choice = self._reader, self._visitor(request), view.Choice.of(request.query)
-        status = await reader.overview()
+        seen = await reader.overview()
+        status = seen.status
         known, deeds = await self._known(visitor)
 
         async def make() -> str:
-            looks = view.looks(status, await reader.causes(status), known)
-            listing = view.listing(status, choice)
-            pairs = [(stream.source, stream.stream) for group in listing.groups for stream in group.streams]
-            listing = view.filled(listing, await reader.details(pairs))
+            looks = await asyncio.to_thread(view.looks, seen.stream, await reader.causes(status), known)
+            chosen = await asyncio.to_thread(view.choose, seen, choice)
+            listing, pairs = view.listing(chosen, await reader.details(chosen.pairs)), chosen.pairs
             span = await reader.span(choice.span)
             days, day = await reader.stream_days(pairs, span), await reader.day(span)
             tone, headline = view.headline(status, looks)
@@ -69,17 +70,17 @@ class Pages:
                 is_day_one=await reader.first_run_at() is None, is_empty=view.is_empty(day), totals=view.totals(day),
                 tone=tone, headline=headline, announcement=view.announcement(status, looks), looks=looks, deeds=deeds,
                 looks_shown=view.PROBLEMS_SHOWN, states=view.STATES, heights=view.STRIP_HEIGHTS,
-                first_next_at=view.first_next_at(status),
+                first_next_at=seen.first_next_at, count=seen.count,
             )  # fmt: skip
 
-        return as_page(await self._rendered(status, (choice, visitor, tuple(known.values()), tuple(deeds)), make))
+        return as_page(await self._rendered(seen, (choice, visitor, tuple(known.values()), tuple(deeds)), make))
 
     async def stream(self, request: web.Request) -> web.Response:
         """Show one stream: how it stands, its charts, its newest runs and sweeps."""
         visitor, choice = self._visitor(request), view.Choice.of(request.query)
         pair = request.match_info["source"], request.match_info["stream"]
-        status = await self._reader.overview()
-        found = status.stream(*pair)
+        seen = await self._reader.overview()
+        found = seen.stream(pair)
         if found is None:
             return as_page(self._render("missing.html", visitor, name=".".join(pair)), status=404)
         known, _ = await self._known(visitor)
@@ -88,13 +89,15 @@ class Pages:
             whole = await self._reader.details([pair])
             return await self._stream_page(visitor, whole, whole.stream(*pair) or found, choice, known)
 
-        return as_page(await self._rendered(status, (pair, choice.span, visitor, tuple(known.values())), make))
+        return as_page(await self._rendered(seen, (pair, choice.span, visitor, tuple(known.values())), make))
 
     async def _stream_page(
         self, visitor: Visitor, status: Status, found: StreamStatus, choice: view.Choice, known: Known
     ) -> str:
         reader, pair = self._reader, (found.source, found.stream)
-        looks = [look for look in view.looks(status, await reader.causes(status), known) if found in look.streams]
+        streams = {(one.source, one.stream): one for one in status.streams}
+        looks = view.looks(streams.get, await reader.causes(status), known)
+        looks = [look for look in looks if pair in look.cause.pairs]
         day, span = None, await reader.span(choice.span)
         if found.state not in ("off", "disabled"):
             day = (await reader.stream_days([pair], span)).get(pair)
@@ -155,10 +158,10 @@ class Pages:
     def _render(self, template: str, visitor: Visitor, **values: Any) -> str:
         return render(self._base, template, visitor=visitor, **values)
 
-    async def _rendered(self, status: Status, asked: Hashable, make: Callable[[], Awaitable[str]]) -> str:
-        """Return a page, made once for each status."""
-        if self._pages_of is not status or len(self._pages) > PAGES_KEPT:
-            self._pages_of, self._pages = status, {}
+    async def _rendered(self, seen: Overview, asked: Hashable, make: Callable[[], Awaitable[str]]) -> str:
+        """Return a page, made once for each overview."""
+        if self._pages_of is not seen or len(self._pages) > PAGES_KEPT:
+            self._pages_of, self._pages = seen, {}
         pages = self._pages
         if asked not in pages:
             pages[asked] = await make()

@@ -64,7 +64,7 @@ class Probes:
         except (UsageError, ValueError) as error:
             return web.Response(status=400, text=f"{error}\n")
         try:
-            status = await self._reader.overview()
+            status = (await self._reader.overview()).judged(max_age_s)
         except DatabaseError as error:
             return web.Response(status=503, text=f"{log.mask(str(error))}\n")
         if not pairs:
@@ -78,14 +78,14 @@ class Probes:
     async def metrics(self, _request: web.Request) -> web.Response:
         """Show the metrics in Prometheus' text format; without a database, show that it is down."""
         try:
-            status = await self._mine.overview()
+            seen = await self._mine.overview()
             is_all, sums = self._mine is self._reader, self._reader.is_large
             of = None if is_all else self._mine.config().sources
             await self._totals.update(self._reader.database(), of=of, sums=sums)
             odd = await read_odd(self._reader.database(), of) if sums else None
         except DatabaseError:
-            status, odd = None, None
-        text = await metrics.text(status, self._totals, self._reader.config(), odd)
+            seen, odd = None, None
+        text = await metrics.text(seen, self._totals, self._reader.config(), odd)
         return packed(web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE}))
 
     async def api_status(self, request: web.Request) -> web.Response:
@@ -96,9 +96,8 @@ class Probes:
 
     async def _page(self, choice: view.Choice) -> StatusPage:
         """Return the streams that the page of people shows for the same choice."""
-        status = await self._reader.overview()
-        listing = view.listing(status, choice)
-        pairs = [(stream.source, stream.stream) for group in listing.groups for stream in group.streams]
-        found = (await self._reader.details(pairs)).narrowed(pairs)
-        told = {name: getattr(found, name) for name in Status.__struct_fields__} | {"summary": status.summary}
-        return StatusPage(**told, page=listing.page, pages=listing.pages, matching=listing.matching)
+        seen = await self._reader.overview()
+        chosen = await asyncio.to_thread(view.choose, seen, choice)
+        found = (await self._reader.details(chosen.pairs)).narrowed(chosen.pairs)
+        told = {name: getattr(found, name) for name in Status.__struct_fields__} | {"summary": seen.status.summary}
+        return StatusPage(**told, page=chosen.page, pages=chosen.pages, matching=chosen.matching)

@@ -1,12 +1,12 @@
 """The metrics of very many sources as those of one: 200,000 streams, each by its name, are half a gigabyte of text."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from syncd.service.web.family import Family
-from syncd.status import SourceStatus, Status, StreamStatus, is_sweep_failing, is_sweep_refused
+from syncd.status import Overview, Pair, SourceStatus, State, StreamStatus, is_sweep_failing, is_sweep_refused
 from syncd.storage.postgres.database import Database
 
 SUM: Final = "*"
@@ -32,34 +32,63 @@ async def read_odd(database: Database, of: Iterable[str] | None) -> Odd:
     return Odd({row["stream"]: row["n"] for row in rejects}, {row["stream"]: row["n"] for row in drift})
 
 
-def summed_gauges(status: Status, odd: Odd) -> Iterator[Family]:
+class Well(NamedTuple):
+    """What is summed of the streams that a status leaves out: by name the oldest instants, and how many there are."""
+
+    ok_at: Mapping[str, float]
+    swept_at: Mapping[str, float]
+    states: Mapping[tuple[str, State], int]
+
+    @classmethod
+    def of(cls, seen: Overview, told: Collection[Pair]) -> "Well":
+        """Sum them; `told` are the streams that the status has."""
+        ok: dict[str, float] = {}
+        swept: dict[str, float] = {}
+        states: Counter[tuple[str, State]] = Counter()
+        if seen.slim is not None:
+            states.update(seen.slim.idle.counts)
+            for pair, ok_at, swept_at in seen.slim.standing.each_well():
+                if pair in told:
+                    continue
+                name = pair[1]
+                states[name, "fresh"] += 1
+                ok[name] = min(ok.get(name, ok_at), ok_at)
+                if swept_at == swept_at:
+                    swept[name] = min(swept.get(name, swept_at), swept_at)
+        return cls(ok, swept, states)
+
+
+def summed_gauges(seen: Overview, odd: Odd) -> Iterator[Family]:
     """Yield how streams of one name stand, in all sources together: counts, and the worst of each.
 
     A stream in trouble is told by its own name, and not counted with the others.
     """
+    status = seen.status
     troubled = [one for one in status.streams if one.state in ("failing", "paused", "late")][:TOLD_MOST]
     told = {id(one) for one in troubled}
     on = [one for one in status.streams if one.state not in ("off", "disabled")]
     states = Counter((one.stream, one.state) for one in status.streams if id(one) not in told)
+    well = Well.of(seen, {(one.source, one.stream) for one in on})
+    states.update(well.states)
     labels = ("source", "stream")
 
     def gauge(name: str, words: str, values: Mapping[str, float]) -> Family:
         return Family("gauge", f"syncd_{name}", words, labels, ((SUM, *item) for item in sorted(values.items())))
 
-    def oldest(of: Callable[[StreamStatus], datetime | None]) -> dict[str, float]:
-        found: dict[str, datetime] = {}
+    def oldest(of: Callable[[StreamStatus], datetime | None], well: Mapping[str, float]) -> dict[str, float]:
+        found = dict(well)
         for one in on:
             if at := of(one):
-                found[one.stream] = min(found.get(one.stream, at), at)
-        return {name: at.timestamp() for name, at in found.items()}
+                found[one.stream] = min(found.get(one.stream, at.timestamp()), at.timestamp())
+        return found
 
     def count(is_so: Callable[[StreamStatus], bool]) -> dict[str, float]:
-        found = dict.fromkeys((one.stream for one in on), 0.0)
+        found = dict.fromkeys([*well.ok_at, *(one.stream for one in on)], 0.0)
         for one in on:
             found[one.stream] += is_so(one)
         return found
 
-    now, oldest_ok = status.at, oldest(lambda one: one.last_ok_at)
+    now, oldest_ok = status.at, oldest(lambda one: one.last_ok_at, well.ok_at)
     yield gauge(
         "stream_freshness_seconds", "Age of the oldest of the last good live runs, by its start",
         {name: max(0.0, now.timestamp() - at) for name, at in oldest_ok.items()},
@@ -78,7 +107,7 @@ def summed_gauges(status: Status, odd: Odd) -> Iterator[Family]:
     yield gauge("drift_fields", "Fields that are not as the vendor documents them", odd.drift)
     yield gauge("sweep_refused", "Streams whose last sweep was not believed", count(is_sweep_refused))
     yield gauge("sweep_failing", "Streams whose last sweep failed for another reason", count(is_sweep_failing))
-    oldest_sweep = oldest(lambda one: one.swept_at)
+    oldest_sweep = oldest(lambda one: one.swept_at, well.swept_at)
     yield gauge(
         "sweep_age_seconds", "Age of the oldest of the last good sweeps, by its start",
         {name: max(0.0, now.timestamp() - at) for name, at in oldest_sweep.items()},

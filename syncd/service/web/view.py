@@ -1,18 +1,22 @@
 """What a page shows of a status: which streams, in what order, in which words. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from syncd import log
+from syncd.config import SourceConfig
 from syncd.status import (
     SPANS,
     BudgetStatus,
     Cause,
     Day,
     Freshness,
+    Overview,
+    Pair,
     SourceStatus,
     State,
     Status,
@@ -63,16 +67,44 @@ class Choice:
         }  # fmt: skip
         return "/?" + urlencode({name: value for name, value in asked.items() if value})
 
-    def matching(self, source: SourceStatus, streams: Sequence[StreamStatus]) -> Sequence[StreamStatus]:
-        """Return those streams of a source that match."""
-        if self.state:
-            streams = [stream for stream in streams if stream.state == self.state]
-        if not self.text or not streams:
-            return streams
+    def matching(self, source: SourceConfig, states: Mapping[str, State]) -> Sequence[str]:
+        """Return those streams of a source that match, of which `states` are the states."""
+        names = [name for name, state in states.items() if state == self.state] if self.state else list(states)
+        if not self.text or not names:
+            return names
         text = self.text.casefold()
-        if text in source.source.casefold() or text in source.type.casefold():
-            return streams
-        return [stream for stream in streams if text in f"{stream.name} {source.type}".casefold()]
+        if text in source.name.casefold() or text in source.type.casefold():
+            return names
+        return [name for name in names if text in f"{source.name}.{name} {source.type}".casefold()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The streams of one page of those asked for, in the order of the configuration."""
+
+    pairs: list[Pair]
+    page: int
+    pages: int
+    matching: int
+
+
+def choose(overview: Overview, choice: Choice) -> Chosen:
+    """Choose the streams of a page."""
+    pages: list[list[tuple[str, Sequence[str]]]] = [[]]
+    matching = shown = 0
+    for source in overview.config.sources.values():
+        found = choice.matching(source, overview.states(source))
+        if not found:
+            continue
+        if shown and shown + len(found) > STREAMS_SHOWN:
+            pages.append([])
+            shown = 0
+        pages[-1].append((source.name, found))
+        shown += len(found)
+        matching += len(found)
+    page = min(max(choice.page, 1), len(pages))
+    pairs = [(source, name) for source, found in pages[page - 1] for name in found]
+    return Chosen(pairs=pairs, page=page, pages=len(pages), matching=matching)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,40 +125,16 @@ class Listing:
     matching: int
 
 
-def listing(status: Status, choice: Choice) -> Listing:
-    """Choose the streams of a page."""
-    streams: dict[str, list[StreamStatus]] = {}
-    for stream in status.streams:
-        streams.setdefault(stream.source, []).append(stream)
-    pages: list[list[tuple[SourceStatus, Sequence[StreamStatus]]]] = [[]]
-    matching = shown = 0
-    for source in status.sources:
-        found = choice.matching(source, streams.get(source.source, ()))
-        if not found:
-            continue
-        if shown and shown + len(found) > STREAMS_SHOWN:
-            pages.append([])
-            shown = 0
-        pages[-1].append((source, found))
-        shown += len(found)
-        matching += len(found)
-    page = min(max(choice.page, 1), len(pages))
-    groups = [Group(source=source, streams=found) for source, found in pages[page - 1]]
-    return Listing(groups=groups, page=page, pages=len(pages), matching=matching)
-
-
-def filled(listing: Listing, details: Status) -> Listing:
-    """Return a page of the list with what `details` tells of its streams, as far as it tells of them."""
+def listing(chosen: Chosen, details: Status) -> Listing:
+    """Return a page of the list, with what `details` tells of its streams; what it no longer has is left out."""
     sources = {source.source: source for source in details.sources}
     streams = {(stream.source, stream.stream): stream for stream in details.streams}
-    groups = [
-        Group(
-            source=sources.get(group.source.source, group.source),
-            streams=[streams.get((each.source, each.stream), each) for each in group.streams],
-        )
-        for group in listing.groups
-    ]
-    return replace(listing, groups=groups)
+    shown: dict[str, list[StreamStatus]] = {}
+    for pair in chosen.pairs:
+        if (stream := streams.get(pair)) is not None:
+            shown.setdefault(pair[0], []).append(stream)
+    groups = [Group(source=sources[name], streams=found) for name, found in shown.items()]
+    return Listing(groups=groups, page=chosen.page, pages=chosen.pages, matching=chosen.matching)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,21 +179,20 @@ class Look:
         return any(stream.running for stream in self.streams)
 
 
-def looks(status: Status, causes: Iterable[Cause], known: Mapping[str, Acknowledgement]) -> list[Look]:
-    """Return what needs a look, the worst first.
+def looks(
+    stream: Callable[[Pair], StreamStatus | None], causes: Iterable[Cause], known: Mapping[str, Acknowledgement]
+) -> list[Look]:
+    """Return what needs a look, the worst first; `stream` tells how a stream stands.
 
     What only one daemon sees is left out, since `Status.notices` tells it, and so are events that went well.
     """
-    causes = list(causes)
-    named = {cause.source for cause in causes}
-    streams = {(stream.source, stream.stream): stream for stream in status.streams if stream.source in named}
     found = []
     for cause in causes:
         if cause.scope or (cause.is_event and not cause.about):
             continue
-        concerned = [streams[pair] for pair in cause.pairs if pair in streams]
-        state = min((doubt(stream) for stream in concerned), key=_badness, default="look")
-        newest = max(concerned, key=lambda stream: stream.last_run.run_id if stream.last_run else 0, default=None)
+        concerned = [one for pair in cause.pairs if (one := stream(pair))]
+        state = min((doubt(one) for one in concerned), key=_badness, default="look")
+        newest = max(concerned, key=lambda one: one.last_run.run_id if one.last_run else 0, default=None)
         said = newest.why if newest and not cause.is_event else ""
         known_of = known.get(cause.key)
         found.append(Look(cause=cause, state=state, streams=concerned, said=said, known=known_of))
@@ -212,9 +219,9 @@ def headline(status: Status, looks: Sequence[Look]) -> tuple[str, str]:
 
     It is good only if nothing at all needs a look, known or not.
     """
-    on = [stream for stream in status.streams if stream.state not in ("off", "disabled")]
-    never = sum(stream.state == "never" for stream in on)
-    streams = f"{len(on):,} stream{'' if len(on) == 1 else 's'}"
+    on = sum(count for state, count in status.summary.items() if state not in ("off", "disabled"))
+    never = status.summary.get("never", 0)
+    streams = f"{on:,} stream{'' if on == 1 else 's'}"
     new, others = [look for look in looks if look.known is None], others_to_look_at(status)
     concerned = {stream.name: look.state for look in new for stream in look.streams}
     if concerned:
@@ -227,11 +234,11 @@ def headline(status: Status, looks: Sequence[Look]) -> tuple[str, str]:
         return "warn", f"Nothing new; {len(looks):,} {'cause is' if len(looks) == 1 else 'causes are'} known"
     if not on:
         return "idle", "No stream is on"
-    if never == len(on):
+    if never == on:
         return "idle", f"None of {streams} has run yet"
     if never:
-        return "idle", f"{len(on) - never:,} of {streams} are fresh, the others have yet to run"
-    return "good", "The stream is fresh" if len(on) == 1 else f"All {streams} are fresh"
+        return "idle", f"{on - never:,} of {streams} are fresh, the others have yet to run"
+    return "good", "The stream is fresh" if on == 1 else f"All {streams} are fresh"
 
 
 def others_to_look_at(status: Status) -> int:
@@ -242,7 +249,7 @@ def others_to_look_at(status: Status) -> int:
 def announcement(status: Status, looks: Sequence[Look]) -> str:
     """Say what a screen reader should tell when it changes: states only, no ages."""
     new = [look for look in looks if look.known is None]
-    told = ", ".join([f"{stream.name} is {look.state}" for look in new for stream in look.streams][:5])
+    told = ", ".join(islice((f"{stream.name} is {look.state}" for look in new for stream in look.streams), 5))
     return headline(status, looks)[1] + (f": {told}" if told else "")
 
 
@@ -250,11 +257,6 @@ def swept(streams: Iterable[StreamStatus]) -> list[StreamStatus]:
     """Return the streams that have sweeps, those first whose last one did not go well."""
     found = [stream for stream in streams if stream.last_sweep or stream.next_sweep_at]
     return sorted(found, key=lambda stream: not (is_sweep_refused(stream) or is_sweep_failing(stream)))
-
-
-def first_next_at(status: Status) -> datetime | None:
-    """Return when the next run of any stream begins."""
-    return min((stream.next_run_at for stream in status.streams if stream.next_run_at), default=None)
 
 
 def is_empty(day: Day) -> bool:
