@@ -18,6 +18,7 @@ from tests.support import forked, forks
 from tests.support.bench import Bench, open_bench, own_database
 from tests.support.command import HELD_S, WallClock, started
 from tests.support.daemon import until
+from tests.support.search import trial
 
 FORKED = str(forked.__file__)
 
@@ -101,7 +102,7 @@ async def test_a_closed_stdout_is_one_sentence(mirror: Bench) -> None:
         assert (code, err) == (1, "error: stdout cannot be written: Bad file descriptor\n"), name
 
 
-@pytest.mark.parametrize("reader", ["true", "head -1"])
+@pytest.mark.parametrize("reader", ["head -1", pytest.param("true", marks=trial)])
 async def test_a_reader_that_has_gone_is_met_with_silence(mirror: Bench, reader: str) -> None:
     for name, words in PRINTS.items():
         code, err, _ = await shell(mirror, f"syncd {words} | {reader}")
@@ -124,8 +125,12 @@ async def test_stderr_that_nobody_hears_harms_nothing(mirror: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "env", [{"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}, {"PYTHONIOENCODING": "latin-1"}]
-)  # fmt: skip
+    "env",
+    [
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+        pytest.param({"PYTHONIOENCODING": "latin-1"}, marks=trial),
+    ],
+)
 async def test_signs_beyond_the_terminal_are_escaped(mirror: Bench, env: dict[str, str]) -> None:
     query = "SELECT DISTINCT city FROM cyclesoftware.customers WHERE city ~ $$Z.*Ω$$"
     code, err, out = await shell(mirror, f"syncd sql '{query}'", anew=True, **env)

@@ -17,6 +17,7 @@ from tests.support.bench import MakeBench
 from tests.support.command import syncd
 from tests.support.daemon import Events, Now, count, serving, until, was_told, write
 from tests.support.postgres import Cluster, cluster, speaks_tls, standby
+from tests.support.search import trial
 
 ROLES = (Path(__file__).parents[2] / "deploy" / "roles.sql").read_text()
 PASSWORD = "s3cret/word"
@@ -347,6 +348,7 @@ async def test_a_server_that_answers_but_takes_no_writes_is_an_outage_told_once(
     assert "takes no writes" in told[0]["error"]
 
 
+@trial
 async def test_the_daemon_follows_a_failover_and_loses_nothing(
     make_bench: MakeBench,
     tmp_path: Path,

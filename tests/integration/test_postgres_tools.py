@@ -13,6 +13,7 @@ from tests.support.bench import Bench, MakeBench
 from tests.support.command import WallClock, syncd
 from tests.support.daemon import until, write
 from tests.support.postgres import Cluster, binaries, cluster, copied, run
+from tests.support.search import trial
 
 ROLES = (Path(__file__).parents[2] / "deploy" / "roles.sql").read_text()
 STREAMS = {"shop.customers": "", "shop.stores": ""}
@@ -96,6 +97,7 @@ async def is_whole(bench: Bench, server: Cluster) -> None:
     assert lost == []
 
 
+@trial
 async def test_a_base_backup_that_is_taken_under_a_run_is_a_whole_mirror(
     bench: Bench, primary: Cluster, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from bench import idle_tick, loads, table
 from bench.stage import Stage
 from bench.table import Limit, Row
 from syncd.storage.postgres import embedded
+from tests.support.search import trial
 
 CUSTOMERS = 2_100
 
@@ -18,6 +19,7 @@ def stage(server: embedded.Server, tmp_path: Path) -> Stage:
     return Stage(folder=tmp_path, server=server, size=CUSTOMERS, peer=False, repeats=1)
 
 
+@trial
 async def test_loads_write_each_row_once_and_only_what_changed(stage: Stage) -> None:
     found = {(row.item, row.subject, row.what): row for row in await loads.measure(stage)}
     assert {"floor", "syncd"} == {subject for _, subject, _ in found}

@@ -57,7 +57,8 @@ def test_children_start_with_the_usual_signals(words: list[str], shown: str) -> 
     assert done.stdout.strip() == shown
 
 
-@pytest.mark.parametrize("workers", [pytest.param([], marks=trial, id="alone"), pytest.param(["-n1"], id="workers")])
+@trial
+@pytest.mark.parametrize("workers", [pytest.param([], id="alone"), pytest.param(["-n1"], id="workers")])
 async def test_sigterm_ends_the_run_with_its_server_and_its_children(tmp_path: Path, workers: list[str]) -> None:
     (tmp_path / "conftest.py").write_text("from tests.conftest import *\n")
     (tmp_path / "test_endless.py").write_text(ENDLESS)

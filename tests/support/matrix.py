@@ -344,14 +344,20 @@ MATRIX: tuple[Fault, ...] = (
 def _cells() -> list[Any]:
     """Return all cells; those that `make test` leaves to `make matrix` carry the mark.
 
-    `make test` tries each fault on one of its streams, by turns, and each stream at least once.
+    `make test` tries each fault once, in one of its forms and on one of its streams, by turns, and each stream once.
     """
-    turns = [fault.streams[turn % len(fault.streams)] for turn, fault in enumerate(MATRIX)]
-    untried = {stream for fault in MATRIX for stream in fault.streams} - set(turns)
+    forms: dict[str, list[Fault]] = {}
+    for fault in MATRIX:
+        forms.setdefault(fault.name, []).append(fault)
+    chosen: dict[int, str] = {}
+    for turn, kinds in enumerate(forms.values()):
+        fault = kinds[turn % len(kinds)]
+        chosen[id(fault)] = fault.streams[turn % len(fault.streams)]
+    untried = {stream for fault in MATRIX for stream in fault.streams} - set(chosen.values())
     cells = []
-    for fault, turn in zip(MATRIX, turns, strict=True):
+    for fault in MATRIX:
         for stream in fault.streams:
-            marks = () if stream == turn or stream in untried else (pytest.mark.matrix,)
+            marks = () if stream == chosen.get(id(fault)) or stream in untried else (pytest.mark.matrix,)
             untried.discard(stream)
             cells.append(pytest.param(fault, stream, id=f"{fault.shown}-{stream}".replace(" ", "-"), marks=marks))
     return cells

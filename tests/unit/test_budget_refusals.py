@@ -166,6 +166,7 @@ def test_a_single_429_costs_less_than_the_clean_time(number: int) -> None:
     assert took_s[1] <= 2 * took_s[0]
 
 
+@trial
 def test_after_a_stray_429_the_full_speed_is_back_within_two_minutes() -> None:
     clean, faulty = Server(), Server(strays=(400,))
     for server in (clean, faulty):
@@ -225,6 +226,7 @@ def test_a_limit_of_a_second_is_not_judged_by_a_second_that_held_a_closure(after
     assert again.limit_per_s == pytest.approx(lowered_to)
 
 
+@trial
 def test_a_limit_that_halves_is_followed_down_and_up() -> None:
     server = Server(most=60)
     state = walk(server, {LEADS: 4}, 1200)

@@ -13,6 +13,7 @@ from tests.papers.screenshots import make_up_day
 from tests.support.bench import Bench
 from tests.support.browser import NAMES, chromium
 from tests.support.daemon import until
+from tests.support.search import examples, search
 from tests.support.tabs import acting, serving, shows, sign_in, tab
 
 pytestmark = pytest.mark.skipif(
@@ -95,6 +96,7 @@ async def test_a_phone_never_scrolls_sideways(chrome: Browser, live: Bench) -> N
                 assert cut == []
 
 
+@search
 async def test_nothing_keeps_anybody_out(chrome: Browser, small: Bench) -> None:
     live = small
     live.sandbox.faults.add("missing-key", api="cyclesoftware", stream="customers", times=1)
@@ -116,7 +118,12 @@ async def test_nothing_keeps_anybody_out(chrome: Browser, small: Bench) -> None:
 
     async with acting(live, database=database) as url:
         paths = ("?q=s", "streams/shop/customers", "streams/shop/stores", "runs/1", "operator", "streams/x/y")
-        for scheme, viewport, count in (("light", DESK, len(paths)), ("dark", DESK, 4), ("light", PHONE, 3)):
+        looks = (
+            ("light", DESK, len(paths)),
+            ("dark", DESK, examples(4, part=1)),
+            ("light", PHONE, examples(3, part=0)),
+        )
+        for scheme, viewport, count in looks:
             async with tab(chrome, f"{url}operator", color_scheme=scheme, viewport=viewport) as found:
                 await found.page.add_init_script(AXE_SCRIPT)
                 await sign_in(found.page)
