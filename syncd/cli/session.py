@@ -37,17 +37,18 @@ def execute(work: Coroutine[Any, Any, int], *, verbose: bool = False) -> int:
         raise KeyboardInterrupt from None
 
 
-def load_config(path: Path | None, *, resolve_secrets: bool = True, asks: bool = True) -> Config:
+def load_config(path: Path | None, *, resolve_secrets: bool = True, asks: bool = True, protects: bool = True) -> Config:
     """Load the configuration and tell the log what to keep secret.
 
-    `asks` False leaves the accounts of `[sources_from]` out, so that the database is not asked for them.
+    `asks` False leaves the accounts of `[sources_from]` out, so that the database is not asked for them. `protects`
+    False leaves it to the caller to tell the log.
     """
     settings = configuration.load(path, specs(), resolve_secrets=resolve_secrets, refused=refused())
     if asks and settings.sources_from:
         from syncd.service import accounts
 
         settings = accounts.with_accounts(settings, resolve_secrets=resolve_secrets)
-    for secret in configuration.masked(settings):
+    for secret in configuration.masked(settings) if protects else ():
         if secret.is_resolved:
             log.protect(secret.reveal())
     return settings

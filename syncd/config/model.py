@@ -359,12 +359,14 @@ class Config:
     def digest(self) -> str:
         """What changes with every value but the secrets, however the file is written and wherever it lies."""
         digest = hashlib.sha256(repr(replace(self, path=Path(), sources={}, read_at=NEVER)).encode())
-        streams: dict[int, bytes] = {}  # accounts that configure their streams alike share them
+        written: dict[int, str] = {}  # accounts that say the same share what was read
         for source in self.sources.values():
-            digest.update(repr(replace(source, streams={})).encode())
-            if id(source.streams) not in streams:
-                streams[id(source.streams)] = "".join(map(repr, source.streams.values())).encode()
-            digest.update(streams[id(source.streams)])
+            own = source.name, source.type, source.base_url, source.in_flight, source.options
+            digest.update(repr(own).encode())
+            for shared in (source.streams, source.budget, source.proxy, source.timeouts):
+                if id(shared) not in written:
+                    written[id(shared)] = repr(shared)
+                digest.update(written[id(shared)].encode())
         return digest.hexdigest()[:DIGEST_CHARS]
 
     @cached_property

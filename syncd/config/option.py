@@ -97,7 +97,9 @@ class Options(Mapping[str, object]):
     __hash__ = None  # type: ignore[assignment]  # as that of a dict
 
     def __repr__(self) -> str:
-        return repr(dict(self.items()))
+        """Show those that are not as by default."""
+        given = zip(self._names, self._values, strict=True)
+        return repr({name: value for name, value in given if value != self._specs[name].default})
 
 
 def text_option(name: str, comment: str, *, default: object = REQUIRED, choices: tuple[str, ...] = ()) -> Option[str]:

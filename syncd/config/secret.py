@@ -1,7 +1,9 @@
 """Secrets: a text that shows itself only to `Secret.reveal`, and the places it is read from. No message repeats one."""
 
 import codecs
+import errno
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from syncd.errors import ConfigError
 SECRET_SIZE_BYTES: Final = 65_536  # no token comes near; stops `file = "/dev/zero"`
 MARK: Final = "\ufeff"
 """The byte order mark, which Windows' editors write at the beginning of UTF-8, too."""
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 UTF16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -30,7 +33,7 @@ class SecretRef:
                 raise ConfigError(f"the environment variable {self.name} is not set")
             return one_line(environ[self.name], f"the environment variable {self.name}")
         if self.kind == "file":
-            return one_line(_read_file(Path(self.name), private=True), self.name)
+            return one_line(_read_file(self.name, private=True), self.name)
         folder = environ.get("CREDENTIALS_DIRECTORY")
         if not folder:
             raise ConfigError(
@@ -38,7 +41,7 @@ class SecretRef:
                 f"add LoadCredential={self.name}:/path to the unit, or use env or file outside systemd"
             )
         path = Path(folder, self.name)
-        return one_line(_read_file(path, private=False), f"{path} ($CREDENTIALS_DIRECTORY/{self.name})")
+        return one_line(_read_file(str(path), private=False), f"{path} ($CREDENTIALS_DIRECTORY/{self.name})")
 
 
 def one_line(text: str, place: str) -> str:
@@ -49,18 +52,22 @@ def one_line(text: str, place: str) -> str:
     text = text.removeprefix(MARK).rstrip("\r\n")
     if not text:
         raise ConfigError(f"{place} is empty")
-    if any(ord(char) < 0x20 or ord(char) == 0x7F for char in text):
+    if _CONTROL.search(text):
         raise ConfigError(f"{place} holds a line break or another control character; a secret is one line")
     return text
 
 
-def _read_file(path: Path, *, private: bool) -> str:
+def _read_file(path: str, *, private: bool) -> str:
     """Read a small text file; `private` refuses one that group or others may touch (checked on the open file)."""
     try:
-        # Path.open takes no opener; a pipe must not hang the start
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            mode = os.fstat(file.fileno()).st_mode
-            content = file.read(SECRET_SIZE_BYTES + 1) if stat.S_ISREG(mode) else b""
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe must not hang the start
+        try:
+            mode = os.fstat(file).st_mode
+            if stat.S_ISDIR(mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            content = _content(file) if stat.S_ISREG(mode) else b""
+        finally:
+            os.close(file)
     except OSError as error:
         raise ConfigError(f"the file {path} cannot be read: {error.strerror}") from None
     if not stat.S_ISREG(mode):
@@ -76,6 +83,14 @@ def _read_file(path: Path, *, private: bool) -> str:
     if "\ufffd" in text:
         raise ConfigError(f"the file {path} is not UTF-8 text")
     return text
+
+
+def _content(file: int) -> bytes:
+    """Read a file to its end, but no further than a secret may be long."""
+    content = b""
+    while len(content) <= SECRET_SIZE_BYTES and (more := os.read(file, SECRET_SIZE_BYTES + 1 - len(content))):
+        content += more
+    return content
 
 
 @final

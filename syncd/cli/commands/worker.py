@@ -39,8 +39,11 @@ def worker(config_path: Path | None, listen: str | None) -> int:
 
 
 def _load(path: Path | None, listen: str | None) -> Config:
-    """Read the configuration; the address of the command line counts."""
-    settings = load_config(path)
+    """Read the configuration; the address of the command line counts.
+
+    The service lets the log mask what it uses: the secrets of all accounts would take more memory than all else.
+    """
+    settings = load_config(path, protects=False)
     if listen is None:
         return settings
     if listen == "off":
