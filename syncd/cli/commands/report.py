@@ -215,6 +215,6 @@ async def _answer(conn: asyncpg.Connection, question: cookbook.Question, form: F
         if form == "json":
             lines = BytesIO()
             await write(conn, question.query, [], "jsonl", lines)
-            file.write(b"[\n" + b",\n".join(lines.getvalue().splitlines()) + b"\n]\n")
+            file.write(b"[" + b",".join(b"\n" + line for line in lines.getvalue().splitlines()) + b"\n]\n")
         else:
             await write(conn, question.query, [], form, file)
