@@ -74,7 +74,7 @@ class Account:
             http, settings.base_url, source.headers(settings.options), clock=clock, proxy=settings.proxy,
             timeouts=settings.timeouts,
         )  # fmt: skip
-        self._clock = clock
+        self.clock = clock
         self._told: set[str] = set()
         self._ways: dict[str, set[str]] = {}
         self._held: dict[str, tuple[datetime, datetime]] = {}
@@ -135,12 +135,12 @@ class Account:
 
     def hold(self, stream: str, wait_s: float) -> None:
         """Leave a stream's requests alone for so long, because the server asked for it (Retry-After)."""
-        now = self._clock()
+        now = self.clock()
         self._held[stream] = (now, now + timedelta(seconds=wait_s))
 
     def held_s(self, stream: str) -> float:
         """Return for how many more seconds a stream is to be left alone; a clock that was set back ends it."""
-        now = self._clock()
+        now = self.clock()
         begun_at, until = self._held.get(stream, (now, now))
         return (until - now).total_seconds() if begun_at <= now < until else 0.0
 
@@ -159,7 +159,7 @@ class Account:
         stranger = of_stranger(answer, has_reason=bool(reason))
         fault = faults.of_answer(what, answer, reason, stranger and log.mask(stranger))
         if isinstance(fault, Unreachable):
-            told = budget.read_headers(answer.headers, answer.status, sent_at=0, received_at=self._clock().timestamp())
+            told = budget.read_headers(answer.headers, answer.status, sent_at=0, received_at=self.clock().timestamp())
             fault.retry_after_s = told.retry_after_s
         return fault
 

@@ -27,9 +27,9 @@ WHERE source = $1 AND version = $2
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One request charged: seconds waited for it, and the instant (epoch seconds) under which it is counted."""
+    """One request charged: when it began to wait, and the instant under which it is counted, in epoch seconds."""
 
-    waited_s: float
+    asked_at: float
     at: float
 
 
@@ -71,13 +71,13 @@ class Purse:
         A `slot` is taken before the budget is asked, given back while the request waits, and held on return.
         Raises Throttled if it would have to wait for longer than `patience_s` in one go.
         """
-        asked_at = self._clock()
+        asked_at = self._clock().timestamp()
         line = self._lines.setdefault((lane, endpoint), asyncio.Lock())
         async with line:
             while True:
                 wait, charged_at = await self._try_charge_in(slot, lane, endpoint)
                 if wait is None:
-                    return Charge(max(0.0, (self._clock() - asked_at).total_seconds()), charged_at)
+                    return Charge(asked_at, charged_at)
                 delay = max(0.01, wait.until - self._clock().timestamp())
                 if delay > patience_s:
                     raise Throttled(

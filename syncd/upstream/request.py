@@ -20,6 +20,7 @@ from syncd.storage.state.runs import Spent
 from syncd.upstream import faults
 from syncd.upstream.account import Account
 from syncd.upstream.seat import OWN_SEAT, Seat
+from syncd.upstream.waits import Waits
 from syncd.upstream.wire import CannotSend, Request
 
 TRIES: Final = 4
@@ -59,7 +60,7 @@ class RunUpstream:
     patience_s: float = 0.0
     requests: int = 0
     retries: int = 0
-    waited_s: float = 0.0
+    waits: Waits = field(default_factory=Waits)
     notes: list[str] = field(default_factory=list)
     hears: Callable[[Answer], None] = lambda _answer: None
     is_answered: bool = False
@@ -71,7 +72,7 @@ class RunUpstream:
     @property
     def spent(self) -> Spent:
         """What the run has cost so far."""
-        return Spent(self.requests, self.waited_s, self.lane)
+        return Spent(self.requests, self.waits.total_s, self.lane)
 
     @property
     def is_probe(self) -> bool:
@@ -163,7 +164,7 @@ class RunUpstream:
                 self.lane, patience_s=self.patience_s, endpoint=request.endpoint, slot=slot
             )
         try:
-            self.waited_s += charge.waited_s
+            self.waits.add(charge.asked_at, charge.at)
             self.requests += 1
             return await self.account.send(request, headers, self.seat, charged_at=charge.at, note=self.note)
         finally:
@@ -178,8 +179,9 @@ class RunUpstream:
                 retry_after_s=wait_s,
             )
         if wait_s:
-            self.waited_s += wait_s
+            until = self.account.clock().timestamp() + wait_s
             await self.account.backoff.sleep(wait_s)
+            self.waits.add(until - wait_s, until)
 
     async def _renewed(self, fault: UpstreamError, path: str, login: int) -> bool:
         """Say whether a fault is worth a second request; log in again first, where a new login could help."""

@@ -32,7 +32,8 @@ class _Uncounted:
     """A budget that is not kept, because the database that would keep it is missing: one login, one request."""
 
     async def charge(self, _lane: str, **_how: object) -> Charge:
-        return Charge(0.0, utc_now().timestamp())
+        now = utc_now().timestamp()
+        return Charge(now, now)
 
     async def observe(self, _observation: object) -> None:
         return
