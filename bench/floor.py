@@ -27,6 +27,7 @@ from msgspec.structs import astuple
 
 from bench.upstream import GZIP, PAGE
 from syncd.contract import Kind, Table
+from syncd.records.values import pg_number
 from syncd.records.values.days import Times
 from syncd.records.values.pg_instant import microseconds, written
 from syncd.sources.cyclesoftware.customers import CUSTOMERS, PHONE_NUMBERS
@@ -66,6 +67,9 @@ async def load(customers: int, url: str, database_url: str) -> dict[str, float]:
     done("decode")
     conn = await asyncpg.connect(database_url)
     await conn.set_type_codec("timestamptz", schema="pg_catalog", encoder=written, decoder=tuple, format="tuple")
+    await conn.set_type_codec(
+        "numeric", schema="pg_catalog", encoder=pg_number.written, decoder=pg_number.read, format="binary"
+    )
     await _copy(conn, CUSTOMERS, customer_columns)
     await _copy(conn, PHONE_NUMBERS, phone_columns)
     done("copy")

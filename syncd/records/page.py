@@ -97,14 +97,9 @@ class Intake:
         self, records: Sequence[bytes], keys: Sequence[Key | None] | None, before: Mapping[Key, bytes]
     ) -> Read:
         parser = self.parser
-        places: dict[Key, int] = {}
-        rejects = []
-        for place, key in enumerate(keys or parser.keys(records)):
-            if key is not None:
-                places[key] = place
-            elif isinstance(parsed := parser.parse(records[place]), Reject):
-                rejects.append((parsed, parser.fingerprint(records[place])))
-        settled = {key: records[place] for key, place in places.items()}
+        keys = keys or parser.keys(records)
+        places = {key: place for place, key in enumerate(keys) if key is not None}
+        settled = dict(zip(places, map(records.__getitem__, places.values()), strict=True))
         fingerprints = dict(zip(settled, parser.fingerprints(settled.values()), strict=True))
         for key in fingerprints.keys() & before.keys():
             if fingerprints[key] == before[key]:
@@ -115,5 +110,12 @@ class Intake:
             places=places,
             settled=settled,
             fingerprints=fingerprints,
-            rejects=rejects,
+            rejects=self._rejects(records, keys) if None in keys else (),
         )
+
+    def _rejects(self, records: Sequence[bytes], keys: Sequence[Key | None]) -> list[tuple[Reject, bytes]]:
+        """Return the records without a usable key, as rejects with their fingerprints."""
+        parser = self.parser
+        keyless = [record for record, key in zip(records, keys, strict=True) if key is None]
+        parsed = [(parser.parse(record), record) for record in keyless]
+        return [(found, parser.fingerprint(record)) for found, record in parsed if isinstance(found, Reject)]

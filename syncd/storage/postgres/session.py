@@ -7,7 +7,7 @@ from typing import Final
 
 import asyncpg
 
-from syncd.records.values import pg_day, pg_instant
+from syncd.records.values import pg_day, pg_instant, pg_number
 
 PROGRAM: Final = "syncd"
 """The name of a session in pg_stat_activity."""
@@ -73,6 +73,9 @@ async def open_session(url: str, program: str = PROGRAM) -> asyncpg.Connection:
         )
         await conn.set_type_codec(
             "date", schema="pg_catalog", encoder=pg_day.written, decoder=pg_day.read, format="tuple"
+        )
+        await conn.set_type_codec(
+            "numeric", schema="pg_catalog", encoder=pg_number.written, decoder=pg_number.read, format="binary"
         )
     except BaseException:
         conn.terminate()
