@@ -1,7 +1,8 @@
 """What `syncd check` finds: one thing that was looked at, how it stands, and what its failure means."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from syncd.errors import SyncdError
 
@@ -9,8 +10,7 @@ UPSTREAM, CONFIGURATION, DATABASE = 1, 2, 3
 """Exit codes of what can fail (DESIGN section 7); the gravest counts."""
 
 
-@dataclass(kw_only=True)
-class Finding:
+class Finding(msgspec.Struct, kw_only=True):
     """One thing that was looked at; `hint` is the mending step, `exit_code` what its failure means."""
 
     what: str

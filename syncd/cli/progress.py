@@ -5,8 +5,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from syncd.cli import console
 from syncd.config.duration import spoken
@@ -19,8 +20,7 @@ LINE_S: Final = 10.0
 """Without a terminal a run tells how far it is in a line this often."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Shown:
+class _Shown(msgspec.Struct, kw_only=True):
     """What is known of one run under way; `least_s` is how long the budget makes its rest take."""
 
     rows: int | None

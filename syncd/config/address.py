@@ -9,7 +9,8 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 EMBEDDED = "embedded"  # the database's address that stands for a private server
 _ODD = re.compile(r"[\s\x00-\x1f\\]")
-_NORMAL = re.compile(r"https?://[a-z][a-z0-9-]*(\.[a-z][a-z0-9-]*)*(:(?!(80|443)\b)[1-9][0-9]{1,4})?(/[a-zA-Z0-9_-]+)*")
+_HOST = r"(127\.0\.0\.1|[a-z][a-z0-9-]*(\.[a-z][a-z0-9-]*)*)"
+_NORMAL = re.compile(rf"https?://{_HOST}(:(?!(80|443)\b)[1-9][0-9]{{1,4}})?(/[a-zA-Z0-9_-]+)*")
 """Addresses of which `normal_form` would change nothing: most."""
 _USUAL = re.compile(
     r"(https://[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*|http://(localhost|127\.0\.0\.1))"

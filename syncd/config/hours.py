@@ -1,16 +1,16 @@
 """Times of a day, as the configuration writes them: "08:00", and hours that may reach over midnight: "22:00-07:00"."""
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, time
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 _TIME: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hours:
+class Hours(msgspec.Struct, frozen=True, kw_only=True):
     """Hours of every day, from `begin` to `end` (excluded)."""
 
     begin: time

@@ -14,6 +14,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Final, Literal, cast
 
+import msgspec
+
 from syncd.config import address
 from syncd.config.hours import Hours
 from syncd.config.option import OptionSpec
@@ -26,8 +28,7 @@ from syncd.errors import ConfigError
 Withholding = Literal["exclude", "hash"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class StreamSpec:
+class StreamSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One stream: its default schedule and what may be said about it.
 
     `every_s` None: no schedule of its own unless the file gives one. `sweep_s` None: it has no sweep, and `sweep` is
@@ -44,12 +45,11 @@ class StreamSpec:
     is_pushed: bool = False
     lookup: tuple[str, ...] = ()
     is_fed: bool = False
-    options: Mapping[str, OptionSpec] = field(default_factory=dict)
+    options: Mapping[str, OptionSpec] = msgspec.field(default_factory=dict)
     may_withhold: Callable[[str, Withholding], None] = lambda _name, _how: None
 
 
-@dataclass(frozen=True, kw_only=True)
-class BudgetConfig:
+class BudgetConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Requests allowed per moving minute and per day (None: what the server says), and the shares of the lanes."""
 
     per_minute: int | None = None
@@ -70,15 +70,14 @@ class Timeouts:
     answer_s: float = 180.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class SourceSpec:
+class SourceSpec(msgspec.Struct, frozen=True, kw_only=True):
     """One source type; `base_url` None: the file must give it; `example_name`: what `syncd init` proposes."""
 
     type: str
     base_url: str | None
     example_name: str = ""
-    options: Mapping[str, OptionSpec] = field(default_factory=dict)
-    streams: Mapping[str, StreamSpec] = field(default_factory=dict)
+    options: Mapping[str, OptionSpec] = msgspec.field(default_factory=dict)
+    streams: Mapping[str, StreamSpec] = msgspec.field(default_factory=dict)
     budget: BudgetConfig = BudgetConfig()
     timeouts: Timeouts = Timeouts()
 
@@ -94,8 +93,7 @@ class Schemas:
     history: str = "history"
 
 
-@dataclass(frozen=True, kw_only=True)
-class DatabaseConfig:
+class DatabaseConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The database: `url` reveals "embedded" or a postgresql:// address; `shown` is the same, fit for a message."""
 
     url: Secret
@@ -224,8 +222,7 @@ class Notify:
             yield from ((f"notify.heartbeat_url{PART}", part) for part in _parts(self.heartbeat_url))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Auto:
+class Auto(msgspec.Struct, frozen=True, kw_only=True):
     """How often a stream with `every = "auto"` may be asked, in seconds; `every_s` is what it costs as much as."""
 
     every_s: float

@@ -8,9 +8,10 @@ import base64
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
+
+import msgspec
 
 from syncd.config.secret import Secret, SecretRef
 
@@ -21,8 +22,7 @@ ProxySetting = Secret | Literal["environment"] | None
 """What the configuration says: an address, the environment's, or none."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Proxy:
+class Proxy(msgspec.Struct, frozen=True, kw_only=True):
     """The proxy of a source; `url` may hold user and password, `origin` is the key or variable that names it."""
 
     url: Secret

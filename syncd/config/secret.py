@@ -6,9 +6,10 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NoReturn, SupportsIndex, final
+
+import msgspec
 
 from syncd.errors import ConfigError
 
@@ -19,8 +20,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 UTF16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-@dataclass(frozen=True, slots=True)
-class SecretRef:
+class SecretRef(msgspec.Struct, frozen=True):
     """Where a secret lies: in a variable, in a file (absolute path), or with systemd."""
 
     kind: Literal["env", "file", "credential"]

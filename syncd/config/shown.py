@@ -4,8 +4,9 @@ Never opens a connection. A secret is shown by its place, or as ***.
 """
 
 import json
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from syncd.config import address
 from syncd.config.duration import format_duration
@@ -16,8 +17,7 @@ from syncd.config.toml import Bounded, Taken, duration
 MASK: Final = "***"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shown:
+class Shown(msgspec.Struct, frozen=True, kw_only=True):
     """One key. `value` None: nothing is said and there is no default; `is_default`: the file does not name it.
 
     `origin` is the file of accounts that it stands in, or `sources_from`; empty for the configuration itself.

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from syncd.config.duration import format_duration, parse_duration
 from syncd.config.option import OptionSpec
 from syncd.config.secret import Secret, SecretRef, one_line
@@ -54,8 +56,7 @@ def read_toml(path: Path) -> dict[str, object]:
 # --- Tables -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class Taken:
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """One key that was read: what the file says (`raw`, if `is_given`), what it means, and how it was read.
 
     `origin` is the file of accounts that it stands in; empty for the configuration itself.
@@ -226,8 +227,7 @@ def found(value: object, *, show: bool = True) -> str:
             return "a date or time"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bounded:
+class Bounded(msgspec.Struct, frozen=True, kw_only=True):
     """The parser of a declared option: that of its kind, then its bounds."""
 
     spec: OptionSpec

@@ -9,9 +9,10 @@ same rules. A file that breaks them is left out, with the reason in words, and c
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 OWN: Final = Path(__file__).parent
 """The folder of the questions that come with syncd."""
@@ -20,8 +21,7 @@ _HEADER: Final = re.compile(r"-- about: (?P<about>\S.*)\n-- question: (?P<text>\
 _ORDER: Final = ("Shops", "Lease", "Cars", "Parts", "Across sources", "The mirror itself")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, kw_only=True):
     """One question of the cookbook and the query that answers it.
 
     `plugin` is the type of the plugin that brings it, which is also the schema of its tables; empty for our own.
@@ -34,20 +34,18 @@ class Question:
     plugin: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class LeftOut:
+class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
     """A file of a plugin that is no question, or a folder that holds none: `words` says why, in a sentence."""
 
     name: str
     words: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shelf:
+class Shelf(msgspec.Struct, frozen=True, kw_only=True):
     """The questions by their names, and what was left out."""
 
-    questions: dict[str, Question] = field(default_factory=dict)
-    left_out: list[LeftOut] = field(default_factory=list)
+    questions: dict[str, Question] = msgspec.field(default_factory=dict)
+    left_out: list[LeftOut] = msgspec.field(default_factory=list)
 
 
 def questions() -> dict[str, Question]:

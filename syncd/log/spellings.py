@@ -13,11 +13,12 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import accumulate, combinations
 from typing import Final
 from urllib.parse import quote, quote_plus
+
+import msgspec
 
 HEAD_CHARS: Final = 6
 """A text is looked for by so many of its first characters."""
@@ -257,8 +258,7 @@ def _undone(match: re.Match[str]) -> str:
             return _raw(chr(number)) if number <= 0x10FFFF else match[0]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Reading:
+class _Reading(msgspec.Struct, frozen=True, kw_only=True):
     """A line with one layer of escapes undone, and where each of its parts came from."""
 
     text: str

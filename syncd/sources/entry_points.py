@@ -8,13 +8,15 @@ One that cannot be used is refused in a sentence. It costs the other sources not
 """
 
 import importlib
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+import msgspec
 
 from syncd.contract import Source, Table
 from syncd.contract.version import misfit
@@ -59,8 +61,7 @@ class Point(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class OwnPoint:
+class OwnPoint(msgspec.Struct, frozen=True, kw_only=True):
     """The entry point of a package in this folder."""
 
     name: str
@@ -76,8 +77,7 @@ class OwnPoint:
         return importlib.import_module(f"{__package__}.{self.name}").SOURCE
 
 
-@dataclass(frozen=True, kw_only=True)
-class Declared:
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
     """An entry point, and the distribution that declares it, with its version."""
 
     point: Point
@@ -89,8 +89,7 @@ class Declared:
         return self.distribution == OWN
 
 
-@dataclass(frozen=True, kw_only=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
     """A source that is installed and cannot be used: `why` ends a sentence that begins with it."""
 
     type: str
@@ -103,16 +102,15 @@ class Refused:
         return f"the source type {self.type} (of {self.distribution}) cannot be used: {self.why}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, kw_only=True):
     """The sources of this installation by their types, and those that were refused.
 
     `plugins` names the distribution of each source that does not come with syncd.
     """
 
-    sources: dict[str, Source] = field(default_factory=dict)
-    plugins: dict[str, str] = field(default_factory=dict)
-    refused: list[Refused] = field(default_factory=list)
+    sources: dict[str, Source] = msgspec.field(default_factory=dict)
+    plugins: dict[str, str] = msgspec.field(default_factory=dict)
+    refused: list[Refused] = msgspec.field(default_factory=list)
 
 
 def installed() -> list[Declared]:
@@ -145,8 +143,9 @@ def _may_hold_plugins(path: Iterable[str]) -> bool:
 
 def _names_group(folder: Path) -> bool:
     """Return whether the metadata of a distribution in this folder names our group. Raises OSError."""
-    points = (each / "entry_points.txt" for each in folder.iterdir() if each.suffix in {".dist-info", ".egg-info"})
-    return folder.suffix == ".egg" or any(GROUP.encode() in point.read_bytes() for point in points if point.is_file())
+    with os.scandir(folder) as found:
+        kept = [Path(each, "entry_points.txt") for each in found if each.name.endswith((".dist-info", ".egg-info"))]
+    return folder.suffix == ".egg" or any(GROUP.encode() in each.read_bytes() for each in kept if each.is_file())
 
 
 def _distribution(point: "EntryPoint") -> str:

@@ -32,6 +32,7 @@ def test_spellings_of_an_address_have_one_normal_form(spelling: str) -> None:
         ("http://api.example.com:443/a-b_c/D0", "http://api.example.com:443/a-b_c/D0/"),
         ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example/"),
         ("http://localhost:80", "http://localhost"),
+        ("http://127.0.0.1:8788/v3", "http://127.0.0.1:8788/v3/"),
     ],
 )
 def test_two_spellings_are_one_address(one: str, other: str) -> None:

@@ -6,7 +6,6 @@
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 import click
+import msgspec
 
 from syncd import cookbook
 from syncd.cli import console, proposals
@@ -131,7 +131,7 @@ async def _narrowed(
             query = narrowing.dated(query, at.isoformat(), columns, plugin)
             text = f"{text} (--at {at.astimezone(ZONE):%Y-%m-%d %H:%M} {ZONE.key})"
             await conn.execute("SELECT set_config('reporting.now', $1, true)", at.isoformat())
-    return replace(question, query=rewritten(query, schemas), text=text)
+    return msgspec.structs.replace(question, query=rewritten(query, schemas), text=text)
 
 
 async def _history_notes(conn: asyncpg.Connection, settings: Config, question: cookbook.Question) -> list[str]:

@@ -8,10 +8,10 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from syncd.storage.postgres import driver
 
@@ -38,8 +38,7 @@ LIMIT 1
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Holder:
+class Holder(msgspec.Struct, frozen=True, kw_only=True):
     """A session of PostgreSQL that holds an advisory lock; `is_stranger` says that its role is not ours."""
 
     pid: int

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
+import msgspec
 
 from syncd.config import Schemas
 from syncd.contract import Source
@@ -55,8 +56,7 @@ def migrations_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "migrations"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Branch:
+class Branch(msgspec.Struct, frozen=True, kw_only=True):
     """The migrations of syncd, or those of one plugin.
 
     name     OURS, or the plugin's type
@@ -127,8 +127,7 @@ async def migrate_all(database: Database, sources: Iterable[Source]) -> "Migrate
     return Migrated(applied=applied, failed=failed)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Migrated:
+class Migrated(msgspec.Struct, frozen=True, kw_only=True):
     """What was applied, in order, and why branches of plugins were not."""
 
     applied: list[str]
@@ -309,8 +308,7 @@ async def revision(database: Database, branch: str = OURS) -> str | None:
     return (await revisions(database)).get(branch)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Where a branch stands in the database: its revision, and the oldest program that it admits (None: not said).
 
     `known` are the revisions that this program has, `newest` is the last of them, `branch` whose they are.

@@ -8,7 +8,6 @@ cursor of the run that followed.
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -65,8 +64,7 @@ WHERE source = $1 AND stream = $2 AND kind = $3 AND outcome = 'running'
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
+class Spent(msgspec.Struct, frozen=True):
     """What a run has cost so far, and the lane to which it is charged now."""
 
     requests: int
@@ -74,8 +72,7 @@ class Spent:
     lane: Lane = "live"
 
 
-@dataclass(slots=True)
-class Counts:
+class Counts(msgspec.Struct):
     """What pages did to their table. Child rows are not counted: they belong to their record."""
 
     seen: int = 0
@@ -98,8 +95,7 @@ class Counts:
         self.rejected += other.rejected
 
 
-@dataclass(frozen=True, kw_only=True)
-class Run:
+class Run(msgspec.Struct, frozen=True, kw_only=True):
     """An open run: its row in syncd.runs, the cursor it started from, and whose data its source holds.
 
     `lost` says that somebody else deleted rows of the source (`syncd.losses`).
@@ -119,8 +115,7 @@ class Run:
     lost: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageRecord:
+class PageRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What one page adds to the row of its run, and the cursor that is valid once the page is committed.
 
     `counts` are those of this page. `spent` and `notes` are those of the whole run so far, and replace what is stored.
@@ -137,8 +132,7 @@ class PageRecord:
     closes: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Condition(msgspec.Struct, frozen=True, kw_only=True):
     """An SQL expression that is true or false, with its parameters; these are numbered from CONDITION_FIRST on.
 
     `further` is written, too, if it is true: an INSERT that selects from `page`, which has a row then.
