@@ -85,6 +85,11 @@ def _shortage(error: BaseException, shown: str) -> DatabaseError | None:
         case asyncpg.QueryCanceledError():
             hint = "It is overloaded, or somebody canceled the statement; the next run goes on from the last page."
             return DatabaseBusy(f"the database {shown} took too long: {error}", hint=hint)
+        case asyncpg.ConfigurationLimitExceededError() | asyncpg.StatementTooComplexError():
+            return refused(error, shown, hint="Raise that limit for the role of database.url, or for the database.")
+        case asyncpg.OutOfMemoryError():  # of one session, or what all sessions share, such as the memory for locks
+            hint = str(error.hint or "See its log.")
+            return DatabaseBusy(f"the database {shown} had no memory left: {error}", hint=hint)
         case asyncpg.InsufficientResourcesError() if not isinstance(error, LOST):
             hint = "Free disk space, or see its log."
             return DatabaseUnavailable(f"the database {shown} cannot take writes: {error}", hint=hint)
