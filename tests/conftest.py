@@ -31,8 +31,9 @@ _numbers = itertools.count(1)
 
 
 def pytest_configure() -> None:
-    """Let the run and its children end by signals, whatever the parent ignores."""
+    """Let the run and its children end by signals, whatever the parent ignores; look for cycles seldom."""
     signals.restore()
+    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
 
 
 @pytest.hookimpl(trylast=True)  # after `-m` and `-k` have chosen
@@ -44,10 +45,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Look for cycles seldom, and never in what was imported and collected, which lives as long as the run."""
+    """Never look for cycles in what was imported and collected, which lives as long as the run."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
 
 
 def pytest_runtest_setup() -> None:

@@ -27,6 +27,7 @@ from tests.support.forgetting import CANARIES, KEY, canary, forgotten, leaks
 from tests.support.matrix import CELLS, HARDEST, MATRIX
 from tests.support.matrix_fault import AT_ONCE, BUDGET_OPENS, Fault
 from tests.support.matrix_streams import CHILDREN, PUSHED, RECENT, SIZES
+from tests.support.search import sampled
 from tests.support.truth import NAMES, differences, told, wrongly_buried
 from tests.support.watch import Watch
 
@@ -297,7 +298,7 @@ STRIKING = sorted(
 )
 
 
-@pytest.mark.parametrize("name", STRIKING)
+@pytest.mark.parametrize("name", sampled(STRIKING, every=4))
 async def test_no_fault_brings_back_who_was_forgotten(bench: Bench, name: str) -> None:
     selector, faults = "shop.customers", bench.sandbox.faults
     bench.sandbox.put("cyclesoftware", "customers", canary(bench))

@@ -19,7 +19,7 @@ from syncd.sandbox import CREDENTIALS
 from syncd.service.timetable import Timetable
 from syncd.upstream.request import TRIES
 from tests.support.bench import Bench, MakeBench
-from tests.support.search import trial
+from tests.support.search import sampled, trial
 from tests.support.truth import NAMES, differences
 
 MINUTES, HOURS, DAYS = 60.0, 3_600.0, 86_400.0
@@ -167,7 +167,9 @@ async def test_a_source_that_is_down_for_a_week_is_probed_by_one_request_per_ste
     assert 0 <= recovered["down_s"] - down_days * DAYS <= PROBE_S + SPREAD_S
 
 
-@pytest.mark.parametrize(("fails", "key"), [("shop", "password"), ("lease", "api_token"), ("cars", "api_key")])
+@pytest.mark.parametrize(
+    ("fails", "key"), sampled([("shop", "password"), ("lease", "api_token"), ("cars", "api_key")], every=3)
+)
 async def test_credentials_that_are_refused_are_tried_once_per_step(
     make_bench: MakeBench, events: Events, monkeypatch: pytest.MonkeyPatch, fails: str, key: str
 ) -> None:

@@ -224,7 +224,8 @@ async def test_a_refusal_of_half_the_width_or_of_a_narrow_window_fails(since: st
 
 
 async def test_no_stream_of_windows_loses_rows_to_a_server_that_answers_for_a_part(make_bench: MakeBench) -> None:
-    bench: Bench = await make_bench(customers=20, stock_items=0, page_size=50)
+    few = {"sales_orders": 60, "sales_transactions": 40, "workshop_orders": 30, "payments": 30, "repair_objects": 30}
+    bench: Bench = await make_bench(customers=20, stock_items=0, page_size=50, **few)
     for at, stream in enumerate((*DATED, "sales_orders")):
         if stream in DATED:
             bench.sandbox.faults.add("range-clamped", api="cyclesoftware", stream=stream, end=at % 2 == 1)
