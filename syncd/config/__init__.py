@@ -27,9 +27,6 @@ from syncd.config.model import (
     StreamConfig,
     StreamSpec,
     Timeouts,
-    masked,
-    missing_secrets,
-    secrets,
 )
 from syncd.config.option import (
     REQUIRED,
@@ -50,6 +47,7 @@ from syncd.config.option import (
 )
 from syncd.config.proxy import Proxy, variable_of
 from syncd.config.rows import Json, Row, digest_of
+from syncd.config.secrecy import masked, missing_secrets, secrets
 from syncd.config.secret import Secret
 from syncd.config.selection import count_on, is_off, left_out_by, matching, require_some, select
 from syncd.config.shown import Shown

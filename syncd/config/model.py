@@ -280,6 +280,11 @@ class SourcesFrom:
     every_s: float = 300.0
     proxy: ProxySetting = None
 
+    @property
+    def password(self) -> Secret | None:
+        """The password within the address, decoded, if it has an address that holds one."""
+        return _password(self.url) if self.url else None
+
 
 FROM_ROWS: Final = "sources_from"
 """The origin of an account that the query gave."""
@@ -375,68 +380,10 @@ class Config:
         return replace(self.without_rows, http=None, callback_listen=None).digest
 
 
-def _parts(url: Secret) -> list[Secret]:
-    return [Secret(part, ref=url.ref) for part in address.secret_parts(url.reveal())] if url.is_resolved else []
-
-
-def secrets(config: Config) -> Iterator[tuple[str, Secret]]:
-    """Yield every secret with its dotted key, resolved or not; the log wants to know the texts of the resolved ones."""
-    if not config.database.is_embedded:
-        yield "database.url", config.database.url
-        if config.database.password:
-            yield "database.url (password)", config.database.password
-    if config.http and config.http.operator_token:
-        yield "http.operator_token", config.http.operator_token
-    if config.privacy.hash_key:
-        yield "privacy.hash_key", config.privacy.hash_key
-    if config.sources_from and config.sources_from.url and (password := _password(config.sources_from.url)):
-        yield "sources_from.url", config.sources_from.url
-        yield f"sources_from.url{PART}", password
-    if config.notify:
-        yield from config.notify.secrets
-    for proxy in {source.proxy.origin: source.proxy for source in config.sources.values() if source.proxy}.values():
-        for secret in proxy.secrets:
-            yield proxy.origin, secret
-    yield from _of_sources(config)
-
-
-def _of_sources(config: Config) -> Iterator[tuple[str, Secret]]:
-    of_streams: dict[int, list[tuple[str, Secret]]] = {}  # accounts that configure their streams alike share them
-    for source in config.sources.values():
-        for name, value in source.options.items():
-            if isinstance(value, Secret):
-                yield f"sources.{source.name}.{name}", value
-        if id(source.streams) not in of_streams:
-            of_streams[id(source.streams)] = [
-                (f"{stream.name}.{name}", value)
-                for stream in source.streams.values()
-                for name, value in stream.options.items()
-                if isinstance(value, Secret)
-            ]
-        for name, value in of_streams[id(source.streams)]:
-            yield f"sources.{source.name}.streams.{name}", value
-
-
 def _password(url: Secret) -> Secret | None:
     inline = address.password_of(url.reveal())
     return Secret(inline) if inline else None
 
 
-def masked(config: Config) -> Iterator[Secret]:
-    """Yield the secrets that no log may show, resolved or not: an address of a database without a password is none."""
-    for key, secret in secrets(config):
-        if key != "database.url" or config.database.password:
-            yield secret
-
-
-def missing_secrets(config: Config, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """List the secrets that cannot be read now, one sentence each: key, where it was looked for, what to do."""
-    missing = []
-    for key, secret in secrets(config):
-        if secret.is_resolved or secret.ref is None:
-            continue
-        try:
-            secret.ref.read(environ)
-        except ConfigError as error:
-            missing.append(f"{key}: {error}")
-    return missing
+def _parts(url: Secret) -> list[Secret]:
+    return [Secret(part, ref=url.ref) for part in address.secret_parts(url.reveal())] if url.is_resolved else []
