@@ -2,8 +2,6 @@
 
 import json
 import os
-import shlex
-import shutil
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -101,6 +99,9 @@ def print_error(error: SyncdError, *, word: str = "error") -> None:
 
 def program() -> str:
     """Return what to type for this program, in words to paste: it may not be on the path."""
+    import shlex  # only hints name the program
+    import shutil
+
     called = sys.argv[0]
     on_path = Path(called).name != "syncd" or shutil.which("syncd") == called
     return "syncd" if on_path else shlex.quote(called)
@@ -108,6 +109,8 @@ def program() -> str:
 
 def pasteable(words: str, config: Path | None = None) -> str:
     """Return a command of this program in words to paste, with the configuration that this one was called with."""
+    import shlex
+
     told = f"{program()} {words}"
     return f"{told} --config {shlex.quote(str(config))}" if config else told
 

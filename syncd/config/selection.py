@@ -1,6 +1,5 @@
 """Which streams a selector means, and why a stream does nothing. Pure."""
 
-import difflib
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
@@ -91,6 +90,8 @@ def _matching(selector: str, pairs: Sequence[tuple[str, str]]) -> list[tuple[str
         return hits
     if any(selector == stream for _, stream in pairs):
         raise UsageError(f'"{selector}" matches no stream', hint=f"did you mean *.{selector}?")
+    import difflib  # only a mistake needs it
+
     known = [f"{source}.{stream}" for source, stream in pairs] + sorted({source for source, _ in pairs})
     near = difflib.get_close_matches(selector, known, n=3, cutoff=0.0)
     hint = f"the nearest are {', '.join(near)}" if near else "no source is configured"

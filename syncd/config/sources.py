@@ -5,7 +5,6 @@ Thousands of accounts say the same of their streams, budgets and timeouts. It is
 What a source type accepts comes in as a registry of `SourceSpec`. Notes what is wrong; never opens anything.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -82,6 +81,8 @@ def _is_away(type_: str, registry: Mapping[str, SourceSpec]) -> bool:
     """Say whether a type is that of a plugin which is not installed."""
     if type_ in registry or not TYPE_NAME.fullmatch(type_):
         return False
+    import difflib  # only a mistake needs it
+
     return not difflib.get_close_matches(type_, registry, n=1)
 
 

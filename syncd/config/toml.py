@@ -5,7 +5,6 @@ what stands where is for `syncd.config`. A parser takes a value as TOML gives it
 for a secret that cannot be read) that says what is wrong with it, without its key.
 """
 
-import difflib
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -201,6 +200,8 @@ def dotted(where: Sequence[str]) -> str:
 
 def suggest(word: str, known: Sequence[str]) -> str:
     """Name the nearest known word, and all of them where none is near."""
+    import difflib  # only a mistake needs it
+
     near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.6)
     if near:
         return f'did you mean "{near[0]}"?'

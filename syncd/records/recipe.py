@@ -11,7 +11,7 @@ of its description. That file is frozen. A table that is described otherwise tod
 
 import hashlib
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -80,8 +80,7 @@ def _column(column: Column) -> dict[str, Any]:
 
 @cache
 def _frozen() -> dict[str, _Frozen]:
-    text = resources.files("syncd.records").joinpath(_FROZEN).read_bytes()
-    return msgspec.json.decode(text, type=dict[str, _Frozen])
+    return msgspec.json.decode(Path(__file__).with_name(_FROZEN).read_bytes(), type=dict[str, _Frozen])
 
 
 def _digest(text: bytes) -> bytes:

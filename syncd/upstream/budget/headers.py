@@ -1,7 +1,6 @@
 """What the headers of a response say about the budget; garbage reads as absent (docs/cyclesoftware-general.txt)."""
 
 import datetime as dt
-import email.utils
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -50,8 +49,10 @@ def _seconds(lower: Mapping[str, str], name: str) -> float | None:
 
 
 def _http_date(text: str | None) -> float | None:
+    from email.utils import parsedate_to_datetime  # status has budgets, and no date of a server
+
     try:
-        parsed = email.utils.parsedate_to_datetime(text or "")
+        parsed = parsedate_to_datetime(text or "")
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=dt.UTC)).timestamp()
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
