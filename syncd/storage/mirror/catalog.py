@@ -10,7 +10,7 @@ from typing import Final
 import asyncpg
 
 from syncd.storage.mirror.layout import TableLayout
-from syncd.storage.state.tables import StateTable
+from syncd.storage.state.declared import StateTable
 
 BOOKKEEPING_TYPES: Final[Mapping[str, str]] = {
     "_first_seen_at": "timestamp with time zone",

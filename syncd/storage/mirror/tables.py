@@ -13,8 +13,9 @@ from sqlalchemy.types import TypeEngine
 from syncd.contract import Column, Kind, Source, Table
 from syncd.storage.mirror.history import SCHEMA as HISTORY
 from syncd.storage.mirror.history import table_name as history_name
-from syncd.storage.state import tables as state
-from syncd.storage.state.tables import STATE_TABLES, StateTable
+from syncd.storage.state import declared
+from syncd.storage.state.declared import StateTable
+from syncd.storage.state.tables import STATE_TABLES
 
 _TYPES: dict[Kind, TypeEngine[Any]] = {
     Kind.TEXT: sa.Text(),
@@ -28,18 +29,18 @@ _TYPES: dict[Kind, TypeEngine[Any]] = {
     Kind.JSON: pg.JSONB(),
 }
 _STATE_TYPES: Final[dict[str, TypeEngine[Any]]] = {
-    state.TEXT: sa.Text(),
-    state.NUMBER: sa.BigInteger(),
-    state.INSTANT: sa.DateTime(timezone=True),
-    state.JSON: pg.JSONB(),
-    state.BYTES: sa.LargeBinary(),
-    state.FLOAT: sa.Double(),
-    state.BOOLEAN: sa.Boolean(),
-    state.DATE: sa.Date(),
-    state.UUID: pg.UUID(),
-    state.TEXTS: pg.ARRAY(sa.Text()),
-    state.NUMBERS: pg.ARRAY(sa.BigInteger()),
-    state.INTEGERS: pg.ARRAY(sa.Integer()),
+    declared.TEXT: sa.Text(),
+    declared.NUMBER: sa.BigInteger(),
+    declared.INSTANT: sa.DateTime(timezone=True),
+    declared.JSON: pg.JSONB(),
+    declared.BYTES: sa.LargeBinary(),
+    declared.FLOAT: sa.Double(),
+    declared.BOOLEAN: sa.Boolean(),
+    declared.DATE: sa.Date(),
+    declared.UUID: pg.UUID(),
+    declared.TEXTS: pg.ARRAY(sa.Text()),
+    declared.NUMBERS: pg.ARRAY(sa.BigInteger()),
+    declared.INTEGERS: pg.ARRAY(sa.Integer()),
 }
 
 
