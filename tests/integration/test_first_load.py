@@ -126,6 +126,20 @@ async def test_numbers_that_lie_close_together_are_compared_as_those_that_do_not
     )
 
 
+async def test_the_changed_rows_of_a_page_are_found_wherever_they_stand(db: Database) -> None:
+    numbers = list(range(1, 41))
+    await _written(db, [_customer(number) for number in numbers])
+    for places in ({0}, {39}, {15, 16}, {31, 32, 33}, {0, 7, 39}, set(range(40)), set[int]()):
+        now = LATER + timedelta(minutes=sum(places))
+        page = [_customer(number, str(now) if at in places else "Oss") for at, number in enumerate(numbers)]
+        found = await _written(db, page, now=now, unseen=False)
+        changed = "SELECT customer_id FROM cyclesoftware.customers WHERE _changed_at = $1 AND city <> 'Oss' ORDER BY 1"
+        async with db.connection() as conn:
+            assert [row[0] for row in await conn.fetch(changed, now)] == [numbers[at] for at in sorted(places)]
+        assert found.as_stored == (not places)
+        await _written(db, [_customer(number) for number in numbers], now=now + timedelta(seconds=1), unseen=False)
+
+
 async def test_many_instants_are_written_as_they_are(db: Database) -> None:
     instants = [NOW.replace(microsecond=at % 1_000_000) + timedelta(seconds=at // 7) for at in range(25_000)]
     async with db.connection() as conn:
