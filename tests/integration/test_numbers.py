@@ -51,3 +51,7 @@ def test_what_is_remembered_of_numbers_has_an_end() -> None:
     for number in range(pg_number.NUMBERS_CACHED + 10):
         assert pg_number.read(pg_number.written(Decimal(number))) == number
     assert str(pg_number.read(pg_number.written(Decimal("1.50")))) == "1.50"
+    kept = len(pg_number._WRITTEN), len(pg_number._READ)
+    long = Decimal("9" * 1000)
+    assert pg_number.read(pg_number.written(long)) == long
+    assert (len(pg_number._WRITTEN), len(pg_number._READ)) == kept

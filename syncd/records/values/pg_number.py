@@ -9,6 +9,8 @@ from typing import Any, Final
 
 NUMBERS_CACHED: Final = 10_000
 """Numbers of which the form is kept, each way; our choice."""
+LENGTH_CACHED: Final = 40
+"""Longest text, and longest form, that is kept: a number may have 100,000 digits; our choice."""
 
 _HEAD: Final = struct.Struct("!HhHH")
 """How many groups, how many of them (less one) stand before the point, the sign, and the digits after the point."""
@@ -23,9 +25,10 @@ class _Written(dict[str, bytes]):
     """What is sent for a number, by its text: equal numbers may have different digits after the point."""
 
     def __missing__(self, text: str) -> bytes:
-        if len(self) >= NUMBERS_CACHED:
-            self.clear()
-        self[text] = sent = _sent(Decimal(text))
+        sent = _sent(Decimal(text))
+        if len(text) <= LENGTH_CACHED:
+            _make_room(self)
+            self[text] = sent
         return sent
 
 
@@ -33,10 +36,16 @@ class _Read(dict[bytes, Decimal]):
     """The number for what was received."""
 
     def __missing__(self, sent: bytes) -> Decimal:
-        if len(self) >= NUMBERS_CACHED:
-            self.clear()
-        self[sent] = number = _number(sent)
+        number = _number(sent)
+        if len(sent) <= LENGTH_CACHED:
+            _make_room(self)
+            self[sent] = number
         return number
+
+
+def _make_room(kept: dict[Any, Any]) -> None:
+    if len(kept) >= NUMBERS_CACHED:
+        kept.clear()
 
 
 _WRITTEN: Final = _Written()
