@@ -1,5 +1,7 @@
 """Answers that are odd: sessions that no request can carry, pages of firewalls, odd statuses, and unsound HTTP."""
 
+from itertools import product
+
 import pytest
 
 from syncd.engine.order import Result
@@ -7,7 +9,7 @@ from syncd.upstream.encodings import ACCEPTED
 from syncd.upstream.request import TRIES
 from tests.support.bench import Bench, MakeBench
 from tests.support.daemon import Events
-from tests.support.search import trial
+from tests.support.search import sampled, trial
 from tests.support.truth import NAMES, differences
 
 ODD_SIGNS = ["\x01", "\r\nX-Injected: 1", "\x00", "\x7f", "\x85", "€", "x" * 20_000]
@@ -92,8 +94,10 @@ async def test_no_next_link_breaks_a_request(make_bench: MakeBench, sign: str) -
 # --- Pages of firewalls -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["challenge", "nginx", "akamai", "portal", "text", "empty"])
-@pytest.mark.parametrize("selector", LISTS)
+@pytest.mark.parametrize(
+    ("selector", "form"),
+    sampled(product(LISTS, ["challenge", "nginx", "akamai", "portal", "text", "empty"]), every=5),
+)
 async def test_a_firewalls_403_is_an_outage_and_pauses_nothing(
     bench: Bench, events: Events, selector: str, form: str
 ) -> None:

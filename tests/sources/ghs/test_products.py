@@ -10,6 +10,7 @@ import pytest
 
 from syncd.errors import BadRequest
 from tests.support.bench import Bench, MakeBench
+from tests.support.search import sampled
 from tests.support.sources.ghs import assert_mirrors, parsed, synced, values
 
 VENDORS_EXAMPLE_AT = datetime(2014, 5, 13, 16, 53, 20, tzinfo=UTC)  # 1400000000000 on its page
@@ -229,7 +230,9 @@ async def test_refused_keys_cost_no_other(make_bench: MakeBench) -> None:
     assert "refine the search term 'e'" in result.error.hint
 
 
-@pytest.mark.parametrize("fault", ["expired-session-empty-list", "shuffled-order", "clamped-limit", "rotate-cookie"])
+@pytest.mark.parametrize(
+    "fault", sampled(["expired-session-empty-list", "shuffled-order", "clamped-limit", "rotate-cookie"], every=2)
+)
 async def test_products_survive(bench: Bench, fault: str) -> None:
     bench.sandbox.faults.add(fault, api="ghs", stream="products", times=3)
     await bench.sync("parts.products")
