@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let each worker begin with its share of the long cases, so that none of them is left for the end."""
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     if workers > 1:
-        items[:] = deal(items, workers, search.is_long)
+        items[:] = deal(items, workers, search.length)
 
 
 def pytest_collection_finish() -> None:

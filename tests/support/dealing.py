@@ -12,10 +12,13 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def deal(cases: Sequence[T], workers: int, is_long: Callable[[T], bool]) -> list[T]:
-    """Return the cases so that each worker has about as many long ones as any, at the start of its share."""
-    long = [case for case in cases if is_long(case)]
-    others = iter([case for case in cases if not is_long(case)])
+def deal(cases: Sequence[T], workers: int, length: Callable[[T], int]) -> list[T]:
+    """Return the cases so that each worker has about as many long ones as any, the longest at the start of its share.
+
+    `length` says in steps how long a case may take; 0 is not long.
+    """
+    long = sorted((case for case in cases if length(case)), key=length, reverse=True)
+    others = iter([case for case in cases if not length(case)])
     dealt: list[T] = []
     for worker in range(workers):
         share = (len(cases) - len(dealt)) // (workers - worker)  # as worksteal cuts the list; no later share is smaller

@@ -39,6 +39,6 @@ def sampled(cases: Iterable[Any], *, every: int) -> list[Any]:
     ]
 
 
-def is_long(case: pytest.Item) -> bool:
-    """Say whether a case may take many seconds."""
-    return any(case.get_closest_marker(mark) for mark in ("search", "trial", "timeout"))
+def length(case: pytest.Item) -> int:
+    """Say in steps how long a case may take: 0 for seconds, 2 for a minute."""
+    return 2 if case.get_closest_marker("search") else 1 if case.get_closest_marker("trial") else 0
