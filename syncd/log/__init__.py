@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from types import ModuleType
 from typing import Any, Final, Literal, TextIO
 
-from syncd.log.masking import MASK, REPLACED_KEPT, SHORT_CHARS, mask, protect, protect_held
+from syncd.log.masking import MASK, REPLACED_KEPT, SHORT_CHARS, mask, prepare, protect, protect_held
 from syncd.log.masking import protected as _protected
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "embed",
     "get",
     "mask",
+    "prepare",
     "protect",
     "protect_held",
     "run",

@@ -20,16 +20,14 @@ from urllib.parse import quote, quote_plus
 
 import msgspec
 
-HEAD_CHARS: Final = 6
-"""A text is looked for by so many of its first characters."""
+from syncd.log.finder import HEAD_CHARS, Finder, Span
+
 DEPTH: Final = 3
 """Escapes within escapes that are undone: a percent-encoded text in a JSON text in a JSON text."""
 BASE64_CHARS: Final = 8
 """What base64 shares with its surroundings is left out; a rest that is shorter is no sure sign of anything."""
 KEPT: Final = 512
 """Texts whose spellings are remembered: those of a session are asked for again with every new one."""
-
-Span = tuple[int, int]
 
 
 @lru_cache(maxsize=KEPT)
@@ -90,48 +88,6 @@ def _as_bytes(text: str) -> frozenset[str]:
 
 def _raw(text: str) -> str:
     return text.encode("utf-8", "surrogatepass").decode("latin-1")
-
-
-class Finder:
-    """Finds texts in a time that does not grow with their number: there may be thousands."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._by_head: dict[str, list[str]] = {}
-        for text in texts:
-            self.add(text)
-
-    def add(self, text: str) -> None:
-        """Find one more text."""
-        if len(text) >= HEAD_CHARS:
-            self._by_head.setdefault(text[:HEAD_CHARS], []).append(text)
-
-    def remove(self, text: str) -> None:
-        """Find a text once less: it is still found if it was added more often."""
-        if len(text) >= HEAD_CHARS:
-            alike = self._by_head[text[:HEAD_CHARS]]
-            alike.remove(text)
-            if not alike:
-                del self._by_head[text[:HEAD_CHARS]]
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to find."""
-        return not self._by_head
-
-    def spans(self, line: str) -> list[Span]:
-        """Return where the texts stand, in order, without overlaps."""
-        heads, found, at = self._by_head, [], 0
-        if not heads:
-            return []
-        for place in [i for i in range(len(line) - HEAD_CHARS + 1) if line[i : i + HEAD_CHARS] in heads]:
-            if place < at:
-                continue
-            alike = heads[line[place : place + HEAD_CHARS]]
-            # the longest, so that no tail of one is left when it begins with another
-            if longest := max((len(text) for text in alike if line.startswith(text, place)), default=0):
-                at = place + longest
-                found.append((place, at))
-        return found
 
 
 class Spelt:

@@ -18,6 +18,7 @@ from syncd.service.connection import loaded
 from syncd.service.life import Life, protect
 from syncd.service.listeners import listener
 from syncd.service.notices import tell_left_out
+from syncd.service.process import memory
 from syncd.service.process.systemd import Notifier
 
 Hangup = Literal["reloads", "ends"]
@@ -57,6 +58,7 @@ async def serve(
             if logs:
                 log.configure(config.log.format, config.log.level)
             tell_left_out(config)
+            memory.settle()
             ending = asyncio.Event() if is_worker or stop is None else stop
             told.life = life = Life(config, load, Notifier(environ), ending, logs=logs, is_worker=is_worker)
             await life.serve(on_started)

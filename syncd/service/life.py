@@ -6,7 +6,7 @@ Owns the order in which these come and go. Knows no stream: `timetable/` says wh
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC
@@ -45,6 +45,8 @@ from syncd.storage.mirror import listing
 from syncd.storage.postgres.database import Database
 from syncd.upstream.wire import http_session
 
+SECRETS_AT_ONCE: Final = 100
+"""Secrets that the log learns to find before others have their turn: some hundredths of a second."""
 DRAIN_S: Final = 6.0
 """Runs have this long to reach a page boundary; with tasks.CANCEL_S and closing, the end stays within 10 s."""
 
@@ -292,9 +294,14 @@ class Life:
                 _log.warning("configs_differ", workers=names, hint=hint)
         self._clear()
 
-    def protect(self, config: Config) -> None:
-        """Let the log mask the secrets of accounts that this worker takes."""
-        protect(config, lambda _name: True)
+    async def protect(self, config: Config) -> None:
+        """Let the log mask the secrets of accounts that this worker takes; others have their turn meanwhile."""
+        for place, secret in enumerate(_used(config, lambda _name: True), 1):
+            log.protect(secret)
+            if place % SECRETS_AT_ONCE == 0:
+                log.prepare()
+                await asyncio.sleep(0)
+        log.prepare()
 
     def forfeit(self, error: WorkerLost) -> None:
         """End this life at once, because others have the accounts; `serve` begins the next one."""
@@ -325,8 +332,12 @@ class Life:
 
     async def _apply(self, new: Config) -> None:
         """Let the timetable go on under a new configuration; the runs that it ends reach their next page."""
-        protect(new, self._runs_here)
-        turned_on = [pair for pair in wanted_of(new).keys() - wanted_of(self.config).keys() if self._runs_here(pair[0])]
+        mine = {name: each for name, each in new.sources.items() if self._runs_here(name)}
+        await self.protect(replace(new, sources=mine))
+        before = self.config.sources
+        turned = {name: each for name, each in mine.items() if name not in before or before[name] != each}
+        were_on = wanted_of(replace(new, sources={name: before[name] for name in turned if name in before}))
+        turned_on = list(wanted_of(replace(new, sources=turned)).keys() - were_on.keys())
         timetable = self._opened_timetable()
         with contextlib.suppress(DatabaseError):  # then their sweeps count from now on
             timetable.learn(await status.histories(self._connection.get(), turned_on))
@@ -339,8 +350,13 @@ def protect(config: Config, holds: Callable[[str], bool]) -> None:
     These are the secrets of the accounts that it holds, and of those that are called back.
     To know 50,000 secrets by all their spellings takes more memory than all else of a worker.
     """
+    for secret in _used(config, holds):
+        log.protect(secret)
+
+
+def _used(config: Config, holds: Callable[[str], bool]) -> Iterator[str]:
     called = set(receiver.sources(config, registry()))
     used = {name: each for name, each in config.sources.items() if name in called or holds(name)}
     for secret in configuration.masked(replace(config, sources=used)):
         if secret.is_resolved:
-            log.protect(secret.reveal())
+            yield secret.reveal()

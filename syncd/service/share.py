@@ -24,7 +24,7 @@ ELSEWHERE: Final = "passed on"
 class Serving(Protocol):
     """What the service does for its share."""
 
-    def protect(self, config: Config) -> None:
+    async def protect(self, config: Config) -> None:
         """Let the log mask the secrets of these accounts."""
 
     async def reload(self) -> SyncdError | None:
@@ -96,7 +96,7 @@ class Share:
         names = self._membership.accounts(shards)
         every = self._config()
         mine = replace(every, sources={name: every.sources[name] for name in names})
-        self._life.protect(mine)
+        await self._life.protect(mine)
         histories = await status.histories(self._database, list(wanted_of(mine)))
         paces = await status.read_paces(self._database, mine, now=utc_now())
         await self._planned().adopt(names, histories, paces)

@@ -69,7 +69,9 @@ class Timetable:
 
         `anew` names the sources that changed: their failures are forgiven, since the change may have mended them.
         """
-        wanted = {pair: each for pair, each in wanted_of(self._syncer.config).items() if self._holds(pair[0])}
+        config = self._syncer.config
+        held = {name: each for name, each in config.sources.items() if self._holds(name)}
+        wanted = wanted_of(replace(config, sources=held))
         for pair in set(self._streams) - wanted.keys():
             self._jobs.remove(pair)
         new = [pair for pair, settings in wanted.items() if pair[0] in anew or not self._has_rhythm(pair, settings)]
@@ -327,7 +329,9 @@ class Timetable:
         """Take a new configuration: runs of sources that changed end first, at a page, and go on under the new one."""
         before = self._syncer.config.sources
         changed = {
-            name for name in before.keys() | config.sources.keys() if before.get(name) != config.sources.get(name)
+            name
+            for name in before.keys() | config.sources.keys()
+            if self._holds(name) and before.get(name) != config.sources.get(name)
         }
         with self._gate.closing(changed):
             await self._drain(changed, grace_s)
