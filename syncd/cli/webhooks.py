@@ -1,5 +1,6 @@
 """What the commands say of webhooks: what to enter at the vendor, what came of them, why one is refused."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from syncd.cli import console
@@ -73,7 +74,7 @@ async def show(settings: SourceConfig, webhooks: Webhooks, database: Database, *
     return 0
 
 
-async def findings(settings: Config, registry: dict[str, Source], database: Database) -> list[Finding]:
+async def findings(settings: Config, registry: Mapping[str, Source], database: Database) -> list[Finding]:
     """Return for each source that listens for webhooks what came of them, and what is wrong if they are refused."""
     found = []
     for source in settings.sources.values():

@@ -53,8 +53,8 @@ TOKEN_CHARS: Final = 20
 """Fewest characters of an operator's token: it is all that guards what can be done on the page; our choice."""
 
 
-def read_database(table: TomlTable, taken: Collection[str]) -> DatabaseConfig:
-    """Read `[database]`; `taken` are the schemas that ours may not be named like."""
+def read_database(table: TomlTable, taken: Callable[[], Collection[str]]) -> DatabaseConfig:
+    """Read `[database]`; `taken` returns the schemas that ours may not be named like."""
     reading = table.reading
 
     def address(value: object) -> Secret:
@@ -67,15 +67,15 @@ def read_database(table: TomlTable, taken: Collection[str]) -> DatabaseConfig:
         is_needed = url.reveal() == EMBEDDED
         default = table.attempt("data_dir", lambda: _default_data_dir(reading, is_needed=is_needed), default)
     data_dir = table.take("data_dir", reading.path, default)
-    schemas = _schemas(table.table("schemas"), dict.fromkeys(taken))
+    schemas = _schemas(table.table("schemas"), taken)
     table.close()
     return DatabaseConfig(url=url, data_dir=data_dir, schemas=schemas)
 
 
-def _schemas(table: TomlTable, taken: Collection[str]) -> Schemas:
+def _schemas(table: TomlTable, taken: Callable[[], Collection[str]]) -> Schemas:
     def name(value: object) -> str:
-        if not isinstance(value, str) or not SCHEMA_NAME.fullmatch(value) or value in taken:
-            others = ", ".join(taken)
+        if not isinstance(value, str) or not SCHEMA_NAME.fullmatch(value) or value in taken():
+            others = ", ".join(dict.fromkeys(taken()))
             raise ValueError(f"expected a name in small letters, digits and _ that is not {others}, got {found(value)}")
         return value
 

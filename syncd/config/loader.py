@@ -137,7 +137,7 @@ def _read(
     reading = Reading(folder=path.absolute().parent, environ=environ, resolve_secrets=resolve_secrets)
     reading.notes_keys = notes_keys
     root = TomlTable(reading, (), read_toml(path))
-    database = read_database(root.table("database"), (*TAKEN_SCHEMAS, *registry))
+    database = read_database(root.table("database"), lambda: (*TAKEN_SCHEMAS, *registry))
     http, callback_listen, proxy = read_http(root.table("http"))
     main = root.table("sources")
     fragments, files = read_fragments(root, path)

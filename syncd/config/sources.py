@@ -132,7 +132,8 @@ def read_source(
     """Read one source; None where its type is not known, since then nothing else can be judged."""
     if not table.is_table:
         return None
-    source_type = table.require("type", choice(*registry), None, f"one of {', '.join(registry)}")
+    advice = "" if "type" in table.raw else f"one of {', '.join(registry)}"
+    source_type = table.require("type", partial(_type, registry), None, advice)
     if source_type is None:
         return None
     spec = registry[source_type]
@@ -154,6 +155,11 @@ def read_source(
         name=name, type=source_type, base_url=base_url, options=options, streams=read, budget=budget, proxy=proxy,
         timeouts=timeouts, in_flight=in_flight, origin=table.reading.origin,
     )  # fmt: skip
+
+
+def _type(registry: Mapping[str, SourceSpec], value: object) -> str:
+    """Return a type of the registry; only a mistake goes through all types, for that imports them."""
+    return value if isinstance(value, str) and value in registry else choice(*registry)(value)
 
 
 def _has_secrets(spec: SourceSpec) -> bool:

@@ -1,7 +1,7 @@
 """The registry of the APIs that syncd knows: the packages here, and plugins. Each gives a `SOURCE`.
 
 A new package, or a plugin that was installed, is found without any other change. Everybody else gets sources from this
-registry.
+registry. A package is imported when its type is first asked for.
 """
 
 from collections.abc import Mapping
@@ -12,33 +12,60 @@ from syncd.config import BudgetConfig, SourceSpec, StreamSpec, by_name
 from syncd.contract import Source
 from syncd.records.privacy import may_withhold
 from syncd.sources import entry_points
-from syncd.sources.entry_points import Found, Refused
+from syncd.sources.by_type import ByType
+from syncd.sources.entry_points import Declared, Found, Refused
 
 __all__ = ["Refused", "found", "plugins", "refused", "registry", "reports", "spec_of", "specs"]
 
 
 @cache
+def _declared() -> Mapping[str, list[Declared]]:
+    """Return what is declared for each type; it is looked for once in the life of a process."""
+    declared: dict[str, list[Declared]] = {}
+    for each in entry_points.installed():
+        declared.setdefault(each.point.name, []).append(each)
+    return declared
+
+
+@cache
+def _found(type_: str) -> Found:
+    """Import and judge the sources that are declared for one type."""
+    return entry_points.load(_declared()[type_], spec_of)
+
+
 def found() -> Found:
-    """Return what is installed; it is looked for once in the life of a process."""
-    return entry_points.load(entry_points.installed(), spec_of)
+    """Import every source, and return those that can be used and those that were refused."""
+    each = [_found(type_) for type_ in _declared()]
+    return Found(
+        sources=dict(registry()),
+        plugins={type_: name for one in each for type_, name in one.plugins.items()},
+        refused=[refused for one in each for refused in one.refused],
+    )
 
 
-def registry() -> dict[str, Source]:
+@cache
+def registry() -> Mapping[str, Source]:
     """Return every source by its type."""
-    return found().sources
+    return ByType(_declared(), lambda type_: _found(type_).sources.get(type_))
 
 
 def plugins() -> dict[str, Source]:
     """Return the sources that do not come with syncd, by their types."""
-    return {type_: source for type_, source in registry().items() if type_ in found().plugins}
+    return {type_: registry()[type_] for type_ in found().plugins}
 
 
-def refused() -> dict[str, str]:
+@cache
+def refused() -> Mapping[str, str]:
     """Return why types of sources that are installed cannot be used, as sentences.
 
     A type that is served all the same, because another distribution has it too, is not among them.
     """
-    return {each.type: each.words for each in found().refused if each.type not in registry()}
+    return ByType(_declared(), _why_refused)
+
+
+def _why_refused(type_: str) -> str | None:
+    found = _found(type_)
+    return found.refused[-1].words if found.refused and type_ not in found.sources else None
 
 
 def reports() -> cookbook.Shelf:
@@ -49,7 +76,13 @@ def reports() -> cookbook.Shelf:
 @cache
 def specs() -> Mapping[str, SourceSpec]:
     """Return what the configuration may say about each type of source; the same objects in the life of a process."""
-    return {source.type: spec_of(source) for source in registry().values()}
+    return ByType(_declared(), _spec)
+
+
+@cache
+def _spec(type_: str) -> SourceSpec | None:
+    source = registry().get(type_)
+    return spec_of(source) if source else None
 
 
 def spec_of(source: Source) -> SourceSpec:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from syncd import cli
 from syncd.cli import commands
+from syncd.sources import registry
 from tests.support.bench import Bench
 from tests.support.command import Say, assert_refused
 
@@ -95,15 +96,20 @@ def test_backfill_help_shows_examples_line_by_line() -> None:
     assert "\n  syncd backfill shop.customers --since 2026-01-01 --dry-run\n" in text
 
 
-async def imported_by(*words: str | Path) -> set[str]:
-    """Return the top-level modules that a command imports."""
+async def modules_of(*words: str | Path) -> set[str]:
+    """Return the modules that a command imports."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-X", "importtime", "-m", "syncd", *map(str, words),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     _, told = await process.communicate()
     assert process.returncode == 0, told[-2000:]
-    return {line.rpartition("|")[2].strip().partition(".")[0] for line in told.decode().splitlines()}
+    return {line.rpartition("|")[2].strip() for line in told.decode().splitlines()}
+
+
+async def imported_by(*words: str | Path) -> set[str]:
+    """Return the top-level modules that a command imports."""
+    return {name.partition(".")[0] for name in await modules_of(*words)}
 
 
 async def test_help_imports_nothing_heavy_so_that_it_is_quick() -> None:
@@ -115,6 +121,14 @@ async def test_help_imports_nothing_heavy_so_that_it_is_quick() -> None:
 async def test_status_imports_neither_the_pool_nor_the_upstream_client(shop: Bench) -> None:
     imported = await imported_by("status", "--config", shop.config_file())
     assert imported.isdisjoint([*HEAVY, "rich", "structlog", "zipfile"])  # the latter with importlib.metadata
+
+
+async def test_only_the_types_of_the_configuration_are_imported(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.touch(0o600)
+    path.write_text('[sources.lease]\ntype = "cyclis"\nbase_url = "https://lease.example"\napi_token = "secret"\n')
+    imported = await modules_of("config", "show", "--config", path)
+    assert imported & {f"syncd.sources.{type_}.api" for type_ in registry()} == {"syncd.sources.cyclis.api"}
 
 
 async def test_a_check_imports_nothing_that_makes_tables(shop: Bench) -> None:

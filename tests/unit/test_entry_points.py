@@ -13,6 +13,7 @@ import pytest
 from syncd.contract import VERSION, Source
 from syncd.contract.version import misfit
 from syncd.sources import registry, spec_of
+from syncd.sources.by_type import ByType
 from syncd.sources.entry_points import GROUP, Declared, Found, installed, load
 from tests.support.plugged import plug_in
 
@@ -56,6 +57,18 @@ def test_ours_are_loaded_by_the_same_way() -> None:
         (name, f"syncd.sources.{name}:SOURCE", GROUP) for name in ("autengo", "cyclesoftware", "cyclis", "ghs")
     ]
     assert {source.contract for source in registry().values()} == {"1.0"}
+
+
+def test_a_source_is_made_when_its_type_is_asked_for() -> None:
+    made: list[str] = []
+
+    def make(type_: str) -> str | None:
+        made.append(type_)
+        return None if type_ == "unfit" else type_.upper()
+
+    by_type = ByType(["shop", "unfit", "lease"], make)
+    assert (by_type["lease"], "parts" in by_type, made) == ("LEASE", False, ["lease"])
+    assert (dict(by_type), len(by_type), by_type.get("unfit")) == ({"shop": "SHOP", "lease": "LEASE"}, 2, None)
 
 
 def test_a_plugin_is_found_where_pip_installed_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
