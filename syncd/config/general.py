@@ -79,8 +79,9 @@ def _schemas(table: TomlTable, taken: Callable[[], Collection[str]]) -> Schemas:
             raise ValueError(f"expected a name in small letters, digits and _ that is not {others}, got {found(value)}")
         return value
 
+    usual = Schemas()
     schemas = Schemas(
-        reporting=table.take("reporting", name, Schemas.reporting), history=table.take("history", name, Schemas.history)
+        reporting=table.take("reporting", name, usual.reporting), history=table.take("history", name, usual.history)
     )
     if schemas.reporting == schemas.history:
         table.refuse("history", "is the name of the other schema, too")
@@ -194,9 +195,10 @@ def read_sources_from(table: TomlTable, proxy: ProxySetting) -> SourcesFrom | No
 
 def read_log(table: TomlTable) -> Log:
     """Read `[log]`."""
+    usual = Log()
     log = Log(
-        format=table.take("format", choice("auto", "json", "console"), Log.format),
-        level=table.take("level", choice("debug", "info", "warning", "error"), Log.level),
+        format=table.take("format", choice("auto", "json", "console"), usual.format),
+        level=table.take("level", choice("debug", "info", "warning", "error"), usual.level),
     )
     table.close()
     return log
@@ -204,10 +206,11 @@ def read_log(table: TomlTable) -> Log:
 
 def read_scale(table: TomlTable) -> Scale:
     """Read `[scale]`."""
+    usual = Scale()
     scale = Scale(
-        shards=table.take("shards", count, Scale.shards),
-        lease_s=table.take("lease", _at_least(LEASE_LEAST_S), Scale.lease_s),
-        pool=table.take("pool", count, Scale.pool),
+        shards=table.take("shards", count, usual.shards),
+        lease_s=table.take("lease", _at_least(LEASE_LEAST_S), usual.lease_s),
+        pool=table.take("pool", count, usual.pool),
     )
     table.close()
     return scale
@@ -215,12 +218,13 @@ def read_scale(table: TomlTable) -> Scale:
 
 def read_retention(table: TomlTable) -> Retention:
     """Read `[retention]`."""
+    usual = Retention()
     kept = Retention(
-        runs_s=table.take("runs", duration, Retention.runs_s),
-        rejects_s=table.take("rejects", duration, Retention.rejects_s),
-        drift_s=table.take("drift", duration, Retention.drift_s),
-        history_s=table.take("history", _duration_or_forever, Retention.history_s),
-        changes_s=table.take("changes", duration, Retention.changes_s),
+        runs_s=table.take("runs", duration, usual.runs_s),
+        rejects_s=table.take("rejects", duration, usual.rejects_s),
+        drift_s=table.take("drift", duration, usual.drift_s),
+        history_s=table.take("history", _duration_or_forever, usual.history_s),
+        changes_s=table.take("changes", duration, usual.changes_s),
     )
     table.close()
     return kept

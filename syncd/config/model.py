@@ -85,8 +85,7 @@ class SourceSpec(msgspec.Struct, frozen=True, kw_only=True):
 # --- What comes out ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class Schemas:
+class Schemas(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the schemas of the views and of old versions, where the database has others of the usual names."""
 
     reporting: str = "reporting"
@@ -142,16 +141,14 @@ CALLBACK_LISTEN: Final = Http(port=8789)
 """Where callbacks are listened for by default: on a port of their own, so that the status page stays at home."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Log:
+class Log(msgspec.Struct, frozen=True, kw_only=True):
     """How the log is written; `syncd.log.configure` takes both."""
 
     format: Literal["auto", "json", "console"] = "auto"
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Retention:
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
     """How long finished runs, rejects, drifted fields, old versions of rows (None: for ever) and changes are kept."""
 
     runs_s: float = 90 * 86_400.0
@@ -165,8 +162,7 @@ LEASE_LEAST_S: Final = 1.0
 """A shorter lease is lost whenever a machine is busy for a moment."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scale:
+class Scale(msgspec.Struct, frozen=True, kw_only=True):
     """How many workers share the accounts: `shards` counts once, for the first worker of a database.
 
     `lease_s` is how long a worker may be silent before others take its accounts over; `pool` is how many connections a
@@ -178,8 +174,7 @@ class Scale:
     pool: int = 4
 
 
-@dataclass(frozen=True, kw_only=True)
-class Privacy:
+class Privacy(msgspec.Struct, frozen=True, kw_only=True):
     """The key of `hash`, the same for every source, so that what is hashed can still be joined."""
 
     hash_key: Secret | None = None
@@ -334,12 +329,12 @@ class Config:
     http: Http | None
     sources: Mapping[str, SourceConfig]
     callback_listen: Http | None = CALLBACK_LISTEN
-    log: Log = Log()
-    retention: Retention = Retention()
-    privacy: Privacy = Privacy()
+    log: Log = field(default_factory=Log)
+    retention: Retention = field(default_factory=Retention)
+    privacy: Privacy = field(default_factory=Privacy)
     left_out: Mapping[str, str] = field(default_factory=dict)
     notify: Notify | None = None
-    scale: Scale = Scale()
+    scale: Scale = field(default_factory=Scale)
     sources_from: SourcesFrom | None = None
     files: tuple[Path, ...] = field(default=(), compare=False, repr=False)
     rows_left_out: frozenset[str] = field(default=frozenset(), compare=False, repr=False)

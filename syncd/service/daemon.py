@@ -48,7 +48,8 @@ async def serve(
     """
     listener.raise_descriptors()
     if logs:  # as it is by default, until the configuration says more: to wait for its accounts must be told
-        log.configure(Log.format, Log.level)
+        usual = Log()
+        log.configure(usual.format, usual.level)
     config, told = await loaded(load, Notifier(environ), stop), _Told()
     with _signals(told, hangup):
         while not told.is_end:

@@ -6,14 +6,17 @@ registry. A package is imported when its type is first asked for.
 
 from collections.abc import Mapping
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
-from syncd import cookbook
 from syncd.config import BudgetConfig, SourceSpec, StreamSpec, by_name
 from syncd.contract import Source
 from syncd.records.privacy import may_withhold
 from syncd.sources import entry_points
 from syncd.sources.by_type import ByType
 from syncd.sources.entry_points import Declared, Found, Refused
+
+if TYPE_CHECKING:
+    from syncd.cookbook import Shelf
 
 __all__ = ["Refused", "found", "plugins", "refused", "registry", "reports", "spec_of", "specs"]
 
@@ -68,8 +71,10 @@ def _why_refused(type_: str) -> str | None:
     return found.refused[-1].words if found.refused and type_ not in found.sources else None
 
 
-def reports() -> cookbook.Shelf:
+def reports() -> "Shelf":
     """Return the questions of `syncd report`: syncd's own, and those that installed sources bring."""
+    from syncd import cookbook  # most commands ask no questions
+
     return cookbook.collect({type_: each.reports for type_, each in registry().items() if each.reports is not None})
 
 
