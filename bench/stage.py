@@ -24,6 +24,8 @@ CUSTOMERS = 200_000
 BIG = 1_000_000
 ACCOUNTS = 1_000
 STEPS = (1_000, 2_000, 4_000)
+TOO_LONG = f"data-{'x' * 100}"
+"""A folder whose path is too long for a Unix socket: the private server listens on loopback."""
 _TEMPLATE = "bench_template"
 _RECORD = re.compile(r"len \(rec/tot\): +\d+/ +(\d+),")
 _BLOCK = re.compile(r"rel \d+/\d+/(\d+)")
@@ -188,12 +190,16 @@ class Stage:
 
 @asynccontextmanager
 async def staged(folder: Path, **wishes: Any) -> AsyncIterator[Stage]:
-    """Start the server in an empty folder until the block ends; `wishes` are those of a Stage."""
-    server = await embedded.ensure(folder / "data")
+    """Start the server in an empty folder until the block ends; `wishes` are those of a Stage.
+
+    Everybody reaches it over TCP with a password, as users reach a server of their own.
+    """
+    data_dir = folder / TOO_LONG
+    server = await embedded.ensure(data_dir)
     try:
         yield Stage(folder=folder, server=server, **wishes)
     finally:
-        await embedded.stop(folder / "data")
+        await embedded.stop(data_dir)
 
 
 def python(*words: str | Path) -> list[str]:
