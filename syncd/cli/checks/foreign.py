@@ -9,7 +9,6 @@ from syncd import cookbook
 from syncd.cli.finding import DATABASE, Finding
 from syncd.config import Config
 from syncd.contract import Source
-from syncd.engine.syncer import Syncer
 from syncd.sources import registry
 from syncd.sources.entry_points import tables_of
 from syncd.status.facts import Facts, lost_words
@@ -85,34 +84,38 @@ async def strangers(settings: Config, opened: Database) -> list[Finding]:
 
 
 async def _losses(settings: Config, opened: Database) -> list[Finding]:
-    syncer, found = Syncer(settings, registry(), opened, None), []
+    found = []
     facts = await Facts.read(opened, [])
     for source in settings.sources.values():
-        for name in source.streams:
-            stream, target = syncer.source(source.name)[0].stream(name), syncer.target(source.name, name)
-            tables = [each.layout.plain_name for each in (target, *target.children)]
-            lost = [(table, loss) for table, loss in facts.losses.get(source.name, {}).items() if table in tables]
+        losses = facts.losses.get(source.name, {})
+        for stream in registry()[source.type].streams if losses else ():
+            children = (child.table for child in stream.table.children)
+            tables = [f"{table.schema}.{table.name}" for table in (stream.table, *children)]
+            lost = [(table, loss) for table, loss in losses.items() if table in tables]
             if lost:
-                told = lost_words(lost, f"{source.name}.{name}", by_listing=is_listed(stream))
-                found.append(Finding(what=f"{source.name}.{name}", state="warning", detail=told))
+                name = f"{source.name}.{stream.name}"
+                told = lost_words(lost, name, by_listing=is_listed(stream))
+                found.append(Finding(what=name, state="warning", detail=told))
     return found
 
 
 async def _locks(settings: Config, opened: Database) -> list[Finding]:
-    syncer, found = Syncer(settings, registry(), opened, None), []
-    numbers = {lock_number(history.FEED): "the change feed", migrations.LOCK: "migrations"}
+    numbers = {lock_number(history.FEED): "the change feed"}
     for source in settings.sources.values():
-        for name in source.streams:
-            numbers[lock_number("table", source.name, syncer.target(source.name, name).name)] = f"{source.name}.{name}"
+        for stream in registry()[source.type].streams:
+            name = f"{source.name}.{stream.name}"
+            numbers[lock_number("table", source.name, layout_of(stream.table).name)] = name
             for kind in ("live", "backfill"):
-                numbers[stream_lock(source.name, name, kind)] = f"{source.name}.{name}"
+                numbers[stream_lock(source.name, stream.name, kind)] = name
     async with opened.connection() as conn:
-        for number, what in numbers.items():
-            holder = await locks.holder(conn, number, is_plain=number == migrations.LOCK)
-            if holder and holder.is_stranger:
-                told = f"the lock of {what} is held by {holder.words}"
-                found.append(Finding(what="locks", state="warning", detail=told, hint=holder.hint))
-    return found
+        held = [(numbers[number], holder) for number, holder in await locks.strangers(conn, numbers)]
+        migrating = await locks.holder(conn, migrations.LOCK, is_plain=True)
+    if migrating and migrating.is_stranger:
+        held.append(("migrations", migrating))
+    return [
+        Finding(what="locks", state="warning", detail=f"the lock of {what} is held by {holder.words}", hint=holder.hint)
+        for what, holder in held
+    ]
 
 
 _READER_MAY = """

@@ -7,7 +7,7 @@ is not told; runs are therefore fenced by their row in `syncd.runs` as well.
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any
 
 import asyncpg
@@ -28,13 +28,19 @@ def lock_number(*words: str) -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-_HOLDER = """
-SELECT a.pid, a.usename AS role, a.application_name AS program, a.usename IS DISTINCT FROM current_user AS is_stranger
-FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.database = a.datid
-  AND a.datname = current_database()
-  AND ((l.classid::bigint << 32) | l.objid::bigint) = {}
-LIMIT 1
+_HELD = """
+WITH held AS (
+  SELECT a.pid, a.usename AS role, a.application_name AS program,
+         a.usename IS DISTINCT FROM current_user AS is_stranger, (l.classid::bigint << 32) | l.objid::bigint AS key
+  FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+  WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.granted AND l.database = a.datid
+    AND a.datname = current_database())
+"""
+_HOLDER = _HELD + "SELECT pid, role, program, is_stranger FROM held WHERE key = {} LIMIT 1"
+_STRANGERS = f"""{_HELD}
+SELECT number, pid, role, program, is_stranger
+FROM held JOIN unnest($1::bigint[]) WITH ORDINALITY AS ours(number, place) ON key = {KEY.format("number")}
+WHERE is_stranger ORDER BY place
 """
 
 
@@ -62,6 +68,13 @@ async def holder(conn: asyncpg.Connection, number: int, *, is_plain: bool = Fals
     """Return who holds an advisory lock, None if nobody does; a plain number is not made with the secret."""
     row = await conn.fetchrow(_HOLDER.format("$1::bigint" if is_plain else KEY.format("$1")), number)
     return Holder(**row) if row else None
+
+
+async def strangers(conn: asyncpg.Connection, numbers: Collection[int]) -> list[tuple[int, Holder]]:
+    """Return which of these locks others than our role hold, in the order of the numbers, and who it is."""
+    rows = await conn.fetch(_STRANGERS, list(numbers))
+    names = Holder.__struct_fields__
+    return [(row["number"], Holder(**{name: row[name] for name in names})) for row in rows]
 
 
 async def to_the_end(work: Coroutine[Any, Any, None]) -> None:
