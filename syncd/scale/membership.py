@@ -90,6 +90,8 @@ class Membership:
         self._queue: Queue | None = None
         self._ending: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._endings: set[asyncio.Task[None]] = set()
+        """Those of the tasks that end runs and give shards back."""
         self._rounds: asyncio.Task[None] | None = None
         self._is_leaving = False
         self._news = asyncio.Event()
@@ -165,6 +167,8 @@ class Membership:
         self._is_leaving = True
         with contextlib.suppress(DatabaseError, TimeoutError):
             await self._drop(frozenset(self.running))
+        for task in self._tasks - self._endings:  # what is being adopted or reloaded may take longer than the end
+            task.cancel()
         while self._tasks:
             await asyncio.wait(set(self._tasks))
         await self._end_rounds()
@@ -311,7 +315,7 @@ class Membership:
         self.running -= shards
         self._ending |= shards
         for shard in shards:
-            self._spawn(self._drop_one(shard))
+            self._spawn(self._drop_one(shard), ends=True)
 
     async def _drop_one(self, shard: int) -> None:
         try:
@@ -330,7 +334,7 @@ class Membership:
         _log.warning("shards_lost", count=len(shards), hint="Somebody else changed syncd_queue.pgqueuer.")
         self.running -= shards
         self._ending |= shards
-        self._spawn(self._forfeit_all(shards))
+        self._spawn(self._forfeit_all(shards), ends=True)
 
     async def _forfeit_all(self, shards: frozenset[int]) -> None:
         try:
@@ -382,10 +386,12 @@ class Membership:
         async with self._database.connection() as conn:
             await conn.execute("SELECT pg_notify($1, $2)", channel, msgspec.json.encode(told).decode())
 
-    def _spawn(self, work: Awaitable[None]) -> None:
+    def _spawn(self, work: Awaitable[None], *, ends: bool = False) -> None:
+        """Do something beside the rounds; `ends`: it ends runs, and the worker does not leave before that is done."""
         task = asyncio.create_task(self._beside(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        for tasks in (self._tasks, self._endings) if ends else (self._tasks,):
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
     async def _beside(self, work: Awaitable[None]) -> None:
         """Do something beside the rounds; a database that is away, the rounds tell of."""

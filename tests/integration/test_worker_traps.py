@@ -70,6 +70,22 @@ async def test_the_first_member_hoards_nothing_and_a_deaf_one_hears_again(bench:
     assert await count(bench, "syncd_queue.pgqueuer_log WHERE created < now() - interval '1 day'") == 0
 
 
+async def test_a_member_that_leaves_waits_neither_for_accounts_under_way_nor_for_a_reload(
+    bench: Bench, config: Config
+) -> None:
+    async with member(bench.db_url, config) as one:
+        one.may_end.clear()
+        await until(lambda: _is(one.of("adopt")))
+        async with bench.db.connection() as conn:
+            await workers.ask_reload(conn)
+        await until(lambda: _is(one.of("reload")))
+        async with asyncio.timeout(5):
+            await one.membership.leave()
+    assert one.of("drop"), "what was under way is given up, too"
+    assert await count(bench, "syncd_queue.pgqueuer WHERE status = 'queued'") == SHARDS
+    assert await count(bench, "syncd.workers") == 0
+
+
 async def test_members_that_no_news_reaches_share_all_the_same(
     bench: Bench, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:

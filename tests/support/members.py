@@ -1,5 +1,6 @@
 """Members without processes: memberships that share one loop, each with a household that notes what it is asked for."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Collection
 from functools import partial
@@ -11,10 +12,12 @@ from syncd.storage.postgres.database import Database
 
 
 class Recording:
-    """A household that notes what it is asked for."""
+    """A household that notes what it is asked for; what it begins ends once `may_end` is set, as it is at first."""
 
     def __init__(self, database: Database, config: Config) -> None:
         self.said: list[tuple[str, Any]] = []
+        self.may_end = asyncio.Event()
+        self.may_end.set()
         self.database = database
         self.config = config
         household = Household(
@@ -33,6 +36,7 @@ class Recording:
 
     async def adopt(self, shards: Collection[int]) -> None:
         self.note("adopt", set(shards))
+        await self.may_end.wait()
 
     async def drop(self, shard: int) -> None:
         self.note("drop", shard)
@@ -42,6 +46,7 @@ class Recording:
 
     async def reload(self) -> str | None:
         self.note("reload", None)
+        await self.may_end.wait()
         return "it is wrong"
 
 
