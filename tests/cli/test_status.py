@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from syncd.sandbox import CREDENTIALS
+from syncd.status import overview
 from tests.support.bench import Bench
 from tests.support.command import Say, assert_refused
 
@@ -29,6 +30,22 @@ def test_status_shows_streams_and_budgets_and_the_same_as_json(tell: Say) -> Non
     assert (stream["state"], stream["rows"]["alive"]) == ("fresh", 250)
     due_at = datetime.fromisoformat(stream["next_run_at"])
     assert re.search(rf"{due_at.astimezone(UTC):%H:%M}, in \d+(\.\d)? (s|min)", shown.out), "when, and how soon"
+
+
+def test_of_very_many_streams_those_are_listed_that_are_not_well(tell: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = tell("status", "--json").json
+    monkeypatch.setattr(overview, "LARGE_STREAMS", 3)
+    shown = tell("status")
+    assert shown.code == 0
+    assert shown.row("shop.leads")[1] == "never"
+    assert "shop.customers" not in shown.out, "it is well"
+    fresh, never = whole["summary"]["fresh"], whole["summary"]["never"]
+    assert f"{fresh} fresh, {never} never" in shown.out, "all are counted"
+    assert "All streams that are not well are listed." in shown.out
+    told = tell("status", "shop.customers", "--json").json
+    [customers] = told["streams"]
+    assert customers["rows"] == {"alive": 250, "deleted": 0}
+    assert tell("status", "--json").json["summary"] == whole["summary"]
 
 
 @pytest.fixture

@@ -5,15 +5,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from syncd import config as configuration
 from syncd.cli import console
 from syncd.cli.options import DurationType, command, config_option, json_option, selectors_argument
 from syncd.cli.session import execute, load_config, opened_database
+from syncd.clock import utc_now
 from syncd.config.duration import spoken
 from syncd.errors import UsageError
 from syncd.sources import registry
-from syncd.status import BackfillStatus, BudgetStatus, Status, StreamStatus, collect, troubles
+from syncd.status import BackfillStatus, BudgetStatus, Status, StatusReader, StreamStatus, collect, troubles
 
 
 @command(
@@ -43,6 +45,8 @@ def status(
     Streams with state, cursor, rows, last run, freshness and next run; rejects and drift; requests left. --json prints
     the same document as /api/status, of the selected streams.
 
+    Of more than 4,000 streams only those that are not well are listed, unless some are selected.
+
     Lateness and failures change the exit code only with --check. It then judges the selected streams that are on, and
     counts no rows. A stream for which the account has no scope is paused, and counts as failing until `enabled = false`
     says that this is meant.
@@ -54,18 +58,36 @@ def status(
     return execute(show_status(config_path, selectors, as_json=as_json))
 
 
+LISTED = 100
+"""Of very many streams so many are listed that are not well."""
+
+
 async def show_status(path: Path | None, selectors: Sequence[str], *, as_json: bool) -> int:
     """Print the state of every stream and source that is selected."""
     settings = load_config(path, resolve_secrets=False)
     pairs = configuration.matching(settings, selectors)
     async with opened_database(settings) as open_database:
-        found = await collect(open_database, settings, registry(), now=datetime.now(UTC))
+        reader = StatusReader(registry(), config=lambda: settings, database=lambda: open_database, clock=utc_now)
+        if reader.is_large and not selectors and not as_json:
+            return await show_overview(reader)
+        found = await (reader.details(pairs) if selectors else reader.status())
     if selectors:
         found = found.narrowed(pairs)
     if as_json:
         console.print_json(found)
     else:
         print_status(found)
+    return 0
+
+
+async def show_overview(reader: StatusReader) -> int:
+    """Print how many of very many streams are in which state, and those that are not well, as far as a table goes."""
+    seen = (await reader.overview()).status
+    pairs = [(stream.source, stream.stream) for stream in seen.streams][:LISTED]
+    listed = await reader.details(pairs)
+    print_status(replace(listed, summary=seen.summary, backfills=seen.backfills, orphans=seen.orphans))
+    of = f"{LISTED} of {len(seen.streams):,} streams that are" if len(seen.streams) > LISTED else "All streams that are"
+    console.say(f"{of} not well are listed. syncd status SELECTOR shows others, and --json has all.")
     return 0
 
 
