@@ -43,7 +43,8 @@ SHELL := bash
 LOWEST_PYTHON ?= python3.11
 
 # a database, a daemon, a page of each API, the command line: what meets every library that syncd stands on
-ON_THE_LOWEST := $(addprefix tests/,unit integration/test_migrations.py integration/test_web*.py integration/test_daemon*.py \
+ON_THE_LOWEST := $(addprefix tests/,unit integration/test_migrations.py integration/test_web.py integration/test_web_many.py \
+  integration/test_web_machines.py integration/test_daemon.py integration/test_daemon_reload.py integration/test_daemon_database.py \
   integration/embedded sources cli)
 
 .PHONY: demo test trials matrix check acceptance majors soak bench plans docs dbt lint types lowest lock dist deb changelog clean
