@@ -65,6 +65,26 @@ async def test_a_daemon_that_starts_declares_only_runs_dead_whose_lock_nobody_ho
     assert [tuple(row) for row in found] == [("payments", "sweep"), ("payments", "backfill")]
 
 
+async def test_any_number_of_dead_runs_is_closed_in_a_few_statements(bench: Bench) -> None:
+    """Whoever steps in for a worker has a lease for all of it."""
+    now, asked = bench.time.now(), list[str]()
+    await bench.fetch(
+        "INSERT INTO syncd.runs (source, stream, kind, lane, started_at, outcome)"
+        " SELECT 'shop' || n, 'orders', kind, 'live', $1, 'running'"
+        " FROM generate_series(1, 50) n, unnest(ARRAY['live', 'sweep']) kind",
+        now,
+    )
+    assert await bench.db.try_lock(runs.stream_lock("shop7", "orders", "live"))  # somebody is at it
+    async with bench.db.connection() as one, bench.db.connection() as other:
+        for conn in (one, other):
+            conn.add_query_logger(lambda query: asked.append(query.query))
+    assert await runs.recover(bench.db, now=now, of=[f"shop{number}" for number in range(1, 41)]) == 78
+    assert 3 <= len(asked) < 10, asked
+    left = await bench.fetch("SELECT DISTINCT source FROM syncd.runs WHERE outcome = 'running' ORDER BY source")
+    assert {row["source"] for row in left} == {"shop7", *(f"shop{number}" for number in range(41, 51))}
+    assert await bench.db.try_lock(runs.stream_lock("shop8", "orders", "live")), "its lock was given back"
+
+
 async def test_the_run_after_a_refused_listing_lists_everything_anew(bench: Bench) -> None:
     """Its last page would be all that a resumed run asks for, and its first page would be missing for ever."""
     kinds = registry()

@@ -58,10 +58,16 @@ RETURNING run_id
 """
 
 _RECOVER = """
-UPDATE syncd.runs SET outcome = 'aborted', finished_at = $4, error_kind = 'Killed',
+UPDATE syncd.runs AS r SET outcome = 'aborted', finished_at = $4, error_kind = 'Killed',
        error = 'the process ended without a word; the next run goes on from the last committed page'
-WHERE source = $1 AND stream = $2 AND kind = $3 AND outcome = 'running'
+FROM unnest($1::text[], $2::text[], $3::text[]) AS dead (source, stream, kind)
+WHERE r.source = dead.source AND r.stream = dead.stream AND r.kind = dead.kind AND r.outcome = 'running'
 """
+_FREE = f"""
+SELECT asked.place FROM unnest($1::bigint[]) WITH ORDINALITY AS asked (number, place)
+WHERE pg_try_advisory_xact_lock({locks.KEY.format("asked.number")})
+"""
+"""Which of these locks nobody held; they are held until the transaction ends."""
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -284,25 +290,21 @@ def _notes(notes: Sequence[str]) -> str | None:
 async def recover(database: Database, *, now: datetime, of: Sequence[str] | None = None) -> int:
     """Mark runs as aborted that say `running` though nobody holds their stream's lock; return how many.
 
-    `of` names the sources to look at; None: all.
+    `of` names the sources to look at; None: all. It takes three statements for any number of them: whoever steps in for
+    a worker has no longer than its own lease.
     """
-    async with database.connection() as conn:
+    async with database.transaction() as conn:
         running = await conn.fetch(
             "SELECT DISTINCT source, stream, kind FROM syncd.runs"
             " WHERE outcome = 'running' AND ($1::text[] IS NULL OR source = ANY($1))", of,
         )  # fmt: skip
-    recovered = 0
-    for row in running:
-        number = stream_lock(row["source"], row["stream"], row["kind"])
-        if not await database.try_lock(number):
-            continue
-        try:
-            async with database.connection() as conn:
-                status = await conn.execute(_RECOVER, row["source"], row["stream"], row["kind"], now)
-        finally:
-            await database.unlock(number)
-        recovered += int(status.rpartition(" ")[2])
-    return recovered
+        if not running:
+            return 0
+        numbers = [stream_lock(row["source"], row["stream"], row["kind"]) for row in running]
+        free = [running[row["place"] - 1] for row in await conn.fetch(_FREE, numbers)]
+        names = ([row[column] for row in free] for column in ("source", "stream", "kind"))
+        status = await conn.execute(_RECOVER, *names, now)
+    return int(status.rpartition(" ")[2])
 
 
 async def most_seen(database: Database, source: str, stream: str) -> int:
