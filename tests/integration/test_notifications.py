@@ -7,6 +7,7 @@ from datetime import time, timedelta
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 
 from syncd.config import Notify, Secret
@@ -314,7 +315,7 @@ async def test_a_look_that_reads_no_other_budgets_finds_the_spent_ones(bench: Be
     assert before.budget is None
     [used] = await bench.fetch("SELECT day_used_live AS n FROM syncd.budgets")
     shop = bench.config.sources["shop"]
-    tight = replace(shop, budget=replace(shop.budget, per_day=used["n"] + 1, live_reserve=0.0))
+    tight = replace(shop, budget=msgspec.structs.replace(shop.budget, per_day=used["n"] + 1, live_reserve=0.0))
     told.config = replace(told.config, sources={"shop": tight})
     bench.syncer.reconfigure(told.config)
     await bench.sync("shop.customers")
