@@ -58,7 +58,7 @@ async def test_demo_once_fills_every_table_and_its_queries_run(demo_dir: Path) -
             assert out
             told = b""
             while b"syncing on until Ctrl-C" not in told:
-                told += await asyncio.wait_for(out.readline(), 60)
+                told += await asyncio.wait_for(out.readline(), 150)
             assert re.search(rb"Status page: http://127.0.0.1:(?!8787)\d+/", told)
             async with asyncio.timeout(10):
                 running.interrupt()

@@ -345,7 +345,8 @@ async def test_a_server_that_answers_but_takes_no_writes_is_an_outage_told_once(
     await other.close()
     told = [event for event in events if event["event"].startswith("database_")]
     assert [event["event"] for event in told] == ["database_lost", "database_recovered"]
-    assert "takes no writes" in told[0]["error"]
+    ends = ("takes no writes", "the server closed", "terminating connection")  # whoever lost its session may be first
+    assert any(words in told[0]["error"] for words in ends)
 
 
 @trial

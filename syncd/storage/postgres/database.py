@@ -168,19 +168,16 @@ class Database:
     async def require_confirmed(self) -> None:
         """Raise DatabaseUnavailable if commits wait for a synchronous standby that does not answer.
 
-        Waits for none of the pool's connections, because all of them may wait for that standby. Does nothing if the
-        server gives no other session: that is told by whoever has work for one.
+        Waits for none of the pool's connections, because all of them may wait for that standby. Where nothing can be
+        asked it raises nothing: that is told by whoever has work to do.
         """
-        is_idle = bool(self._idle)
-        try:
+        is_idle, standbys = bool(self._idle), None
+        with contextlib.suppress(DatabaseError, *driver.LOST, asyncpg.PostgresError, TimeoutError):
             conn = await self._ready()
-        except (DatabaseError, *driver.LOST, asyncpg.PostgresError, TimeoutError):
-            return
-        try:
-            with translated(self.shown):
+            try:
                 standbys = await conn.fetchval(_UNCONFIRMED, timedelta(seconds=COMMIT_PATIENCE_S))
-        finally:
-            self._give_back(conn) if is_idle else conn.terminate()
+            finally:
+                self._give_back(conn) if is_idle else conn.terminate()
         if standbys:
             raise driver.unconfirmed(self.shown, standbys)
 

@@ -204,7 +204,14 @@ def _outage(error: BaseException, shown: str) -> DatabaseUnavailable | None:
         hint = "Raise max_connections of the server, or CONNECTION LIMIT of the role or the database, or close others."
     elif isinstance(error, FileNotFoundError):
         hint = "Is the server running on this machine, and do the files that database.url names exist?"
-    return DatabaseUnavailable(f"the database {shown} cannot be reached: {error or type(error).__name__}", hint=hint)
+    told = str(error) or type(error).__name__
+    if isinstance(error, asyncpg.InterfaceError) and _DYING in told:
+        told = "the server closed the connection"
+    return DatabaseUnavailable(f"the database {shown} cannot be reached: {told}", hint=hint)
+
+
+_DYING: Final = "cannot switch to state"
+"""The driver's words for a connection on which the server has said that it ends, but which has not ended yet."""
 
 
 def read_only(shown: str) -> DatabaseUnavailable:

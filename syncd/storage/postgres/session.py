@@ -51,7 +51,7 @@ SELECT set_config(name, value, false) FROM (VALUES {values}) AS s(name, value)
 WHERE current_setting(name, true) IS NOT NULL
 """
 HURRIED_TRIES: Final = 10
-"""Tries to lift a `statement_timeout` of milliseconds that was set for the role; one statement takes less than one."""
+"""Tries to lift a timeout of milliseconds that was set for the role; one statement takes less than one."""
 SILENCE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 60_000}
 """With these (s, s, count, ms) a server that vanished without a word is noticed within a minute."""
 PAGE_BYTES: Final = 2**20
@@ -61,8 +61,16 @@ PAGE_BYTES: Final = 2**20
 async def open_session(url: str, program: str = PROGRAM) -> asyncpg.Connection:
     """Connect, and make the session ready for work; raises what the driver raises.
 
-    `program` is the session's name from its first moment on.
+    `program` is the session's name from its first moment on. A session that the server ends before it is ready is
+    opened again: an `idle_session_timeout` of milliseconds, set for the role, may be over by then.
     """
+    for _ in range(HURRIED_TRIES):
+        with contextlib.suppress(asyncpg.ConnectionDoesNotExistError, asyncpg.IdleSessionTimeoutError):
+            return await _open_session(url, program)
+    return await _open_session(url, program)
+
+
+async def _open_session(url: str, program: str) -> asyncpg.Connection:
     conn = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings={"application_name": program})
     try:
         _tune_socket(conn)
