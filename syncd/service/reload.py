@@ -131,15 +131,20 @@ class Reload:
         for key in self._late(old, new):
             _log.warning("config_needs_restart", key=key, hint="This part of the change counts after a restart.")
         self._changed()
-        _log.info(
-            "config_reloaded",
-            added=sorted(new.sources.keys() - old.sources.keys()),
-            removed=sorted(old.sources.keys() - new.sources.keys()),
-            changed=sorted(n for n in new.sources.keys() & old.sources.keys() if new.sources[n] != old.sources[n]),
-            streams=configuration.count_on(new),
-        )
+        added, removed, changed, streams = await asyncio.to_thread(_compared, old, new)
+        _log.info("config_reloaded", added=added, removed=removed, changed=changed, streams=streams)
 
     def _late(self, old: Config, new: Config) -> list[str]:
         """Return the keys whose change only counts after a restart."""
         late = [key for key in LATE if getattr(new, key) != getattr(old, key)]
         return [*late, "callbacks"] if receiver.sources(new, registry()) and not self._listens else late
+
+
+def _compared(old: Config, new: Config) -> tuple[list[str], list[str], list[str], int]:
+    """Return the sources that came, went and changed, and how many streams are on; 50,000 accounts take a while."""
+    return (
+        sorted(new.sources.keys() - old.sources.keys()),
+        sorted(old.sources.keys() - new.sources.keys()),
+        sorted(name for name in new.sources.keys() & old.sources.keys() if new.sources[name] != old.sources[name]),
+        configuration.count_on(new),
+    )
