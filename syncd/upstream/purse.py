@@ -5,9 +5,10 @@ if its version is still the one that was read.
 """
 
 import asyncio
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from weakref import WeakValueDictionary
+
+import msgspec
 
 from syncd.clock import Clock, Sleep
 from syncd.config import BudgetConfig
@@ -25,8 +26,7 @@ WHERE source = $1 AND version = $2
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True):
     """One request charged: when it began to wait, and the instant under which it is counted, in epoch seconds."""
 
     asked_at: float

@@ -5,13 +5,13 @@ Never retries, never follows a redirect, keeps no cookies, and trusts nothing in
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 import aiohttp
+import msgspec
 from yarl import URL
 
 from syncd.clock import Clock
@@ -40,8 +40,7 @@ class CannotSend(Exception):
     """A request cannot be written: a header, the address or the body holds what HTTP has no place for."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One request as a walk or a login asks for it; `what` names source, stream and request in errors.
 
     `query` is written as it is, before `params`.
@@ -60,8 +59,7 @@ class Request:
         return endpoint_of(self.method, self.path)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Received:
+class Received(msgspec.Struct, frozen=True, kw_only=True):
     """A whole response: the answer, the cookies that it set, and when its body was read."""
 
     answer: Answer

@@ -4,10 +4,10 @@ Compares PostgreSQL's catalog with what is declared. Only reads, and never decid
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import asyncpg
+import msgspec
 
 from syncd.storage.mirror.layout import TableLayout
 from syncd.storage.state.declared import StateTable
@@ -85,8 +85,7 @@ ORDER BY 1, 2, 3
 """
 
 
-@dataclass(frozen=True, kw_only=True)
-class Declared:
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
     """A table as it was made: `types` by column, as PostgreSQL spells them; `own` are constraints of ours."""
 
     name: str
@@ -95,8 +94,7 @@ class Declared:
     own: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """What differs on one table, in words; `is_grave` says that syncd cannot work with it."""
 
     table: str

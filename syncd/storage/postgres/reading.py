@@ -7,10 +7,10 @@ makes it, and a superuser makes it here, since roles are in no dump. A superuser
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 
 from syncd.config import Json
 from syncd.storage.postgres import driver
@@ -48,8 +48,7 @@ class QueryFault(Exception):
         self.hint = hint
 
 
-@dataclass(frozen=True, kw_only=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, kw_only=True):
     """The values of a query's first column and their type, how many columns it has, and the role that it ran as."""
 
     values: list[Any]
