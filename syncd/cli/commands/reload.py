@@ -13,8 +13,10 @@ from syncd.cli.session import execute, load_config, opened_database
 from syncd.errors import UsageError
 from syncd.scale.workers import Worker
 
-WAIT_S = 30.0
-"""How long the workers are waited for: a configuration of 50,000 accounts is read in some seconds."""
+WAIT_S = 120.0
+"""How long the workers are waited for: on a busy machine 50,000 accounts are read in half a minute."""
+TELL_S = 10.0
+"""After this it is told who has not answered yet."""
 LOOK_S = 0.25
 
 
@@ -25,7 +27,7 @@ def reload(config_path: Path | None, of_all: bool) -> int:
     """Let every worker read its configuration again.
 
     Prints what became of it at each. A worker that refuses its configuration keeps the one before. Exit code 1 if one
-    did, or did not answer in 30 s.
+    did, or did not answer in two minutes.
     """
     if not of_all:
         raise UsageError(
@@ -57,11 +59,16 @@ async def _answers(conn: asyncpg.Connection, asked: list[Worker], number: int) -
     """Return the workers that followed, as soon as all did or are gone."""
     from syncd.scale import workers
 
-    until = time.monotonic() + WAIT_S
+    began_at, is_told = time.monotonic(), False
     wanted = {one.worker_id for one in asked}
     while True:
         crew = [one for one in await workers.crew(conn) if one.worker_id in wanted and one.is_alive]
         answered: dict[object, Worker] = {one.worker_id: one for one in crew if one.reloads_followed >= number}
-        if len(answered) == len(crew) or time.monotonic() > until:
+        took_s = time.monotonic() - began_at
+        if len(answered) == len(crew) or took_s > WAIT_S:
             return answered
+        if took_s > TELL_S and not is_told:
+            is_told = True
+            late = ", ".join(one.name for one in crew if one.worker_id not in answered)
+            console.print_note(f"not yet answered by {late}; waiting for up to {WAIT_S:.0f} s")
         await asyncio.sleep(LOOK_S)
