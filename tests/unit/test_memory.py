@@ -22,7 +22,7 @@ class _Held:
 
 @contextlib.asynccontextmanager
 async def freeing(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """Free memory without a wait; inside, it was done at least once."""
+    """Free memory without a wait, again and again; inside, cycles were searched at least once."""
     monkeypatch.setattr(memory, "EVERY_S", 0.0)
     monkeypatch.setattr(memory, "SHARE", 1_000_000.0)
     task = asyncio.create_task(memory.free_memory())
@@ -51,8 +51,9 @@ async def test_free_memory_between_what_is_kept_is_given_back(monkeypatch: pytes
     kept = blocks[::100] + blocks[-1:]
     blocks.clear()
     before = _resident_bytes()
-    async with freeing(monkeypatch):
-        assert _resident_bytes() < before - BLOCK * BLOCKS / 2
+    async with freeing(monkeypatch), asyncio.timeout(60):  # a thread gives it back
+        while _resident_bytes() >= before - BLOCK * BLOCKS / 2:  # noqa: ASYNC110  (it sets no event)
+            await asyncio.sleep(0)
     assert len(kept) > BLOCKS // 100
 
 
