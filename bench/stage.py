@@ -79,9 +79,8 @@ class Stage:
         if migrated:
             await self._make_template()
         template = _TEMPLATE if migrated else "template1"
-        await self.execute(
-            f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name} TEMPLATE {template}"
-        )
+        await self.as_superuser(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")  # autovacuum may be at work there
+        await self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self._url(name)
 
     async def _make_template(self) -> None:
