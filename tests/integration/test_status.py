@@ -5,7 +5,6 @@ import json
 import re
 import time
 from datetime import timedelta
-from typing import Any
 
 import msgspec
 import pytest
@@ -18,6 +17,7 @@ from syncd.status import Status, StreamStatus
 from syncd.status.cache import REST, Cache
 from syncd.storage.state import retention, runs
 from tests.support.bench import Bench, MakeBench
+from tests.support.past_runs import add_run
 
 
 async def look(bench: Bench) -> Status:
@@ -29,15 +29,6 @@ async def look_at(bench: Bench, selector: str) -> StreamStatus:
     found = (await look(bench)).stream(source, stream)
     assert found is not None
     return found
-
-
-async def add_run(bench: Bench, selector: str, outcome: str, *, kind: str = "live", **columns: Any) -> None:
-    source, _, stream = selector.partition(".")
-    lane = "backfill" if kind == "backfill" else "live"
-    values = {"source": source, "stream": stream, "kind": kind, "outcome": outcome, "started_at": bench.time.now()}
-    values |= {"lane": lane, **columns}
-    places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
-    await bench.fetch(f"INSERT INTO syncd.runs ({', '.join(values)}) VALUES ({places})", *values.values())
 
 
 async def test_a_stream_that_never_ran(bench: Bench) -> None:

@@ -9,16 +9,7 @@ from syncd import status
 from syncd.sources import registry
 from syncd.upstream import budget
 from tests.support.bench import Bench
-
-
-async def add_run(bench: Bench, selector: str, outcome: str, *, kind: str = "live", **columns: Any) -> None:
-    source, _, stream = selector.partition(".")
-    lane = "backfill" if kind == "backfill" else "live"
-    values = {"source": source, "stream": stream, "kind": kind, "outcome": outcome, "started_at": bench.time.now()}
-    values |= {"lane": lane, **columns}
-    places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
-    await bench.fetch(f"INSERT INTO syncd.runs ({', '.join(values)}) VALUES ({places})", *values.values())
-
+from tests.support.past_runs import add_run
 
 # --- The last 24 hours ------------------------------------------------------------------------------------------------
 
