@@ -10,7 +10,7 @@ from syncd.contract import Source, Webhooks
 from syncd.contract.options import CALLBACK_URL, WEBHOOK_HASH
 from syncd.errors import UsageError
 from syncd.service.callbacks import registration, signature
-from syncd.service.callbacks.receiver import secret_of
+from syncd.service.callbacks.signature import secret_of
 from syncd.storage.postgres.database import Database
 from syncd.storage.state import webhooks as taken
 from syncd.storage.state.webhooks import Heard

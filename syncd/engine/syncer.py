@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import aiohttp
 import asyncpg
 
 from syncd import log
@@ -33,6 +32,7 @@ from syncd.storage.postgres.database import Database
 from syncd.storage.state import forgotten, sources
 from syncd.storage.state.runs import most_seen
 from syncd.upstream.account import Account
+from syncd.upstream.client import aiohttp
 from syncd.upstream.purse import Purse
 from syncd.upstream.request import RunUpstream
 from syncd.upstream.vault import Vault

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import aiohttp
 import msgspec
 
 from syncd import counters, log
@@ -20,6 +19,7 @@ from syncd.config import SourceConfig
 from syncd.contract import Answer, Lane, Source
 from syncd.errors import Unreachable, UpstreamError
 from syncd.upstream import budget, faults
+from syncd.upstream.client import aiohttp
 from syncd.upstream.health import Health
 from syncd.upstream.purse import Purse
 from syncd.upstream.seat import Seat

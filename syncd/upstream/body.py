@@ -7,10 +7,9 @@ import asyncio
 import contextlib
 from typing import Final
 
-import aiohttp
-
 from syncd.contract.toolkit import fault_text
 from syncd.upstream import encodings
+from syncd.upstream.client import aiohttp
 from syncd.upstream.encodings import GZIP_MARK, INFLATES, OPTIONAL, SYNONYMS
 
 BODY_MAX_BYTES: Final = 256 * 2**20

@@ -4,10 +4,9 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
-import aiohttp
-
 from syncd.config import Proxy, variable_of
 from syncd.errors import Unreachable
+from syncd.upstream.client import aiohttp
 
 _ADDRESS_HINT: Final = "Is the address of the proxy right, does it run, and does a firewall let this machine reach it?"
 _LOGIN_HINT: Final = (

@@ -4,8 +4,6 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from syncd.config import Proxy
 from syncd.contract import Answer, Lane
 from syncd.contract.toolkit import fault_text
@@ -22,6 +20,7 @@ from syncd.errors import (
 )
 from syncd.upstream import detour
 from syncd.upstream.body import BodyError, DamagedBodyError
+from syncd.upstream.client import aiohttp
 from syncd.upstream.wire import CannotSend
 
 OUTAGES: Final = (Unreachable, BadCredentials)

@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import aiohttp
-
 from syncd import counters, log
 from syncd.config.duration import spoken
 from syncd.contract import Answer, Lane
@@ -19,6 +17,7 @@ from syncd.records.presplit import presplit
 from syncd.storage.state.runs import Spent
 from syncd.upstream import faults
 from syncd.upstream.account import Account
+from syncd.upstream.client import aiohttp
 from syncd.upstream.seat import OWN_SEAT, Seat
 from syncd.upstream.waits import Waits
 from syncd.upstream.wire import CannotSend, Request

@@ -10,7 +10,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-import aiohttp
 import msgspec
 from yarl import URL
 
@@ -19,6 +18,7 @@ from syncd.config import Proxy, Timeouts
 from syncd.contract import Answer
 from syncd.upstream.body import read_body
 from syncd.upstream.budget import endpoint_of
+from syncd.upstream.client import aiohttp
 from syncd.upstream.encodings import ACCEPTED
 from syncd.upstream.seat import OWN_SEAT, Seat
 

@@ -17,14 +17,14 @@ from typing import Any, Final
 from aiohttp import web
 
 from syncd import counters, log
-from syncd.config import Config, Http, SourceConfig
+from syncd.config import Config, Http
 from syncd.contract import Callbacks, Source, Webhooks
-from syncd.contract.options import WEBHOOK_SECRET
 from syncd.errors import BadPayload, DatabaseError
 from syncd.records.rows import Key
 from syncd.service.callbacks import registration
 from syncd.service.callbacks.deliveries import Deliveries
 from syncd.service.callbacks.refusal import RefusedError
+from syncd.service.callbacks.signature import secret_of
 from syncd.service.callbacks.throttle import Bucket
 from syncd.service.listeners import listener
 from syncd.storage.postgres.database import Database
@@ -243,12 +243,6 @@ def sources(config: Config, registry: Mapping[str, Source]) -> list[str]:
         for source in config.sources.values()
         if source.options.get("callbacks") and (registry[source.type].callbacks or secret_of(source))
     ]
-
-
-def secret_of(source: SourceConfig) -> str:
-    """Return the secret of a source's webhooks, empty where there is none."""
-    secret = WEBHOOK_SECRET.of(source.options)
-    return secret.reveal() if secret else ""
 
 
 @contextlib.asynccontextmanager

@@ -11,6 +11,9 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from syncd.config import SourceConfig
+from syncd.contract.options import WEBHOOK_SECRET
+
 HASHES: Final = ("sha256", "sha1", "sha512")
 """The hashes that are known; option webhook_hash."""
 SIGNATURE_CHARS: Final = 200
@@ -20,6 +23,12 @@ MISSING: Final = "no signature"
 WRONG: Final = "wrong signature"
 
 _PREFIX: Final = re.compile(rf"(?:{'|'.join(HASHES)})=", re.IGNORECASE)
+
+
+def secret_of(source: SourceConfig) -> str:
+    """Return the secret of a source's webhooks, empty where there is none."""
+    secret = WEBHOOK_SECRET.of(source.options)
+    return secret.reveal() if secret else ""
 
 
 def judge(secret: bytes, hash_name: str, given: str, parts: Sequence[bytes]) -> str:

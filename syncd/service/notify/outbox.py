@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import aiohttp
-
 from syncd import counters
 from syncd.config import Secret
 from syncd.service.notify.words import Message
+from syncd.upstream.client import aiohttp
 
 if TYPE_CHECKING:
     from apprise import NotifyBase
