@@ -5,8 +5,9 @@ worker. So only their hashes are kept, which no text can be read from: Python ke
 """
 
 from array import array
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 HEAD_CHARS: Final = 6
@@ -15,13 +16,14 @@ BITS: Final = 32
 """Bits of the filter of heads for each text: one place of a line in thirty is looked at for nothing, at most."""
 WIDER: Final = 4
 """By what factor the filter grows: all heads are noted anew then."""
-TABLES: Final = 64
+TABLES: Final = 256
+"""Each holds a part of the texts, so that one more moves few of them."""
 TABLE_SHIFT: Final = 40
-"""The table of a text is told by other bits of its hash than its slot."""
-LEAST: Final = 8
-"""Slots of an empty table; a power of two, as all that follow."""
-MOST_FULL: Final = 0.6
-"""Share of the slots from which on the table grows."""
+"""The table of a text is told by these bits of its hash."""
+LEAST: Final = 512
+"""Texts that the first filter is made for."""
+HEAD_BITS: Final = 32
+"""Bits of the hash of a head that are kept: the filter never has more places."""
 
 Span = tuple[int, int]
 
@@ -36,7 +38,7 @@ class Finder:
         self.lengths: Counter[int] = Counter()
         self._longest_first: list[int] = []
         self._tables = [_Table() for _ in range(TABLES)]
-        self._heads = bytearray(LEAST * TABLES * BITS // 8)
+        self._heads = bytearray(LEAST * BITS // 8)
         self._noted = 0
         for text in texts:
             self.add(text)
@@ -45,7 +47,7 @@ class Finder:
         """Find one more text."""
         if len(text) < HEAD_CHARS:
             return
-        head = hash(text[:HEAD_CHARS])
+        head = hash(text[:HEAD_CHARS]) & (1 << HEAD_BITS) - 1
         self._table(of := hash(text)).add(of, head)
         self._measure(len(text), 1)
         self._note(head)
@@ -82,7 +84,7 @@ class Finder:
     def _longest(self, line: str, place: int) -> int:
         """Return the length of the longest text that stands there, so that no tail is left; 0: none does."""
         for length in self._longest_first:
-            if place + length <= len(line) and self._table(of := hash(line[place : place + length])).has(of):
+            if place + length <= len(line) and (of := hash(line[place : place + length])) in self._table(of).hashes:
                 return length
         return 0
 
@@ -100,61 +102,48 @@ class Finder:
         self._heads[bit >> 3] |= 1 << (bit & 7)
 
     def _widen(self) -> None:
-        """Make the filter wider by so much that this is seldom done."""
-        self._heads = bytearray(len(self._heads) * WIDER)
-        self._noted = 0
+        """Note the heads anew, in a wider filter if what is found now needs one: this is seldom done."""
+        held = sum(len(table.heads) for table in self._tables)
+        wider = WIDER if held * BITS * 2 > len(self._heads) * 8 else 1
+        self._heads = bytearray(len(self._heads) * wider)
+        self._noted = held
         for table in self._tables:
-            for head in table.heads():
-                self._noted += 1
+            for head in table.heads:
                 self._note(head)
 
 
-class _Table:
-    """One table with open addressing: hash, hash of the head, times added. It grows within a few milliseconds."""
+class Hashes:
+    """The hashes of some texts in order, each as often as it was added."""
 
     def __init__(self) -> None:
-        self._clear(LEAST)
+        self._hashes = array("q")
+
+    def __contains__(self, of: int) -> bool:
+        place = bisect_left(self._hashes, of)
+        return place < len(self._hashes) and self._hashes[place] == of
+
+    def add(self, of: int) -> int:
+        """Add one, and return its place."""
+        place = bisect_left(self._hashes, of)
+        self._hashes.insert(place, of)
+        return place
+
+    def remove(self, of: int) -> int:
+        """Remove one that is there, once; return the place that it had."""
+        place = bisect_left(self._hashes, of)
+        del self._hashes[place]
+        return place
+
+
+class _Table:
+    """A part of the texts: their hashes, and beside each the hash of its head."""
+
+    def __init__(self) -> None:
+        self.hashes, self.heads = Hashes(), array("I")
 
     def add(self, of: int, head: int) -> None:
-        if self._used >= MOST_FULL * len(self._hashes):
-            self._rebuild()
-        self._put(of, head, 1)
+        self.heads.insert(self.hashes.add(of), head)
 
     def remove(self, of: int) -> None:
-        self._times[self._slot(of)] -= 1
-
-    def has(self, of: int) -> bool:
-        return bool(self._times[self._slot(of)])
-
-    def heads(self) -> Iterator[int]:
-        """Yield the head of each text that is found."""
-        return (head for head, times in zip(self._heads, self._times, strict=True) if times)
-
-    def _clear(self, slots: int) -> None:
-        self._used = 0
-        self._hashes, self._heads = array("q", bytes(8 * slots)), array("q", bytes(8 * slots))
-        self._times = array("I", bytes(4 * slots))
-
-    def _slot(self, of: int) -> int:
-        """Return the slot of a hash: its own, or the free one that it would take. 0 marks a slot that is free."""
-        last, of = len(self._hashes) - 1, of or 1
-        slot = of & last
-        while (held := self._hashes[slot]) and held != of:
-            slot = (slot + 1) & last
-        return slot
-
-    def _put(self, of: int, head: int, times: int) -> None:
-        slot = self._slot(of)
-        if not self._hashes[slot]:
-            self._used += 1
-            self._hashes[slot], self._heads[slot] = of or 1, head
-        self._times[slot] += times
-
-    def _rebuild(self) -> None:
-        """Make the table anew, twice as large where it needs that, without the texts that are not found any more."""
-        hashes, heads, times = self._hashes, self._heads, self._times
-        held, slots = sum(map(bool, times)), len(hashes)
-        self._clear(2 * slots if held > MOST_FULL * slots / 2 else slots)
-        for of, head, number in zip(hashes, heads, times, strict=True):
-            if number:
-                self._put(of, head, number)
+        if of in self.hashes:
+            del self.heads[self.hashes.remove(of)]

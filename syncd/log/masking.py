@@ -8,7 +8,7 @@ import weakref
 from collections import Counter, deque
 from typing import Final
 
-from syncd.log.finder import HEAD_CHARS
+from syncd.log.finder import HEAD_CHARS, Hashes
 from syncd.log.spellings import Spelt, spellings
 
 MASK: Final = "***"
@@ -43,7 +43,7 @@ class _Protected:
     def forget_all(self) -> None:
         """Protect nothing any more."""
         self._known: dict[str, str] = {}
-        self.lasting: set[str] = set()
+        self._lasting = Hashes()
         self._held: dict[int, dict[str, str]] = {}
         self._replaced: deque[str] = deque()
         self._gone: list[int] = []
@@ -56,13 +56,13 @@ class _Protected:
 
     def add(self, text: str) -> None:
         """Protect one more text for good, from the next line on."""
-        if text not in self.lasting:
-            self.lasting.add(text)
+        if (of := hash(text)) not in self._lasting:
+            self._lasting.add(of)
             self._added.append((self._spelt, text))
 
     def hold(self, text: str, holder: object, kind: str) -> None:
         """Protect what a holder has of a kind now, as long as it has it."""
-        if text in self.lasting:
+        if hash(text) in self._lasting:
             return
         self._let_go()
         held = self._held.get(id(holder))
