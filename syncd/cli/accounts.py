@@ -5,7 +5,7 @@ from pathlib import Path
 
 from syncd import config as configuration
 from syncd.cli.finding import CONFIGURATION, Finding
-from syncd.config import Config
+from syncd.config import Config, RowsReader
 from syncd.errors import SyncdError
 from syncd.service import accounts
 from syncd.sources import refused, specs
@@ -20,13 +20,14 @@ def with_rows(settings: Config) -> tuple[Config, list[Finding]]:
         return settings, []
     what = "sources_from"
     try:
-        rows, role = accounts.read_rows(settings)
-        asked = configuration.with_rows(settings, rows, specs(), refused=refused(), resolve_secrets=False)
+        reader = RowsReader(settings, specs(), refused=refused(), resolve_secrets=False)
+        role = accounts.ask(settings, reader.take)
+        asked = reader.config()
     except SyncdError as error:
         code = error.exit_code or CONFIGURATION
         return settings, [Finding(what=what, state="failed", detail=str(error), hint=error.hint, exit_code=code)]
-    taken = len(rows) - len(asked.rows_left_out)
-    detail = f"the query gives {len(rows):,} rows, run as {role} and only to read; {taken:,} are accounts"
+    taken = reader.count - len(asked.rows_left_out)
+    detail = f"the query gives {reader.count:,} rows, run as {role} and only to read; {taken:,} are accounts"
     return asked, [Finding(what=what, state="ok", detail=detail)]
 
 

@@ -5,8 +5,9 @@ accounts that a query gave. `toml` takes keys from a table and names what is wro
 What a source type accepts comes in as a registry of `SourceSpec`.
 """
 
+from syncd.config.account import SourceConfig
 from syncd.config.address import host_of, is_loopback, normal_form, without_password
-from syncd.config.loader import find, load, read_shown, shown_rows, with_rows
+from syncd.config.loader import find, load, read_shown
 from syncd.config.model import (
     FROM_ROWS,
     PART,
@@ -21,7 +22,6 @@ from syncd.config.model import (
     Retention,
     Scale,
     Schemas,
-    SourceConfig,
     SourcesFrom,
     SourceSpec,
     StreamConfig,
@@ -46,7 +46,7 @@ from syncd.config.option import (
     zone_option,
 )
 from syncd.config.proxy import Proxy, variable_of
-from syncd.config.rows import Json, Row, digest_of
+from syncd.config.rows import Json, Row, RowsDigest, RowsReader
 from syncd.config.secrecy import masked, missing_secrets, secrets
 from syncd.config.secret import Secret
 from syncd.config.selection import count_on, is_off, left_out_by, matching, require_some, select
@@ -71,6 +71,8 @@ __all__ = [
     "Proxy",
     "Retention",
     "Row",
+    "RowsDigest",
+    "RowsReader",
     "Scale",
     "Schemas",
     "Secret",
@@ -83,7 +85,6 @@ __all__ = [
     "Timeouts",
     "by_name",
     "count_on",
-    "digest_of",
     "duration_option",
     "find",
     "flag_option",
@@ -105,13 +106,11 @@ __all__ = [
     "secret_option",
     "secrets",
     "select",
-    "shown_rows",
     "text_option",
     "variable",
     "variable_of",
     "whole_list_option",
     "whole_option",
-    "with_rows",
     "without_password",
     "zone_option",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Final, cast
 
+from syncd.config.account import SourceConfig
 from syncd.config.address import EMBEDDED, parse_database_url, parse_host, parse_listen, parse_path
 from syncd.config.hours import parse_hours, parse_time
 from syncd.config.model import (
@@ -24,7 +25,6 @@ from syncd.config.model import (
     Retention,
     Scale,
     Schemas,
-    SourceConfig,
     SourcesFrom,
 )
 from syncd.config.option import OptionSpec

@@ -7,7 +7,7 @@ secret out but through `Secret.reveal`.
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -25,10 +25,9 @@ from syncd.config.general import (
     read_sources_from,
 )
 from syncd.config.model import Config, SourceSpec
-from syncd.config.rows import Row, read_rows
 from syncd.config.shown import Shown, shown
 from syncd.config.sources import read_sources
-from syncd.config.toml import Reading, Taken, TomlTable, read_toml
+from syncd.config.toml import Reading, TomlTable, read_toml
 from syncd.errors import ConfigError
 
 SYSTEM_PATH: Final = Path("/etc/syncd/config.toml")  # DESIGN section 7
@@ -76,7 +75,7 @@ def load(
     cannot be used. Sources of such a type, or of one that is not installed, are left out, and nothing of them is
     judged. With `resolve_secrets` False the
     secrets of the sources stay unread (that of the database is always read). Relative paths in a file count from the
-    file's own directory. Accounts of `[sources_from]` are added by `with_rows`.
+    file's own directory. Accounts of `[sources_from]` are added by `RowsReader`.
     """
     return _read(path, registry, environ, refused, resolve_secrets=resolve_secrets, notes_keys=False)[0]
 
@@ -91,37 +90,6 @@ def read_shown(
     """Read and check the file as `load` does, the secrets unread; return with it every key as it may be shown."""
     config, reading = _read(path, registry, environ, refused, resolve_secrets=False, notes_keys=True)
     return config, [shown(taken) for taken in reading.taken]
-
-
-def with_rows(
-    config: Config,
-    rows: Sequence[Row],
-    registry: Mapping[str, SourceSpec],
-    *,
-    environ: Mapping[str, str] = os.environ,
-    resolve_secrets: bool = True,
-    refused: Mapping[str, str] = {},
-) -> Config:
-    """Return the configuration with the accounts of these rows, in place of those that rows gave before.
-
-    What is wrong with a row costs this account: it is in `left_out`. Raises ConfigError where there is no row, or no
-    column `name` or `type`.
-    """
-    return read_rows(
-        config, rows, registry, refused=refused, environ=environ, resolve_secrets=resolve_secrets
-    )  # fmt: skip
-
-
-def shown_rows(
-    config: Config, rows: Sequence[Row], registry: Mapping[str, SourceSpec], *, refused: Mapping[str, str] = {}
-) -> tuple[Config, list[Shown]]:
-    """Add the accounts of rows as `with_rows` does, the secrets unread; return with it their keys as they may be shown.
-
-    The keys of an account that is left out are not among them.
-    """
-    taken: list[Taken] = []
-    config = read_rows(config, rows, registry, refused=refused, environ={}, resolve_secrets=False, taken=taken)
-    return config, [shown(one) for one in taken]
 
 
 def _read(

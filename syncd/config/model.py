@@ -12,16 +12,19 @@ from datetime import UTC, datetime, time
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from syncd.config import address
 from syncd.config.hours import Hours
 from syncd.config.option import OptionSpec
-from syncd.config.proxy import Proxy, ProxySetting
+from syncd.config.proxy import ProxySetting
 from syncd.config.secret import Secret
 from syncd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from syncd.config.account import SourceConfig
 
 # --- What a source type accepts ---------------------------------------------------------------------------------------
 
@@ -285,30 +288,6 @@ FROM_ROWS: Final = "sources_from"
 """The origin of an account that the query gave."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SourceConfig:
-    """One account at one upstream; `options` holds every option of its type, defaults filled in.
-
-    `origin` is the path of the file of accounts that names it, empty for the configuration itself, or FROM_ROWS. There
-    may be 50,000 of these: accounts that say the same of their streams share `streams`, and so on.
-    """
-
-    name: str
-    type: str
-    base_url: str
-    options: Mapping[str, object]
-    streams: Mapping[str, StreamConfig]
-    budget: BudgetConfig
-    proxy: Proxy | None = None
-    timeouts: Timeouts = Timeouts()
-    in_flight: int = IN_FLIGHT
-    origin: str = field(default="", compare=False, repr=False)
-
-    def secret(self, option: str) -> str:
-        """Reveal the secret option of that name."""
-        return cast("Secret", self.options[option]).reveal()
-
-
 DIGEST_CHARS: Final = 12
 """Signs of the digest of a configuration: enough to tell two apart."""
 NEVER: Final = datetime.min.replace(tzinfo=UTC)
@@ -327,7 +306,7 @@ class Config:
     path: Path = field(compare=False)
     database: DatabaseConfig
     http: Http | None
-    sources: Mapping[str, SourceConfig]
+    sources: Mapping[str, "SourceConfig"]
     callback_listen: Http | None = CALLBACK_LISTEN
     log: Log = field(default_factory=Log)
     retention: Retention = field(default_factory=Retention)
@@ -358,7 +337,7 @@ class Config:
         digest = hashlib.sha256(repr(replace(self, path=Path(), sources={}, read_at=NEVER)).encode())
         written: dict[int, str] = {}  # accounts that say the same share what was read
         for source in self.sources.values():
-            own = source.name, source.type, source.base_url, source.in_flight, source.options
+            own = source.name, source.type, source.in_flight, *source.own
             digest.update(repr(own).encode())
             for shared in (source.streams, source.budget, source.proxy, source.timeouts):
                 if id(shared) not in written:

@@ -64,10 +64,10 @@ class Options(Mapping[str, object]):
     There may be 50,000 of these, and each names one or two of a dozen. Defaults are not copied.
     """
 
-    __slots__ = ("_names", "_specs", "_values")
+    __slots__ = ("named", "specs", "values_named")
 
-    def __init__(self, names: tuple[str, ...], values: tuple[object, ...], specs: Mapping[str, OptionSpec]) -> None:
-        self._names, self._values, self._specs = names, values, specs
+    def __init__(self, named: tuple[str, ...], values: tuple[object, ...], specs: Mapping[str, OptionSpec]) -> None:
+        self.named, self.values_named, self.specs = named, values, specs
 
     @classmethod
     def of(cls, given: Mapping[str, object], specs: Mapping[str, OptionSpec]) -> "Options":
@@ -76,30 +76,30 @@ class Options(Mapping[str, object]):
         return cls(_given.setdefault(names, names), tuple(given.values()), specs)
 
     def __getitem__(self, name: str) -> object:
-        if name in self._names:
-            return self._values[self._names.index(name)]
-        default = self._specs[name].default
+        if name in self.named:
+            return self.values_named[self.named.index(name)]
+        default = self.specs[name].default
         if default is REQUIRED:
             raise KeyError(name)
         return default
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._specs)
+        return iter(self.specs)
 
     def __len__(self) -> int:
-        return len(self._specs)
+        return len(self.specs)
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, Options) and self._names is other._names and self._specs is other._specs:
-            return self._values == other._values
+        if isinstance(other, Options) and self.named is other.named and self.specs is other.specs:
+            return self.values_named == other.values_named
         return dict(self.items()) == dict(other.items()) if isinstance(other, Mapping) else NotImplemented
 
     __hash__ = None  # type: ignore[assignment]  # as that of a dict
 
     def __repr__(self) -> str:
         """Show those that are not as by default."""
-        given = zip(self._names, self._values, strict=True)
-        return repr({name: value for name, value in given if value != self._specs[name].default})
+        given = zip(self.named, self.values_named, strict=True)
+        return repr({name: value for name, value in given if value != self.specs[name].default})
 
 
 def text_option(name: str, comment: str, *, default: object = REQUIRED, choices: tuple[str, ...] = ()) -> Option[str]:

@@ -5,6 +5,7 @@ the column `options` holds more of them as a JSON object. A secret is written by
 """
 
 import hashlib
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,9 +16,11 @@ from uuid import UUID
 
 import msgspec
 
-from syncd.config.model import FROM_ROWS, Config, SourceConfig, SourceSpec
+from syncd.config.account import SourceConfig
+from syncd.config.model import FROM_ROWS, Config, SourceSpec
 from syncd.config.proxy import ProxySetting
 from syncd.config.secret import Secret
+from syncd.config.shown import Shown, shown
 from syncd.config.sources import SOURCE_NAME, SOURCE_NAME_RULE, read_source, why_left_out
 from syncd.config.toml import Reading, Taken, TomlTable, found
 from syncd.errors import ConfigError
@@ -53,66 +56,115 @@ class RowReading(Reading):
         return super().secret(value, always=always)
 
 
-def read_rows(
-    config: Config,
-    rows: Sequence[Row],
-    registry: Mapping[str, SourceSpec],
-    *,
-    refused: Mapping[str, str],
-    environ: Mapping[str, str],
-    resolve_secrets: bool,
-    taken: list[Taken] | None = None,
-) -> Config:
-    """Return the configuration of the files with the accounts of the rows; see `loader.with_rows`.
+class RowsReader:
+    """Reads accounts from rows, some at a time; `config` returns the configuration with them, once all are read.
 
-    Every key that was read is added to `taken`, if that is given.
+    They take the place of those that rows gave before. What is wrong with a row costs this account: it is in
+    `left_out`. With `resolve_secrets` False their secrets stay unread. `notes_keys` says whether `shown` is wanted.
     """
-    config = config.without_rows
-    missing = [column for column in REQUIRED_COLUMNS if rows and column not in rows[0]]
-    if missing or not rows:
-        wrong = f"no column {missing[0]}" if missing else "no row"
-        raise ConfigError(
-            f"sources_from.query gives {wrong}: it gives an account in each row, with the columns name and type",
-            hint="Nothing was changed. Mend the query, or the table that it reads.",
+
+    def __init__(
+        self,
+        config: Config,
+        registry: Mapping[str, SourceSpec],
+        *,
+        environ: Mapping[str, str] = os.environ,
+        resolve_secrets: bool = True,
+        refused: Mapping[str, str] = {},
+        notes_keys: bool = False,
+    ) -> None:
+        self._config = config.without_rows
+        self._registry, self._refused = registry, refused
+        self._environ, self._resolve_secrets, self._notes_keys = environ, resolve_secrets, notes_keys
+        self._sources: dict[str, SourceConfig] = {}
+        self._left_out: dict[str, str] = {}
+        self._times_again = Counter[str]()
+        self._taken: list[Taken] = []
+        self._digest = RowsDigest()
+        self.count = 0
+        """Rows that were read."""
+
+    def take(self, rows: Sequence[Row]) -> None:
+        """Read the next rows. Raises ConfigError where they have no column `name` or `type`."""
+        if missing := [column for column in REQUIRED_COLUMNS if rows and column not in rows[0]]:
+            raise _unfit(f"no column {missing[0]}")
+        self._digest.take(rows)
+        for row in rows:
+            self.count += 1
+            self._read(row)
+
+    def config(self) -> Config:
+        """Return the configuration of the files with the accounts of the rows. Raises ConfigError if there was none."""
+        if not self.count:
+            raise _unfit("no row")
+        for name, times in self._times_again.items():
+            self._sources.pop(name, None)
+            self._left_out[name] = f"{times + 1} rows have this name, and nobody can say which of them counts"
+        return replace(
+            self._config,
+            sources={**self._config.sources, **self._sources},
+            left_out={**self._config.left_out, **self._left_out},
+            rows_left_out=frozenset(self._left_out),
+            rows_digest=self._digest.hex,
         )
-    proxy = config.sources_from.proxy if config.sources_from else None
-    folder = config.path.absolute().parent
-    given = Counter(row["name"] for row in rows if isinstance(row["name"], str))
-    sources, left_out = dict(config.sources), dict[str, str]()
-    for number, row in enumerate(rows, 1):
-        name = row["name"]
-        reading = RowReading(
-            folder=folder, environ=environ, resolve_secrets=resolve_secrets, origin=FROM_ROWS,
-            notes_keys=taken is not None,
-        )  # fmt: skip
+
+    def shown(self) -> list[Shown]:
+        """Return the keys of the accounts that are not left out as they may be shown, after `config`."""
+        return [shown(one) for one in self._taken if one.table[1] in self._sources]
+
+    def _read(self, row: Row) -> None:
+        name, number = row["name"], self.count
+        why: str | None
         if not isinstance(name, str) or not re.fullmatch(SOURCE_NAME, name):
             told = found(name) if name is not None else "null"
-            left_out[f"row {number}"] = f"the column name holds {told[:NAME_CHARS]}, and {SOURCE_NAME_RULE}"
-        elif name in config.sources or name in config.left_out:
-            left_out[f"{name} (row {number})"] = "a file of the configuration has a source of this name, which counts"
-        elif given[name] > 1:
-            left_out[name] = f"{given[name]} rows have this name, and nobody can say which of them counts"
-        elif why := why_left_out(row["type"], registry, refused):
-            left_out[name] = why
-        elif source := _source(reading, name, row, registry, proxy, has_key=config.privacy.hash_key is not None):
-            sources[name] = source
-            if taken is not None:
-                taken += reading.taken
+            self._left_out[f"row {number}"] = f"the column name holds {told[:NAME_CHARS]}, and {SOURCE_NAME_RULE}"
+        elif name in self._config.sources or name in self._config.left_out:
+            why = "a file of the configuration has a source of this name, which counts"
+            self._left_out[f"{name} (row {number})"] = why
+        elif name in self._sources or name in self._left_out:
+            self._times_again[name] += 1
+        elif why := why_left_out(row["type"], self._registry, self._refused):
+            self._left_out[name] = why
         else:
-            left_out[name] = _said(reading.problems, name)
-    return replace(
-        config,
-        sources=sources,
-        left_out={**config.left_out, **left_out},
-        rows_left_out=frozenset(left_out),
-        rows_digest=digest_of(rows),
+            self._read_account(name, row)
+
+    def _read_account(self, name: str, row: Row) -> None:
+        reading = RowReading(
+            folder=self._config.path.absolute().parent, environ=self._environ, resolve_secrets=self._resolve_secrets,
+            origin=FROM_ROWS, notes_keys=self._notes_keys,
+        )  # fmt: skip
+        proxy = self._config.sources_from.proxy if self._config.sources_from else None
+        has_key = self._config.privacy.hash_key is not None
+        if source := _source(reading, name, row, self._registry, proxy, has_key=has_key):
+            self._sources[name] = source
+            self._taken += reading.taken
+        else:
+            self._left_out[name] = _said(reading.problems, name)
+
+
+class RowsDigest:
+    """What tells the rows that it took from others, whatever their order."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def take(self, rows: Iterable[Row]) -> None:
+        """Add some rows."""
+        for row in rows:
+            one = hashlib.sha256(repr(sorted(row.items())).encode()).digest()
+            self._sum = (self._sum + int.from_bytes(one)) % 2**256
+
+    @property
+    def hex(self) -> str:
+        """The digest of all that were taken."""
+        return f"{self._sum:064x}"
+
+
+def _unfit(wrong: str) -> ConfigError:
+    return ConfigError(
+        f"sources_from.query gives {wrong}: it gives an account in each row, with the columns name and type",
+        hint="Nothing was changed. Mend the query, or the table that it reads.",
     )
-
-
-def digest_of(rows: Iterable[Row]) -> str:
-    """Return what tells these rows from others, whatever their order."""
-    each = sorted(hashlib.sha256(repr(sorted(row.items())).encode()).digest() for row in rows)
-    return hashlib.sha256(b"".join(each)).hexdigest()
 
 
 def _source(

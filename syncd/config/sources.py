@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar, cast
 
+from syncd.config.account import SourceConfig
 from syncd.config.address import parse_base_url
 from syncd.config.crontab import parse_cron
 from syncd.config.general import proxy_setting
@@ -18,7 +19,6 @@ from syncd.config.model import (
     IN_FLIGHT_MAX,
     Auto,
     BudgetConfig,
-    SourceConfig,
     SourceSpec,
     StreamConfig,
     StreamSpec,
@@ -321,7 +321,8 @@ def _options(table: TomlTable, specs: Mapping[str, OptionSpec]) -> Options:
         advice = ""
         if spec.kind == "secret":
             advice = f'write {name} = {{ env = "{variable(table.where[-1], name)}" }} and set that variable'
-        options[name] = table.require(name, parse, REQUIRED, advice)
+        if (value := table.require(name, parse, REQUIRED, advice)) is not REQUIRED:
+            options[name] = value
     return Options.of(options, specs)
 
 

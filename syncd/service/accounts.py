@@ -5,13 +5,13 @@ Keeps nothing, and writes nothing. What a row means, `config.rows` says.
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from threading import Thread
 from typing import Final, TypeVar
 
 from syncd import config as configuration
-from syncd.config import Config, Row
+from syncd.config import Config, Row, RowsDigest, RowsReader
 from syncd.errors import ConfigError, DatabaseError, DatabaseUnavailable
 from syncd.sources import refused, specs
 from syncd.storage.postgres import database, reading
@@ -57,20 +57,25 @@ def with_accounts(config: Config, *, resolve_secrets: bool = True, environ: Mapp
     """
     if config.sources_from is None:
         return config
-    rows, _role = read_rows(config)
-    if config.rows_digest == configuration.digest_of(rows):
-        return config
-    return configuration.with_rows(
-        config, rows, specs(), environ=environ, resolve_secrets=resolve_secrets, refused=refused()
-    )
+    if config.rows_digest:
+        digest = RowsDigest()
+        ask(config, digest.take)
+        if digest.hex == config.rows_digest:
+            return config
+    reader = RowsReader(config, specs(), environ=environ, resolve_secrets=resolve_secrets, refused=refused())
+    ask(config, reader.take)
+    return reader.config()
 
 
-def read_rows(config: Config) -> tuple[list[Row], str]:
-    """Return the rows that the query gives now, and the role that it ran as; raises as `with_accounts` does."""
-    return beside(lambda: asyncio.run(_asked(config))).result()
+def ask(config: Config, take: Callable[[Sequence[Row]], None]) -> str:
+    """Hand over the rows that the query gives now, some at a time; return the role that it ran as.
+
+    Raises as `with_accounts` does, and what `take` raises.
+    """
+    return beside(lambda: asyncio.run(_asked(config, take))).result()
 
 
-async def _asked(config: Config) -> tuple[list[Row], str]:
+async def _asked(config: Config, take: Callable[[Sequence[Row]], None]) -> str:
     asked = config.sources_from
     if asked is None:
         raise AssertionError("only a configuration with sources_from has rows")
@@ -79,13 +84,12 @@ async def _asked(config: Config) -> tuple[list[Row], str]:
     else:
         opened = await _mirror(config)
     try:
-        rows, role = await reading.records(opened, asked.query, timeout_s=TIMEOUT_S, most=ROWS_MAX)
+        return await reading.records(opened, asked.query, take, timeout_s=TIMEOUT_S, most=ROWS_MAX)
     except reading.QueryFault as fault:
         hint = " ".join(filter(None, (fault.hint, "Mend the query in the configuration.")))
         raise ConfigError(f"sources_from.query failed: {fault}", hint=hint) from None
     finally:
         await opened.close()
-    return list(rows), role
 
 
 async def _mirror(config: Config) -> Database:

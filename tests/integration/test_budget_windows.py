@@ -7,7 +7,6 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 
@@ -27,6 +26,7 @@ from syncd.upstream.budget import EMPTY, Policy, acquire
 from syncd.upstream.request import RunUpstream
 from syncd.upstream.vault import Vault
 from syncd.upstream.wire import http_session
+from tests.support.accounts import changed
 from tests.support.bench import Bench
 from tests.support.search import sampled, trial
 
@@ -157,7 +157,7 @@ async def test_a_request_is_charged_only_when_it_may_be_sent(bench: Bench) -> No
     purse = bench.syncer.account("shop").purse
     async with http_session() as http:
         account = Account(
-            source, replace(config, base_url=f"http://127.0.0.1:{runner.addresses[0][1]}"), purse,
+            source, changed(config, base_url=f"http://127.0.0.1:{runner.addresses[0][1]}"), purse,
             Vault(bench.db, "shop", clock=bench.time.now, sleep=bench.time.sleep), http,
             clock=bench.time.now, sleep=bench.time.sleep, jitter=lambda: 0.0,
         )  # fmt: skip

@@ -13,6 +13,7 @@ import pytest
 from syncd.cli.commands import rejects, verify
 from syncd.config import Config
 from syncd.storage.state import retention
+from tests.support.accounts import changed
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import WallClock
 from tests.support.search import trial
@@ -62,7 +63,7 @@ def reconfigured(config: Config, **changes: Any) -> Config:
     """Return a configuration with other settings for the stream of customers."""
     shop = config.sources["shop"]
     streams = {**shop.streams, "customers": dataclasses.replace(shop.streams["customers"], **changes)}
-    return dataclasses.replace(config, sources={**config.sources, "shop": dataclasses.replace(shop, streams=streams)})
+    return dataclasses.replace(config, sources={**config.sources, "shop": changed(shop, streams=streams)})
 
 
 # --- What is kept -----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from syncd.service.notify import Watch
 from syncd.sources import registry
 from syncd.status import StatusReader, is_nearly_spent
 from syncd.storage.postgres.database import Database
+from tests.support.accounts import changed
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import syncd
 from tests.support.daemon import serving, until, write
@@ -40,7 +41,7 @@ class Told:
         notify = Notify(urls=(Secret(receiver.notify_url),), heartbeat_url=Secret(receiver.heartbeat_url), **wishes)
         shop = bench.config.sources["shop"]
         streams = {name: replace(one, enabled=name in ON) for name, one in shop.streams.items()}
-        self.config = replace(bench.config, notify=notify, sources={"shop": replace(shop, streams=streams)})
+        self.config = replace(bench.config, notify=notify, sources={"shop": changed(shop, streams=streams)})
         self.watch = self.daemon()
 
     def daemon(self, host: str = "server1") -> Watch:
@@ -297,7 +298,7 @@ async def test_a_look_finds_what_a_whole_status_finds(bench: Bench, receiver: Re
     )
     assert (await agree())["employees"] == "fresh"
     told.config = replace(told.config, sources={
-        "shop": replace(shop := told.config.sources["shop"], streams={
+        "shop": changed(shop := told.config.sources["shop"], streams={
             name: replace(one, enabled=one.enabled and name != "employees") for name, one in shop.streams.items()
         })
     })  # fmt: skip
@@ -315,7 +316,7 @@ async def test_a_look_that_reads_no_other_budgets_finds_the_spent_ones(bench: Be
     assert before.budget is None
     [used] = await bench.fetch("SELECT day_used_live AS n FROM syncd.budgets")
     shop = bench.config.sources["shop"]
-    tight = replace(shop, budget=msgspec.structs.replace(shop.budget, per_day=used["n"] + 1, live_reserve=0.0))
+    tight = changed(shop, budget=msgspec.structs.replace(shop.budget, per_day=used["n"] + 1, live_reserve=0.0))
     told.config = replace(told.config, sources={"shop": tight})
     bench.syncer.reconfigure(told.config)
     await bench.sync("shop.customers")

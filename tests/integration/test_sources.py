@@ -22,6 +22,7 @@ from syncd.errors import AnotherAccount
 from syncd.sources import registry
 from syncd.storage.mirror.table_locks import lock_tables
 from syncd.storage.postgres import migrations
+from tests.support.accounts import changed
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import requests_reach, syncd
 from tests.support.daemon import Events, Now, count, more, serving, until, was_told, write
@@ -30,10 +31,8 @@ from tests.support.daemon import Events, Now, count, more, serving, until, was_t
 def of(bench: Bench, source: str, *, base_url: str | None = None, **options: Any) -> Syncer:
     """Return a syncer as another process would have it, in whose configuration a source has other options."""
     settings = bench.config.sources[source]
-    changed = dataclasses.replace(
-        settings, base_url=base_url or settings.base_url, options={**settings.options, **options}
-    )
-    config = dataclasses.replace(bench.config, sources={**bench.config.sources, source: changed})
+    other = changed(settings, base_url=base_url or settings.base_url, options={**settings.options, **options})
+    config = dataclasses.replace(bench.config, sources={**bench.config.sources, source: other})
     return Syncer(
         config, registry(), bench.db, bench.syncer._http, clock=bench.time.now, sleep=bench.time.sleep, jitter=float
     )

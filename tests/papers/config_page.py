@@ -17,7 +17,7 @@ from syncd.config.option import REQUIRED, OptionSpec
 from syncd.engine.lookups import KEYS_MAX, LOOKUP_TIMEOUT_S
 from syncd.sources import specs
 from syncd.storage.postgres.embedded import READER
-from syncd.storage.postgres.reading import BATCH_ROWS
+from syncd.storage.postgres.reading import RECORDS_AT_ONCE, VALUES_AT_ONCE
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "config.md"
@@ -73,7 +73,7 @@ mended it is not run. If the query fails or gives no row, everything stays as it
 counts before a row.
 
 The query can only read: it runs in a read-only transaction and, where that role is there, as `{READER}`. It may take
-{LOOKUP_TIMEOUT_S:.0f} s for each {BATCH_ROWS:,} rows. `syncd check` runs it and says what it gives.
+{LOOKUP_TIMEOUT_S:.0f} s for each {RECORDS_AT_ONCE:,} rows. `syncd check` runs it and says what it gives.
 `syncd config show` shows each account with its origin.""",
 }
 OF_EVERY_STREAM = "sources.shop.streams.customers"
@@ -129,7 +129,7 @@ def _parts(example: dict[str, list[tuple[str, str, str]]]) -> Iterator[str]:
 QUERIES = f"""\
 A stream that asks for records by key takes the keys as a list, or from a query: `ids = [...]` or `ids_query`.
 The query is one `SELECT` on the mirror's database. Its first column is the key.
-It may take {LOOKUP_TIMEOUT_S:.0f} s for each {BATCH_ROWS:,} rows, and give {KEYS_MAX:,} keys.
+It may take {LOOKUP_TIMEOUT_S:.0f} s for each {VALUES_AT_ONCE:,} rows, and give {KEYS_MAX:,} keys.
 It can only read: it runs in a read-only transaction and, where that role is there, as `{READER}`.
 The private server has the role, and `deploy/roles.sql` makes it.
 `syncd check` runs every query and says what it gives.

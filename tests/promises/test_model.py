@@ -11,7 +11,6 @@ import os
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -24,6 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from syncd.engine.order import Order, Result
 from syncd.storage.postgres.database import Database
 from tests.support import truth
+from tests.support.accounts import changed
 from tests.support.bench import Bench, open_bench
 from tests.support.forgetting import forgotten
 from tests.support.search import examples, search
@@ -314,7 +314,7 @@ async def test_the_mirror_ends_as_the_truth(db: Database, db_url: str, tmp_path:
             await stack.aclose()  # the bench of the example before
             fresh = await open_bench(stack, db, db_url, tmp_path, extra=EXTRA, keeps=True, **cast("Any", SIZES))
             cars = fresh.config.sources["cars"]
-            cast("dict[str, Any]", fresh.config.sources)["cars"] = replace(cars, options={**cars.options, "limit": 5})
+            cast("dict[str, Any]", fresh.config.sources)["cars"] = changed(cars, options={**cars.options, "limit": 5})
             async with db.connection() as conn:
                 await conn.execute(";".join(f"DELETE FROM {table}" for table in TABLES))
             return fresh

@@ -18,6 +18,7 @@ import structlog.testing
 from syncd.sandbox import CREDENTIALS
 from syncd.service.timetable import Timetable
 from syncd.upstream.request import TRIES
+from tests.support.accounts import changed
 from tests.support.bench import Bench, MakeBench
 from tests.support.search import sampled, trial
 from tests.support.truth import NAMES, differences
@@ -55,7 +56,7 @@ class Days:
     def __init__(self, bench: Bench, fails: str) -> None:
         self.bench, self.fails = bench, fails
         sources = {
-            name: dataclasses.replace(
+            name: changed(
                 source,
                 streams={
                     stream.name: dataclasses.replace(

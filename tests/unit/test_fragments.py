@@ -1,12 +1,13 @@
 """Accounts in files of their own, which the configuration includes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from syncd import config as configuration
 from syncd import sources
-from syncd.config import Config, load, read_shown
+from syncd.config import Config, RowsReader, load, read_shown
 from syncd.config.fragments import line_of
 from syncd.errors import ConfigError
 
@@ -138,7 +139,15 @@ ROW = {"name": "shop", "type": "cyclesoftware", "username": "u", "password": "en
 
 
 def with_rows(path: Path, *rows: configuration.Row) -> Config:
-    return configuration.with_rows(loaded(path), rows, sources.specs(), environ=ENVIRON)
+    return read(loaded(path), rows)
+
+
+def read(config: Config, rows: Sequence[configuration.Row]) -> Config:
+    """Read the rows one at a time."""
+    reader = RowsReader(config, sources.specs(), environ=ENVIRON)
+    for row in rows:
+        reader.take([row])
+    return reader.config()
 
 
 def test_a_row_is_an_account_as_a_table_of_the_file_would_be(tmp_path: Path) -> None:
@@ -195,7 +204,7 @@ def test_what_is_wrong_with_a_row_costs_this_account_alone(
 def test_rows_take_the_place_of_rows_and_no_row_at_all_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, FROM)
     first = with_rows(path, ROW, {**ROW, "name": "bad", "type": None})
-    again = configuration.with_rows(first, [{**ROW, "name": "new"}], sources.specs(), environ=ENVIRON)
+    again = read(first, [{**ROW, "name": "new"}])
     assert list(again.sources) == ["new"]
     assert not again.left_out
     assert first.rows_digest != again.rows_digest

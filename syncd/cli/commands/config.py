@@ -7,7 +7,7 @@ from pathlib import Path
 from syncd import config as configuration
 from syncd.cli import console
 from syncd.cli.options import config_option, group, json_option
-from syncd.config import Shown
+from syncd.config import RowsReader, Shown
 from syncd.errors import SyncdError
 
 VALUE_CHARS = 44
@@ -48,9 +48,10 @@ def config_show(config_path: Path | None, as_json: bool) -> int:
     failure: SyncdError | None = None
     if settings.sources_from:
         try:
-            rows, _role = accounts.read_rows(settings)
-            settings, asked = configuration.shown_rows(settings, rows, specs(), refused=refused())
-            keys += asked
+            reader = RowsReader(settings, specs(), refused=refused(), resolve_secrets=False, notes_keys=True)
+            accounts.ask(settings, reader.take)
+            settings = reader.config()
+            keys += reader.shown()
         except SyncdError as error:
             failure = error
     if as_json:

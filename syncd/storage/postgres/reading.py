@@ -6,7 +6,7 @@ makes it, and a superuser makes it here, since roles are in no dump. A superuser
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -17,8 +17,13 @@ from syncd.storage.postgres import driver
 from syncd.storage.postgres.database import Database
 from syncd.storage.postgres.embedded import READER
 
-BATCH_ROWS: Final = 5_000
-"""Rows that are fetched at once; our choice."""
+VALUES_AT_ONCE: Final = 5_000
+"""Rows of one column that are fetched at once; our choice."""
+RECORDS_AT_ONCE: Final = 500
+"""Whole rows that are fetched at once: half a megabyte of accounts."""
+
+Record = dict[str, Any]
+"""A row by the names of its columns."""
 
 _MAY_SET: Final = """
 SELECT rolsuper AS is_superuser, current_user AS role, coalesce(
@@ -66,34 +71,36 @@ async def first_column(database: Database, query: str, *, timeout_s: float, most
         reader = await _reader(conn)
         async with _judged(conn, timeout_s), _read_only(conn, reader, timeout_s):
             columns = await _described(conn, query)
-            values = [row[0] for row in await _fetched(conn, query, most)]
+            values = [row[0] async for batch in _batches(conn, query, most, VALUES_AT_ONCE) for row in batch]
     return Found(values=values, type=columns[0].type.name, columns=len(columns), role=reader)
 
 
-async def records(database: Database, query: str, *, timeout_s: float, most: int) -> tuple[list[dict[str, Any]], str]:
-    """Run a query; return its rows by the names of their columns, JSON as its text, and the role that it ran as.
+async def records(
+    database: Database, query: str, take: Callable[[Sequence[Record]], None], *, timeout_s: float, most: int
+) -> str:
+    """Run a query; hand its rows over by the names of their columns, JSON as its text, and return the role it ran as.
 
-    Raises QueryFault as `first_column` does, under the same limits.
+    `take` gets some rows at a time, before the next ones are fetched, so that never all are there at once.
+    Raises QueryFault as `first_column` does, under the same limits, and what `take` raises.
     """
     async with database.connection() as conn:
         reader = await _reader(conn)
         async with _judged(conn, timeout_s), _read_only(conn, reader, timeout_s):
             columns = await _described(conn, query)
-            fetched = await _fetched(conn, query, most)
-    names = [column.name for column in columns]
-    json = {place for place, column in enumerate(columns) if column.type.name in ("json", "jsonb")}
-    if len(set(names)) < len(names):
-        raise QueryFault("two of its columns have the same name")
-    if not json:
-        return [dict(zip(names, row, strict=True)) for row in fetched], reader
-    texts: dict[Any, Json] = {}  # thousands of rows may say the same
-    return [
-        {
-            name: texts.setdefault(value, Json(value)) if place in json and value is not None else value
-            for place, (name, value) in enumerate(zip(names, row, strict=True))
-        }
-        for row in fetched
-    ], reader
+            names = [column.name for column in columns]
+            if len(set(names)) < len(names):
+                raise QueryFault("two of its columns have the same name")
+            json = {place for place, column in enumerate(columns) if column.type.name in ("json", "jsonb")}
+            async for fetched in _batches(conn, query, most, RECORDS_AT_ONCE):
+                take([_record(names, row, json) for row in fetched])
+    return reader
+
+
+def _record(names: Sequence[str], row: asyncpg.Record, json: Collection[int]) -> Record:
+    return {
+        name: Json(value) if place in json and value is not None else value
+        for place, (name, value) in enumerate(zip(names, row, strict=True))
+    }
 
 
 @contextlib.asynccontextmanager
@@ -147,17 +154,19 @@ async def _described(conn: asyncpg.Connection, query: str) -> tuple[asyncpg.Attr
     return columns
 
 
-async def _fetched(conn: asyncpg.Connection, query: str, most: int) -> list[asyncpg.Record]:
-    """Run the query by a cursor, and return its rows."""
+async def _batches(
+    conn: asyncpg.Connection, query: str, most: int, at_once: int
+) -> AsyncIterator[list[asyncpg.Record]]:
+    """Run the query by a cursor, and yield its rows, so many at once."""
     declaring = await conn.prepare(f"DECLARE syncd_lookup NO SCROLL CURSOR FOR {query}")
     await declaring.fetch()
-    fetching = await conn.prepare(f"FETCH {BATCH_ROWS} FROM syncd_lookup")
-    rows: list[asyncpg.Record] = []
+    fetching = await conn.prepare(f"FETCH {at_once} FROM syncd_lookup")
+    fetched = 0
     while batch := await fetching.fetch():
-        rows += batch
-        if len(rows) > most:
+        fetched += len(batch)
+        if fetched > most:
             raise QueryFault(f"it gives more than {most:,} rows")
-    return rows
+        yield batch
 
 
 def _meaning(error: BaseException, conn: asyncpg.Connection, timeout_s: float) -> BaseException:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from playwright.async_api import Browser
 
+from tests.support.accounts import changed
 from tests.support.bench import Bench, MakeBench
 from tests.support.browser import browser
 from tests.support.command import WallClock
@@ -31,7 +32,7 @@ async def small(make_bench: MakeBench) -> Bench:
     bench.config = replace(
         bench.config,
         sources={
-            name: replace(source, streams={each: source.streams[each] for each in FEW[name]})
+            name: changed(source, streams={each: source.streams[each] for each in FEW[name]})
             for name, source in bench.config.sources.items()
         },
     )

@@ -10,6 +10,7 @@ import pytest
 
 from syncd.contract import Scope
 from syncd.contract.errors import BadRequest, NotFound
+from tests.support.accounts import changed
 from tests.support.bench import Bench, MakeBench
 from tests.support.sources.cyclesoftware import Script, pages_of, parsed, values, walk_of
 from tests.support.truth import differences, told
@@ -69,7 +70,7 @@ async def test_an_order_is_asked_for_until_all_of_it_was_delivered(make_bench: M
     await bench.fetch("DELETE FROM cyclesoftware.supplier_order_items")
     unnamed = replace(shop.streams["supplier_orders"], lookup={"ids": ()})
     streams = {**shop.streams, "supplier_orders": unnamed}
-    sources = {**bench.config.sources, "shop": replace(shop, streams=streams)}
+    sources = {**bench.config.sources, "shop": changed(shop, streams=streams)}
     bench.syncer.reconfigure(replace(bench.config, sources=sources))
     idle = await bench.sync("shop.supplier_orders")
     assert (idle.outcome, idle.spent.requests) == ("ok", 0), "no packing list names any"
