@@ -8,6 +8,7 @@ from syncd.status.causes import Cause
 from syncd.status.day import DAY, HOUR, SPANS, WEEK, Day, Freshness, Slot, Span, StreamDay
 from syncd.status.forecast import Change, Forecast, Need
 from syncd.status.histories import histories
+from syncd.status.measures import Measure, Measures
 from syncd.status.model import (
     BackfillStatus,
     BudgetStatus,
@@ -50,6 +51,8 @@ __all__ = [
     "Drift",
     "Forecast",
     "Freshness",
+    "Measure",
+    "Measures",
     "Need",
     "Notice",
     "Orphan",

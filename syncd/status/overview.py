@@ -136,6 +136,15 @@ class Overview:
         told = {name: one.state for name in source.streams if (one := self._told.get((source.name, name)))}
         return {**self._well[key], **told}
 
+    def told(self, pair: Pair) -> StreamStatus | None:
+        """Return how one stream stands if the status has it."""
+        return self._told.get(pair)
+
+    def whole(self) -> Status:
+        """Return the status with every stream, those that are well and off too."""
+        pairs = [(source.name, name) for source in self.config.sources.values() for name in source.streams]
+        return msgspec.structs.replace(self.status, streams=[one for pair in pairs if (one := self.stream(pair))])
+
     def stream(self, pair: Pair) -> StreamStatus | None:
         """Return how one stream stands, None if it is not configured."""
         source = self.config.sources.get(pair[0])

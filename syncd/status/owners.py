@@ -39,11 +39,17 @@ async def read_owners(database: Database, config: Config, registry: Mapping[str,
 
     Counts every row of the mirror, however long that takes. Raises DatabaseError.
     """
+    names = await stored_names(database)
     async with database.connection() as conn:
-        names = [row["source"] for row in await conn.fetch(_NAMES)]
         stored = await sources.all_stored(conn)
     counted = await count_rows(database, await tables_there(database, tables_of(registry)), timeout_s=0)
     return owners_of(config, registry, names, stored, counted)
+
+
+async def stored_names(database: Database) -> list[str]:
+    """Return the sources of which the state knows anything. Raises DatabaseError."""
+    async with database.connection() as conn:
+        return [row["source"] for row in await conn.fetch(_NAMES)]
 
 
 def tables_of(registry: Mapping[str, Source]) -> list[str]:

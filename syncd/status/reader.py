@@ -25,11 +25,12 @@ from syncd.status.facts import STREAM_RUNS, run_of
 from syncd.status.forecast import Forecast
 from syncd.status.happened import read_extras
 from syncd.status.lookout import Looked, Lookout
+from syncd.status.measures import Beside, Measures, measure
 from syncd.status.model import Notice, Pair, RunStatus, Status
 from syncd.status.overview import Idle, Overview, backfilling, is_large, narrowed, orphans, overview
 from syncd.status.owners import Counted
 from syncd.status.verdict import late
-from syncd.status.whole import collect, left_out
+from syncd.status.whole import collect, count_mirror, left_out
 from syncd.storage.postgres.database import Database
 
 STATUS_KEPT_S: Final = 1.0
@@ -83,7 +84,7 @@ class StatusReader:
         self._registry = registry
         self._next_runs = next_runs
         self._next_sweeps = next_sweeps
-        self._known: Status | None = None
+        self._known: Callable[[], Status] | None = None
         self._notices = notices
         self._every_budget = every_budget
         self.clear()
@@ -99,6 +100,7 @@ class StatusReader:
         self._looking: asyncio.Future[Looked] | None = None
         self._idle: Idle | None = None
         self._overview: Cache[Overview] = Cache(STATUS_KEPT_S, self.clock)
+        self._measures: Cache[tuple[Measures, Overview]] = Cache(STATUS_KEPT_S, self.clock)
         self._small: Overview | None = None
         self._large: tuple[Config, bool] | None = None
         self._extras: Cache[Extras] = Cache(EXTRAS_KEPT_S, self.clock)
@@ -110,6 +112,7 @@ class StatusReader:
         """Drop what is cached of how the streams stand, because somebody changed it."""
         self._status = Cache(STATUS_KEPT_S, self.clock)
         self._overview = Cache(STATUS_KEPT_S, self.clock)
+        self._measures = Cache(STATUS_KEPT_S, self.clock)
 
     async def status(self) -> Status:
         """Return the status, about STATUS_KEPT_S old at most. Raises DatabaseError."""
@@ -121,8 +124,9 @@ class StatusReader:
                 paces=self._paces, forecasts=self._forecasts,
             )  # fmt: skip
 
-        self._known = await self._status.get(make)
-        return self._known
+        status = await self._status.get(make)
+        self._known = lambda: status
+        return status
 
     @property
     def is_large(self) -> bool:
@@ -145,16 +149,36 @@ class StatusReader:
 
         async def make() -> Overview:
             config, database, looked = self.config(), self.database(), await self.look()
-            if self._idle is None or self._idle.config is not config:
-                self._idle = Idle(config)
-            found = overview(config, looked, self._registry, self._idle, await orphans(database, config))
+            found = overview(config, looked, self._registry, self._idle_of(config), await orphans(database, config))
             if pairs := await backfilling(database):
                 found.status.backfills.extend((await self.details(pairs)).backfills)
             return found
 
         seen = await self._overview.get(make)
-        self._known = seen.status
+        self._known = lambda: seen.status
         return seen
+
+    async def measures(self) -> Measures:
+        """Return how every stream stands in numbers; it costs what has changed since the last look.
+
+        Raises DatabaseError.
+        """
+
+        async def make() -> tuple[Measures, Overview]:
+            config, database, looked = self.config(), self.database(), await self.look()
+            counted = await count_mirror(database, config, self._registry, self._counts)
+            seen = overview(config, looked, self._registry, self._idle_of(config), [])
+            beside = await Beside.read(database, counted)
+            return await measure(seen, beside, self._registry, self._next_runs(None)), seen
+
+        measures, seen = await self._measures.get(make)
+        self._known = seen.whole
+        return measures
+
+    def _idle_of(self, config: Config) -> Idle:
+        if self._idle is None or self._idle.config is not config:
+            self._idle = Idle(config)
+        return self._idle
 
     async def details(self, pairs: Collection[Pair]) -> Status:
         """Return the status of some streams at least: of very many streams only theirs. Raises DatabaseError."""
@@ -170,7 +194,7 @@ class StatusReader:
     @property
     def known(self) -> Status | None:
         """The status that was told last, however old: what there is to tell while the database is away."""
-        return self._known
+        return self._known() if self._known else None
 
     async def line(self) -> str:
         """Return the status in one line, some time old; counts no rows for it. Raises DatabaseError."""

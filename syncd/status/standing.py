@@ -113,6 +113,12 @@ class Standing:
         first = min((at for at in self.next_at if at == at), default=None)
         return max(now, datetime.fromtimestamp(first, UTC)) if first is not None else None
 
+    def instants(self, pair: Pair) -> tuple[float, float, float | None]:
+        """Return of a stream that is well when its last good live run started, when it runs next, when it was swept."""
+        place = self.place(pair)
+        swept_at = self.swept_at[place]
+        return self.ok_at[place], self.next_at[place], swept_at if swept_at == swept_at else None
+
     def stream(self, pair: Pair, now: datetime) -> StreamStatus:
         """Return how a stream that is well stands: without rows, cursor and runs."""
         place, settings, source = self.place(pair), self.settings(pair), self._config.sources[pair[0]]

@@ -1,7 +1,7 @@
 """Collects the whole status of every stream of a configuration, once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -17,7 +17,7 @@ from syncd.status.facts import Facts, StoredBudget, budget_status, purse_of
 from syncd.status.forecast import Forecast
 from syncd.status.model import Notice, Pair, Rows, SourceStatus, State, Status, StreamStatus
 from syncd.status.needs import STREAMS_MOST, read_forecasts
-from syncd.status.owners import Counted, Owner, orphans_of, owners_of, tables_of
+from syncd.status.owners import Counted, Owner, orphans_of, owners_of, stored_names, tables_of
 from syncd.status.paces import in_force, read_paces
 from syncd.status.standing import zone_of
 from syncd.storage.postgres.database import Database
@@ -54,7 +54,7 @@ async def collect(
     facts = await Facts.read(database, [(s.name, name) for s in config.sources.values() for name in s.streams],
                              of=scope.names)  # fmt: skip
     intervals = await (paces.get(scope.intervals) if paces and not is_part else scope.intervals())
-    counted = await _counted(scope, facts, counts) if counts_rows else {}
+    counted = await count_mirror(database, config, registry, counts, facts.names, of=scope.names) if counts_rows else {}
     owners = {one.source: one for one in owners_of(config, registry, facts.names, facts.identities, counted)}
     known = _Known(
         scope=scope, facts=facts, intervals=intervals, counted=counted, owners=owners, next_runs=next_runs or {},
@@ -96,22 +96,34 @@ class _Scope:
 
     def table(self, source: SourceConfig, name: str) -> str:
         """Return the table of a stream."""
-        return _named(self.registry[source.type].stream(name))
+        return table_of(self.registry[source.type].stream(name))
 
     async def intervals(self) -> Mapping[Pair, float]:
         """Return how often each auto stream is asked now."""
         return in_force(await read_paces(self.database, self.config, now=self.now), self.config, now=self.now)
 
 
-async def _counted(scope: _Scope, facts: Facts, counts: Cache[Counted] | None) -> Counted:
-    """Count the rows of every table, unless `counts` remembers them; also in tables of sources of nobody."""
-    one_of_each = {source.type: source for source in scope.config.sources.values()}.values()
-    mine = [scope.table(source, name) for source in one_of_each for name in source.streams]
+async def count_mirror(
+    database: Database,
+    config: Config,
+    registry: Mapping[str, Source],
+    counts: Cache[Counted] | None,
+    names: Collection[str] | None = None,
+    *,
+    of: Sequence[str] | None = None,
+) -> Counted:
+    """Count the rows of every table, unless `counts` remembers them; also in tables of sources of nobody.
+
+    `names` are the sources of which anything is stored; None: they are read.
+    """
+    one_of_each = {source.type: source for source in config.sources.values()}.values()
+    mine = [table_of(registry[source.type].stream(name)) for source in one_of_each for name in source.streams]
 
     async def count() -> Counted:
-        mirrored = tables_of(scope.registry) if facts.names - scope.config.sources.keys() else []
-        others = await tables_there(scope.database, mirrored) if mirrored else []
-        return await count_rows(scope.database, list(dict.fromkeys([*mine, *others])), of=scope.names)
+        stored = await stored_names(database) if names is None else names
+        mirrored = tables_of(registry) if set(stored) - config.sources.keys() else []
+        others = await tables_there(database, mirrored) if mirrored else []
+        return await count_rows(database, list(dict.fromkeys([*mine, *others])), of=of)
 
     return await (counts.get(count) if counts else count())
 
@@ -194,5 +206,6 @@ def is_listed(stream: Stream) -> bool:
     return stream.sweep_s is not None or not stream.backfills or bool(stream.lookup)
 
 
-def _named(stream: Stream) -> str:
+def table_of(stream: Stream) -> str:
+    """Return the table of a stream with its schema."""
     return f"{stream.table.schema}.{stream.table.name}"

@@ -8,20 +8,19 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 import yaml
-from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from syncd import counters
 from syncd.sandbox import CREDENTIALS
 from syncd.service.web import family as metric_family
 from syncd.service.web import metrics
-from syncd.status import Overview
 from syncd.storage.postgres.locks import lock_number
 from tests.support.bench import Bench, MakeBench
 from tests.support.daemon import Now, count, load, until, write
@@ -155,8 +154,8 @@ async def test_names_carry_their_units_and_labels_are_few(bench: Bench, site: Si
 
 async def test_many_metrics_are_written_by_turns_with_others(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metric_family, "LINES_AT_ONCE", 100)
-    status = await reader_of(bench).status()
-    streams = [replace(one, source=f"{one.source}{number}") for number in range(30) for one in status.streams]
+    measures = await reader_of(bench).measures()
+    streams = [one._replace(source=f"{one.source}{number}") for number in range(30) for one in measures.streams]
     turns = 0
 
     async def go_on() -> None:
@@ -167,9 +166,7 @@ async def test_many_metrics_are_written_by_turns_with_others(bench: Bench, monke
 
     others = asyncio.create_task(go_on())
     text = (
-        await metrics.text(
-            Overview(bench.config, replace(status, streams=streams)), metrics.Totals(since=status.at), bench.config
-        )
+        await metrics.text(replace(measures, streams=streams), metrics.Totals(since=measures.status.at), bench.config)
     ).decode()
     others.cancel()
     states = [line for line in text.splitlines() if line.startswith("syncd_stream_state{")]

@@ -7,20 +7,22 @@ fixed set, so their number is bound, and nothing in them needs escaping.
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from syncd import counters
 from syncd.config import Config
 from syncd.service.web import resources
-from syncd.service.web.family import Family, Sample
-from syncd.service.web.summed import SUM, Odd, summed_budgets, summed_gauges
-from syncd.status import Overview, SourceStatus, State, StreamStatus, is_sweep_failing, is_sweep_refused
+from syncd.service.web.family import Blocks, Family, Sample, around
+from syncd.service.web.summed import SUM, Summed, summed_budgets, summed_gauges
+from syncd.status import BudgetStatus, Measure, Measures, Pair, State
 from syncd.storage.postgres.database import Database
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 OUTCOMES: Final = ("ok", "throttled", "failed", "aborted")
+STATES: Final[tuple[State, ...]] = State.__args__  # type: ignore[attr-defined]  # a Literal's own
 CHANGES: Final = ("inserted", "updated", "unchanged", "deleted", "rejected")
 GAP_LOOKS: Final = 5
 """A gap in the run ids may be a row that commits a moment later: the gap is looked at this many times."""
@@ -93,20 +95,17 @@ def _leave(of: Container[str], counted: dict[Any, Any]) -> None:
         del counted[names]
 
 
-async def text(seen: Overview | None, totals: Totals, config: Config, odd: Odd | None = None) -> bytes:
-    """Return the metrics; without an overview, only the counters and that the database is down.
-
-    With `odd` the sources are summed as one, SUM: 200,000 streams would be half a gigabyte of text.
-    """
+async def text(seen: Measures | Summed | None, totals: Totals, config: Config) -> bytes:
+    """Return the metrics; without anything seen, only the counters and that the database is down."""
     written = []
-    for family in _families(seen, totals, config, odd):
+    for family in _families(seen, totals, config):
         for part in family.parts():
             written.append(part.encode())
             await asyncio.sleep(0)
     return b"".join(written)
 
 
-def _families(seen: Overview | None, totals: Totals, config: Config, odd: Odd | None) -> Iterator[Family]:
+def _families(seen: Measures | Summed | None, totals: Totals, config: Config) -> Iterator[Family]:
     status = seen.status if seen else None
     yield Family("gauge", "syncd_database_up", "Whether the database answers", (), [(float(status is not None),)])
     since = totals.since.timestamp()
@@ -119,7 +118,7 @@ def _families(seen: Overview | None, totals: Totals, config: Config, odd: Odd | 
         "gauge", "syncd_config_last_reload_success_timestamp_seconds", "When the configuration in use was read", (),
         [(config.read_at.timestamp(),)],
     )  # fmt: skip
-    if seen is not None and status is not None:
+    if status is not None:
         version = [(status.version, 1.0)]
         yield Family("gauge", "syncd_build_info", "Version of syncd; always 1", ("version",), version)
         is_refused = any(notice.what == "config_refused" for notice in status.notices)
@@ -132,79 +131,101 @@ def _families(seen: Overview | None, totals: Totals, config: Config, odd: Odd | 
             "gauge", "syncd_configs_differ", "1 once workers have had different configurations for over a minute", (),
             [(float(differ),)],
         )  # fmt: skip
-        if odd is None:
-            yield from _stream_gauges(status.streams, status.at)
-            yield from _budget_gauges(status.sources)
-        else:
-            yield from summed_gauges(seen, odd)
-            yield from summed_budgets(status.sources)
-    if seen is None:
-        pairs = []
-    elif odd is None:
-        pairs = [(stream.source, stream.stream) for stream in seen.status.streams]
-    else:
-        pairs = [(SUM, name) for name in sorted(seen.names)]
+    pairs: dict[Pair, str] = {}
+    if isinstance(seen, Measures):
+        pairs = {(one.source, one.stream): _labels(one.source, one.stream) for one in seen.streams}
+        yield from _stream_gauges(list(zip(pairs.values(), seen.streams, strict=True)), seen.status.at)
+        yield from _budget_gauges(seen.budgets)
+    elif seen is not None:
+        pairs = {(SUM, name): _labels(SUM, name) for name in sorted(seen.overview.names)}
+        yield from summed_gauges(seen)
+        yield from summed_budgets(seen.status.sources)
     yield from _counters(pairs, totals)
-    yield from _process(pairs, is_summed=odd is not None)
+    yield from _process(pairs, is_summed=isinstance(seen, Summed))
     yield from _resources()
 
 
-def _stream_gauge(name: str, words: str, values: Iterable[tuple[StreamStatus, float | None]]) -> Family:
-    samples = ((stream.source, stream.stream, value) for stream, value in values if value is not None)
-    return Family("gauge", f"syncd_{name}", words, ("source", "stream"), samples)
+def _labels(source: str, stream: str) -> str:
+    return f'source="{source}",stream="{stream}"'
 
 
-def _stream_gauges(streams: list[StreamStatus], now: datetime) -> Iterator[Family]:
-    on = [stream for stream in streams if stream.state not in ("off", "disabled")]
+def _stream_gauge(name: str, words: str, values: Iterable[tuple[str, float | None]]) -> Family:
+    def write(name: str) -> Iterable[str]:
+        return (f"{name}{{{labels}}} {value}\n" for labels, value in values if value is not None)
+
+    return Family("gauge", f"syncd_{name}", words, ("source", "stream"), (), Blocks(1, write))
+
+
+def _stream_gauges(labelled: Sequence[tuple[str, Measure]], at: datetime) -> Iterator[Family]:
+    now = at.timestamp()
+    on = [(labels, one) for labels, one in labelled if one.is_on]
     yield _stream_gauge(
-        "stream_freshness_seconds", "Age of the last good live run, by its start", ((s, s.freshness_s) for s in on)
+        "stream_freshness_seconds",
+        "Age of the last good live run, by its start",
+        ((labels, _age(one.ok_at, now)) for labels, one in on),
     )
     yield _stream_gauge(
         "stream_last_success_timestamp_seconds",
         "When the last good live run started",
-        ((s, s.last_ok_at.timestamp() if s.last_ok_at else None) for s in on),
+        ((labels, one.ok_at) for labels, one in on),
     )
     yield _stream_gauge(
-        "stream_next_run_timestamp_seconds",
-        "When the stream runs next",
-        ((s, s.next_run_at.timestamp() if s.next_run_at else None) for s in on),
+        "stream_next_run_timestamp_seconds", "When the stream runs next", ((labels, one.next_at) for labels, one in on)
     )
-    states: tuple[State, ...] = State.__args__  # type: ignore[attr-defined]  # a Literal's own
     yield Family(
         "gauge", "syncd_stream_state", "1 for the state that the stream is in", ("source", "stream", "state"),
-        ((s.source, s.stream, state, 1.0 if s.state == state else 0.0) for s in streams for state in states),
+        (), Blocks(len(STATES), partial(_states, labelled)),
     )  # fmt: skip
-    yield _stream_gauge("rejects", "Records that could not become a row", ((s, s.rejects) for s in streams))
     yield _stream_gauge(
-        "drift_fields", "Fields that are not as the vendor documents them", ((s, s.drift_count) for s in streams)
+        "rejects", "Records that could not become a row", ((labels, one.rejects) for labels, one in labelled)
     )
     yield _stream_gauge(
-        "sweep_refused", "1 if the last sweep was not believed", ((s, float(is_sweep_refused(s))) for s in on)
+        "drift_fields",
+        "Fields that are not as the vendor documents them",
+        ((labels, one.drift) for labels, one in labelled),
+    )
+    yield _stream_gauge(
+        "sweep_refused",
+        "1 if the last sweep was not believed",
+        ((labels, float(one.is_sweep_refused)) for labels, one in on),
     )
     yield _stream_gauge(
         "sweep_failing",
         "1 if the last sweep failed for another reason than that it was not believed",
-        ((s, float(is_sweep_failing(s))) for s in on),
+        ((labels, float(one.is_sweep_failing)) for labels, one in on),
     )
     yield _stream_gauge(
         "sweep_age_seconds",
         "Age of the last good sweep, by its start",
-        ((s, max(0.0, (now - s.swept_at).total_seconds()) if s.swept_at else None) for s in on),
+        ((labels, _age(one.swept_at, now)) for labels, one in on),
     )
     yield Family(
         "gauge", "syncd_mirror_rows", "Rows in the mirror", ("source", "stream", "status"),
         (
-            (s.source, s.stream, word, count)
-            for s in streams if s.rows for word, count in (("alive", s.rows.alive), ("deleted", s.rows.deleted))
+            (one.source, one.stream, word, count)
+            for _, one in labelled if (rows := one.rows)
+            for word, count in (("alive", rows.alive), ("deleted", rows.deleted))
         ),
     )  # fmt: skip
 
 
-def _budget_gauges(sources: list[SourceStatus]) -> Iterator[Family]:
+def _age(at: float | None, now: float) -> float | None:
+    return None if at is None else max(0.0, now - at)
+
+
+def _states(labelled: Iterable[tuple[str, Measure]], name: str) -> Iterator[str]:
+    """Yield the lines of each stream, one for each state that it could be in."""
+    texts = {
+        state: around(name, [f',state="{each}"}} {1.0 if each == state else 0.0}' for each in STATES])
+        for state in STATES
+    }
+    return (labels.join(texts[one.state]) for labels, one in labelled)
+
+
+def _budget_gauges(budgets: Sequence[tuple[str, BudgetStatus]]) -> Iterator[Family]:
     windows = [
-        (source.source, *window)
-        for source in sources
-        if (budget := source.budget)
+        (source, *window)
+        for source, budget in budgets
         for window in (
             ("minute", budget.minute_limit, budget.minute_remaining, budget.minute_used_live,
              budget.minute_used_backfill),
@@ -229,7 +250,7 @@ def _budget_gauges(sources: list[SourceStatus]) -> Iterator[Family]:
     )  # fmt: skip
     yield Family(
         "gauge", "syncd_budget_closed", "1 while a 429 keeps the source from being asked", ("source",),
-        ((one.source, float(one.budget.closed_until is not None)) for one in sources if one.budget),
+        ((source, float(budget.closed_until is not None)) for source, budget in budgets),
     )  # fmt: skip
 
 
@@ -246,27 +267,56 @@ def _as_one(counted: Mapping[_Names, float]) -> dict[_Names, float]:
     return dict(found)
 
 
-def _counters(pairs: list[tuple[str, str]], totals: Totals) -> Iterator[Family]:
+def _of_streams(
+    pairs: Mapping[Pair, str], labels: Sequence[str], each: Sequence[tuple[str, ...]], counted: Mapping[Any, float]
+) -> tuple[Iterable[Sample], Blocks]:
+    """Return for each stream a line for each of these values of the labels, zero where nothing was counted.
+
+    So a first failure shows as an increase. `pairs` has the labels of each stream. What was counted beside that is
+    returned as samples.
+    """
+    tails = {
+        values: "".join(f',{label}="{value}"' for label, value in zip(labels, values, strict=True)) + "} "
+        for values in each
+    }
+    busy = {(source, stream) for source, stream, *_ in counted}
+
+    def write(name: str) -> Iterator[str]:
+        zeros = around(name, [f"{tail}0.0" for tail in tails.values()])
+        for pair, named in pairs.items():
+            if pair in busy:
+                told = [f"{tail}{counted.get((*pair, *values), 0.0)}" for values, tail in tails.items()]
+            yield named.join(around(name, told) if pair in busy else zeros)
+
+    others = ((*names, number) for names, number in counted.items() if names[:2] not in pairs or names[2:] not in tails)
+    return others, Blocks(len(tails), write)
+
+
+def _counters(pairs: Mapping[Pair, str], totals: Totals) -> Iterator[Family]:
     labels = ("source", "stream")
-    runs = _counted(((*pair, "live", outcome) for pair in pairs for outcome in OUTCOMES), totals.runs)
-    yield Family("counter", "syncd_runs_total", "Runs that ended", (*labels, "kind", "outcome"), runs)
-    rows = _counted(((*pair, change) for pair in pairs for change in CHANGES), totals.rows)
-    yield Family("counter", "syncd_rows_total", "Records by what became of them", (*labels, "change"), rows)
+    yield Family(
+        "counter", "syncd_runs_total", "Runs that ended", (*labels, "kind", "outcome"),
+        *_of_streams(pairs, ("kind", "outcome"), [("live", outcome) for outcome in OUTCOMES], totals.runs),
+    )  # fmt: skip
+    yield Family(
+        "counter", "syncd_rows_total", "Records by what became of them", (*labels, "change"),
+        *_of_streams(pairs, ("change",), [(change,) for change in CHANGES], totals.rows),
+    )  # fmt: skip
     yield Family(
         "counter", "syncd_requests_total", "Requests sent by runs that ended, each try counted", labels,
-        _counted(pairs, totals.requests),
+        *_of_streams(pairs, (), [()], totals.requests),
     )  # fmt: skip
     yield Family(
         "counter", "syncd_run_seconds_total", "Seconds that runs took which ended", (*labels, "kind"),
-        _counted(((*pair, "live") for pair in pairs), totals.run_s),
+        *_of_streams(pairs, ("kind",), [("live",)], totals.run_s),
     )  # fmt: skip
     yield Family(
         "counter", "syncd_budget_wait_seconds_total", "Seconds that runs which ended waited for the budget", labels,
-        _counted(pairs, totals.budget_wait_s),
+        *_of_streams(pairs, (), [()], totals.budget_wait_s),
     )  # fmt: skip
 
 
-def _process(pairs: list[tuple[str, str]], *, is_summed: bool) -> Iterator[Family]:
+def _process(pairs: Mapping[Pair, str], *, is_summed: bool) -> Iterator[Family]:
     """Yield what only this process counts."""
     sources = list(dict.fromkeys((source,) for source, _ in pairs))
     by = _as_one if is_summed else dict
@@ -280,7 +330,7 @@ def _process(pairs: list[tuple[str, str]], *, is_summed: bool) -> Iterator[Famil
     )  # fmt: skip
     yield Family(
         "counter", "syncd_runs_skipped_total", "Runs not begun because another process was at the stream",
-        ("source", "stream"), _counted(pairs, by(counters.skipped)),
+        ("source", "stream"), *_of_streams(pairs, (), [()], by(counters.skipped)),
     )  # fmt: skip
     yield Family(
         "counter", "syncd_callbacks_total",

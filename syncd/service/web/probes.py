@@ -13,8 +13,8 @@ from syncd.config.duration import parse_duration
 from syncd.errors import DatabaseError, UsageError
 from syncd.service.web import metrics, view
 from syncd.service.web.answers import as_json, packed
-from syncd.service.web.summed import read_odd
-from syncd.status import Status, StatusPage, StatusReader, troubles
+from syncd.service.web.summed import Summed, read_odd
+from syncd.status import Measures, Status, StatusPage, StatusReader, troubles
 from syncd.storage.postgres import migrations
 
 READY_TIMEOUT_S: Final = 5.0
@@ -77,15 +77,18 @@ class Probes:
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """Show the metrics in Prometheus' text format; without a database, show that it is down."""
+        seen: Measures | Summed | None = None
         try:
-            seen = await self._mine.overview()
             is_all, sums = self._mine is self._reader, self._reader.is_large
             of = None if is_all else self._mine.config().sources
+            if sums:
+                seen = Summed(await self._mine.overview(), await read_odd(self._reader.database(), of))
+            else:
+                seen = await self._mine.measures()
             await self._totals.update(self._reader.database(), of=of, sums=sums)
-            odd = await read_odd(self._reader.database(), of) if sums else None
         except DatabaseError:
-            seen, odd = None, None
-        text = await metrics.text(seen, self._totals, self._reader.config(), odd)
+            seen = None
+        text = await metrics.text(seen, self._totals, self._reader.config())
         return packed(web.Response(body=text, headers={"Content-Type": metrics.CONTENT_TYPE}))
 
     async def api_status(self, request: web.Request) -> web.Response:
