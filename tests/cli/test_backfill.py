@@ -231,6 +231,7 @@ def test_lines_tell_rows_pages_requests_waits_and_what_is_to_go(capsys: pytest.C
 # --- Several at once, and the daemon ----------------------------------------------------------------------------------
 
 
+@trial
 async def test_backfills_of_several_processes_share_their_lane_beside_the_daemon_and_status_shows_them(
     make_bench: MakeBench,
 ) -> None:

@@ -15,6 +15,7 @@ from tests.support.command import (
     started,
     syncd,
 )
+from tests.support.search import trial
 
 
 @pytest.fixture
@@ -24,6 +25,7 @@ async def demo_dir(tmp_path: Path) -> AsyncIterator[Path]:
         yield tmp_path / "demo"
 
 
+@trial
 async def test_demo_once_fills_every_table_and_its_queries_run(demo_dir: Path) -> None:
     ended = await syncd("demo", "--once", "--customers", "60", "--data-dir", demo_dir)
     assert ended.code == 0, ended

@@ -15,6 +15,7 @@ from syncd.storage.postgres import embedded, migrations
 from syncd.storage.postgres.database import Database
 from tests.support.bench import Bench, database_url
 from tests.support.command import Say, assert_refused, syncd
+from tests.support.search import trial
 
 PG_15 = Path("/usr/lib/postgresql/15/bin")
 HAS_PG_15 = PG_15.exists()
@@ -33,6 +34,7 @@ def private(folder: Path, name: str) -> Path:
     return path
 
 
+@trial
 async def test_a_backup_is_loaded_into_another_directory_and_another_major(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from tests.support.bench import Bench
 from tests.support.command import Ended, syncd
 from tests.support.detour import SELF_SIGNED, proxying, tls_front
 from tests.support.ports import free_port
-from tests.support.search import sampled
+from tests.support.search import sampled, trial
 
 PASSWORD = "pa:ss/w@rd+1"  # in an address: pa%3Ass%2Fw%40rd+1
 LOGIN = "alice:pa%3Ass%2Fw%40rd+1"
@@ -49,6 +49,7 @@ def plain(bench: Bench) -> str:
     return bench.address.base_url("cyclis")
 
 
+@trial
 @pytest.mark.usefixtures("trusting")
 async def test_a_tunnel_with_tls_from_end_to_end(bench: Bench) -> None:
     async with proxying(login=f"alice:{PASSWORD}") as proxy, tls_front(plain(bench)) as base_url:

@@ -6,6 +6,7 @@ from syncd.sandbox import Limits
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import HELD_S, WallClock, requests_reach, started, syncd
 from tests.support.matrix_streams import SIZES
+from tests.support.search import trial
 
 
 @pytest.fixture
@@ -42,6 +43,7 @@ async def test_full_sweeps_and_the_breaker_asks_for_accept_deletions(shop: Bench
     assert accepted.json[0]["rows_deleted"] == 100
 
 
+@trial
 async def test_a_missing_scope_pauses_its_stream_is_told_and_costs_no_exit_code(shop: Bench) -> None:
     path = shop.config_file()
     shop.sandbox.faults.add("scope-revoked", api="cyclesoftware", stream="enums")

@@ -83,6 +83,7 @@ async def test_no_kind_of_day_refuses_and_each_is_used(
     assert len(world.lags) == 49
 
 
+@trial
 async def test_three_processes_that_are_killed_again_and_again_share_one_account(shared: TimedDatabase) -> None:
     world = World(shared, Gatekeeper(per_minute=120, per_day=500))
     await simulate(world, 0.2, daemon(), World.backfill, World.backfill, restarting(7.9))

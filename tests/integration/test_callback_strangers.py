@@ -17,6 +17,7 @@ from syncd.service.callbacks.receiver import BODY_MAX_BYTES
 from tests.support.bench import MakeBench
 from tests.support.callback_line import JSON, Line, call_of, daemon_of, equal, more_runs, open_line
 from tests.support.daemon import serving, until
+from tests.support.search import trial
 from tests.support.wire import exchange, status_of
 
 
@@ -103,6 +104,7 @@ async def test_only_the_registered_address_is_answered_and_the_rest_is_told_noth
             assert (await http.request(method, wrong[3], data=body, headers=JSON)).status == 404
 
 
+@trial
 async def test_a_body_that_drips_or_never_ends_is_not_waited_for(line: Line) -> None:
     url = await line.register()
     released = asyncio.Event()

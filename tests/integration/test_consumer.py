@@ -13,6 +13,7 @@ from typing import Any, cast
 from syncd.storage.state import retention
 from tests.support.bench import Bench, MakeBench
 from tests.support.feed import CUSTOMERS, LONGEST_S, NUMBERS, SIZES, STREAM, first_customer, newest
+from tests.support.search import trial
 
 CONSUMER = Path(__file__).parents[2] / "docs" / "consumer.py"
 
@@ -55,6 +56,7 @@ async def following(bench: Bench, place: Path, *tables: str, url: str | None = N
         await process.communicate()
 
 
+@trial
 async def test_the_example_follows_real_runs_over_its_own_death(make_bench: MakeBench, tmp_path: Path) -> None:
     bench = await make_bench(keeps=True, **SIZES)
     place = tmp_path / "place.txt"

@@ -16,6 +16,7 @@ from syncd.errors import DatabaseError
 from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from tests.support.bench import database_url
+from tests.support.search import trial
 
 FIRST = "0006"
 """The first revision with views of ours."""
@@ -69,6 +70,7 @@ async def old(server: embedded.Server, tmp_path: Path) -> Any:
     await admin.close()
 
 
+@trial
 async def test_views_of_users_outlive_all_migrations(old: Database) -> None:
     async with old.connection() as conn:
         names = [row["name"] for row in await conn.fetch(OURS)]

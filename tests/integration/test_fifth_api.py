@@ -22,6 +22,7 @@ import pytest
 from syncd.storage.postgres import migrations
 from tests.support import forks
 from tests.support.command import Ended, syncd
+from tests.support.search import trial
 
 ROOT = Path(__file__).parents[2]
 TOY = ROOT / "tests/support/toy"
@@ -157,6 +158,7 @@ def test_the_import_contracts_hold_with_it(house: Path, env: Mapping[str, str]) 
     assert " 0 broken" in done.stdout
 
 
+@trial
 async def test_a_user_lives_with_it(user: User, db: asyncpg.Connection) -> None:
     await user.inits()
     assert "Run: syncd migrate" in (await user.does("check", code=3)).out

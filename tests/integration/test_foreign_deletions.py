@@ -17,6 +17,7 @@ from syncd.storage.state.runs import stream_lock
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import syncd
 from tests.support.foreign import execute
+from tests.support.search import trial
 
 # --- What others demand of our rows -----------------------------------------------------------------------------------
 
@@ -70,6 +71,7 @@ async def test_rows_that_others_delete_are_missed_and_a_full_sync_brings_them_ba
     assert [await bench.fetch(query) for query in queries] == before
 
 
+@trial
 async def test_of_a_stream_that_only_a_backfill_lists_the_backfill_brings_rows_back(
     make_bench: MakeBench, db_url: str
 ) -> None:

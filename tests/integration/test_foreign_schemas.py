@@ -15,6 +15,7 @@ from syncd.storage.postgres.database import Database
 from syncd.storage.postgres.schemas import rewritten
 from tests.support.bench import database_url, open_bench
 from tests.support.command import syncd
+from tests.support.search import trial
 
 NAMES = config.Schemas(reporting="syncd_reporting", history="syncd_history")
 FOREIGN = "CREATE SCHEMA reporting; CREATE TABLE reporting.stores (mine int); CREATE SCHEMA history"
@@ -63,6 +64,7 @@ async def test_empty_schemas_are_adopted(make: Make) -> None:
     assert await migrations.migrate(opened) == []
 
 
+@trial
 async def test_ours_lie_under_the_configured_names(make: Make, tmp_path: Path) -> None:
     opened = await make(FOREIGN + "; CREATE TABLE history.cyclesoftware_customers (mine int)", NAMES)
     await migrations.migrate(opened)
@@ -98,6 +100,7 @@ async def test_ours_lie_under_the_configured_names(make: Make, tmp_path: Path) -
         assert await bench.fetch("SELECT FROM syncd_history.cyclesoftware_customers") == []
 
 
+@trial
 async def test_names_other_than_those_of_the_migration_are_refused(make: Make) -> None:
     opened = await make("SELECT 1")
     await migrations.migrate(opened)

@@ -13,6 +13,7 @@ from syncd.storage.postgres.database import Database
 from tests.support.bench import MakeBench, database_url
 from tests.support.command import syncd
 from tests.support.foreign import execute
+from tests.support.search import trial
 
 NO_IDENTITY = """
 SELECT c.oid::regclass::text AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -130,6 +131,7 @@ CREATE FUNCTION evil.hashtextextended(text, bigint) RETURNS bigint LANGUAGE sql 
 """
 
 
+@trial
 async def test_hostile_settings_change_nothing(make_bench: MakeBench, db: Database, db_url: str) -> None:
     name = urlsplit(db_url).path[1:]
     changes = (f"ALTER DATABASE {name} SET {setting} = {value};" for setting, value in HOSTILE.items())

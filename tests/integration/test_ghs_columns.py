@@ -15,6 +15,7 @@ from syncd import config
 from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from tests.support.bench import database_url
+from tests.support.search import trial
 
 BEFORE = "0019"
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
@@ -77,6 +78,7 @@ async def _fill(conn: asyncpg.Connection) -> None:
     await conn.execute("COMMENT ON COLUMN public.mine.number IS 'said by me'; GRANT SELECT ON public.mine TO PUBLIC")
 
 
+@trial
 async def test_what_is_stored_stays_and_extra_is_read_anew(old: Database) -> None:
     async with old.connection() as conn:
         await _fill(conn)

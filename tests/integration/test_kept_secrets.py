@@ -21,6 +21,7 @@ from syncd.storage.postgres.database import Database
 from syncd.upstream.session import Session
 from syncd.upstream.vault import STORE_TRIES, Vault
 from tests.support.bench import Bench
+from tests.support.search import trial
 
 GUIDE = Path(__file__).parents[2] / "docs" / "add-an-api.md"
 FIRST = "first-refresh-token-0000"
@@ -88,6 +89,7 @@ async def other(bench: Bench) -> AsyncIterator[Database]:
     await opened.close()
 
 
+@trial
 async def test_a_chain_of_tokens_survives_restarts_and_is_shared_by_processes(bench: Bench, other: Database) -> None:
     vendor = Vendor(bench)
     for _ in range(2):

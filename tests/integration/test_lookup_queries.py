@@ -16,6 +16,7 @@ from tests.support.bench import Bench, MakeBench
 from tests.support.checked import check
 from tests.support.command import WallClock, syncd
 from tests.support.daemon import write
+from tests.support.search import trial
 
 LARGE_OBJECT = "SELECT lo_create(0)"
 BROKEN = {
@@ -147,6 +148,7 @@ def asking(bench: Bench, query: str) -> Path:
     return write(bench, {"shop.stock": f"barcodes_query = {json.dumps(query)}"})
 
 
+@trial
 async def test_the_run_and_the_check_name_the_stream_and_the_option(make_bench: MakeBench) -> None:
     bench = await make_bench(time=WallClock())
     path = asking(bench, "SELECT barcode FROM cyclesoftware.nowhere")

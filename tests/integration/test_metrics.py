@@ -25,6 +25,7 @@ from syncd.storage.postgres.locks import lock_number
 from tests.support.bench import Bench, MakeBench
 from tests.support.daemon import Now, count, load, until, write
 from tests.support.daemon import serving as daemon_serving
+from tests.support.search import trial
 from tests.support.site import Site, reader_of, serving
 
 ROOT = Path(__file__).parents[2]
@@ -302,6 +303,7 @@ async def test_what_is_recorded_is_named_by_level_metric_and_operation_and_tried
         assert f"expr: {rule['record']}\n" in told, rule["record"]
 
 
+@trial
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (apt-get install prometheus)")
 def test_every_alert_fires_when_it_should_and_not_before() -> None:
     checked = _promtool("check", "rules", ALERTS)

@@ -26,6 +26,7 @@ from syncd.storage.mirror import tables
 from syncd.storage.postgres import database, embedded, migrations
 from syncd.storage.postgres.database import Database
 from tests.support.bench import database_url
+from tests.support.search import trial
 
 TAGS = re.compile(r"\A(@foreignKey [^\n]*\n)+")
 META = tables.metadata(registry().values())
@@ -100,6 +101,7 @@ def is_relation(difference: Any) -> bool:
     return difference[0] == "add_table_comment" and bool(TAGS.sub("", difference[2] or "") == difference[1].comment)
 
 
+@trial
 async def test_upgrading_from_empty_leaves_no_difference_to_the_declared_tables(db_url: str) -> None:
     def compare(conn: sa.Connection) -> Any:
         options = {
@@ -148,6 +150,7 @@ async def test_every_table_and_every_column_bears_a_comment(db: Database) -> Non
     assert [f"{row['table']}.{row['attname']}" for row in rows if not row["comment"]] == []
 
 
+@trial
 async def test_migrating_again_does_nothing(make_empty: Make) -> None:
     [opened] = await make_empty()
     assert await migrations.revision(opened) is None

@@ -24,6 +24,7 @@ from tests.support import forks
 from tests.support.bench import database_url
 from tests.support.command import LONGEST_S, Ended, started, syncd
 from tests.support.plugin import first, install, install_toy, later
+from tests.support.search import trial
 
 _numbers = itertools.count(1)
 MakeDatabase = Callable[[], Awaitable[Database]]
@@ -245,6 +246,7 @@ async def test_the_command_line_with_a_plugin_and_a_broken_one(user: User, db_ur
     await conn.close()
 
 
+@trial
 async def test_the_reports_of_a_plugin_are_listed_and_asked_as_ours_are(user: User, db_url: str) -> None:
     words = "the report toy_untitled of plugin toy is left out: it must begin with `-- about: …`"
     early = await user.does("report", "toy_members_by_month", code=3)
@@ -275,6 +277,7 @@ async def test_the_reports_of_a_plugin_are_listed_and_asked_as_ours_are(user: Us
     assert (told["state"], words in told["detail"]) == ("warning", True)
 
 
+@trial
 async def test_the_daemon_tells_of_a_broken_plugin_once_and_runs_the_others(user: User) -> None:
     user.config.write_text(user.config.read_text() + '[log]\nformat = "json"\n[http]\nlisten = "off"\n')
     await user.does("migrate")

@@ -309,6 +309,7 @@ async def test_a_standby_that_vanishes_beside_a_running_daemon_is_an_outage_told
     assert "each commit waits for a standby that does not answer" in told[0]["error"]
 
 
+@trial
 async def test_a_server_that_answers_but_takes_no_writes_is_an_outage_told_once(
     make_bench: MakeBench,
     events: Events,

@@ -111,6 +111,7 @@ async def test_a_base_backup_that_is_taken_under_a_run_is_a_whole_mirror(
         await is_whole(bench, copy)
 
 
+@trial
 async def test_pg_repack_under_a_run_costs_no_run_and_no_row(bench: Bench, primary: Cluster) -> None:
     if not (binaries() / "pg_repack").exists():
         pytest.skip("pg_repack is not installed (apt-get install postgresql-15-repack, or that of your major version)")
@@ -127,6 +128,7 @@ async def test_pg_repack_under_a_run_costs_no_run_and_no_row(bench: Bench, prima
     await is_whole(bench, primary)
 
 
+@trial
 async def test_a_logical_subscriber_gets_every_row_change_and_burial(
     empty: Bench, primary: Cluster, tmp_path: Path
 ) -> None:

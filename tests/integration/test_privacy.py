@@ -28,7 +28,7 @@ from tests.support.bench import Bench, MakeBench
 from tests.support.checked import check
 from tests.support.command import WallClock, syncd
 from tests.support.forgetting import canary, leaks
-from tests.support.search import examples, search
+from tests.support.search import examples, search, trial
 from tests.support.stored import everything_stored
 from tests.support.strategies import NOW, TABLES, ZONE, anything, keyed, sent_as, values_of
 
@@ -227,6 +227,7 @@ async def test_a_mistyped_field_is_told_with_the_nearest(make_bench: MakeBench) 
     assert "email" in told.partition("nearest")[2]
 
 
+@trial
 async def test_the_views_work_without_anything_personal(make_bench: MakeBench) -> None:
     """Half of what is personal excluded, the other half hashed where it is text: views and reports still answer."""
     names = {"cyclesoftware": "shop", "cyclis": "lease", "autengo": "cars", "ghs": "parts"}

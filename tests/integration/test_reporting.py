@@ -14,6 +14,7 @@ from syncd.storage.postgres.database import Database
 from syncd.storage.postgres.embedded.server import ROLE
 from tests.support.bench import Bench, MakeBench
 from tests.support.roles import owned
+from tests.support.search import trial
 
 ROOT = Path(__file__).parents[2]
 ABOUT_RUNS = {"freshness", "sync_history"}
@@ -66,6 +67,7 @@ async def test_what_is_gone_upstream_is_in_no_view(make_bench: MakeBench) -> Non
     assert await views_with_rows(bench) == set()
 
 
+@trial
 async def test_odd_values_break_no_view(make_bench: MakeBench) -> None:
     bench = await make_bench(**SIZES)
     await sync_all(bench)

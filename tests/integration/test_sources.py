@@ -26,6 +26,7 @@ from tests.support.accounts import changed
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import requests_reach, syncd
 from tests.support.daemon import Events, Now, count, more, serving, until, was_told, write
+from tests.support.search import trial
 
 
 def of(bench: Bench, source: str, *, base_url: str | None = None, **options: Any) -> Syncer:
@@ -207,6 +208,7 @@ def upgrade_to(revision: str) -> Callable[[sa.Connection], None]:
     return upgrade
 
 
+@trial
 async def test_a_database_of_version_0_1_0_is_upgraded_and_takes_the_first_account(make_bench: MakeBench) -> None:
     """Its rows and cursors were there before the table of the identities."""
     bench = await make_bench(time=Now(), customers=20)

@@ -8,6 +8,7 @@ import pytest
 from syncd.service.web import view
 from tests.support.bench import Bench, MakeBench, streams_on
 from tests.support.outline import page
+from tests.support.search import trial
 from tests.support.site import Site, reader_of, serving
 
 
@@ -42,6 +43,7 @@ async def many(make_bench: MakeBench) -> Bench:
     return bench
 
 
+@trial
 async def test_a_thousand_accounts_are_listed_problems_first(many: Bench) -> None:
     async with serving(reader_of(many)) as site:
         found = await page(site, "")

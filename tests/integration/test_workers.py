@@ -21,6 +21,7 @@ from tests.support.bench import Bench, MakeBench
 from tests.support.command import syncd
 from tests.support.daemon import Now, spawned, until
 from tests.support.parts import parts
+from tests.support.search import trial
 from tests.support.workers import all_ran, held, newest_run, shared, working, write
 
 ACCOUNTS = 24
@@ -31,6 +32,7 @@ async def bench(make_bench: MakeBench) -> Bench:
     return await make_bench(time=Now(), limits=Limits(per_minute=1_000_000, per_day=10_000_000))
 
 
+@trial
 async def test_two_workers_share_the_accounts_and_one_that_is_killed_has_an_heir(bench: Bench) -> None:
     path = write(bench, ACCOUNTS)
     async with working(path, "one") as one:

@@ -31,6 +31,7 @@ async def test_loads_write_each_row_once_and_only_what_changed(stage: Stage) -> 
     assert found[loads.SOME, "syncd", "WAL of the mirror's tables"].value > 0
 
 
+@trial
 async def test_idle_ticks_ask_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(idle_tick, "TICKS", 2)
     monkeypatch.setattr(idle_tick, "LOGGED", 1)

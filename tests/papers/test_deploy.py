@@ -21,6 +21,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from syncd.service import daemon, house, life
 from tests.support.bench import Bench, MakeBench
 from tests.support.daemon import Gate, Now, load, serving, through, until, write
+from tests.support.search import trial
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -255,6 +256,7 @@ async def test_the_watchdog_and_healthz_tell_that_the_scheduling_stands_still(
 # --- The container ----------------------------------------------------------------------------------------------------
 
 
+@trial
 def test_the_container_is_built_from_what_it_needs(tmp_path: Path) -> None:
     copied = [
         word.rstrip("/") for line in re.findall(r"^COPY (?!--from)(.*)$", CONTAINERFILE, re.MULTILINE)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.papers import PAPERS, ROOT, anchors, links
+from tests.support.search import trial
 
 
 def leads_nowhere(paper: Path, link: str) -> bool:
@@ -59,6 +60,7 @@ def test_every_decision_stands_in_the_index_with_its_title() -> None:
         assert re.search(r"^Status: (accepted|replaced by \d+), 20\d\d-\d\d-\d\d\.$", words, re.MULTILINE), page.name
 
 
+@trial
 @pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="mkdocs is not installed (the extra `docs`)")
 def test_the_site_builds_strictly(tmp_path: Path) -> None:
     built = subprocess.run(  # noqa: S603

@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from syncd import __version__
 from syncd.cli import carried
+from tests.support.search import trial
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -78,6 +79,7 @@ def test_the_wheel_holds_every_file_that_syncd_brings(wheel: Path) -> None:
     assert len(carried.FILES) > 5
 
 
+@trial
 def test_the_installed_wheel_shows_the_files_that_it_brings(installed: Path, tmp_path: Path) -> None:
     for name in ("config.example.toml", "roles.sql", "man/syncd.1"):
         assert f"syncd {__version__}: {name}\n" in run(

@@ -10,6 +10,7 @@ from syncd.storage.mirror import table_locks
 from syncd.storage.postgres.database import Database
 from tests.papers import plans
 from tests.support.bench import MakeBench
+from tests.support.search import trial
 
 ROWS = 20_000
 BY_EMAIL = {"customers_twice", "customers_who_lease"}
@@ -22,6 +23,7 @@ BY_LINE = {
 cost more. A copy of the month on each line would have to be kept right."""
 
 
+@trial
 async def test_no_question_reads_a_large_table_whole(db: Database) -> None:
     async with db.connection() as conn:
         await plans.fill(conn, ROWS)

@@ -128,6 +128,7 @@ def plugin(tmp_path: Path) -> Path:
     return folder
 
 
+@trial
 async def test_what_is_written_is_sound(plugin: Path) -> None:
     code, told = await run_tests(plugin, "-k", "sound or imports or migrations or first_run")
     assert code == 0, told[-3000:]

@@ -10,6 +10,7 @@ from syncd.config import is_off
 from syncd.records import giant, presplit
 from syncd.sandbox.answer import Answer
 from tests.support.bench import Bench, MakeBench
+from tests.support.search import trial
 from tests.support.truth import differences, told
 
 SMALL: dict[str, Any] = {
@@ -140,6 +141,7 @@ async def test_an_answer_that_is_broken_in_its_last_chunk_leaves_nothing(
     assert not found, told(found)
 
 
+@trial
 async def test_every_stream_is_read_the_same_if_each_answer_is_a_large_one(make_bench: MakeBench) -> None:
     """Each source reads errors, totals and next links in its own way, and each must know a large array."""
     sizes = {**SMALL, "cyclis_orders": 9, "cyclists": 9, "companies": 3, "dealers": 9, "vehicles": 9, "orders": 9}

@@ -23,6 +23,7 @@ from tests.support import echo
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import WallClock, started, syncd, until
 from tests.support.ports import free_port
+from tests.support.search import trial
 from tests.support.stored import everything_stored
 
 MODES = (
@@ -70,6 +71,7 @@ async def test_neither_log_nor_error_nor_database_tells_what_an_upstream_echoes(
         assert echo.leaked(text, upstream.seen) == {}, name
 
 
+@trial
 async def test_no_command_page_metric_or_process_shows_a_secret(make_bench: MakeBench) -> None:
     bench = await make_bench(time=WallClock(), customers=20)
     port = free_port()

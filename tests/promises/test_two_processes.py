@@ -11,6 +11,7 @@ from syncd.storage.postgres.locks import lock_number
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import WallClock, started, syncd, until
 from tests.support.matrix_streams import SIZES
+from tests.support.search import trial
 from tests.support.secrets import secrets
 from tests.support.stored import everything_stored
 
@@ -115,6 +116,7 @@ async def test_a_budget_holds_over_processes_and_restarts(make_bench: MakeBench)
     assert len(times) >= limit - 2, "the minute was not used"
 
 
+@trial
 async def test_no_secret_is_ever_told(make_bench: MakeBench) -> None:
     shop = await make_bench(time=WallClock(), limits=LIMITS, **SIZES)
     path = shop.config_file()

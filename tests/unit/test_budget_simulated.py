@@ -174,6 +174,7 @@ class World:
         return p99
 
 
+@trial
 def test_simulated_backfill_uses_its_share_of_every_minute() -> None:
     world = World(Server(), Policy()).run(900)
     used = len(world.sent["backfill"]) / (15 * 216)

@@ -13,7 +13,7 @@ from tests.papers.screenshots import make_up_day
 from tests.support.bench import Bench
 from tests.support.browser import NAMES, chromium
 from tests.support.daemon import until
-from tests.support.search import examples, search
+from tests.support.search import examples, search, trial
 from tests.support.tabs import acting, serving, shows, sign_in, tab
 
 pytestmark = pytest.mark.skipif(
@@ -53,6 +53,7 @@ async def test_the_keyboard_reaches_everything_and_shows_where_it_is(chrome: Bro
         assert (await page.locator("h1").inner_text()).split() == ["shop.customers", "fresh"]
 
 
+@trial
 async def test_an_open_table_stays_open_and_a_search_is_kept(chrome: Browser, small: Bench) -> None:
     await small.sync("shop.customers")
     async with serving(small) as url, tab(chrome, url) as found:
@@ -74,6 +75,7 @@ async def test_an_open_table_stays_open_and_a_search_is_kept(chrome: Browser, sm
         assert await page.locator("section.source h3").all_inner_texts() == ["lease"]
 
 
+@trial
 async def test_a_phone_never_scrolls_sideways(chrome: Browser, live: Bench) -> None:
     await make_up_day(live, live.time.now())
     live.sandbox.faults.add("html-200", api="cyclesoftware", stream="customers")
@@ -153,6 +155,7 @@ async def judge(page: Page, *, colours_only: bool) -> None:
     assert "color-contrast" in judged["passed"]
 
 
+@trial
 async def test_an_operator_signs_in_acknowledges_and_reads_local_times(chrome: Browser, small: Bench) -> None:
     small.sandbox.faults.add("scope-revoked", api="cyclesoftware", stream="stores")
     await small.sync("shop.stores")
@@ -185,6 +188,7 @@ async def test_an_operator_signs_in_acknowledges_and_reads_local_times(chrome: B
         assert found.complaints == []
 
 
+@trial
 async def test_the_page_follows_what_the_reader_wants(chrome: Browser, small: Bench) -> None:
     await small.sync("shop.customers")
     brightness = "Math.max(...getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number))"

@@ -19,6 +19,7 @@ import pytest
 from syncd.errors import DatabaseUnavailable
 from syncd.storage.postgres import embedded
 from tests.support.fresh_server import ensure, fetchval, sqlalchemy_fetchval
+from tests.support.search import trial
 
 ROOT = Path(__file__).resolve().parents[3]
 DEADLINE_S = 20.0
@@ -125,6 +126,7 @@ async def test_sqlalchemy_and_asyncpg_arguments_connect(data_dir: Path) -> None:
     await pool.close()
 
 
+@trial
 async def test_processes_that_start_in_the_same_moment_share_one_server(
     fresh_dir: Path, users: list[subprocess.Popen[str]]
 ) -> None:
@@ -150,6 +152,7 @@ async def test_server_ends_by_itself_when_its_last_user_is_killed(
     assert "database system is shut down" in (data_dir / "postgres.log").read_text()
 
 
+@trial
 async def test_server_outlives_the_user_who_started_it_while_another_uses_it(
     data_dir: Path, users: list[subprocess.Popen[str]]
 ) -> None:

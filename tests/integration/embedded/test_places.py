@@ -22,6 +22,7 @@ from tests.support.search import trial
 PG_15 = Path("/usr/lib/postgresql/15/bin")
 
 
+@trial
 async def test_modes_of_the_directories_above_stay(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
@@ -70,6 +71,7 @@ async def test_root_can_use_binaries_that_only_root_can_reach(
     assert await fetchval(server, "SELECT count(*) FROM pg_timezone_names WHERE name = 'Europe/Berlin'") == 1
 
 
+@trial
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for somebody else")
 async def test_root_leaves_a_directory_of_a_plain_user_usable_for_that_user(fresh_dir: Path) -> None:
     fresh_dir.mkdir(mode=0o700)

@@ -20,6 +20,7 @@ from syncd.sandbox.faults.windows import DATED
 from tests.support.bench import Bench, MakeBench
 from tests.support.crashed import crashed
 from tests.support.forgetting import forgotten, remembered
+from tests.support.search import trial
 from tests.support.sources.cyclesoftware import NOW, Script, answer, pages_of, walk_of
 from tests.support.truth import differences, told
 
@@ -223,6 +224,7 @@ async def test_a_refusal_of_half_the_width_or_of_a_narrow_window_fails(since: st
     assert not walk.ways
 
 
+@trial
 async def test_no_stream_of_windows_loses_rows_to_a_server_that_answers_for_a_part(make_bench: MakeBench) -> None:
     few = {"sales_orders": 60, "sales_transactions": 40, "workshop_orders": 30, "payments": 30, "repair_objects": 30}
     bench: Bench = await make_bench(customers=20, stock_items=0, page_size=50, **few)
