@@ -185,7 +185,8 @@ FEW = ("shop.customers", "shop.sales_orders", "shop.stock_items", "lease.orders"
        "parts.orders")  # fmt: skip
 
 
-@pytest.mark.parametrize(("streams", "rounds"), [(FEW, 2), pytest.param((), 3, marks=trial)], ids=["few", "all"])
+@trial
+@pytest.mark.parametrize(("streams", "rounds"), [(FEW, 2), ((), 3)], ids=["few", "all"])
 async def test_many_runs_at_once_neither_block_each_other_for_good_nor_lose_a_change(
     make_bench: MakeBench, streams: Sequence[str], rounds: int
 ) -> None:

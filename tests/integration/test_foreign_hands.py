@@ -8,6 +8,7 @@ from tests.support.bench import MakeBench
 from tests.support.command import syncd
 from tests.support.daemon import Events
 from tests.support.foreign import execute
+from tests.support.search import sampled
 
 # --- What others demand of our rows -----------------------------------------------------------------------------------
 
@@ -55,7 +56,7 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize("kind", REFUSALS)
+@pytest.mark.parametrize("kind", sampled(REFUSALS, every=3))
 async def test_a_constraint_of_others_costs_the_guilty_row_only(make_bench: MakeBench, db_url: str, kind: str) -> None:
     bench = await make_bench(page_size=20)
     keys = [record["customer_id"] for record in bench.sandbox.truth("cyclesoftware", "customers")]
@@ -169,7 +170,7 @@ async def test_check_warns_of_what_only_a_later_day_would_show(make_bench: MakeB
         assert "cyclesoftware.stock is published by filtered in part (some columns)" in told
 
 
-@pytest.mark.parametrize("ddl", CHANGES)
+@pytest.mark.parametrize("ddl", sampled(CHANGES, every=3))
 async def test_a_change_of_others_is_told_with_the_object_and_costs_only_its_stream(
     make_bench: MakeBench, db_url: str, ddl: str
 ) -> None:

@@ -28,7 +28,7 @@ from tests.support.bench import Bench, MakeBench
 from tests.support.checked import check
 from tests.support.command import WallClock, syncd
 from tests.support.forgetting import canary, leaks
-from tests.support.search import examples, search, trial
+from tests.support.search import examples, sampled, search, trial
 from tests.support.stored import everything_stored
 from tests.support.strategies import NOW, TABLES, ZONE, anything, keyed, sent_as, values_of
 
@@ -292,7 +292,7 @@ def mentions(value: Any, names: set[str]) -> bool:
 
 
 @search
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", sampled(TABLES, every=3))
 @settings(max_examples=examples(15, part=3), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(data=st.data())
 async def test_an_excluded_value_is_nowhere_and_all_else_is_kept(db: Database, name: str, data: st.DataObject) -> None:

@@ -45,7 +45,7 @@ REFUSALS = ((400, None), (400, "html"), (400, "empty"), (404, None), (422, None)
 
 @pytest.mark.parametrize(
     ("selector", "status", "form"),
-    sampled(((stream, *refusal) for refusal in REFUSALS for stream in OFFSETS), every=2),
+    sampled(((stream, *refusal) for refusal in REFUSALS for stream in OFFSETS), every=4),
 )
 async def test_a_server_that_takes_only_its_own_offsets_is_mirrored(
     small: Bench, selector: str, status: int, form: str | None
@@ -100,7 +100,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("selector", "params", "told"), REFUSED, ids=str)
+@pytest.mark.parametrize(("selector", "params", "told"), sampled(REFUSED, every=3), ids=str)
 async def test_what_is_refused_is_left_out_and_told_once(
     small: Bench, selector: str, params: dict[str, Any], told: str
 ) -> None:

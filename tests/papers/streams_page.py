@@ -27,7 +27,7 @@ The table shows one first run of every stream against the simulated upstreams, a
 22 November 2026: the rows of its tables that are alive afterwards, and the requests that the run took. The sandbox is
 small; [budgets](budgets.md) tells what an account of the usual size needs. The last column names the faults that a run
 of the stream is put through, [each of them](reliability.md) once and then for good, and `kill -9` where a run is
-killed at many points. `make test` tries each fault on one stream at least, `make matrix` all of them.
+killed at many points. `make test` tries every other fault on one stream, `make trials` all of them on all.
 
 A stream with “webhook only” has no request that lists it: its rows come with signed [webhooks](callbacks.md) alone.
 """

@@ -116,7 +116,13 @@ async def _has_run(daemon: Clocked) -> bool:
 
 
 @pytest.mark.parametrize(
-    "jump_s", [15 * YEAR_S, pytest.param(-15 * YEAR_S, marks=trial), pytest.param(-1_200.0, marks=trial), -400.0]
+    "jump_s",
+    [
+        15 * YEAR_S,
+        pytest.param(-15 * YEAR_S, marks=trial),
+        pytest.param(-1_200.0, marks=trial),
+        pytest.param(-400.0, marks=trial),
+    ],
 )
 async def test_a_jump_costs_one_tick(clocked: Clocked, jump_s: float) -> None:
     cpu_s, began_at = clocked.cpu_s(), time.monotonic()

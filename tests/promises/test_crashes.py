@@ -255,7 +255,8 @@ WAITS_FOR_ME = (
 """Whether any session waits for a lock that this one holds."""
 
 
-@pytest.mark.parametrize("kind", ["live", pytest.param("sweep", marks=trial)])
+@trial
+@pytest.mark.parametrize("kind", ["live", "sweep"])
 async def test_a_database_that_is_killed_under_a_run_costs_nothing(
     own_server: OwnServer, own_bench: Bench, kind: str
 ) -> None:

@@ -47,7 +47,7 @@ class Mirror:
         return {key_of(record, self._table) for record in truth} - parents
 
 
-@pytest.mark.parametrize("paging", sampled(PAGINGS, every=2), ids=lambda paging: paging.way.replace(" ", "-"))
+@pytest.mark.parametrize("paging", sampled(PAGINGS, every=3), ids=lambda paging: paging.way.replace(" ", "-"))
 async def test_whatever_way_pages_come_a_killed_run_leaves_whole_records(make_bench: MakeBench, paging: Paging) -> None:
     time, limits = RealTime(), Limits(per_minute=10_000, per_day=100_000)
     bench = await make_bench(time=time, page_size=4, keeps=True, limits=limits, **SIZES)

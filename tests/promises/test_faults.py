@@ -298,7 +298,7 @@ STRIKING = sorted(
 )
 
 
-@pytest.mark.parametrize("name", sampled(STRIKING, every=4))
+@pytest.mark.parametrize("name", sampled(STRIKING, every=8))
 async def test_no_fault_brings_back_who_was_forgotten(bench: Bench, name: str) -> None:
     selector, faults = "shop.customers", bench.sandbox.faults
     bench.sandbox.put("cyclesoftware", "customers", canary(bench))

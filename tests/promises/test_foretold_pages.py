@@ -37,7 +37,7 @@ ODD = (
 MOVES = ("late-commit", "duplicate-key-on-page")
 
 
-@pytest.mark.parametrize("fault", sampled([*PASSING, *ODD, *MOVES], every=3))
+@pytest.mark.parametrize("fault", sampled([*PASSING, *ODD, *MOVES], every=6))
 async def test_a_fault_that_strikes_a_foretold_page_costs_no_row(shared_bench: Any, fault: str) -> None:
     bench = shared_bench
     for after in (2, 3, 6):

@@ -19,7 +19,7 @@ from syncd.storage.mirror import writer
 from syncd.storage.mirror.target import make_target
 from syncd.storage.postgres.database import Database
 from tests.support import truth
-from tests.support.search import examples, search
+from tests.support.search import examples, sampled, search
 from tests.support.strategies import (
     NOW,
     TABLES,
@@ -55,7 +55,7 @@ def _name(name: str) -> str:
 
 
 @search
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", sampled(TABLES, every=2))
 @settings(max_examples=examples(40, part=8), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(data=st.data())
 async def test_every_record_can_be_given_back(db: Database, name: str, data: st.DataObject) -> None:

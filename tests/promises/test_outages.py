@@ -139,7 +139,8 @@ async def assert_others_are_well(days: Days, since: datetime, hours: float) -> N
         assert abs(runs[name]["ok"] - len(EVERY_S[name]) * hours * HOURS / REST_S) <= len(EVERY_S[name])
 
 
-@pytest.mark.parametrize("down_days", [2, pytest.param(7, marks=trial)])
+@trial
+@pytest.mark.parametrize("down_days", [2, 7])
 async def test_a_source_that_is_down_for_a_week_is_probed_by_one_request_per_step(
     make_bench: MakeBench, events: Events, down_days: int
 ) -> None:

@@ -23,7 +23,7 @@ from tests.support import echo
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import WallClock, started, syncd, until
 from tests.support.ports import free_port
-from tests.support.search import trial
+from tests.support.search import sampled, trial
 from tests.support.stored import everything_stored
 
 MODES = (
@@ -36,7 +36,7 @@ STREAMS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("form", sampled(["json", "console"], every=2))
 async def test_neither_log_nor_error_nor_database_tells_what_an_upstream_echoes(bench: Bench, form: str) -> None:
     stream = io.StringIO()
     log.configure(form, "debug", stream=stream, environ={})  # type: ignore[arg-type]

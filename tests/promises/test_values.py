@@ -35,7 +35,7 @@ from tests.support.strategies import NOW, TABLES, ZONE, ids
 FLAT = {name: table for name, table in TABLES.items() if is_flat(table)}
 """Tables that both readers read."""
 ZONES = ("Europe/Amsterdam", "UTC", "Pacific/Kiritimati", "Etc/GMT+12", "America/New_York")
-OF_TRIALS = ("UTC", "Pacific/Kiritimati", "America/New_York")
+OF_TRIALS = ("UTC", "Pacific/Kiritimati", "Etc/GMT+12", "America/New_York")
 """Zones in which every value at an edge is read in `make trials` only."""
 
 _two = st.integers(0, 99).map(lambda number: f"{number:02d}")
@@ -238,7 +238,7 @@ STREAMS = {
 }
 
 
-@pytest.mark.parametrize("selector", sampled(STREAMS, every=2))
+@pytest.mark.parametrize("selector", sampled(STREAMS, every=4))
 async def test_verify_finds_every_value_equal_and_export_writes_it(make_bench: MakeBench, selector: str) -> None:
     bench = await make_bench(time=WallClock(), **SIZES)
     (api, stream), table = STREAMS[selector].split("."), TABLES[STREAMS[selector]]

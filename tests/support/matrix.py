@@ -344,21 +344,19 @@ MATRIX: tuple[Fault, ...] = (
 def _cells() -> list[Any]:
     """Return all cells; those that `make test` leaves to `make matrix` carry the mark.
 
-    `make test` tries each fault once, in one of its forms and on one of its streams, by turns, and each stream once.
+    `make test` tries every other fault once, in one of its forms and on one of its streams, by turns.
     """
     forms: dict[str, list[Fault]] = {}
     for fault in MATRIX:
         forms.setdefault(fault.name, []).append(fault)
     chosen: dict[int, str] = {}
-    for turn, kinds in enumerate(forms.values()):
+    for turn, kinds in enumerate([*forms.values()][::2]):
         fault = kinds[turn % len(kinds)]
         chosen[id(fault)] = fault.streams[turn % len(fault.streams)]
-    untried = {stream for fault in MATRIX for stream in fault.streams} - set(chosen.values())
     cells = []
     for fault in MATRIX:
         for stream in fault.streams:
-            marks = () if stream == chosen.get(id(fault)) or stream in untried else (pytest.mark.matrix,)
-            untried.discard(stream)
+            marks = () if stream == chosen.get(id(fault)) else (pytest.mark.matrix,)
             cells.append(pytest.param(fault, stream, id=f"{fault.shown}-{stream}".replace(" ", "-"), marks=marks))
     return cells
 

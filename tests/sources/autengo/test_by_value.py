@@ -31,7 +31,7 @@ PAGING = (
     "unstable-ties",
 )
 
-TRIED = ("clamped-limit", "row-deleted-ahead", "row-inserted-ahead", "row-moved-ahead", "unstable-ties", "row-vanishes")
+TRIED = ("row-deleted-ahead", "row-inserted-ahead", "row-vanishes")
 """What `make test` tries, beside the cells of the fault matrix: what moves the list under a walk."""
 DATA = ("bad-time", "duplicate-key-on-page", "missing-key", "null-record", "nul-in-text", "row-vanishes", "wrong-type")
 

@@ -56,7 +56,7 @@ PAGING = (
 )
 
 
-@pytest.mark.parametrize(("fault", "times"), sampled(product(PAGING, (1, None)), every=3))
+@pytest.mark.parametrize(("fault", "times"), sampled(product(PAGING, (1, None)), every=5))
 async def test_live_passes_lose_nothing_to(make_bench: MakeBench, fault: str, times: int | None) -> None:
     """Whatever happens to the list, live passes alone bring every order once the fault is over."""
     bench = await make_bench(orders=350)
@@ -75,7 +75,7 @@ async def test_live_passes_lose_nothing_to(make_bench: MakeBench, fault: str, ti
     await assert_mirrors(bench, "orders", truth)
 
 
-@pytest.mark.parametrize("fault", sampled([fault for fault in PAGING if fault != "row-vanishes"], every=3))
+@pytest.mark.parametrize("fault", sampled([fault for fault in PAGING if fault != "row-vanishes"], every=5))
 async def test_sweeps_bury_nothing_alive_under(make_bench: MakeBench, fault: str) -> None:
     """Whatever happens, no living order is buried, and one clean sweep later the mirror is right."""
     bench = await make_bench(orders=350)
