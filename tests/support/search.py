@@ -1,7 +1,7 @@
 """Searches among very many cases: `make test` tries a part of each, `make trials` the whole.
 
-A search bears the mark `search` and says how many examples it tries. Cases that cost two seconds of CPU or more bear the
-mark `trial`, if quicker ones of their promise do not: only `make trials` runs them. Of a table of many like cases
+A search bears the mark `search` and says how many examples it tries. Cases that cost two seconds of CPU or more bear
+the mark `trial`, if quicker ones of their promise do not: only `make trials` runs them. Of a table of many like cases
 `make test` tries every n-th: `sampled`.
 """
 
