@@ -8,14 +8,9 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
 from uuid import UUID
 
-NAMES_KEPT: Final = 200_000
-"""Names whose shard is remembered: the accounts of a large house, several times over."""
 
-
-@lru_cache(maxsize=NAMES_KEPT)
 def shard_of(source: str, shards: int) -> int:
     """Return the shard of an account, from 0: the same in every process and every version."""
     digest = hashlib.blake2b(source.encode(), digest_size=8).digest()

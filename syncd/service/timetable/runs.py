@@ -53,7 +53,7 @@ class Timetable:
         self._syncer = syncer
         self._holds = holds
         self._streams = Streams(histories, paces or {})
-        self._jobs = Jobs(self._tick, syncer.clock, later)
+        self._jobs = Jobs(self._tick, self._streams.settings, syncer.clock, later)
         self._seats = Seats(self._streams.answered_last())
         self._tasks = Tasks(self._work)
         self._gate = Gate()
@@ -82,7 +82,7 @@ class Timetable:
                 self._streams.forgive(pair)
             settings, history = wanted[pair], self._streams.history(pair)
             first_at = schedule.first_at(now, ".".join(pair), settings, history, len(wanted))
-            self._jobs.add(pair, settings, first_at=first_at)
+            self._jobs.add(pair, first_at=first_at)
 
     def learn(self, histories: Mapping[Pair, History]) -> None:
         """Take what is known of earlier runs of streams that a new configuration turns on, before `reconfigure`."""
@@ -95,19 +95,23 @@ class Timetable:
 
         Others have their turn meanwhile. A source that is held no more by then is left out.
         """
-        overdue, now = 0, self._syncer.clock()
-        self._seats.know(answered_last(histories))
+        now, overdue, late = self._syncer.clock(), 0, list[str]()
         async for wanted in self._some_of(sources):
-            known = [(settings, histories.get(pair, UNKNOWN)) for pair, settings in wanted.items()]
-            overdue += sum(schedule.due_at(now, *each) is None for each in known)
-        async for wanted in self._some_of(sources):
-            known_of = {pair: histories[pair] for pair in wanted if pair in histories}
-            self._streams.adopt(wanted, known_of, {name: paces[name] for name, _ in wanted if name in paces})
+            known = {pair: history for pair in wanted if (history := histories.get(pair))}
+            self._seats.know(answered_last(known))
+            self._streams.adopt(wanted, known, {name: paces[name] for name, _ in wanted if name in paces})
             for pair, settings in wanted.items():
-                first_at = schedule.taken_over_at(
-                    now, ".".join(pair), settings, self._streams.history(pair), overdue
-                )  # fmt: skip
-                self._jobs.add(pair, settings, first_at=first_at)
+                if due_at := schedule.due_at(now, settings, known.get(pair, UNKNOWN)):
+                    self._jobs.add(pair, first_at=due_at)
+                else:
+                    overdue += 1
+                    if pair[0] not in late[-1:]:
+                        late.append(pair[0])
+        async for wanted in self._some_of(late):
+            for pair, settings in wanted.items():
+                if pair not in self._jobs:
+                    history, name = self._streams.history(pair), ".".join(pair)
+                    self._jobs.add(pair, first_at=schedule.taken_over_at(now, name, settings, history, overdue))
 
     async def _some_of(self, sources: Sequence[str]) -> AsyncIterator[dict[Pair, StreamConfig]]:
         """Yield the streams of these sources that are on now and held, a few sources at a time."""

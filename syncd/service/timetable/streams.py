@@ -13,6 +13,7 @@ from syncd.engine import schedule
 from syncd.engine.order import Result
 from syncd.engine.pace import Look, Paces
 from syncd.engine.schedule import History
+from syncd.service.timetable.histories import Histories
 from syncd.status import Pair
 
 UNKNOWN: Final = History()
@@ -23,28 +24,30 @@ class Streams:
     """What is planned now, and the histories of all streams since the start of the process."""
 
     def __init__(self, histories: Mapping[Pair, History], paces: Mapping[str, Paces]) -> None:
-        self._histories = dict(histories)
+        self._histories = Histories(histories)
         self._paces = dict(paces)
-        self._by_source: dict[str, dict[Pair, StreamConfig]] = {}
+        self._by_source: dict[str, Mapping[str, StreamConfig]] = {}
+        self._alike: dict[tuple[int, ...], Mapping[str, StreamConfig]] = {}
+        """What sources share that plan the same streams, by the ids of their settings, which it keeps."""
 
     def __contains__(self, pair: Pair) -> bool:
-        return pair in self._by_source.get(pair[0], {})
+        return pair[1] in self._by_source.get(pair[0], {})
 
     def __iter__(self) -> Iterator[Pair]:
-        for streams in self._by_source.values():
-            yield from streams
+        for source, streams in self._by_source.items():
+            for stream in streams:
+                yield source, stream
 
     def settings(self, pair: Pair) -> StreamConfig:
         """Return the settings of a planned stream. Raises KeyError for another."""
-        return self._by_source[pair[0]][pair]
+        return self._by_source[pair[0]][pair[1]]
 
     def plan(self, wanted: Mapping[Pair, StreamConfig]) -> None:
         """Plan these streams and no others."""
-        self._by_source = {}
-        for pair, settings in wanted.items():
-            self._by_source.setdefault(pair[0], {})[pair] = settings
+        self._by_source, self._alike = {}, {}
+        self._add(wanted)
         for source, streams in self._by_source.items():
-            autos = [(name, settings.auto) for (_, name), settings in streams.items() if settings.auto]
+            autos = [(name, settings.auto) for name, settings in streams.items() if settings.auto]
             if autos or source in self._paces:
                 self._paces.setdefault(source, Paces()).plan(autos)
 
@@ -52,18 +55,26 @@ class Streams:
         self, wanted: Mapping[Pair, StreamConfig], histories: Mapping[Pair, History], paces: Mapping[str, Paces]
     ) -> None:
         """Plan these streams beside the others, with what is known of their earlier runs."""
-        self._histories.update(histories)
+        self._histories.add(histories)
         self._paces.update(paces)
-        for pair, settings in wanted.items():
-            self._by_source.setdefault(pair[0], {})[pair] = settings
+        self._add(wanted)
+
+    def _add(self, wanted: Mapping[Pair, StreamConfig]) -> None:
+        """Plan these streams of sources of which none is planned."""
+        by_source: dict[str, dict[str, StreamConfig]] = {}
+        for (source, stream), settings in wanted.items():
+            by_source.setdefault(source, {})[stream] = settings
+        for source, streams in by_source.items():
+            self._by_source[source] = self._alike.setdefault(tuple(map(id, streams.values())), streams)
 
     def learn(self, histories: Mapping[Pair, History]) -> None:
         """Take what is known of earlier runs of streams of which nothing is known here."""
-        self._histories = {**histories, **self._histories}
+        for pair, history in histories.items():
+            self._histories.setdefault(pair, history)
 
     def drop(self, sources: Collection[str]) -> list[Pair]:
         """Plan the streams of these sources no longer, and forget their runs; return them."""
-        dropped = [pair for source in sources for pair in self._by_source.pop(source, {})]
+        dropped = [(source, stream) for source in sources for stream in self._by_source.pop(source, {})]
         for pair in dropped:
             self._histories.pop(pair, None)
         for source in sources:
@@ -101,7 +112,7 @@ class Streams:
     def probe_at(self, source: str) -> datetime | None:
         """Return from when on a source that is down may be asked again; None: it is not down."""
         streams = self._by_source.get(source, {})
-        return schedule.probe_at([(settings, self.history(pair)) for pair, settings in streams.items()])
+        return schedule.probe_at([(settings, self.history((source, stream))) for stream, settings in streams.items()])
 
     def is_held(self, pair: Pair, now: datetime) -> bool:
         """Say whether a stream must wait, because its source is down; a clock that was set back prolongs no wait."""
