@@ -50,10 +50,10 @@ class PageReader:
         if is_large(page.records):
             self._before = {}
             return None
-        await self._turns.reading()
+        statement = await self._turns.reading()
         read = self._target.intake.read(page.records, keys=page.keys, before=self._before)
         if self._whole:
-            await self._turns.reading()  # the larger part of the work: while PostgreSQL is at the next statement
+            await self._turns.reading(after=statement)  # the larger part of the work: beside the next statement
             read = self._target.intake.with_values(read, before=self._before)
         self._before = read.fingerprints
         return read

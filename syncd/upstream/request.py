@@ -63,7 +63,7 @@ class RunUpstream:
     notes: list[str] = field(default_factory=list)
     hears: Callable[[Answer], None] = lambda _answer: None
     is_answered: bool = False
-    turn: Callable[[], Awaitable[None]] = _at_once
+    turn: Callable[[], Awaitable[object]] = _at_once
 
     def __post_init__(self) -> None:
         self.patience_s = self.patience_s or PATIENCE_S[self.lane]

@@ -75,31 +75,63 @@ async def test_what_the_page_before_has_brought_is_not_written_again(db: Databas
     assert set(second.settled) == {(1,), (2,), (3,)}
 
 
-async def test_a_reader_has_its_turn_while_the_writer_waits_for_postgresql() -> None:
+async def test_readers_have_their_turns_while_the_writer_waits_for_postgresql() -> None:
     turns, heard = Turns(), list[str]()
 
-    async def read(word: str) -> None:
+    async def read(word: str, *, until: int = 10) -> None:
         await turns.reading()
         heard.append(word)
+        if len(heard) == until:
+            turns.back()  # the answer has come during this turn
 
     async def settled() -> None:
-        for _ in range(20):
+        for _ in range(40):
             await asyncio.sleep(0)
 
     await read("nobody writes")
     with turns.writing():
-        readers = [asyncio.ensure_future(read(word)) for word in ("first", "second", "third")]
+        readers = [asyncio.ensure_future(read(word, until=3)) for word in ("first", "second", "third")]
         await settled()
         assert heard == ["nobody writes"]
         turns.sent()
         await settled()
-        assert heard == ["nobody writes", "first"]
+        assert heard == ["nobody writes", "first", "second"]
+        turns.sent()
+        await settled()
+        assert heard == ["nobody writes", "first", "second", "third"]
+        turns.back()
+        readers.append(asyncio.ensure_future(read("after the page")))
+        await settled()
+        assert len(heard) == 4
+    await asyncio.gather(*readers)
+    assert heard[4:] == ["after the page"]
+
+
+async def test_a_long_read_has_its_turns_beside_different_statements() -> None:
+    turns, heard = Turns(), list[str]()
+
+    async def read() -> None:
+        statement = await turns.reading()
+        heard.append("keys")
+        await turns.reading(after=statement)
+        heard.append("values")
+
+    async def settled() -> None:
+        for _ in range(40):
+            await asyncio.sleep(0)
+
+    with turns.writing():
+        turns.sent()
+        reader = asyncio.ensure_future(read())
+        await settled()
+        assert heard == ["keys"]
         turns.back()
         turns.sent()
         await settled()
-        assert heard == ["nobody writes", "first", "second"]
-    await asyncio.gather(*readers)
-    assert heard == ["nobody writes", "first", "second", "third"]
+        assert heard == ["keys", "values"]
+    await reader
+    await read()  # nobody writes: no statement has to be waited for
+    assert heard == ["keys", "values"] * 2
 
 
 @pytest.mark.parametrize("apart", [1, 3, 1000, -1, 2**57])

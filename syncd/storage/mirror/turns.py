@@ -1,4 +1,4 @@
-"""Whose turn it is within one run: the page that is being written, or the next page that is being read."""
+"""Whose turn it is within one run: the page that is being written, or the pages that are being read."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ _STEPS = 3
 
 
 class Turns:
-    """Lets a run read its next page while PostgreSQL is at work on the current one.
+    """Lets a run read its next pages while PostgreSQL is at work on the current one.
 
     Reading and writing share one thread. Reading at any other moment would keep PostgreSQL waiting for its next
     statement.
@@ -17,33 +17,50 @@ class Turns:
 
     def __init__(self) -> None:
         self._is_writing = False
-        self._free = asyncio.Event()
-        self._free.set()
+        self._is_at_work = False
+        self._statement = 0
+        self._taken = 0
+        self._opened = asyncio.Event()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Keep readers waiting until the block ends, except for one turn after each `sent`."""
-        self._is_writing = True
-        self._free.clear()
+        """Keep readers waiting until the block ends, except between `sent` and `back`."""
+        self._is_writing, self._is_at_work = True, False
         try:
             yield
         finally:
             self._is_writing = False
-            self._free.set()
+            self._open()
 
     def sent(self) -> None:
-        """Say that PostgreSQL has a statement to execute: a reader may have a turn until `back`."""
-        self._free.set()
+        """Say that PostgreSQL has a statement to execute: readers may have turns until `back`."""
+        self._statement += 1
+        self._is_at_work = True
+        self._open()
 
     def back(self) -> None:
         """Say that PostgreSQL has answered."""
-        self._free.clear()
+        self._is_at_work = False
 
-    async def reading(self) -> None:
-        """Wait for a reader's turn; a long read calls this again now and then."""
-        for _ in range(_STEPS):
-            await asyncio.sleep(0)
-        while not self._free.is_set():
-            await self._free.wait()
-        if self._is_writing:
-            self._free.clear()
+    async def reading(self, *, after: int | None = None) -> int:
+        """Wait for a reader's turn, and return the number of the statement beside which it is.
+
+        A long read is done in several turns. `after` is the number of the last one: the next one is beside another
+        statement.
+        """
+        while True:
+            if not self._may_read(after):
+                await self._opened.wait()
+            taken = self._taken
+            for _ in range(_STEPS):  # if PostgreSQL answered during the last turn, the writer hears of it
+                await asyncio.sleep(0)
+            if self._may_read(after) and taken == self._taken:
+                self._taken += 1
+                return self._statement
+
+    def _may_read(self, after: int | None) -> bool:
+        return not self._is_writing or (self._is_at_work and self._statement != after)
+
+    def _open(self) -> None:
+        self._opened.set()
+        self._opened = asyncio.Event()
