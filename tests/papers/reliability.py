@@ -83,7 +83,7 @@ PROMISES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "Whatever happens, in any order",
         (
             "A model is put through arbitrary sequences of changes, runs, sweeps, faults and crashes: 24 in `make"
-            " test`, 300 in `make trials`, 5,000 in `make soak`."
+            " test`, 150 in `make trials`, 5,000 in `make soak`."
         ),
         ("promises.test_model.test_the_mirror_ends_as_the_truth",),
     ),

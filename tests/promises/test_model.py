@@ -29,7 +29,7 @@ from tests.support.forgetting import forgotten
 from tests.support.search import examples, search
 from tests.support.watch import Watch
 
-EXAMPLES = int(os.environ.get("SYNCD_MODEL_EXAMPLES", "0")) or examples(300, part=24)
+EXAMPLES = int(os.environ.get("SYNCD_MODEL_EXAMPLES", "0")) or examples(150, part=24)
 """Of all streams together."""
 STEPS = 8
 T = TypeVar("T")
