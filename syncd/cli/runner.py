@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from syncd import config as configuration
@@ -15,6 +14,7 @@ from syncd.cli.session import load_config, opened_database
 from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseError, LockHeld, SyncdError
+from syncd.frozen import dataclass
 from syncd.sources import registry
 from syncd.storage.postgres import database
 from syncd.upstream.wire import http_session

@@ -7,7 +7,7 @@ Reads no file; `syncd.config` fills these in, and passes the names on.
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime, time
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -22,6 +22,7 @@ from syncd.config.option import OptionSpec
 from syncd.config.proxy import ProxySetting
 from syncd.config.secret import Secret
 from syncd.errors import ConfigError
+from syncd.frozen import dataclass
 
 if TYPE_CHECKING:
     from syncd.config.account import SourceConfig

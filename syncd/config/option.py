@@ -6,10 +6,10 @@ checks the key in the file, drafts it in `syncd init`, and keeps what is secret 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Generic, Literal, TypeVar, cast, final
 
 from syncd.config.secret import Secret
+from syncd.frozen import dataclass
 
 REQUIRED: Final = object()
 """The default of an option that has none."""

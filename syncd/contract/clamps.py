@@ -10,13 +10,13 @@ It is found out once in a process for each stream, and never for narrow windows.
 """
 
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, Protocol
 
 from syncd.contract.errors import UpstreamError
 from syncd.contract.second_ways import is_refusal
 from syncd.contract.walk import Walk
+from syncd.frozen import dataclass
 
 WHOLE: Final = "the server answers for all days of a window"
 """Kept among the second ways once it is known. It is none, so it is told to nobody."""

@@ -1,6 +1,6 @@
 """What the runs of a stream cost in requests, as far as the API's pages and the walk tell. Values only."""
 
-from dataclasses import dataclass
+from syncd.frozen import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

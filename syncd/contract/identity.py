@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from syncd.config import normal_form
 from syncd.contract.options import Option, Secret
+from syncd.frozen import dataclass
 
 DIGEST: Final = "sha256:"
 """Before the digest that stands for a secret."""

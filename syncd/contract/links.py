@@ -10,13 +10,14 @@ Knows nothing of any API: a source gives `fetch`, which asks for one page of its
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 from urllib.parse import quote, unquote
 
 from syncd.contract.errors import BadPayload, BadRequest, NotFound, UpstreamError
 from syncd.contract.paging import EMPTY_PAGES, SAME_PAGES
 from syncd.contract.walk import Answer
+from syncd.frozen import dataclass
 
 QUERY_SIGNS: Final = "".join(map(chr, range(0x21, 0x7F)))
 """What a line of HTTP can hold as it is: every printable sign of ASCII but the blank."""

@@ -6,7 +6,7 @@ which asks for one key, and may declare a Feed.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from syncd.contract.early import in_order
 from syncd.contract.errors import BadPayload, BadRequest, UpstreamError
 from syncd.contract.toolkit import cursor_time
 from syncd.contract.walk import Cursor, Due, Page, Walk
+from syncd.frozen import dataclass
 
 IN_A_ROW: Final = 3
 """So many odd answers one after the other speak of the upstream, and not of the keys."""

@@ -18,13 +18,14 @@ Knows nothing of any API: a source gives `fetch`, which asks for one slice of it
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from syncd.contract.early import EARLY_BYTES, Early, Foretold
 from syncd.contract.errors import BadPayload, UpstreamError
 from syncd.contract.second_ways import REFUSALS, take
 from syncd.contract.walk import Answer, Walk
+from syncd.frozen import dataclass
 
 OFFSET_REFUSALS = REFUSALS | {404}
 """Statuses with which servers refuse an offset that they do not know."""

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from syncd.contract.options import Option, Secret
 from syncd.contract.schema import Table
 from syncd.contract.walk import Answer, Options, Page, Upstream, Walk
 from syncd.contract.webhooks import Webhooks
+from syncd.frozen import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

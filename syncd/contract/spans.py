@@ -6,13 +6,13 @@ key.
 """
 
 from collections.abc import AsyncIterator, Callable, Hashable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from syncd.contract.toolkit import earliest_reading, latest_reading, overlap_of
 from syncd.contract.walk import Answer, Cursor, Walk
+from syncd.frozen import dataclass
 
 WIDEST: Final = timedelta(days=27)
 """Of a window: at most 31 days are allowed where a vendor says so, and whole days in any zone add up to four."""

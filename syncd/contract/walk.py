@@ -1,11 +1,12 @@
 """What a walk through a stream may know, and what it gives: pages of records, each with its cursor."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from syncd.contract.early import Early
+from syncd.frozen import dataclass
 
 Cursor = dict[str, Any]
 """Where to resume: a small JSON object that only the stream's own walk understands.

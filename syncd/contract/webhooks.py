@@ -1,8 +1,10 @@
 """How an API tells of changes by signed calls to an address that an operator enters at the vendor. Values only."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from syncd.frozen import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ Never fetches a page and never commits a part of one. What is missing from a lis
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final, Protocol
@@ -17,6 +16,7 @@ from syncd.engine.plan import Ending, Listing, PagePlan
 from syncd.engine.route import Pass
 from syncd.engine.seen import SeenKeys
 from syncd.errors import DatabaseChanged
+from syncd.frozen import dataclass
 from syncd.records.page import Read
 from syncd.storage.mirror import catalog, listing, writer
 from syncd.storage.mirror.table_locks import lock_tables

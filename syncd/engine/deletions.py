@@ -6,7 +6,6 @@ deletes: a burial sets the row's tombstone.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -16,6 +15,7 @@ from syncd.contract import CannotTell, Page, Scope
 from syncd.engine.route import Pass
 from syncd.engine.seen import SeenKeys
 from syncd.errors import NotFound, SyncdError, UpstreamError
+from syncd.frozen import dataclass
 from syncd.records.rows import Key
 from syncd.storage.mirror import listing, writer
 from syncd.storage.mirror.table_locks import lock_tables

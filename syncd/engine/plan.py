@@ -3,11 +3,11 @@
 Pure decisions over values: this module never asks the database, the upstream or a clock.
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from syncd.contract import Cursor, Lane, Page, Stream
+from syncd.frozen import dataclass
 from syncd.records.giant import is_large
 
 

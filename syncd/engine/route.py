@@ -4,13 +4,13 @@ Never decides and never does anything.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from syncd.clock import Clock
 from syncd.contract import Cursor, Identity, Stream, Walk
 from syncd.engine.order import Order, Result
 from syncd.engine.plan import Plan
 from syncd.engine.prefetch import PageReader
+from syncd.frozen import dataclass
 from syncd.storage.mirror.target import Target
 from syncd.storage.mirror.turns import Turns
 from syncd.storage.postgres.database import Database

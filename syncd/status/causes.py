@@ -6,10 +6,11 @@ has words of ours, so that a message can go to a stranger's server.
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from syncd.engine import schedule
+from syncd.frozen import dataclass
 from syncd.status.model import BudgetStatus, Notice, Pair, Status, StreamStatus
 from syncd.status.verdict import BUDGET_LEFT, is_nearly_spent
 from syncd.status.words import is_sweep_failing, is_sweep_refused

@@ -4,7 +4,6 @@ Each query reads a range of an index: of all runs that began in these hours, or 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
@@ -13,6 +12,7 @@ import msgspec
 
 from syncd.config import StreamConfig
 from syncd.engine import schedule
+from syncd.frozen import dataclass
 from syncd.status.model import Pair
 from syncd.storage.postgres.database import Database
 

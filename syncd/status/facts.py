@@ -1,7 +1,6 @@
 """What the tables of schema syncd say of streams, read in one transaction, and how a stream stands by it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,6 +11,7 @@ from syncd import log
 from syncd.config import BudgetConfig, StreamConfig
 from syncd.contract import Cursor, Identity
 from syncd.engine import schedule
+from syncd.frozen import dataclass
 from syncd.status.model import BackfillStatus, BudgetStatus, Drift, Pair, Rows, RunStatus, StreamStatus
 from syncd.status.progress import progress_of
 from syncd.status.words import cursor_words, judge, schedule_words

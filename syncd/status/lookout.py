@@ -8,7 +8,6 @@ late only takes the clock. All is read anew now and then, and whenever the confi
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -18,6 +17,7 @@ import msgspec
 from syncd import __version__
 from syncd.config import Config
 from syncd.contract import Source
+from syncd.frozen import dataclass
 from syncd.status.facts import PAIRS_AT_ONCE, Facts, Loss, batches, budget_status, columns, losses_of, purse_of
 from syncd.status.model import Notice, Pair, SourceStatus, State, Status, StreamStatus
 from syncd.status.standing import Standing, zone_of

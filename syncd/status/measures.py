@@ -5,7 +5,6 @@ A look costs what has changed since the one before, where a whole status is put 
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -13,6 +12,7 @@ import asyncpg
 
 from syncd.config import SourceConfig
 from syncd.contract import Source
+from syncd.frozen import dataclass
 from syncd.status.facts import budget_status, purse_of
 from syncd.status.model import BudgetStatus, Pair, Rows, State, Status
 from syncd.status.overview import Overview

@@ -7,7 +7,7 @@ a whole.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -15,6 +15,7 @@ import msgspec
 
 from syncd.config import Config, SourceConfig, is_off
 from syncd.contract import Source
+from syncd.frozen import dataclass
 from syncd.status.facts import Facts
 from syncd.status.lookout import Looked
 from syncd.status.model import Orphan, Pair, State, Status, StreamStatus

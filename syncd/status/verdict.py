@@ -4,13 +4,13 @@
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from syncd.config import Config, StreamConfig
 from syncd.config.duration import spoken
 from syncd.engine import schedule
+from syncd.frozen import dataclass
 from syncd.status.model import BudgetStatus, Pair, Status, StreamStatus
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -11,6 +11,7 @@ import msgspec
 from syncd import __version__
 from syncd.config import Config, SourceConfig
 from syncd.contract import Source, Stream
+from syncd.frozen import dataclass
 from syncd.status.cache import Cache
 from syncd.status.counts import count_rows, tables_there
 from syncd.status.facts import Facts, StoredBudget, budget_status, purse_of

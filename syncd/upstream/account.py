@@ -7,7 +7,6 @@ and how to read the vendor's error text comes from the source. `request.py` send
 import asyncio
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from syncd.clock import Clock, Sleep
 from syncd.config import SourceConfig
 from syncd.contract import Answer, Lane, Source
 from syncd.errors import Unreachable, UpstreamError
+from syncd.frozen import dataclass
 from syncd.upstream import budget, faults
 from syncd.upstream.client import aiohttp
 from syncd.upstream.health import Health

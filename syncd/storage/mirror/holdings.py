@@ -5,12 +5,12 @@ transaction, while the streams of the source are at rest.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import asyncpg
 
+from syncd.frozen import dataclass
 from syncd.storage.mirror import history
 from syncd.storage.mirror.layout import literal, quoted
 from syncd.storage.postgres.locks import lock_number

@@ -1,10 +1,10 @@
 """A table of the mirror as SQL sees it: quoted names, types, keys as parameters. No I/O and no statement."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from syncd.contract import Kind, Table
+from syncd.frozen import dataclass
 from syncd.records.rows import Key, Row
 
 _SQL_TYPE = {kind: "text" if kind is Kind.SHA256 else str(kind) for kind in Kind}

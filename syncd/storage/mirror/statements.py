@@ -1,7 +1,6 @@
 """The text of the statements that read and write one table of the mirror; made once per target. No I/O."""
 
-from dataclasses import dataclass
-
+from syncd.frozen import dataclass
 from syncd.storage.mirror.history import Kept, Recorder
 from syncd.storage.mirror.layout import TableLayout, quoted
 

@@ -1,10 +1,10 @@
 """Where the records of a stream go: the intake that reads them, and the table with the statements that write it."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from syncd.contract import Table
+from syncd.frozen import dataclass
 from syncd.records.page import Intake
 from syncd.records.parser import Parser
 from syncd.records.privacy import Guard

@@ -11,7 +11,6 @@ they cost it half a second.
 import contextlib
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +21,7 @@ import msgspec
 from syncd.config import Schemas
 from syncd.contract import Source
 from syncd.errors import DatabaseBusy, DatabaseChanged, DatabaseError, MigrationFailed
+from syncd.frozen import dataclass
 from syncd.storage.postgres import driver, locks, schemas
 from syncd.storage.postgres.database import Database
 from syncd.storage.postgres.driver import translated

@@ -4,11 +4,12 @@ A part has no owner: whoever has the account walks it, under the stream's lock, 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
 import asyncpg
+
+from syncd.frozen import dataclass
 
 _ASK: Final = """
 INSERT INTO syncd.backfills (source, stream, since, until, asked_at)

@@ -4,11 +4,12 @@ Every change is written in one transaction with its row in `syncd.audit`, which 
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import asyncpg
+
+from syncd.frozen import dataclass
 
 Pair = tuple[str, str]
 

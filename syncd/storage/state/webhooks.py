@@ -4,10 +4,10 @@ Owns no content of a call. A number of a call is kept for a week, a count for th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from syncd.frozen import dataclass
 from syncd.storage.postgres.database import Database
 
 COUNTED: Final = timedelta(days=7)

@@ -9,11 +9,11 @@ import json
 import os
 import pwd
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from syncd.errors import DatabaseUnavailable
+from syncd.frozen import dataclass
 
 SOCKET_PORT: Final = 5432  # only a part of the socket's name: .s.PGSQL.5432
 SOCKET_PATH_MAX_BYTES: Final = 99  # the kernel's limit is 107; asyncpg and psql fail beyond it

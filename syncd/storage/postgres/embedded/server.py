@@ -11,11 +11,12 @@ import sys
 import time
 import urllib.parse
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from syncd.errors import DatabaseUnavailable
+from syncd.frozen import dataclass
 from syncd.storage.postgres.embedded.cluster import (
     FAST_STOP_TIMEOUT_S,
     HARD_STOP_TIMEOUT_S,
