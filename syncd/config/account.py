@@ -15,9 +15,6 @@ from syncd.config.option import Options, OptionSpec
 from syncd.config.proxy import Proxy
 from syncd.config.secret import Secret, SecretRef
 
-PLAIN: Final = 2
-"""Version of the packed form: the last one in which equal values have equal bytes."""
-
 USUAL: Final = Timeouts()
 
 
@@ -83,7 +80,7 @@ class SourceConfig:
             )  # fmt: skip
         self.name = name
         self._alike = alike
-        self._own = marshal.dumps([base_url, *map(_packed, values)], PLAIN)
+        self._own = marshal.dumps([base_url, *map(_packed, values)])
 
     @property
     def type(self) -> str:

@@ -5,6 +5,7 @@ what stands where is for `syncd.config`. A parser takes a value as TOML gives it
 for a secret that cannot be read) that says what is wrong with it, without its key.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -128,7 +129,10 @@ class Reading:
             raise ValueError("env: expected the name of an environment variable")
         if kind == "credential" and not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._@-]*", name):
             raise ValueError("credential: expected the name of a credential, not a path")
-        return SecretRef(kind, str(self.path(name)) if kind == "file" else name)
+        if kind == "file":  # pathlib would remember each of 50,000 names for good
+            is_of_home = name == "~" or name.startswith("~/")
+            name = str(self.path(name)) if is_of_home else os.path.join(self.folder, name)  # noqa: PTH118
+        return SecretRef(kind, name)
 
 
 class TomlTable:

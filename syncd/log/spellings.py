@@ -13,7 +13,7 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from itertools import accumulate, combinations
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -26,11 +26,8 @@ DEPTH: Final = 3
 """Escapes within escapes that are undone: a percent-encoded text in a JSON text in a JSON text."""
 BASE64_CHARS: Final = 8
 """What base64 shares with its surroundings is left out; a rest that is shorter is no sure sign of anything."""
-KEPT: Final = 512
-"""Texts whose spellings are remembered: those of a session are asked for again with every new one."""
 
 
-@lru_cache(maxsize=KEPT)
 def spellings(text: str) -> frozenset[str]:
     """Return what stands for the text in a line as it is written."""
     encoded = text.encode("utf-8", "surrogatepass")
@@ -78,7 +75,6 @@ def _misread(text: str, encoded: bytes) -> Iterable[str]:
         yield text.encode(charset, "replace").decode("utf-8", "replace")
 
 
-@lru_cache(maxsize=KEPT)
 def _as_bytes(text: str) -> frozenset[str]:
     """Return the bytes that stand for the text once escapes are undone, each byte as one character."""
     forms = {unicodedata.normalize(form, text) for form in ("NFC", "NFD")} | {text}

@@ -7,7 +7,7 @@ from syncd import log
 from syncd.clock import utc_now
 from syncd.config import Config
 from syncd.errors import SyncdError
-from syncd.sources import found
+from syncd.sources import refused_plugins
 from syncd.status import Notice
 
 _log = log.get(__name__)
@@ -35,12 +35,13 @@ class Notices:
 
 def tell_left_out(config: Config, before: Mapping[str, str] = {}) -> None:
     """Log which plugins cannot be used, and which sources are left out, but those that were for the same reason."""
-    for each in found().refused:
+    plugins = refused_plugins()
+    for each in plugins:
         sources = [name for name, why in config.left_out.items() if why == each.words]
         _log.warning(
             "plugin_refused", type=each.type, distribution=each.distribution, error=each.words, sources=sources
         )
-    told = {each.words for each in found().refused}
+    told = {each.words for each in plugins}
     for name, why in config.left_out.items():
         if why not in told and before.get(name) != why:
             _log.warning("source_left_out", source=name, error=why)

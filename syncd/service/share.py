@@ -3,6 +3,7 @@
 Decides nothing about shards: `scale.membership` does.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
@@ -14,6 +15,7 @@ from syncd.engine.pace import Paces
 from syncd.errors import DatabaseUnavailable, SyncdError, WorkerLost
 from syncd.records.rows import Key
 from syncd.scale.membership import Hint, Household, Membership
+from syncd.service.process import memory
 from syncd.service.timetable import Histories, Timetable, wanted_of
 from syncd.status import Pair
 from syncd.storage.postgres.database import Database
@@ -105,6 +107,8 @@ class Share:
             histories.add(await status.histories(self._database, list(wanted_of(mine))))
             paces.update(await status.read_paces(self._database, mine, now=utc_now()))
         await self._planned().adopt(names, histories, paces)
+        if len(names) > ACCOUNTS_AT_ONCE:
+            await asyncio.to_thread(memory.give_back)
 
     async def _drop(self, shard: int) -> None:
         await self._end({shard}, self._drain_s)

@@ -18,7 +18,7 @@ from syncd.sources.entry_points import Declared, Found, Refused
 if TYPE_CHECKING:
     from syncd.cookbook import Shelf
 
-__all__ = ["Refused", "found", "plugins", "refused", "registry", "reports", "spec_of", "specs"]
+__all__ = ["Refused", "found", "plugins", "refused", "refused_plugins", "registry", "reports", "spec_of", "specs"]
 
 
 @cache
@@ -44,6 +44,12 @@ def found() -> Found:
         plugins={type_: name for one in each for type_, name in one.plugins.items()},
         refused=[refused for one in each for refused in one.refused],
     )
+
+
+def refused_plugins() -> list[Refused]:
+    """Return the plugins that cannot be used. Of the types that only come with syncd nothing is imported."""
+    by_others = [type_ for type_, each in _declared().items() if not all(one.is_own for one in each)]
+    return [refused for type_ in by_others for refused in _found(type_).refused]
 
 
 @cache

@@ -30,7 +30,7 @@ async def free_memory() -> NoReturn:
         searched_s = time.perf_counter() - began
         if searched_s > PAUSE_S:
             gc.freeze()
-        await asyncio.to_thread(_give_back)  # others have their turn: it takes a tenth of a second for 200 MB
+        await asyncio.to_thread(give_back)  # others have their turn: it takes a tenth of a second for 200 MB
         wait_s = max(EVERY_S, (time.perf_counter() - began) / SHARE)
 
 
@@ -40,7 +40,7 @@ def settle() -> None:
     gc.freeze()
 
 
-def _give_back() -> None:
+def give_back() -> None:
     """Give the free pages of the heap back to the system; nothing happens where the C library cannot do it."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -3,14 +3,16 @@
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import jinja2
 from markupsafe import Markup
 
 from syncd import __version__
 from syncd.service.web import view
 from syncd.status import RunStatus, StreamStatus
+
+if TYPE_CHECKING:
+    import jinja2
 
 FOLDER: Final = Path(__file__).parent
 
@@ -21,7 +23,9 @@ def render(base: str, template: str, **values: Any) -> str:
 
 
 @cache
-def _templates(base: str) -> jinja2.Environment:
+def _templates(base: str) -> "jinja2.Environment":
+    import jinja2  # most workers are never asked for a page
+
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
