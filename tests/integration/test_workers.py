@@ -219,3 +219,30 @@ async def test_without_the_extra_help_is_there_and_workers_say_how_to_install_it
     assert out.count("--help'] 0\n") == 3
     assert err.count("pip install 'syncd[scale]'") == 2
     assert out.endswith("False\n")
+
+
+IDLE = """
+import sys
+import syncd.cli.commands.worker
+from syncd import log
+from syncd.sources import refused_plugins, registry
+log.configure("json", "info")
+log.get("syncd").info("daemon_started", refused=refused_plugins(), type=registry()["cyclis"].type)
+named = ("rich", "pygments", "jinja2", "syncd.sources.ghs", "syncd.sources.autengo", "syncd.sources.cyclesoftware")
+print([name for name in named if name in sys.modules])
+import rich.console, syncd.service.web.rendering
+print(rich.console.Console, syncd.service.web.rendering._templates(""))
+"""
+
+
+async def test_a_worker_brings_in_nothing_that_only_pages_terminals_and_other_apis_need() -> None:
+    ended = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", IDLE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, err = (text.decode() for text in await ended.communicate())
+    assert ended.returncode == 0, err
+    assert '"event":"daemon_started"' in err
+    first, second = out.splitlines()
+    assert first == "[]"
+    assert "rich.console.Console" in second
+    assert "jinja2.environment.Environment" in second
