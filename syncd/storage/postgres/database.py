@@ -227,15 +227,19 @@ async def connect(
     return database
 
 
+_WRITABLE = "SELECT current_setting('transaction_read_only'), current_setting('synchronous_standby_names')"
+
+
 async def require_writable(database: Database) -> None:
     """Raise DatabaseUnavailable if the server takes no writes, as the wrong one does after a failover.
 
     It takes none either while every commit waits for a synchronous standby that is gone.
     """
     async with database.connection() as conn:
-        if await conn.fetchval("SHOW transaction_read_only") == "on":
+        is_read_only, standbys = await conn.fetchrow(_WRITABLE)
+        if is_read_only == "on":
             raise driver.read_only(database.shown)
-        if not (standbys := await conn.fetchval("SHOW synchronous_standby_names")):
+        if not standbys:
             return
         try:
             async with asyncio.timeout(COMMIT_PATIENCE_S):
