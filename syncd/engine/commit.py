@@ -19,9 +19,11 @@ from syncd.errors import DatabaseChanged
 from syncd.frozen import dataclass
 from syncd.records.page import Read
 from syncd.storage.mirror import catalog, listing, writer
-from syncd.storage.mirror.table_locks import lock_tables
+from syncd.storage.mirror.table_locks import begin_locked
 from syncd.storage.mirror.target import Target
 from syncd.storage.mirror.writing.outcome import ROW_FAULTS, Written
+from syncd.storage.postgres import transactions
+from syncd.storage.postgres.transactions import savepoint
 from syncd.storage.state import drift, rejects, runs, sources
 from syncd.storage.state.forgotten import MarkersChanged
 from syncd.storage.state.runs import Condition, Counts, PageRecord
@@ -125,10 +127,11 @@ async def commit_once(
     riders = {name: route.target_of(name) for name, records in page.riders.items() if records}
     touches_rows = bool(page.records or riders or page.scope)
     needs_transaction = touches_rows or seen.are_stored or is_first
-    async with route.database.transaction() if needs_transaction else route.database.connection() as conn:
-        if touches_rows:
-            targets = [route.target, *riders.values()]
-            await lock_tables(conn, route.source, targets, run_id=work.run.run_id)
+    begin = transactions.begin
+    if touches_rows:
+        targets = [route.target, *riders.values()]
+        begin = partial(begin_locked, source=route.source, targets=targets, run_id=work.run.run_id)
+    async with route.database.transaction(begin) if needs_transaction else route.database.connection() as conn:
         if plan.begins:
             await seen.open(conn)
         adds_alone = read is None or plan.ending is not Ending.OPEN  # keys in chunks, or to be looked at before the end
@@ -211,7 +214,7 @@ def _chunk_writer(work: Pass, writing: Writing) -> _Write:
     ) -> Written:
         if writing is not ROW_BY_ROW:
             try:
-                async with conn.transaction():
+                async with savepoint(conn):
                     return await writing.rows(conn, target, source, read, now=now, not_after=not_after)
             except ROW_FAULTS:
                 await _require_unchanged(work)

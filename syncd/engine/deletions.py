@@ -7,6 +7,7 @@ deletes: a burial sets the row's tombstone.
 import random
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -18,7 +19,7 @@ from syncd.errors import NotFound, SyncdError, UpstreamError
 from syncd.frozen import dataclass
 from syncd.records.rows import Key
 from syncd.storage.mirror import listing, writer
-from syncd.storage.mirror.table_locks import lock_tables
+from syncd.storage.mirror.table_locks import begin_locked
 from syncd.storage.mirror.writing import burial
 from syncd.storage.mirror.writing.outcome import Written
 from syncd.storage.state import rejects, runs
@@ -198,8 +199,8 @@ async def _bury_once(work: Pass, page: Page, seen: SeenKeys, confirmed: _Confirm
     """
     target, source, now = work.route.target, work.route.source, work.route.clock()
     back = target.intake.read(confirmed.returned)
-    async with work.route.database.transaction() as conn:
-        await lock_tables(conn, source, [target], run_id=work.run.run_id)
+    begin = partial(begin_locked, source=source, targets=[target], run_id=work.run.run_id)
+    async with work.route.database.transaction(begin) as conn:
         written = await writer.write_page(conn, target, source, back, now=now)
         deleted = await burial.bury(conn, target, source, confirmed.gone, now=now, not_after=seen.began_at)
         await seen.close(conn)

@@ -57,12 +57,13 @@ class Recorder:
         """Return the new `_changed_at` of a row; where versions are kept it is always later than the one before."""
         return f"greatest({now}, t._changed_at + interval '1 microsecond')" if self.kept.history else now
 
-    def keeping(self, update: str, returned: str) -> str:
+    def keeping(self, update: str, returned: str, beside: str = "") -> str:
         """Return an UPDATE (of the table as `t`, without RETURNING) extended by the writing of what is kept.
 
-        `returned` are the columns of `t` that the statement returns.
+        `returned` are the columns of `t` that the statement returns. Below them it returns the rows of the SELECT
+        `beside`, which sees all tables as they were before.
         """
-        if not self.kept.history and not self.kept.changes:
+        if not beside and not self.kept.history and not self.kept.changes:
             return f"{update} RETURNING {returned}"
         parts = [f"changed AS ({update} RETURNING t.*)"]
         table = self.layout.table
@@ -84,7 +85,8 @@ class Recorder:
                 f" CASE WHEN new._deleted_at IS NULL AND old._deleted_at IS NULL THEN {self._differing()} END,"
                 f" new._changed_at, {_RUN_ID} {pairs} WHERE new._deleted_at IS NULL OR old._deleted_at IS NULL)"
             )
-        return f"WITH {', '.join(parts)} SELECT {returned} FROM changed AS t"
+        also = f" UNION ALL {beside}" if beside else ""
+        return f"WITH {', '.join(parts)} SELECT {returned} FROM changed AS t{also}"
 
     @property
     def feed_new(self) -> str:

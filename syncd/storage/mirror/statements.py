@@ -28,6 +28,8 @@ class Statements:
     select_family     of a child table, the keys of the rows whose parents' key columns are among these (one array for
                       each column), whether each is alive, and what `has_guard` says
     update            lays changed rows over the stored ones
+    update_family     of a child table, does what `update` does, the key columns of the parents given as well; returns
+                      the keys of the rows updated, with two nulls, and what `select_family` returned before
     bury              sets the tombstone of the rows with these keys
     has_guard         whether somebody's trigger may keep rows from being changed; has no parameters
     not_updated       whether one of the rows given as to `update` still differs from what is stored
@@ -42,6 +44,7 @@ class Statements:
     select_range: str | None
     select_family: str
     update: str
+    update_family: str
     bury: str
     has_guard: str
     not_updated: str
@@ -56,9 +59,6 @@ def statements_of(layout: TableLayout, kept: Kept, *, parents: int = 0) -> State
     keys = layout.table.key
     whole = ", ".join(f"t.{quoted(column)}" for column in layout.columns)
     where = _where_key(layout)
-    family = "".join(
-        f" AND t.{quoted(name)} = ANY(${at}::{layout.types[name]}[])" for at, name in enumerate(keys[:parents], 2)
-    )
     guard = _HAS_GUARD.format(layout.name)
     return Statements(
         select_rows=f"SELECT {whole}, t._extra {where}",
@@ -70,11 +70,13 @@ def statements_of(layout: TableLayout, kept: Kept, *, parents: int = 0) -> State
             " WHERE t._hash IS DISTINCT FROM k._hash ORDER BY k._place"
         ),
         select_range=_range(layout),
-        select_family=(
-            f"SELECT {layout.own_key}, t._deleted_at IS NULL, ({guard})"
-            f" FROM {layout.name} t WHERE t.source = $1{family}"
-        ),
+        select_family=_family(layout, parents, 2),
         update=recorder.keeping(_update(layout, recorder), layout.own_key),
+        update_family=recorder.keeping(
+            _update(layout, recorder),
+            f"{layout.own_key}, NULL::boolean, NULL::boolean",
+            beside=_family(layout, parents, 3 + len(_given_types(layout))),
+        ),
         bury=recorder.keeping(_bury(layout, recorder), layout.own_key),
         has_guard=guard,
         not_updated=f"SELECT EXISTS (SELECT {_USES_NOW} FROM {layout.name} t, {_given_rows(layout)})",
@@ -85,6 +87,16 @@ def statements_of(layout: TableLayout, kept: Kept, *, parents: int = 0) -> State
         ),
         feed_new=recorder.feed_new,
     )
+
+
+def _family(layout: TableLayout, parents: int, first: int) -> str:
+    """Return the statement select_family, for the first `parents` key columns; their arrays begin at `$first`."""
+    among = "".join(
+        f" AND t.{quoted(name)} = ANY(${at}::{layout.types[name]}[])"
+        for at, name in enumerate(layout.table.key[:parents], first)
+    )
+    guard = _HAS_GUARD.format(layout.name)
+    return f"SELECT {layout.own_key}, t._deleted_at IS NULL, ({guard}) FROM {layout.name} t WHERE t.source = $1{among}"
 
 
 def _range(layout: TableLayout) -> str | None:
@@ -131,14 +143,17 @@ def _content(layout: TableLayout) -> list[str]:
 def _given_rows(layout: TableLayout) -> str:
     """Return the given rows as `k`, and the condition that a stored row `t` is one of them and differs."""
     given = [*layout.columns, "_extra", "_hash", "_gone", "_touched"]
-    types = [*(layout.types[column] for column in layout.columns), "jsonb", "bytea", "boolean", "boolean"]
-    arrays = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(types, 3))
+    arrays = ", ".join(f"${place}::{kind}[]" for place, kind in enumerate(_given_types(layout), 3))
     columns = [*_content(layout), "_extra"]
     differs = " OR ".join(f"t.{quoted(column)} IS DISTINCT FROM k.{quoted(column)}" for column in columns)
     return (
         f"{_given(arrays, ', '.join(map(quoted, given)))} WHERE t.source = k._source AND {layout.joined}"
         f" AND (k._touched OR {differs} OR k._gone = (t._deleted_at IS NULL))"
     )
+
+
+def _given_types(layout: TableLayout) -> list[str]:
+    return [*(layout.types[column] for column in layout.columns), "jsonb", "bytea", "boolean", "boolean"]
 
 
 def _bury(layout: TableLayout, recorder: Recorder) -> str:

@@ -27,14 +27,25 @@ async def lock_tables(
     PostgreSQL keeps the plan of a statement, and a plan that was best while the table was small would read the whole
     table for each page of a first load.
     """
-    numbers = [lock_number("table", source, name) for name in sorted(target.name for target in targets)]
+    with counters.waiting_for_lock(source):
+        await conn.execute(_locking(source, targets, run_id))
+
+
+async def begin_locked(
+    conn: asyncpg.Connection, source: str, targets: Collection[Target], *, run_id: int | None = None
+) -> None:
+    """Begin a transaction and take its locks as `lock_tables` does, in one message to PostgreSQL."""
+    with counters.waiting_for_lock(source):
+        await conn.execute(f"BEGIN; {_locking(source, targets, run_id)}")
+
+
+def _locking(source: str, targets: Collection[Target], run_id: int | None) -> str:
+    """Return the statement that takes the locks; it has no parameters, so that others may stand before it."""
+    numbers = ", ".join(str(lock_number("table", source, name)) for name in sorted(target.name for target in targets))
     tells = run_id is not None and any(target.kept.changes for target in targets)
     settings = f"{_BY_KEY}, set_config('{history.RUN}', '{run_id}', true)" if tells else _BY_KEY
-    with counters.waiting_for_lock(source):
-        await conn.execute(
-            f"SELECT pg_advisory_xact_lock({KEY.format('number')}), {settings} FROM unnest($1::bigint[]) number",
-            numbers,
-        )
+    lock = f"pg_advisory_xact_lock({KEY.format('number')})"
+    return f"SELECT {lock}, {settings} FROM unnest('{{{numbers}}}'::bigint[]) AS number"
 
 
 async def lock_feed(conn: asyncpg.Connection, target: Target, source: str) -> None:

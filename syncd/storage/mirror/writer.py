@@ -18,6 +18,7 @@ from syncd.storage.mirror.writing.changed_rows import write_rows
 from syncd.storage.mirror.writing.comparison import compare_range, differing_from_stored, newer_than_stored
 from syncd.storage.mirror.writing.new_rows import copy_new
 from syncd.storage.mirror.writing.outcome import ROW_FAULTS, Written, reason_of
+from syncd.storage.postgres.transactions import savepoint
 from syncd.storage.state.runs import Counts
 
 
@@ -87,7 +88,7 @@ async def write_row_by_row(
     rows = _parsed(target, settled, {**new, **old}, written)
     for row, fingerprint in await newer_than_stored(conn, target, source, rows, old):
         try:
-            async with conn.transaction():
+            async with savepoint(conn):
                 inserted, updated = await write_rows(conn, target, source, [(row, fingerprint)], old, now=now)
         except ROW_FAULTS as fault:
             reason = reason_of(fault)

@@ -14,7 +14,7 @@ import asyncpg
 
 from syncd import config
 from syncd.errors import DatabaseError
-from syncd.storage.postgres import driver, embedded, session
+from syncd.storage.postgres import driver, embedded, session, transactions
 from syncd.storage.postgres.driver import translated
 from syncd.storage.postgres.locks import TRY_LOCK, Locks
 
@@ -151,9 +151,9 @@ class Database:
             self._idle.append(conn)
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
-        """Lend a connection inside a transaction that commits when the block ends well."""
-        async with self.connection() as conn, conn.transaction():
+    async def transaction(self, begin: transactions.Begin = transactions.begin) -> AsyncIterator[asyncpg.Connection]:
+        """Lend a connection inside a transaction that commits when the block ends well; `begin` begins it."""
+        async with self.connection() as conn, transactions.transaction(conn, begin):
             yield conn
 
     async def try_lock(self, number: int, query: str = TRY_LOCK, *values: Any) -> asyncpg.Record | None:
@@ -251,7 +251,7 @@ async def require_writable(database: Database) -> None:
 async def _commit(conn: asyncpg.Connection, statement: str, *settings: str) -> None:
     """Commit a probe, unless the role may make no temporary tables."""
     with contextlib.suppress(asyncpg.InsufficientPrivilegeError):
-        async with conn.transaction():
+        async with transactions.transaction(conn):
             for setting in settings:
                 await conn.execute(setting)
             await conn.execute(statement)

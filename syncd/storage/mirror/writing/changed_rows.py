@@ -4,9 +4,11 @@ Works inside the caller's transaction and never commits. A row that equals the s
 was missing in a record does not erase the value that is stored.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
+from itertools import repeat
+from typing import Any, Final
 
 import asyncpg
 import msgspec
@@ -14,7 +16,7 @@ import msgspec
 from syncd.records.rows import Key, Row
 from syncd.storage.mirror.layout import TableLayout
 from syncd.storage.mirror.target import Target
-from syncd.storage.mirror.writing.burial import bury, family_of, is_kept_back
+from syncd.storage.mirror.writing.burial import bury, is_kept_back
 from syncd.storage.mirror.writing.new_rows import copy_rows
 from syncd.storage.mirror.writing.outcome import RowKeptOut
 
@@ -27,33 +29,41 @@ async def write_rows(
     known: Container[Key],
     *,
     now: datetime,
-    touched: frozenset[Key] = frozenset(),
-    orphans: frozenset[Key] = frozenset(),
-    has_guard: bool | None = None,
 ) -> tuple[int, list[Key]]:
-    """Insert the rows that are new, update those that differ; return how many were new, and the keys updated.
-
-    `orphans` are the keys of rows that are gone with their parent. `has_guard` says whether somebody's trigger may keep
-    rows back; None: that is asked where it matters.
-    """
-    gone = {row.key for row, _ in rows if target.layout.gone(row)} | orphans
+    """Insert the rows that are new, update those that differ; return how many were new, and the keys updated."""
+    gone = {row.key for row, _ in rows if target.layout.gone(row)}
     new = [pair for pair in rows if pair[0].key not in known]
     old = await _keep_absent(conn, target, source, [pair for pair in rows if pair[0].key in known])
+    touched: frozenset[Key] = frozenset()
     for place, child in enumerate(target.children):
         touched |= await _write_family(conn, child, source, place, rows, gone, now=now)
     if new:
         await copy_rows(conn, target, source, new, gone, now=now)
     updated: list[Key] = []
     if old:
-        given = [(*row.values, row.extra, fingerprint, row.key in gone, row.key in touched) for row, fingerprint in old]
+        given = _given(old, gone, touched)
         found = await conn.fetch(target.statements.update, source, now, *map(list, zip(*given, strict=True)))
         updated = [tuple(row) for row in found]
-        done = frozenset(updated)
-        left = [values for values, (row, _) in zip(given, old, strict=True) if row.key not in done]
-        question = target.statements.not_updated
-        if left and await is_kept_back(conn, target, question, source, now, left, has_guard=has_guard):
+        left = _not_in(updated, old, given)
+        if left and await is_kept_back(conn, target, target.statements.not_updated, source, now, left):
             raise RowKeptOut
     return len(new), updated
+
+
+_Given = tuple[Any, ...]
+"""What the statement `update` takes of one row: its values and these below."""
+_BELOW: Final = ("_extra", "_hash", "_gone", "_touched")
+
+
+def _given(
+    rows: Sequence[tuple[Row, bytes]], gone: Container[Key], touched: Container[Key] = frozenset()
+) -> list[_Given]:
+    return [(*row.values, row.extra, fingerprint, row.key in gone, row.key in touched) for row, fingerprint in rows]
+
+
+def _not_in(updated: Iterable[Key], rows: Sequence[tuple[Row, bytes]], given: Sequence[_Given]) -> list[_Given]:
+    done = frozenset(updated)
+    return [values for values, (row, _) in zip(given, rows, strict=True) if row.key not in done]
 
 
 async def _write_family(
@@ -76,21 +86,26 @@ async def _write_family(
     if not keys:
         return frozenset()
     width = len(next(iter(keys)))
-    stored = await family_of(conn, child, source, keys)
-    known = {tuple(row[:-2]): row[-2] for row in stored if tuple(row[:width]) in keys}
-    has_guard = any(row[-1] for row in stored)
-    rows = [(row, fingerprint) for _, found, fingerprint in families for row in found or ()]
-    orphans = frozenset(row.key for key, found, _ in families if key in gone for row in found or ())
-    inserted, updated = await write_rows(
-        conn, child, source, rows, known, now=now, orphans=orphans, has_guard=has_guard
+    rows = await _keep_absent(
+        conn, child, source, [(row, fingerprint) for _, found, fingerprint in families for row in found or ()]
     )
-    if not known:
-        return frozenset(keys) if inserted else frozenset()
+    lost = {row.key for row, _ in rows if row.key[:width] in gone or child.layout.gone(row)}
+    given = _given(rows, lost)
+    columns = zip(*given, strict=True) if given else repeat((), len(child.layout.columns) + len(_BELOW))
+    among = map(set, zip(*keys, strict=True))
+    found = await conn.fetch(child.statements.update_family, source, now, *map(list, columns), *map(list, among))
+    updated = [tuple(row[:-2]) for row in found if row[-2] is None]
+    known = {key: row[-2] for row in found if row[-2] is not None and (key := tuple(row[:-2]))[:width] in keys}
+    if new := [pair for pair in rows if pair[0].key not in known]:
+        await copy_rows(conn, child, source, new, lost, now=now)
+    left = _not_in([*updated, *(row.key for row, _ in new)], rows, given)
+    has_guard = any(row[-1] for row in found)
+    if left and await is_kept_back(conn, child, child.statements.not_updated, source, now, left, has_guard=has_guard):
+        raise RowKeptOut
     sent = {row.key for row, _ in rows}
     missing = [key for key, is_alive in known.items() if is_alive and key not in sent]
     await bury(conn, child, source, missing, now=now)
-    new = sent.difference(known)
-    return frozenset(key[:width] for key in (*new, *updated, *missing))
+    return frozenset(key[:width] for key in (*(row.key for row, _ in new), *updated, *missing))
 
 
 async def _keep_absent(
