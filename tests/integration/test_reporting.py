@@ -176,12 +176,15 @@ async def test_freshness_tells_since_when_each_stream_is_known(bench: Bench) -> 
 # --- Roles ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-async def own_server(server: embedded.Server, tmp_path: Path) -> AsyncIterator[Database]:
-    """A database that deploy/roles.sql made, migrated by role syncd, with the role that docs/metabase.md makes."""
+@pytest.fixture(scope="module")
+async def own_server(server: embedded.Server, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Database]:
+    """A database that deploy/roles.sql made, migrated by role syncd, with the role that docs/metabase.md makes.
+
+    Tests only read it.
+    """
     page = (ROOT / "docs" / "metabase.md").read_text()
     made, *_ = re.findall(r"^```sql\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    async with owned(server, tmp_path) as found:
+    async with owned(server, tmp_path_factory.mktemp("own")) as found:
         found.psql(f"{made.replace('DATABASE mirror', f'DATABASE {found.name}')}; GRANT metabase TO {ROLE}")
         yield found.db
         found.psql("DROP OWNED BY metabase; DROP ROLE metabase")
