@@ -58,7 +58,7 @@ test: $(READY)
 	@$(TESTS) -m "not acceptance and not matrix and not trial" --durations=15 --durations-min=1 $(ARGS)
 
 trials: $(READY)
-	@SYNCD_SEARCH=whole $(TESTS) -m "trial or matrix or search" --durations=15 --durations-min=1 $(ARGS)
+	@SYNCD_SEARCH=whole $(TESTS) -m "(trial or matrix or search) and not acceptance" --durations=15 --durations-min=1 $(ARGS)
 
 matrix: $(READY)
 	@$(TESTS) -m matrix $(ARGS)

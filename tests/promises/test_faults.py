@@ -122,7 +122,6 @@ async def test_the_mirror_outlives_the_fault(bench: Bench, fault: Fault, selecto
     await _Cell(bench, fault, selector).run()
 
 
-@pytest.mark.acceptance
 @pytest.mark.parametrize(("fault", "selector"), HARDEST)
 async def test_the_mirror_outlives_the_fault_with_workers_of_which_one_is_lost_in_each_clean_run(
     bench: Bench, fault: Fault, selector: str
