@@ -7,11 +7,12 @@ was imported before, it has read them.
 
 import ssl
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["aiohttp", "late_context"]
+__all__ = ["aiohttp", "certificates_read_late", "late_context"]
 
 
 class LateContext(ssl.SSLContext):
@@ -47,17 +48,29 @@ def late_context() -> LateContext:
 
 
 @contextmanager
-def _certificates_read_late() -> Iterator[None]:
-    """Let the default context that is made meanwhile be a late one, and one that verifies nothing read nothing."""
-    usual = ssl.create_default_context
-    ssl.create_default_context = late_context  # type: ignore[assignment]  # aiohttp gives no arguments
-    ssl.SSLContext.set_default_verify_paths = lambda self: None  # type: ignore[method-assign]
+def certificates_read_late() -> Iterator[None]:
+    """Let a default context that this thread makes meanwhile be a late one, and one that verifies nothing read nothing.
+
+    Other threads make theirs as usual.
+    """
+    create, read, here = ssl.create_default_context, ssl.SSLContext.set_default_verify_paths, threading.get_ident()
+
+    def create_late(*args: Any, **options: Any) -> ssl.SSLContext:
+        is_usual = args or options or threading.get_ident() != here
+        return create(*args, **options) if is_usual else late_context()
+
+    def read_nothing(context: ssl.SSLContext) -> None:
+        if threading.get_ident() != here:
+            read(context)
+
+    ssl.create_default_context = create_late
+    ssl.SSLContext.set_default_verify_paths = read_nothing  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
-        ssl.create_default_context = usual
+        ssl.create_default_context = create
         del ssl.SSLContext.set_default_verify_paths  # what it inherits shows again
 
 
-with _certificates_read_late():
+with certificates_read_late():
     import aiohttp

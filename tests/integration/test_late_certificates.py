@@ -1,12 +1,14 @@
 """The system's certificates are read when a connection over TLS begins, and trusted as if read at the start."""
 
+import ssl
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from syncd.sandbox import Sandbox, serve
-from syncd.upstream.client import aiohttp, late_context
+from syncd.upstream.client import aiohttp, certificates_read_late, late_context
 from tests.support.detour import SELF_SIGNED, tls_front
 
 IMPORTS = """
@@ -26,6 +28,14 @@ def test_the_import_of_the_client_reads_no_certificates_and_verifies_as_the_syst
         [sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True, env=trusting
     )
     assert told.stdout.split(maxsplit=1) == ["0", f"{[True] * 6}\n"]
+
+
+def test_another_thread_makes_its_contexts_as_usual_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(SELF_SIGNED))
+    with certificates_read_late(), ThreadPoolExecutor(1) as thread:
+        late, usual = ssl.create_default_context(), thread.submit(ssl.create_default_context).result()
+    assert (len(late.get_ca_certs()), len(usual.get_ca_certs())) == (0, 1)
+    assert len(ssl.create_default_context().get_ca_certs()) == 1
 
 
 async def asked(address: str) -> int:
