@@ -48,7 +48,7 @@ class SourceConfig:
     does not count when two are compared. `base_url` and `options` are made anew each time that they are asked for.
     """
 
-    __slots__ = ("_alike", "_own", "name")
+    __slots__ = ("alike", "name", "packed")
 
     def __init__(
         self,
@@ -79,43 +79,43 @@ class SourceConfig:
                 origin=origin, named=options.named, specs=options.specs, secrets=secrets,
             )  # fmt: skip
         self.name = name
-        self._alike = alike
-        self._own = marshal.dumps([base_url, *map(_packed, values)])
+        self.alike = alike
+        self.packed = marshal.dumps([base_url, *map(_packed, values)])
 
     @property
     def type(self) -> str:
         """The name of its API."""
-        return self._alike.type
+        return self.alike.type
 
     @property
     def streams(self) -> Mapping[str, StreamConfig]:
         """Each stream of the type by its name; the same object for accounts that say the same of their streams."""
-        return self._alike.streams
+        return self.alike.streams
 
     @property
     def budget(self) -> BudgetConfig:
         """What it may ask for."""
-        return self._alike.budget
+        return self.alike.budget
 
     @property
     def proxy(self) -> Proxy | None:
         """The proxy of its requests."""
-        return self._alike.proxy
+        return self.alike.proxy
 
     @property
     def timeouts(self) -> Timeouts:
         """How long an answer may take."""
-        return self._alike.timeouts
+        return self.alike.timeouts
 
     @property
     def in_flight(self) -> int:
         """Requests of a lane on the wire at once."""
-        return self._alike.in_flight
+        return self.alike.in_flight
 
     @property
     def origin(self) -> str:
         """Where it was read."""
-        return self._alike.origin
+        return self.alike.origin
 
     @property
     def base_url(self) -> str:
@@ -130,25 +130,27 @@ class SourceConfig:
     @property
     def own(self) -> tuple[str, Options]:
         """Address and options."""
-        base_url, *packed = marshal.loads(self._own)  # noqa: S302  packed above, by this process
-        values = map(_unpacked, packed, self._alike.secrets)
-        return base_url, Options(self._alike.named, tuple(values), self._alike.specs)
+        base_url, *packed = marshal.loads(self.packed)  # noqa: S302  packed above, by this process
+        values = map(_unpacked, packed, self.alike.secrets)
+        return base_url, Options(self.alike.named, tuple(values), self.alike.specs)
 
     def secret(self, option: str) -> str:
         """Reveal the secret option of that name."""
         return cast("Secret", self.options[option]).reveal()
 
+    def is_said_as(self, other: "SourceConfig") -> bool:
+        """Say whether another account says the same word for word, at the same place: either may stand for both."""
+        return self.alike is other.alike and self.packed == other.packed and self.name == other.name
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SourceConfig):
             return NotImplemented
-        if self.name == other.name and self._alike is other._alike and self._own == other._own:
-            return True
-        return self._said() == other._said()
+        return self is other or self.is_said_as(other) or self._said() == other._said()
 
     __hash__ = None  # type: ignore[assignment]  # as that of its options
 
     def _said(self) -> tuple[object, ...]:
-        alike = self._alike
+        alike = self.alike
         return (self.name, alike.type, alike.streams, alike.budget, alike.proxy, alike.timeouts, alike.in_flight,
                 *self.own)  # fmt: skip
 

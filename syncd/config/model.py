@@ -332,6 +332,18 @@ class Config:
             rows_digest="",
         )
 
+    def sharing(self, before: "Config") -> "Config":
+        """Return it with the accounts of the one before that did not change: both take little more memory than one.
+
+        What is new could else lie among what is old, whose memory then would not be given back.
+        """
+        sources: dict[str, SourceConfig] = {}
+        for name, source in self.sources.items():
+            old = before.sources.get(name)
+            kept = old if old is not None and old.is_said_as(source) else source
+            sources[kept.name] = kept
+        return replace(self, sources=sources)
+
     @cached_property
     def digest(self) -> str:
         """What changes with every value but the secrets, however the file is written and wherever it lies."""

@@ -332,10 +332,13 @@ class Life:
 
     async def _apply(self, new: Config) -> None:
         """Let the timetable go on under a new configuration; the runs that it ends reach their next page."""
-        mine = {name: each for name, each in new.sources.items() if self._runs_here(name)}
-        await self.protect(replace(new, sources=mine))
         before = self.config.sources
-        turned = {name: each for name, each in mine.items() if name not in before or before[name] != each}
+        turned = {
+            name: each
+            for name, each in new.sources.items()
+            if (name not in before or before[name] != each) and self._runs_here(name)
+        }
+        await self.protect(replace(new, sources=turned))
         were_on = wanted_of(replace(new, sources={name: before[name] for name in turned if name in before}))
         turned_on = list(wanted_of(replace(new, sources=turned)).keys() - were_on.keys())
         timetable = self._opened_timetable()

@@ -16,6 +16,7 @@ from syncd.errors import Defect, SyncdError
 from syncd.service import accounts
 from syncd.service.callbacks import receiver
 from syncd.service.notices import Notices, tell_left_out
+from syncd.service.process import memory
 from syncd.service.process.background import Background
 from syncd.service.process.systemd import Notifier
 from syncd.sources import registry
@@ -88,7 +89,7 @@ class Reload:
             load = self._load if is_whole else partial(accounts.with_accounts, before)
             refuse = self._refuse if is_whole else self._refuse_accounts
             try:
-                config = await asyncio.wrap_future(accounts.beside(partial(accounts.digested, load)))
+                config = await asyncio.wrap_future(accounts.beside(partial(accounts.digested, load, before)))
             except SyncdError as error:
                 refuse(error)
                 continue
@@ -97,6 +98,7 @@ class Reload:
                 continue
             if config is not before:
                 await self._take(config, told={} if is_whole else before.left_out)
+                await asyncio.to_thread(memory.give_back)
             self._notices.settle("accounts_refused")
             if is_whole:
                 self.refusal = None

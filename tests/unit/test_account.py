@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 
 from syncd import sources
-from syncd.config import BudgetConfig, Json, RowsReader, Secret, SourceConfig, StreamConfig, load, masked, secrets
+from syncd.config import (
+    BudgetConfig,
+    Config,
+    Json,
+    RowsReader,
+    Secret,
+    SourceConfig,
+    StreamConfig,
+    load,
+    masked,
+    secrets,
+)
 from syncd.config.secret import SecretRef
 from tests.support.accounts import changed
 
@@ -54,6 +65,29 @@ def test_accounts_are_equal_if_they_say_the_same_wherever_it_was_read() -> None:
         changed(shop, options={**shop.options, "limit": 6}), changed(shop, budget=BudgetConfig(per_day=1)),
     ):  # fmt: skip
         assert shop != other
+
+
+def test_a_configuration_shares_the_accounts_of_the_one_before_that_are_the_same_word_for_word(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[sources_from]\nquery = "SELECT 1"\n')
+    streams = Json('{"streams": {"customers": {"every": "1d"}}}')
+
+    def read(**changes: object) -> Config:
+        reader = RowsReader(load(path, sources.specs(), environ={}), sources.specs(), environ=environ)
+        reader.take([row(name, "P", streams) for name in ("same", "other")])
+        reader.take([row("turned", "Q", streams) | changes])
+        return reader.config()
+
+    environ = {"P": "hunter2", "Q": "hunter2"}
+    before = read(base_url="http://127.0.0.1:1")
+    after = read(base_url="http://127.0.0.1:2")
+    shared = after.sharing(before)
+    assert shared == after
+    assert shared.digest == after.digest
+    assert [name for name in shared.sources if shared.sources[name] is before.sources[name]] == ["same", "other"]
+    assert shared.sources["turned"].base_url == "http://127.0.0.1:2"
+    environ["P"] = "hunter3"
+    assert all(each.secret("password") == "hunter3" for each in list(read().sharing(before).sources.values())[:2])
 
 
 def test_an_account_of_a_row_takes_little_memory(tmp_path: Path) -> None:

@@ -64,23 +64,23 @@ class Timetable:
 
     # --- Planning
 
-    def plan(self, *, anew: Collection[str] = ()) -> None:
-        """Make the jobs those of the syncer's configuration; jobs of unchanged streams keep their time.
+    def plan(self, *, anew: Collection[str] | None = None) -> None:
+        """Make the jobs those of the syncer's configuration.
 
-        `anew` names the sources that changed: their failures are forgiven, since the change may have mended them.
+        `anew` names the sources that changed: jobs of all others keep their time, and the failures of these are
+        forgiven, since the change may have mended them. None: nothing was planned yet.
         """
         config = self._syncer.config
-        held = {name: each for name, each in config.sources.items() if self._holds(name)}
-        wanted = wanted_of(replace(config, sources=held))
-        for pair in set(self._streams) - wanted.keys():
+        names = config.sources if anew is None else [name for name in anew if name in config.sources]
+        wanted = wanted_of(replace(config, sources={name: config.sources[name] for name in names if self._holds(name)}))
+        for pair in self._streams.of(anew) - wanted.keys():
             self._jobs.remove(pair)
-        new = [pair for pair, settings in wanted.items() if pair[0] in anew or not self._has_rhythm(pair, settings)]
-        self._streams.plan(wanted)
+        self._streams.plan(wanted, anew)
         now = self._syncer.clock()
-        for pair in new:
-            if pair[0] in anew:
+        for pair, settings in wanted.items():
+            if anew is not None:
                 self._streams.forgive(pair)
-            settings, history = wanted[pair], self._streams.history(pair)
+            history = self._streams.history(pair)
             first_at = schedule.first_at(now, ".".join(pair), settings, history, len(wanted))
             self._jobs.add(pair, first_at=first_at)
 
@@ -128,12 +128,6 @@ class Timetable:
                 self._jobs.remove(pair)
             await self._drain(sources, grace_s)
             self._syncer.forget(sources)
-
-    def _has_rhythm(self, pair: Pair, settings: StreamConfig) -> bool:
-        if pair not in self._streams:
-            return False
-        before = self._streams.settings(pair)
-        return (before.every_s, before.cron, before.auto) == (settings.every_s, settings.cron, settings.auto)
 
     def next_runs(self, pairs: Collection[Pair] | None = None) -> dict[Pair, datetime]:
         """Return when each of these streams runs next (None: each that is planned)."""
@@ -335,7 +329,7 @@ class Timetable:
         changed = {
             name
             for name in before.keys() | config.sources.keys()
-            if self._holds(name) and before.get(name) != config.sources.get(name)
+            if before.get(name) != config.sources.get(name) and self._holds(name)
         }
         with self._gate.closing(changed):
             await self._drain(changed, grace_s)

@@ -42,11 +42,23 @@ class Streams:
         """Return the settings of a planned stream. Raises KeyError for another."""
         return self._by_source[pair[0]][pair[1]]
 
-    def plan(self, wanted: Mapping[Pair, StreamConfig]) -> None:
-        """Plan these streams and no others."""
-        self._by_source, self._alike = {}, {}
+    def of(self, sources: Collection[str] | None) -> set[Pair]:
+        """Return the streams of these sources (None: of all) that are planned."""
+        named = self._by_source if sources is None else self._by_source.keys() & set(sources)
+        return {(source, stream) for source in named for stream in self._by_source[source]}
+
+    def plan(self, wanted: Mapping[Pair, StreamConfig], anew: Collection[str] | None) -> None:
+        """Plan these streams, and no others of the sources in `anew` (None: no others at all)."""
+        if anew is None:
+            self._by_source, self._alike = {}, {}
+        else:
+            for source in anew:
+                self._by_source.pop(source, None)
+            if len(self._alike) > len(self._by_source):  # most are of configurations before
+                self._alike = {}
         self._add(wanted)
-        for source, streams in self._by_source.items():
+        for source in {source for source, _ in wanted}:
+            streams = self._by_source[source]
             autos = [(name, settings.auto) for name, settings in streams.items() if settings.auto]
             if autos or source in self._paces:
                 self._paces.setdefault(source, Paces()).plan(autos)
