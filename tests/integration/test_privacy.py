@@ -30,7 +30,7 @@ from tests.support.command import WallClock, syncd
 from tests.support.forgetting import canary, leaks
 from tests.support.search import examples, sampled, search, trial
 from tests.support.stored import everything_stored
-from tests.support.strategies import NOW, TABLES, ZONE, anything, keyed, sent_as, values_of
+from tests.support.strategies import NOW, TABLES, ZONE, anything, keyed, sent_as, target_of, values_of
 
 HASH_KEY = "a-key-that-nobody-guesses"
 KEY_LINE = f'[privacy]\nhash_key = "{HASH_KEY}"\n'
@@ -323,7 +323,7 @@ async def test_an_excluded_value_is_nowhere_and_all_else_is_kept(db: Database, n
     record["x"] = {"y": {"geheim": data.draw(canaries)}}
     guard = Guard(table, "s", exclude=[*excluded, "geheim", field], hashed=hashes, hash_key=HASH_KEY.encode())
     target = make_target(table, Parser(table, ZONE), guard=guard)
-    plain = make_target(table, Parser(table, ZONE))
+    plain = target_of(name)
     async with db.transaction() as conn:
         for whole in (False, True):
             read = target.intake.read([sent_as(record), b'["kanarie-4711"'], whole=whole)

@@ -16,7 +16,6 @@ from syncd.records.parser import Parser
 from syncd.records.rows import Reject, Row
 from syncd.records.values.pg_instant import microseconds
 from syncd.storage.mirror import writer
-from syncd.storage.mirror.target import make_target
 from syncd.storage.postgres.database import Database
 from tests.support import truth
 from tests.support.search import examples, sampled, search
@@ -28,6 +27,7 @@ from tests.support.strategies import (
     ids,
     keyed,
     sent_as,
+    target_of,
     texts,
     values_of,
 )
@@ -63,7 +63,7 @@ async def test_every_record_can_be_given_back(db: Database, name: str, data: st.
     told = [column for column in table.columns if column.kind is not Kind.SHA256]  # a secret is not given back
     some = data.draw(st.lists(st.sampled_from(told), max_size=8, unique=True))
     record = keyed(table, data.draw(values_of(tuple(some), 0)))
-    target = make_target(table, Parser(table, ZONE))
+    target = target_of(name)
     async with db.transaction() as conn:
         written = await writer.write_page(conn, target, "s", target.intake.read([sent_as(record)]), now=NOW)
         assert written.counts.inserted == 1, written.rejects
@@ -127,7 +127,7 @@ async def test_every_child_element_can_be_given_back(db: Database, numbers: Any)
     table = TABLES["cyclesoftware.customers"]
     child = table.children[0].table
     record = {"customer_id": next(ids), "phone_numbers": numbers}
-    target = make_target(table, Parser(table, ZONE))
+    target = target_of("cyclesoftware.customers")
     async with db.transaction() as conn:
         await writer.write_page(conn, target, "s", target.intake.read([sent_as(record)]), now=NOW)
         parent = await conn.fetchrow(target.statements.select_rows, "s", [record["customer_id"]])

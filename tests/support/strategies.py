@@ -1,5 +1,6 @@
 """Records as an upstream might send them: Hypothesis strategies over every table of the registry."""
 
+import functools
 import itertools
 import json
 from datetime import UTC, date, datetime
@@ -9,7 +10,9 @@ from zoneinfo import ZoneInfo
 from hypothesis import strategies as st
 
 from syncd.contract import Column, Kind, Table
+from syncd.records.parser import Parser
 from syncd.sources import registry
+from syncd.storage.mirror.target import Target, make_target
 
 ZONE = ZoneInfo("Europe/Amsterdam")
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
@@ -50,24 +53,29 @@ fitting: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.JSON: anything,
     Kind.SHA256: texts,
 }
+fitting_or_odd = {kind: st.one_of(fits, fits, fits, anything) for kind, fits in fitting.items()}
+coordinates = st.one_of(*[st.lists(st.floats(-180, 180), min_size=2, max_size=2)] * 3, anything)
+unknown_fields = st.dictionaries(texts, anything, max_size=2)
 
 
 def values_of(columns: tuple[Column, ...], depth: int) -> st.SearchStrategy[dict[str, Any]]:
-    """Objects with the documented fields of some columns, each fitting, odd or missing, and some unknown fields."""
+    """Objects with the documented fields of some columns, each fitting, odd or missing, and some unknown fields.
+
+    What it is made of is made once: Hypothesis looks at each new strategy before it draws from it.
+    """
     fields: dict[str, st.SearchStrategy[Any]] = {}
     for name in dict.fromkeys(str(column.path[depth]) for column in columns):
         below = tuple(column for column in columns if str(column.path[depth]) == name)
         nested = [column for column in below if len(column.path) > depth + 1]
         if nested and isinstance(nested[0].path[depth + 1], int):
-            fits: st.SearchStrategy[Any] = st.lists(st.floats(-180, 180), min_size=2, max_size=2)
+            fields[name] = coordinates
         elif nested:
             fits = values_of(tuple(nested), depth + 1)
+            fields[name] = st.one_of(fits, fits, fits, anything)
         else:
-            fits = fitting[below[0].kind]
-        fields[name] = st.one_of(fits, fits, fits, anything)
-    unknown = st.dictionaries(texts, anything, max_size=2)
+            fields[name] = fitting_or_odd[below[0].kind]
     known = st.fixed_dictionaries({}, optional=fields)
-    return st.builds(lambda extra, given: extra | given, unknown, known)
+    return st.builds(lambda extra, given: extra | given, unknown_fields, known)
 
 
 def keyed(table: Table, record: dict[str, Any]) -> dict[str, Any]:
@@ -84,3 +92,9 @@ def keyed(table: Table, record: dict[str, Any]) -> dict[str, Any]:
 
 def sent_as(record: dict[str, Any]) -> bytes:
     return json.dumps(record, ensure_ascii=True).encode()
+
+
+@functools.cache
+def target_of(name: str) -> Target:
+    """Return what a table of TABLES is read and written with, made once."""
+    return make_target(TABLES[name], Parser(TABLES[name], ZONE))
