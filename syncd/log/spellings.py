@@ -37,7 +37,7 @@ def spellings(text: str) -> frozenset[str]:
         {
             text,
             text.encode("utf-8", "backslashreplace").decode(),
-            *(unicodedata.normalize(form, text) for form in ("NFC", "NFD")),
+            *_twins(text),
             quote(encoded, safe=""), quote(encoded), quote_plus(encoded),
             dumped, dumped.replace("/", "\\/"),  # as PHP writes it
             json.dumps(text, ensure_ascii=False)[1:-1],
@@ -49,6 +49,15 @@ def spellings(text: str) -> frozenset[str]:
             *_misread(text, encoded), wide.decode("latin-1"),
         }
     ) - {""}  # fmt: skip
+
+
+def _twins(text: str) -> Iterable[str]:
+    """Yield the text as others may write it without any escape: in other normal forms, with other ends of lines."""
+    for form in ("NFC", "NFD"):
+        yield unicodedata.normalize(form, text)
+    if "\n" in text:
+        lines = text.replace("\r\n", "\n")
+        yield from (lines, lines.replace("\n", "\r\n"))
 
 
 def _hex(encoded: bytes) -> Iterable[str]:
@@ -77,8 +86,7 @@ def _misread(text: str, encoded: bytes) -> Iterable[str]:
 
 def _as_bytes(text: str) -> frozenset[str]:
     """Return the bytes that stand for the text once escapes are undone, each byte as one character."""
-    forms = {unicodedata.normalize(form, text) for form in ("NFC", "NFD")} | {text}
-    found = {_raw(form) for form in forms} | {_raw(_raw(text))}
+    found = {_raw(form) for form in (text, *_twins(text))} | {_raw(_raw(text))}
     return frozenset(found | {text.encode("latin-1", "replace").decode("latin-1")})
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from syncd import log
@@ -114,6 +114,8 @@ def test_no_spelling_of_a_secret_passes(name: str, secret: str) -> None:
 
 
 @given(secret=st.text(min_size=12, max_size=40).filter(str.strip), name=st.sampled_from(sorted(SPELLINGS)))
+@example(secret="000000000\r\n\n", name="quoted-printable")
+@example(secret="of\nthree\r\nlines", name="quoted-printable")
 def test_no_spelling_of_any_secret_passes(name: str, secret: str) -> None:
     """A marker of letters in front is what must be gone; the rest may hold anything, escapes too."""
     assert_masked(name, f"Marker{secret}")
