@@ -5,7 +5,7 @@ What many accounts say alike is one `Alike`, which they share. What an account s
 
 import marshal
 from collections.abc import Mapping
-from typing import Final, cast, final
+from typing import Final, NoReturn, SupportsIndex, cast, final
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -30,7 +30,6 @@ class Alike(msgspec.Struct, frozen=True, kw_only=True, weakref=True):
     proxy: Proxy | None
     timeouts: Timeouts
     in_flight: int
-    origin: str
     named: tuple[str, ...]
     specs: Mapping[str, OptionSpec]
     secrets: tuple[bool, ...]
@@ -48,7 +47,7 @@ class SourceConfig:
     does not count when two are compared. `base_url` and `options` are made anew each time that they are asked for.
     """
 
-    __slots__ = ("alike", "name", "packed")
+    __slots__ = ("alike", "name", "origin", "packed")
 
     def __init__(
         self,
@@ -69,16 +68,15 @@ class SourceConfig:
         values = options.values_named
         secrets = tuple(isinstance(value, Secret) for value in values)
         parts = (
-            type, id(streams), id(budget), proxy, id(timeouts), in_flight, origin, options.named, id(options.specs),
-            secrets,
+            type, id(streams), id(budget), proxy, id(timeouts), in_flight, options.named, id(options.specs), secrets,
         )  # fmt: skip
         alike = _alike.get(parts)
         if alike is None:
             alike = _alike[parts] = Alike(
                 type=type, streams=streams, budget=budget, proxy=proxy, timeouts=timeouts, in_flight=in_flight,
-                origin=origin, named=options.named, specs=options.specs, secrets=secrets,
+                named=options.named, specs=options.specs, secrets=secrets,
             )  # fmt: skip
-        self.name = name
+        self.name, self.origin = name, origin
         self.alike = alike
         self.packed = marshal.dumps([base_url, *map(_packed, values)])
 
@@ -113,11 +111,6 @@ class SourceConfig:
         return self.alike.in_flight
 
     @property
-    def origin(self) -> str:
-        """Where it was read."""
-        return self.alike.origin
-
-    @property
     def base_url(self) -> str:
         """The address of the API."""
         return self.own[0]
@@ -140,7 +133,11 @@ class SourceConfig:
 
     def is_said_as(self, other: "SourceConfig") -> bool:
         """Say whether another account says the same word for word, at the same place: either may stand for both."""
-        return self.alike is other.alike and self.packed == other.packed and self.name == other.name
+        return (
+            self.alike is other.alike
+            and self.packed == other.packed
+            and (self.name, self.origin) == (other.name, other.origin)
+        )
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SourceConfig):
@@ -153,6 +150,15 @@ class SourceConfig:
         alike = self.alike
         return (self.name, alike.type, alike.streams, alike.budget, alike.proxy, alike.timeouts, alike.in_flight,
                 *self.own)  # fmt: skip
+
+    def __copy__(self) -> "SourceConfig":
+        return self
+
+    def __deepcopy__(self, memo: object) -> "SourceConfig":
+        return self
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("an account cannot be serialized: it holds secrets")
 
     def __repr__(self) -> str:
         base_url, options = self.own

@@ -1,7 +1,9 @@
 """How one account of 50,000 is kept: small, and as it was said."""
 
 import gc
+import pickle
 import tracemalloc
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,9 @@ def test_a_secret_comes_back_with_its_place_and_is_not_shown(text: str | None, r
     assert (found.is_resolved, found.ref) == (text is not None, ref)
     assert found == Secret(text, ref=ref)
     assert "hunter2" not in repr(shop)
+    assert deepcopy(shop) is shop
+    with pytest.raises(TypeError, match="cannot be serialized"):
+        pickle.dumps(shop)
     if text:
         assert shop.secret("password") == text
 
