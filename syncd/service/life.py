@@ -95,7 +95,7 @@ class Life:
             follow=self._follow_pauses, changed=self.reader.clear_status,
         )  # fmt: skip
         self._kept = kept.keep()
-        self._held_of: tuple[int, frozenset[str], Config] | None = None
+        self._held_of: tuple[Config, frozenset[int], Config] | None = None
         self._mine = self.reader
         """Reads the status of the accounts whose metrics are this process's: all, or those that a worker holds."""
         if is_worker:
@@ -316,17 +316,18 @@ class Life:
 
     def _held(self) -> Config:
         """Return the configuration with the accounts that this worker holds, and no others; the same for the same."""
-        sources = self.config.sources
-        names = frozenset(name for name in sources if self._share and self._share.holds(name))
-        if self._held_of is None or self._held_of[:2] != (id(self.config), names):
-            held = {name: each for name, each in sources.items() if name in names}
-            self._held_of = id(self.config), names, replace(self.config, sources=held)
+        shards = self._share.shards if self._share else frozenset()
+        if self._held_of is None or self._held_of[0] is not self.config or self._held_of[1] != shards:
+            names = set(self._share.accounts(shards)) if self._share else set()
+            held = {name: each for name, each in self.config.sources.items() if name in names}
+            self._held_of = self.config, shards, replace(self.config, sources=held)
         return self._held_of[2]
 
     async def _line(self) -> str:
         return await self._share.line() if self._share else "waiting for the database"
 
     def _clear(self) -> None:
+        self._held_of = None
         self.reader.clear()
         self._mine.clear()
 

@@ -67,6 +67,7 @@ class Share:
         self._membership = Membership(database, household, config=config, address=address)
         self.join = self._membership.join
         self.holds = self._membership.holds
+        self.accounts = self._membership.accounts
         self.leave = self._membership.leave
         self.abandon = self._membership.abandon
 
@@ -79,6 +80,11 @@ class Share:
     def leads(self) -> bool:
         """Whether this worker does what one does for all."""
         return self._membership.leads
+
+    @property
+    def shards(self) -> frozenset[int]:
+        """The shards whose accounts this worker runs."""
+        return frozenset(self._membership.running)
 
     async def line(self) -> str:
         """Return in one line what this worker has."""
