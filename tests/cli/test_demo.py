@@ -16,6 +16,7 @@ from tests.support.command import (
     syncd,
 )
 from tests.support.search import trial
+from tests.support.terminal import on_terminal
 
 
 @pytest.fixture
@@ -26,8 +27,14 @@ async def demo_dir(tmp_path: Path) -> AsyncIterator[Path]:
 
 
 @trial
-async def test_demo_once_fills_every_table_and_its_queries_run(demo_dir: Path) -> None:
-    ended = await syncd("demo", "--once", "--customers", "60", "--data-dir", demo_dir)
+async def test_the_demo_ends_with_its_terminal_and_the_next_one_fills_every_table(demo_dir: Path) -> None:
+    words = ("demo", "--customers", "60", "--data-dir", str(demo_dir))
+    async with on_terminal(*words, "--listen", "127.0.0.1:0") as terminal:
+        await terminal.shows("syncing on until Ctrl-C")
+        terminal.close()
+        await asyncio.wait_for(terminal.process.wait(), 30)
+
+    ended = await syncd(*words, "--once")
     assert ended.code == 0, ended
     rows = {line.split()[0]: line.split()[2] for line in ended.out.splitlines() if re.match(r" \w+\.\w+ ", line)}
     on = [
