@@ -191,6 +191,6 @@ def test_the_hooks_before_a_commit_are_valid_and_local() -> None:
 
 def test_what_the_makefile_runs_is_there() -> None:
     lists = re.findall(r"\$\(addprefix tests/,([^)]+)\)", (ROOT / "Makefile").read_text())
-    assert len(lists) == 2
+    assert len(lists) == 3
     named = [path for each in lists for path in each.replace("\\\n", " ").split()]
     assert [path for path in named if not any((ROOT / "tests").glob(path))] == []
