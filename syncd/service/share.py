@@ -105,14 +105,17 @@ class Share:
     async def _adopt(self, shards: Collection[int]) -> None:
         """Run the accounts of these shards; the timetable leaves out those that were taken away meanwhile."""
         names = self._membership.accounts(shards)
-        every, histories, paces = self._config(), Histories(), dict[str, Paces]()
+        every, histories, paces, taken = self._config(), Histories(), dict[str, Paces](), list[str]()
         for at in range(0, len(names), ACCOUNTS_AT_ONCE):
-            some = names[at : at + ACCOUNTS_AT_ONCE]
+            some = [name for name in names[at : at + ACCOUNTS_AT_ONCE] if self._membership.holds(name)]
+            if not some:  # workers that joined meanwhile have these
+                continue
             mine = replace(every, sources={name: every.sources[name] for name in some})
             await self._life.protect(mine)
             histories.add(await status.histories(self._database, list(wanted_of(mine))))
             paces.update(await status.read_paces(self._database, mine, now=utc_now()))
-        await self._planned().adopt(names, histories, paces)
+            taken += some
+        await self._planned().adopt(taken, histories, paces)
         if len(names) > ACCOUNTS_AT_ONCE:
             await asyncio.to_thread(memory.give_back)
 

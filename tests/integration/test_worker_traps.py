@@ -9,11 +9,16 @@ import aiohttp
 import pytest
 
 from syncd.config import Config, Scale
-from syncd.errors import WorkerLost
+from syncd.engine.syncer import Syncer
+from syncd.errors import DatabaseUnavailable, SyncdError, WorkerLost
 from syncd.sandbox import Limits
 from syncd.scale import duties, membership, workers
-from syncd.service import daemon
+from syncd.service import daemon, share
 from syncd.service.life import Life
+from syncd.service.timetable import Timetable
+from syncd.sources import registry
+from syncd.storage.postgres.database import Database
+from tests.support.accounts import changed
 from tests.support.bench import Bench, MakeBench
 from tests.support.daemon import Now, count, load, serving, until
 from tests.support.members import Recording, member
@@ -145,3 +150,58 @@ async def test_a_worker_that_is_told_to_end_while_it_is_being_lost_begins_no_new
 
 async def _is(met: object) -> bool:
     return bool(met)
+
+
+class Slow:
+    """What a share asks of the service: it notes the accounts whose secrets it protects, and lets go when told to."""
+
+    def __init__(self) -> None:
+        self.protected: list[str] = []
+        self.may_go = asyncio.Event()
+
+    async def protect(self, config: Config) -> None:
+        self.protected += config.sources
+        await self.may_go.wait()
+
+    async def reload(self) -> SyncdError | None:
+        return None
+
+    def differ(self, names: Sequence[str]) -> None:
+        pass
+
+    def away(self, error: DatabaseUnavailable) -> None:
+        raise error
+
+    def forfeit(self, error: WorkerLost) -> None:
+        raise error
+
+
+async def test_a_worker_that_takes_accounts_leaves_those_out_that_others_have_by_then(
+    bench: Bench, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(share, "ACCOUNTS_AT_ONCE", 1)
+    lease = bench.config.sources["lease"]
+    config = replace(config, sources={name: changed(lease, name=name) for name in (f"lease{n}" for n in range(40))})
+    database, life = Database(bench.db_url, "here", pool_size=2), Slow()
+    own = share.Share(database, life, config=lambda: config, address=lambda: None, drain_s=1.0)
+    await own.join()
+    timetable = Timetable(
+        Syncer(config, registry(), database, None), {}, on_outage=life.away, holds=own.holds,
+        later=lambda _delay_s, ring: asyncio.Handle(ring, (), asyncio.get_running_loop()),
+    )  # fmt: skip
+    own.begin(timetable)
+    try:
+        await until(lambda: _is(life.protected))
+        assert len(own.shards) == SHARDS
+        async with member(bench.db_url, config) as other:
+            await until(lambda: _is(len(own.shards) == len(other.membership.running) == SHARDS / 2))
+            life.may_go.set()
+            held = {name for name in config.sources if own.holds(name)}
+            await until(lambda: _is({source for source, _ in timetable.next_runs()} == held))
+            assert 0 < len(held) < 40
+            assert set(life.protected[1:]) - held == set()
+            assert len(life.protected) == len(set(life.protected))
+    finally:
+        await own.leave()
+        await timetable.close(grace_s=0.0)
+        await database.close()
