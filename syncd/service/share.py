@@ -8,11 +8,12 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from syncd import counters, status
+from syncd import status
 from syncd.clock import utc_now
 from syncd.config import Config
 from syncd.engine.pace import Paces
 from syncd.errors import DatabaseUnavailable, SyncdError, WorkerLost
+from syncd.log import counters
 from syncd.records.rows import Key
 from syncd.scale.membership import Hint, Household, Membership
 from syncd.service.process import memory

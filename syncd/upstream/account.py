@@ -12,12 +12,13 @@ from typing import Any, Final
 
 import msgspec
 
-from syncd import counters, log
+from syncd import log
 from syncd.clock import Clock, Sleep
 from syncd.config import SourceConfig
 from syncd.contract import Answer, Lane, Source
 from syncd.errors import Unreachable, UpstreamError
 from syncd.frozen import dataclass
+from syncd.log import counters
 from syncd.upstream import budget, faults
 from syncd.upstream.client import aiohttp
 from syncd.upstream.health import Health

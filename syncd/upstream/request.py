@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from syncd import counters, log
+from syncd import log
 from syncd.config.duration import spoken
 from syncd.contract import Answer, Lane
 from syncd.contract.early import IS_FORETOLD
 from syncd.contract.second_ways import PREFIX
 from syncd.errors import BadCredentials, BadRequest, NotSent, ScopeMissing, Throttled, Unreachable, UpstreamError
+from syncd.log import counters
 from syncd.records.presplit import presplit
 from syncd.storage.state.runs import Spent
 from syncd.upstream import faults

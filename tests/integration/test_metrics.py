@@ -17,7 +17,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from syncd import counters
+from syncd.log import counters
 from syncd.sandbox import CREDENTIALS
 from syncd.service.web import family as metric_family
 from syncd.service.web import metrics

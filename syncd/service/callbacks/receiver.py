@@ -16,10 +16,11 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from syncd import counters, log
+from syncd import log
 from syncd.config import Config, Http
 from syncd.contract import Callbacks, Source, Webhooks
 from syncd.errors import BadPayload, DatabaseError
+from syncd.log import counters
 from syncd.records.rows import Key
 from syncd.service.callbacks import registration
 from syncd.service.callbacks.deliveries import Deliveries

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from syncd import counters
 from syncd.config import Secret
+from syncd.log import counters
 from syncd.service.notify.words import Message
 from syncd.upstream.client import aiohttp
 

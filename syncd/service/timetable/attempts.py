@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from enum import Enum, auto
 
-from syncd import counters, log
+from syncd import log
 from syncd.engine.order import Order, Result
 from syncd.engine.syncer import Syncer
 from syncd.errors import DatabaseError, DatabaseUnavailable, LockHeld, RunFenced
+from syncd.log import counters
 from syncd.status import Pair
 
 _log = log.get(__name__)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Final
 
-from syncd import counters
+from syncd.log import counters
 
 SEATS: Final = 16
 """Runs at work at once, of sources that answered last time. Each holds a page or two in memory, and borrows a

@@ -12,8 +12,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from syncd import counters
 from syncd.config import Config
+from syncd.log import counters
 from syncd.service.web import resources
 from syncd.service.web.family import Blocks, Family, Sample, around
 from syncd.service.web.summed import SUM, Summed, summed_budgets, summed_gauges

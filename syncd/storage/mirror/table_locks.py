@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 import asyncpg
 
-from syncd import counters
+from syncd.log import counters
 from syncd.storage.mirror import history
 from syncd.storage.mirror.target import Target
 from syncd.storage.postgres.locks import KEY, lock_number
