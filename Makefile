@@ -75,7 +75,7 @@ majors: $(READY)
 	  [ -x $$bin/initdb ] && echo "$$($$bin/postgres --version | grep -oE '[0-9]+' | head -1) $$bin"; \
 	done | sort -n | { while read -r _ bin; do \
 	  $$bin/postgres --version; \
-	  SYNCD_PG_BIN=$$bin $(TESTS) $(ON_EVERY_MAJOR) $$also $(ARGS) </dev/null || exit 1; \
+	  SYNCD_PG_BIN=$$bin $(RUN) pytest -q -n auto --dist worksteal $$also $(ON_EVERY_MAJOR) $(ARGS) </dev/null || exit 1; \
 	  also=; \
 	done; }
 
