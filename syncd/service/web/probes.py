@@ -12,7 +12,7 @@ from syncd import log
 from syncd.config.duration import parse_duration
 from syncd.errors import DatabaseError, UsageError
 from syncd.service.web import metrics, view
-from syncd.service.web.answers import as_json, packed
+from syncd.service.web.answers import as_json, as_long_json, packed
 from syncd.service.web.summed import Summed, read_odd
 from syncd.status import Measures, Status, StatusPage, StatusReader, troubles
 from syncd.storage.postgres import migrations
@@ -95,7 +95,7 @@ class Probes:
         """Show the status as `syncd status --json` does; `?q=`, `?state=` and `?page=` ask for a page, as at `/`."""
         if not view.ASKED.isdisjoint(request.query):
             return as_json(await self._page(view.Choice.of(request.query)))
-        return as_json(await self._reader.status())
+        return await as_long_json(await self._reader.status())
 
     async def _page(self, choice: view.Choice) -> StatusPage:
         """Return the streams that the page of people shows for the same choice."""
