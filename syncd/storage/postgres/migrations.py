@@ -41,6 +41,8 @@ PLUGIN_REVISION: Final = re.compile(r"(?P<type>[a-z][a-z0-9_]*)_\d+")
 REVISION_CHARS: Final = 32
 """Longest revision that the table of versions holds."""
 
+DEFINITION: Final = re.compile(r"\s*(CREATE|ALTER|COMMENT|DROP|GRANT|REVOKE)\b", re.IGNORECASE)
+"""How a statement begins that changes what is defined, and returns nothing."""
 TOLD_CHARS: Final = 300
 """Longest text of a plugin's own error that is passed on; our choice."""
 
@@ -166,15 +168,31 @@ NOTHING_CHANGED: Final = (
 @contextlib.asynccontextmanager
 async def _transaction(database: Database) -> "AsyncIterator[AsyncConnection]":
     """Open the one transaction of a migration, without limits of time, under the lock of migrations."""
+    from sqlalchemy import event
+
     try:
         with translated(database.shown):
-            async with engine_of(database).connect() as conn, conn.begin():
+            engine = engine_of(database)
+            async with engine.connect() as conn, conn.begin():
                 await conn.exec_driver_sql("SET LOCAL lock_timeout = 0")
                 await conn.exec_driver_sql("SET LOCAL statement_timeout = 0")
+                event.listen(engine.sync_engine, "do_execute", _sent_at_once)  # a transaction has begun by now
                 await _lock(database, conn)
                 yield conn
     except asyncpg.PostgresError as error:
         raise driver.refused(error, database.shown, NOTHING_CHANGED) from error
+
+
+def _sent_at_once(_cursor: Any, sql: str, parameters: Any, context: Any) -> bool:
+    """Send a definition without preparing it; return whether it was one.
+
+    SQLAlchemy prepares each statement, to learn which columns it returns. A database that is made from empty takes some
+    thousand definitions, which return none.
+    """
+    is_definition = not parameters and DEFINITION.match(sql) is not None
+    if is_definition:
+        context.root_connection.connection.dbapi_connection.run_async(lambda plain: plain.execute(sql))
+    return is_definition
 
 
 @dataclass(frozen=True, kw_only=True)
