@@ -1,5 +1,6 @@
 """Transactions on one connection: what commits, what rolls back, and which locks they hold from their beginning."""
 
+import asyncio
 from functools import partial
 from zoneinfo import ZoneInfo
 
@@ -54,6 +55,30 @@ async def test_a_block_that_raises_leaves_nothing_and_a_savepoint_leaves_what_ca
     async with db.connection() as conn:
         assert not conn.is_in_transaction()
         assert await conn.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0
+
+
+async def _add_and_raise(db: Database, number: int, error: BaseException) -> None:
+    async with db.transaction(BEGIN) as conn:
+        await _add(conn, number)
+        raise error
+
+
+async def _add_and_raise_within(conn: asyncpg.Connection, number: int, error: BaseException) -> None:
+    async with savepoint(conn):
+        await _add(conn, number)
+        raise error
+
+
+@pytest.mark.parametrize("error", [KeyError("of the block"), asyncio.CancelledError()], ids=["error", "cancelled"])
+async def test_what_postgres_does_not_know_of_rolls_back_too(db: Database, error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        await _add_and_raise(db, 1, error)
+    assert await _stored(db) == []
+    async with db.transaction(BEGIN) as conn:
+        await _add(conn, 2)
+        with pytest.raises(type(error)):
+            await _add_and_raise_within(conn, 3, error)
+    assert await _stored(db) == [2]
 
 
 async def test_a_transaction_that_cannot_begin_is_over_and_its_session_goes_on(db: Database) -> None:
