@@ -45,6 +45,7 @@ def asked(bench: Bench, stream: str = "customers") -> int:
 # --- What it will cost ------------------------------------------------------------------------------------------------
 
 
+@trial
 async def test_a_dry_run_tells_requests_shares_of_the_quota_rows_and_time(shop: Bench) -> None:
     await shop.sync("shop.customers")
     await shop.sync("shop.sales_orders")

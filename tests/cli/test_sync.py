@@ -16,6 +16,7 @@ async def shop(make_bench: MakeBench) -> Bench:
     return await make_bench(time=WallClock(), page_size=50, limits=limits, **(SIZES | {"customers": 250}))
 
 
+@trial
 async def test_sync_prints_a_line_for_each_run_and_repeats_nothing(shop: Bench) -> None:
     path = shop.config_file()
     first = await syncd("sync", "--config", path)

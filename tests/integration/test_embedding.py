@@ -14,6 +14,7 @@ from syncd.sandbox.limits import Limits
 from tests.support.bench import Bench, MakeBench
 from tests.support.command import WallClock, syncd
 from tests.support.daemon import write
+from tests.support.search import trial
 
 
 async def test_a_program_syncs_asks_for_the_status_and_reads_runs(make_bench: MakeBench) -> None:
@@ -44,6 +45,7 @@ async def test_a_program_syncs_asks_for_the_status_and_reads_runs(make_bench: Ma
     assert logging.getLogger().handlers == handlers, "the program's own logging was changed"
 
 
+@trial
 async def test_a_source_that_is_left_out_is_told_where_all_is_synced(make_bench: MakeBench) -> None:
     bench = await make_bench(time=WallClock(), limits=Limits(per_minute=10_000, per_day=100_000))
     path = write(bench, {"shop.stores": ""}, extra='[sources.web]\ntype = "lightspeed"\nshop = "x"\n')

@@ -222,6 +222,7 @@ async def _forgets(user: User, db: asyncpg.Connection) -> None:
     assert await db.fetchval(query) == 0
 
 
+@trial
 async def test_check_names_its_missing_rights(user: User, db: asyncpg.Connection, db_url: str) -> None:
     await user.inits()
     await user.does("migrate")

@@ -56,6 +56,7 @@ async def test_a_schema_of_others_is_refused_with_the_way_out(make: Make) -> Non
         assert await conn.fetch("SELECT mine FROM reporting.stores") == []
 
 
+@trial
 async def test_empty_schemas_are_adopted(make: Make) -> None:
     opened = await make("CREATE SCHEMA reporting; CREATE SCHEMA history")
     assert await migrations.migrate(opened)

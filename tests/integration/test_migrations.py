@@ -161,6 +161,7 @@ async def test_migrating_again_does_nothing(make_empty: Make) -> None:
     await migrations.require_migrated(opened)
 
 
+@trial
 async def test_migrating_many_times_at_once_is_safe(make_empty: Make, db: Database) -> None:
     opened = await make_empty(times=4)
     await asyncio.gather(*map(migrations.migrate, opened))

@@ -23,6 +23,7 @@ from tests.support.bench import Bench, MakeBench
 from tests.support.command import syncd
 from tests.support.daemon import serving, until, write
 from tests.support.receiver import Receiver, receiving
+from tests.support.search import trial
 
 ON = ("customers", "stores", "employees")
 
@@ -210,6 +211,7 @@ def beats(receiver: Receiver) -> Callable[[], Awaitable[bool]]:
     return heard
 
 
+@trial
 async def test_notify_test_sends_to_everybody_and_says_what_failed(make_bench: MakeBench, receiver: Receiver) -> None:
     bench = await make_bench()
     path = bench.config_file(

@@ -19,6 +19,7 @@ from tests.support.bench import Bench, MakeBench
 from tests.support.command import Ended, WallClock, syncd
 from tests.support.daemon import serving, until
 from tests.support.ports import free_port
+from tests.support.search import trial
 
 SECRET = "sandbox+secret/with=signs"
 STREAMS = ("stock_items", "customers", "sales_orders", "sales_transactions", "workshop_orders")
@@ -167,6 +168,7 @@ async def test_changes_are_there_within_two_seconds_and_deliveries_are_stored_be
     }  # fmt: skip
 
 
+@trial
 async def test_hostile_calls_are_refused_repeated_ones_dropped_and_a_flood_costs_a_poll(
     shop: Shop, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -100,6 +100,7 @@ def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
     assert [name for name in names(wheel) if "__pycache__" in name or name.startswith("syncd/tests")] == []
 
 
+@trial
 def test_the_installed_wheel_runs_and_finds_its_own_migrations(installed: Path, tmp_path: Path) -> None:
     assert __version__ in run("-m", "syncd", "--version", cwd=tmp_path, path=installed)
     code = "from syncd.storage.postgres import migrations as m; print(m.migrations_dir(), m.newest_revision())"

@@ -136,6 +136,7 @@ async def test_a_jump_costs_one_tick(clocked: Clocked, jump_s: float) -> None:
     assert not clocked.process.events("run_crashed")
 
 
+@trial
 async def test_a_day_ahead_and_back_leaves_no_trace(clocked: Clocked) -> None:
     for wrong_by_s in (DAY_S, 0.0, -DAY_S, 0.0):
         await clocked.jumps(wrong_by_s)

@@ -315,6 +315,7 @@ def _kill(server: OwnServer) -> None:
             os.kill(process, signal.SIGKILL)
 
 
+@trial
 async def test_a_full_disk_ends_the_run_and_harms_nothing(own_server: OwnServer, own_bench: Bench) -> None:
     if not own_server.is_small_disk:
         pytest.skip("to fill a disk takes one of its own: mounting a tmpfs needs root")

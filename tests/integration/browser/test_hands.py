@@ -28,6 +28,7 @@ async def differs(page: Page, selector: str, words: str) -> bool:
     return await page.locator(selector).inner_text() != words
 
 
+@trial
 async def test_the_keyboard_reaches_everything_and_shows_where_it_is(chrome: Browser, small: Bench) -> None:
     await small.sync("shop.customers")
     async with serving(small) as url, tab(chrome, url) as found:

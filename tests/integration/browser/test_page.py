@@ -15,6 +15,7 @@ from tests.papers.screenshots import make_up_day
 from tests.support.bench import Bench, streams_on
 from tests.support.browser import NAMES, chromium
 from tests.support.daemon import until
+from tests.support.search import trial
 from tests.support.tabs import LONGEST_MS, reader_of, serving, shows, tab
 
 pytestmark = pytest.mark.skipif(
@@ -68,6 +69,7 @@ async def test_a_run_is_followed_without_a_reload(chrome: Browser, live: Bench) 
         assert found.complaints == []
 
 
+@trial
 async def test_a_backfill_is_followed_with_its_share_and_time_to_go(chrome: Browser, live: Bench) -> None:
     await live.sync("shop.customers")
     live.sandbox.latency_s = 1.0
@@ -119,6 +121,7 @@ async def test_it_survives_a_server_that_restarts(chrome: Browser, small: Bench)
             assert await found.page.evaluate("window.mark") == "never reloaded"
 
 
+@trial
 async def test_a_database_that_is_away_is_told_and_the_old_numbers_stay(chrome: Browser, small: Bench) -> None:
     await small.sync("shop.stores")
     is_away = False

@@ -264,6 +264,7 @@ async def test_pid_file_that_names_a_stranger_is_stale_and_the_stranger_is_left_
             stranger.kill()
 
 
+@trial
 async def test_initdb_that_was_killed_halfway_is_done_anew(fresh_dir: Path, users: list[subprocess.Popen[str]]) -> None:
     users.append(start_user(fresh_dir))
     await until((fresh_dir / "cluster.new" / "PG_VERSION").exists)

@@ -50,6 +50,7 @@ async def test_root_runs_the_server_as_another_user_who_may_write_nothing_else(f
     assert fresh_dir.stat().st_uid == 0
 
 
+@trial
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
 @pytest.mark.parametrize("umask", [0o022, pytest.param(0o077, marks=trial)])
 async def test_root_can_use_binaries_that_only_root_can_reach(
@@ -186,6 +187,7 @@ async def test_cluster_of_another_major_version_is_refused_and_left_alone(data_d
     assert (data_dir / "cluster" / "base").is_dir()
 
 
+@trial
 @pytest.mark.skipif(not PG_15.exists(), reason="no PostgreSQL 15 here")
 async def test_other_binaries_can_be_named(fresh_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYNCD_PG_BIN", str(PG_15))
