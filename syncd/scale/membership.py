@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -198,11 +199,11 @@ class Membership:
 
     def pass_on(self, hint: Hint) -> None:
         """Let the worker that has the account know what a callback said; a hint that is lost, a poll makes up for."""
-        self._spawn(self._notify(HINTS, hint))
+        self._spawn(partial(self._notify, HINTS, hint))
 
     def ask_to_run(self, source: str, stream: str) -> None:
         """Let the worker that has the account run a stream now; a wish that is lost is made good by its next run."""
-        self._spawn(self._notify(RUNS, (source, stream)))
+        self._spawn(partial(self._notify, RUNS, (source, stream)))
 
     # --- Rounds
 
@@ -299,12 +300,12 @@ class Membership:
         if adopted := step.adopt | taken:
             self.running |= adopted
             self._news.set()  # the next round says so to all who read syncd.workers
-            self._spawn(self._guarded(adopted, self._household.adopt(adopted)))
+            self._spawn(partial(self._adopt_all, adopted))
 
-    async def _guarded(self, shards: frozenset[int], work: Awaitable[None]) -> None:
+    async def _adopt_all(self, shards: frozenset[int]) -> None:
         """Let shards that could not be adopted be tried again with the next round."""
         try:
-            await work
+            await self._household.adopt(shards)
         except Exception as error:
             self.running -= shards
             if not isinstance(error, DatabaseUnavailable):
@@ -315,7 +316,7 @@ class Membership:
         self.running -= shards
         self._ending |= shards
         for shard in shards:
-            self._spawn(self._drop_one(shard), ends=True)
+            self._spawn(partial(self._drop_one, shard), ends=True)
 
     async def _drop_one(self, shard: int) -> None:
         try:
@@ -334,7 +335,7 @@ class Membership:
         _log.warning("shards_lost", count=len(shards), hint="Somebody else changed syncd_queue.pgqueuer.")
         self.running -= shards
         self._ending |= shards
-        self._spawn(self._forfeit_all(shards), ends=True)
+        self._spawn(partial(self._forfeit_all, shards), ends=True)
 
     async def _forfeit_all(self, shards: frozenset[int]) -> None:
         try:
@@ -348,7 +349,7 @@ class Membership:
             self._reloads_followed = self._reloads_asked = reloads
         elif reloads > self._reloads_asked and not self._is_leaving:
             self._reloads_asked = reloads
-            self._spawn(self._reload(reloads))
+            self._spawn(partial(self._reload, reloads))
 
     async def _reload(self, reloads: int) -> None:
         self._refused = await self._household.reload()
@@ -386,17 +387,20 @@ class Membership:
         async with self._database.connection() as conn:
             await conn.execute("SELECT pg_notify($1, $2)", channel, msgspec.json.encode(told).decode())
 
-    def _spawn(self, work: Awaitable[None], *, ends: bool = False) -> None:
-        """Do something beside the rounds; `ends`: it ends runs, and the worker does not leave before that is done."""
+    def _spawn(self, work: Callable[[], Awaitable[None]], *, ends: bool = False) -> None:
+        """Do something beside the rounds; `ends`: it ends runs, and the worker does not leave before that is done.
+
+        `work` is called when its task begins: a coroutine made here would stay unawaited if the task is ended before.
+        """
         task = asyncio.create_task(self._beside(work))
         for tasks in (self._tasks, self._endings) if ends else (self._tasks,):
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
-    async def _beside(self, work: Awaitable[None]) -> None:
+    async def _beside(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do something beside the rounds; a database that is away, the rounds tell of."""
         try:
-            await work
+            await work()
         except DatabaseUnavailable:
             pass
         except Exception:  # noqa: BLE001  a bug of ours must not cost the lease, and must be told

@@ -1,7 +1,9 @@
 """What goes wrong with workers elsewhere: hoarded shards, deaf listeners, queues that grow, files that differ."""
 
 import asyncio
+import gc
 import signal
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -88,6 +90,19 @@ async def test_a_member_that_leaves_waits_neither_for_accounts_under_way_nor_for
             await one.membership.leave()
     assert one.of("drop"), "what was under way is given up, too"
     assert await count(bench, "syncd_queue.pgqueuer WHERE status = 'queued'") == SHARDS
+    assert await count(bench, "syncd.workers") == 0
+
+
+async def test_what_a_member_was_about_to_begin_when_it_leaves_is_never_begun(bench: Bench, config: Config) -> None:
+    async with member(bench.db_url, config) as one:
+        await until(lambda: _is(one.of("adopt")))
+        one.membership.pass_on(("shop", "orders", None))
+        one.membership.ask_to_run("shop", "orders")
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            await one.membership.leave()  # both tasks are ended before their first step
+            gc.collect()
+    assert [str(warning.message) for warning in heard] == []
     assert await count(bench, "syncd.workers") == 0
 
 
