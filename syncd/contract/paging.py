@@ -16,9 +16,10 @@ asked for early is thrown away, and the walk goes on page by page.
 Knows nothing of any API: a source gives `fetch`, which asks for one slice of its list.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Hashable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from syncd.contract.early import EARLY_BYTES, Early, Foretold
@@ -117,24 +118,23 @@ async def walk_offsets(
     ways = walk.ways if walk else frozenset[str]()
     fetch = _told_unproven(fetch, ways)
     offset = resume.offset if resume else 0
-    before: frozenset[Hashable] = frozenset(resume.tail) if resume else frozenset()
-    overlaps = bool(before) and offset > 0
+    before = _Before(resume.tail if resume else ())
+    overlaps = bool(resume and resume.tail) and offset > 0
     step_backs = empty = repeats = 0
     last_next = -1
-    last_record = b""
     foretold = Foretold(fetch, early or Early())
     while True:
         overlaps = overlaps and OWN_OFFSETS not in ways
         ask = offset - 1 if overlaps else offset
         taken = await foretold.take(ask)
-        if taken and not (overlaps and taken.records and taken.records[0] == last_record):
+        if taken and not (overlaps and before.is_joined_by(taken)):
             foretold.miss()
             taken = None
         piece = taken or (await _one_row_early(fetch, walk, offset) if overlaps else await fetch(ask))
         if overlaps and OWN_OFFSETS in ways:
             ask, overlaps = offset, False
         step = 1
-        while overlaps and ask > 0 and not _meet(piece, before, loosely=step_backs >= STEP_BACKS // 2):
+        while overlaps and ask > 0 and not before.is_met_by(piece, loosely=step_backs >= STEP_BACKS // 2):
             step_backs += 1
             if step_backs > STEP_BACKS:
                 raise BadPayload(f"the list kept shifting while it was walked: {STEP_BACKS} steps back did not suffice")
@@ -145,8 +145,7 @@ async def walk_offsets(
         if overlaps and len(piece.records) == 1 and piece.next_offset == last_next:  # the shared row alone: go on
             piece, ask, overlaps = await fetch(offset), offset, False
         _check_progress(piece, ask, last_next)
-        known = step == 1 and len(piece.records) > 1 and before.issuperset(piece.keys)
-        repeats = repeats + 1 if known else 0
+        repeats = repeats + 1 if step == 1 and before.holds_all_of(piece) else 0
         if repeats >= SAME_PAGES:
             raise BadPayload(f"paging loop: offset {ask} brought the same page again, the offset seems ignored")
         empty = 0 if piece.records else empty + 1
@@ -156,15 +155,13 @@ async def walk_offsets(
             foretold.miss()
             yield piece, None
             return
-        keys = [key for key in piece.keys if key is not None]
-        tail = tuple(keys[-TAIL_KEYS:]) or (resume.tail if resume else ())
-        resume = Resume(offset=piece.next_offset, tail=tail)
+        tail = _tail(piece)
+        resume = Resume(offset=piece.next_offset, tail=tail or (resume.tail if resume else ()))
         takes_ours = overlaps  # pages are foretold once the server has taken an offset that it did not hand out
         # one row early only where offsets count rows, and where that still makes progress
-        overlaps = bool(keys) and piece.next_offset - ask == len(piece.records) > 1
-        before = frozenset(keys) if keys else before
+        overlaps = bool(tail) and piece.next_offset - ask == len(piece.records) > 1
+        before = _Before(piece.keys, piece.records) if tail else before
         offset = last_next = piece.next_offset
-        last_record = piece.records[-1] if overlaps else b""
         later = await _foreseen(early, piece) if takes_ours and overlaps and early and foretold.may_ask else ()
         foretold.ask(offset - 1, later)  # before the caller is at work on this page
         yield piece, resume
@@ -211,16 +208,51 @@ async def _one_row_early(fetch: Fetch, walk: Walk | None, offset: int) -> Slice:
         return replace(piece, unproven=OWN_OFFSETS)
 
 
-def _meet(piece: Slice, before: frozenset[Hashable], *, loosely: bool) -> bool:
-    """Say whether a slice begins among the rows of the page before, or holds all of them.
+class _Before:
+    """The rows of the page before; what takes all their keys is read only where their bytes do not settle it."""
 
-    One of these rows further on proves nothing: it may have moved there since, past rows that nobody has seen. It is
-    enough `loosely`, after many steps back: where equal rows change places with each request no slice begins so.
-    """
-    keys = [key for key in piece.keys if key is not None]
-    if loosely and not before.isdisjoint(keys):
-        return True
-    return bool(keys) and (keys[0] in before or before.issubset(keys))
+    def __init__(self, keys: Sequence[Hashable | None], records: Sequence[bytes] = ()) -> None:
+        is_large = bool(records) and not isinstance(records, list)  # it must not stay in memory beside the next
+        self._all_keys: Collection[Hashable | None] = frozenset(keys) if is_large else keys
+        self._last = records[-1] if records else None
+
+    @cached_property
+    def _keys(self) -> frozenset[Hashable]:
+        return frozenset(self._all_keys) - {None}
+
+    def is_joined_by(self, piece: Slice) -> bool:
+        """Say whether a slice begins with the very row with which the page before ended, as sent."""
+        return self._last is not None and len(piece.records) > 0 and piece.records[0] == self._last
+
+    def is_met_by(self, piece: Slice, *, loosely: bool) -> bool:
+        """Say whether a slice begins among these rows, or holds all of them.
+
+        One of these rows further on proves nothing: it may have moved there since, past rows that nobody has seen. It
+        is enough `loosely`, after many steps back: where equal rows change places with each request no slice begins so.
+        """
+        if self.is_joined_by(piece) and piece.keys[0] is not None:
+            return True
+        keys = [key for key in piece.keys if key is not None]
+        if loosely and not self._keys.isdisjoint(keys):
+            return True
+        return bool(keys) and (keys[0] in self._keys or self._keys.issubset(keys))
+
+    def holds_all_of(self, piece: Slice) -> bool:
+        """Say whether a slice of several rows brings none that these are not.
+
+        One that goes on where they end does; a list that repeats itself would begin anew.
+        """
+        if len(piece.records) <= 1 or (self.is_joined_by(piece) and piece.records[-1] != piece.records[0]):
+            return False
+        return self._keys.issuperset(piece.keys)
+
+
+def _tail(piece: Slice) -> tuple[Hashable, ...]:
+    """Return the last keys of a slice."""
+    for keys in (piece.keys[-TAIL_KEYS:], piece.keys):
+        if found := tuple(key for key in keys if key is not None)[-TAIL_KEYS:]:
+            return found
+    return ()
 
 
 def _check_progress(piece: Slice, ask: int, last_next: int) -> None:

@@ -281,13 +281,13 @@ def _unchanged(work: Pass, page: Page, read: Read, seen: SeenKeys, plan: PagePla
 
     It may be one for a whole listing of one page, and for a page amid others, where the one before changed nothing.
     """
-    has_more = bool(read.rejects) or any(page.riders.values())
-    if has_more or _tells_identity(work):
+    if any(page.riders.values()) or _tells_identity(work):
         return None
-    route = work.route
-    overlaps = len(read.fingerprints) < len(read.settled)
-    if plan.ending is Ending.CLOSES_IF_COMPLETE and not seen.are_stored and not overlaps:
-        return listing.as_listed(route.target, route.source, route.stream.name, page.scope or Scope(), read)
+    route, sent = work.route, read.sent
+    if plan.ending is Ending.CLOSES_IF_COMPLETE and not seen.are_stored and not sent.rejects:
+        overlaps = len(read.fingerprints) < len(sent.places)
+        scope = page.scope or Scope()
+        return None if overlaps else listing.as_listed(route.target, route.source, route.stream.name, scope, read)
     is_amid = plan.ending is Ending.OPEN and not plan.begins and page.scope is None
     if is_amid and work.reader.expects_nothing:
         return listing.as_stored(

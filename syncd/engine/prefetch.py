@@ -6,13 +6,13 @@ Never writes anything. A page that was fetched ahead and not committed is fetche
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from syncd.contract import Page
 from syncd.records.giant import chunks_of, is_large
-from syncd.records.page import Read
+from syncd.records.page import Read, Sent
 from syncd.records.rows import Key
 from syncd.storage.mirror.target import Target
 from syncd.storage.mirror.turns import Turns
@@ -28,7 +28,7 @@ class PageReader:
         self._expects_new = expects_new
         self._last = Counts()
         self.expects_nothing = False
-        self._before: Mapping[Key, bytes] = {}
+        self._before: Sent | None = None
 
     def learn(self, counts: Counts, *, as_stored: bool) -> None:
         """Learn what the page before the next one brought: if it was mostly new, so will be the next.
@@ -43,19 +43,19 @@ class PageReader:
         return self._expects_new or self._last.inserted > self._last.seen / 2
 
     async def read(self, page: Page) -> Read | None:
-        """Read a page when it is its turn: keys and fingerprints, and all values too if most rows will be new.
+        """Read a page when it is its turn: fingerprints, and all values too if most rows will be new.
 
         A large page is not read here, but chunk by chunk while it is written.
         """
         if is_large(page.records):
-            self._before = {}
+            self._before = None
             return None
         statement = await self._turns.reading()
         read = self._target.intake.read(page.records, keys=page.keys, before=self._before)
         if self._whole:
             await self._turns.reading(after=statement)  # the larger part of the work: beside the next statement
-            read = self._target.intake.with_values(read, before=self._before)
-        self._before = read.fingerprints
+            read = self._target.intake.with_values(read)
+        self._before = read.sent
         return read
 
     def read_again(self, page: Page, read: Read | None) -> Read | None:

@@ -1,37 +1,74 @@
-"""What can be read of a page without the database: keys, fingerprints and, where it pays, whole rows. No I/O."""
+"""What can be read of a page without the database: fingerprints, keys and, where it pays, whole rows. No I/O."""
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import compress
-from types import MappingProxyType
-from typing import Final
 
 from syncd.records.parser import Parser
 from syncd.records.privacy import NO_GENERATION, Guard
 from syncd.records.rows import Columns, Key, Reject
 
-_NOTHING: Final[Mapping[Key, bytes]] = MappingProxyType({})
+
+class Sent:
+    """Records of a page with their fingerprints; what takes their keys is read when somebody asks for it."""
+
+    def __init__(self, parser: Parser, records: Sequence[bytes], keys: Sequence[Key | None]) -> None:
+        self.records = records
+        self.keys = keys
+        self.prints = parser.fingerprints(records)
+        self._parser = parser
+
+    @cached_property
+    def places(self) -> Mapping[Key, int]:
+        """Where the record of each key is: the last one wins."""
+        return {key: place for place, key in enumerate(self.keys) if key is not None}
+
+    @cached_property
+    def settled(self) -> Mapping[Key, bytes]:
+        """The record of each key."""
+        return dict(zip(self.places, map(self.records.__getitem__, self.places.values()), strict=True))
+
+    @cached_property
+    def fingerprints(self) -> Mapping[Key, bytes]:
+        """The fingerprint of the record of each key."""
+        return dict(zip(self.places, map(self.prints.__getitem__, self.places.values()), strict=True))
+
+    @cached_property
+    def rejects(self) -> Sequence[tuple[Reject, bytes]]:
+        """The records without a usable key, as rejects with their fingerprints."""
+        if None not in self.keys:
+            return ()
+        keyless = [at for at, key in enumerate(self.keys) if key is None]
+        parsed = [(self._parser.parse(self.records[at]), self.prints[at]) for at in keyless]
+        return [(found, fingerprint) for found, fingerprint in parsed if isinstance(found, Reject)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Read:
     """The records of a page as far as they can be read without the database.
 
-    `places` says of each key where its record is in `records`: the last one wins. `settled` holds these records.
-    `fingerprints` holds the same keys, but not those whose record the page before has brought already. `columns` are
-    the rows of the keys in `together`; of the other records only the key was read. `generation` says which markers of
-    forgotten persons were known.
+    `seen` is how many there were before the guard. `before` are those of the page before it, which this page may hold
+    once more. `columns` are the rows of the keys in `together`; of the other records only what `sent` tells was read.
+    `generation` says which markers of forgotten persons were known.
     """
 
     seen: int
-    records: Sequence[bytes]
-    places: Mapping[Key, int]
-    settled: Mapping[Key, bytes]
-    fingerprints: Mapping[Key, bytes]
-    rejects: Sequence[tuple[Reject, bytes]]
+    sent: Sent
+    before: Sent | None = None
     columns: Columns | None = None
     together: Sequence[Key] = ()
     generation: str = NO_GENERATION
+
+    @cached_property
+    def fingerprints(self) -> Mapping[Key, bytes]:
+        """The fingerprints by key, without those of records that the page before has brought already."""
+        found = self.sent.fingerprints
+        if self.before is None:
+            return found
+        before = self.before.fingerprints
+        known = {key for key in found.keys() & before.keys() if found[key] == before[key]}
+        return {key: fingerprint for key, fingerprint in found.items() if key not in known} if known else found
 
     def columns_of(self, keys: Container[Key]) -> tuple[Columns | None, Sequence[Key]]:
         """Return those rows that were read together and whose key is one of these, with their keys."""
@@ -60,14 +97,14 @@ class Intake:
         *,
         keys: Sequence[Key | None] | None = None,
         whole: bool = False,
-        before: Mapping[Key, bytes] = _NOTHING,
+        before: Sent | None = None,
     ) -> Read:
-        """Read the keys and fingerprints of records as sent; with `whole` also their values.
+        """Read the fingerprints of records as sent; with `whole` also their values.
 
         Reading the values pays where most records are new. `keys` are those of the records, if the walk has read them
-        already. `before` are the fingerprints of the page before this one: pages overlap, and what that page has
-        brought is not written again. Every record that is ever written passes here; records of persons who were
-        forgotten count as unchanged.
+        already. `before` are the records of the page before this one: pages overlap, and what that page has brought is
+        not written again. Every record that is ever written passes here; records of persons who were forgotten count
+        as unchanged.
         """
         if self.guard is None:
             return self.read_admitted(records, keys, whole=whole, before=before)
@@ -81,41 +118,16 @@ class Intake:
         keys: Sequence[Key | None] | None,
         *,
         whole: bool,
-        before: Mapping[Key, bytes] = _NOTHING,
+        before: Sent | None = None,
     ) -> Read:
         """Read records that have passed the guard, as `read` does."""
-        read = self._keys_and_fingerprints(records, keys, before)
-        return self.with_values(read, before=before) if whole else read
+        sent = Sent(self.parser, records, keys or self.parser.keys(records))
+        read = Read(seen=len(records), sent=sent, before=before)
+        return self.with_values(read) if whole else read
 
-    def with_values(self, read: Read, *, before: Mapping[Key, bytes] = _NOTHING) -> Read:
-        """Return what was read of records with their values, too; `before` is what `read` was given."""
-        key_at = {read.places[key]: key for key in read.fingerprints if key not in before}
-        columns, places = self.parser.columns(read.records, list(key_at))
+    def with_values(self, read: Read) -> Read:
+        """Return what was read of records with their values, too."""
+        sent, known = read.sent, read.before.fingerprints if read.before else {}
+        key_at = {sent.places[key]: key for key in read.fingerprints if key not in known}
+        columns, places = self.parser.columns(sent.records, list(key_at))
         return replace(read, columns=columns, together=[key_at[place] for place in places])
-
-    def _keys_and_fingerprints(
-        self, records: Sequence[bytes], keys: Sequence[Key | None] | None, before: Mapping[Key, bytes]
-    ) -> Read:
-        parser = self.parser
-        keys = keys or parser.keys(records)
-        places = {key: place for place, key in enumerate(keys) if key is not None}
-        settled = dict(zip(places, map(records.__getitem__, places.values()), strict=True))
-        fingerprints = dict(zip(settled, parser.fingerprints(settled.values()), strict=True))
-        for key in fingerprints.keys() & before.keys():
-            if fingerprints[key] == before[key]:
-                del fingerprints[key]
-        return Read(
-            seen=len(records),
-            records=records,
-            places=places,
-            settled=settled,
-            fingerprints=fingerprints,
-            rejects=self._rejects(records, keys) if None in keys else (),
-        )
-
-    def _rejects(self, records: Sequence[bytes], keys: Sequence[Key | None]) -> list[tuple[Reject, bytes]]:
-        """Return the records without a usable key, as rejects with their fingerprints."""
-        parser = self.parser
-        keyless = [record for record, key in zip(records, keys, strict=True) if key is None]
-        parsed = [(parser.parse(record), record) for record in keyless]
-        return [(found, parser.fingerprint(record)) for found, record in parsed if isinstance(found, Reject)]

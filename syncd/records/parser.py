@@ -5,9 +5,9 @@ is read by the lenient reader, field by field. Never does I/O and never looks at
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
-from typing import Final
+from typing import Final, overload
 from zoneinfo import ZoneInfo
 
 from syncd.contract import Table
@@ -20,6 +20,10 @@ from syncd.records.strict import KeyReader, StrictReader, has_plain_key, is_flat
 
 PARSERS: Final = 512
 """Parsers that are kept, one for each table and zone; our choice."""
+LATE_RECORDS: Final = 100
+"""The keys of a shorter list are read at once; our choice."""
+FEW_KEYS: Final = 8
+"""So many keys are read one by one before all are read together; our choice."""
 
 
 class Parser:
@@ -79,9 +83,13 @@ class Parser:
         return found
 
     def keys(self, records: Sequence[bytes]) -> Sequence[Key | None]:
-        """Return the key of each record, None for one without a usable key; those of a large array when needed."""
+        """Return the key of each record, None for one without a usable key; those of a long list when needed."""
         if isinstance(records, Giant):
             return records.read(self.keys)
+        return LateKeys(self, records) if len(records) >= LATE_RECORDS else self.keys_now(records)
+
+    def keys_now(self, records: Sequence[bytes]) -> list[Key | None]:
+        """Return the key of each record as `keys` does, read at once."""
         if self._key_reader and records and (found := self._key_reader.keys(_array(records), len(records))):
             return list(found)
         return [self.key(record) for record in records]
@@ -105,6 +113,39 @@ class Parser:
     def reject(self, reason: str, record: bytes) -> Reject:
         """Make a reject of a record as sent, but with secrets digested: all of it where it is no object."""
         return self.lenient.reject(reason, record)
+
+
+class LateKeys(Sequence[Key | None]):
+    """The keys of records: all are read when somebody asks for more than a few at the ends."""
+
+    def __init__(self, parser: Parser, records: Sequence[bytes]) -> None:
+        self._parser = parser
+        self._records = records
+
+    @cached_property
+    def _all(self) -> list[Key | None]:
+        return self._parser.keys_now(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[Key | None]:
+        return iter(self._all)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._all
+
+    @overload
+    def __getitem__(self, at: int) -> Key | None: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Key | None]: ...
+    def __getitem__(self, at: int | slice) -> Key | Sequence[Key | None] | None:
+        if "_all" in self.__dict__:
+            return self._all[at]
+        if isinstance(at, int):
+            return self._parser.key(self._records[at])
+        few = self._records[at]
+        return [self._parser.key(record) for record in few] if len(few) <= FEW_KEYS else self._all[at]
 
 
 @lru_cache(maxsize=PARSERS)

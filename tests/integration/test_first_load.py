@@ -70,9 +70,9 @@ async def test_one_odd_record_does_not_keep_the_others_from_being_copied(db: Dat
 async def test_what_the_page_before_has_brought_is_not_written_again(db: Database) -> None:
     target = make_target(CUSTOMERS, Parser(CUSTOMERS, ZoneInfo("UTC")))
     first = target.intake.read([_customer(1), _customer(2)], whole=True)
-    second = target.intake.read([_customer(2), _customer(1, "Best"), _customer(3)], before=first.fingerprints)
+    second = target.intake.read([_customer(2), _customer(1, "Best"), _customer(3)], before=first.sent)
     assert set(second.fingerprints) == {(1,), (3,)}
-    assert set(second.settled) == {(1,), (2,), (3,)}
+    assert set(second.sent.settled) == {(1,), (2,), (3,)}
 
 
 async def test_readers_have_their_turns_while_the_writer_waits_for_postgresql() -> None:

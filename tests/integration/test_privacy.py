@@ -95,8 +95,8 @@ async def test_a_record_that_is_no_object_is_not_kept(make_bench: MakeBench) -> 
     target = bench.syncer.target("shop", "customers")
     sent = [b'"Zzyzxkanarie"', b'["Zzyzxkanarie"]', b"{'Zzyzxkanarie'", b'{"name": "Zzyzxkanarie"', b"\xff"]
     read = target.intake.read(sent)
-    assert len(read.rejects) == len(sent)
-    for reject, _ in read.rejects:
+    assert len(read.sent.rejects) == len(sent)
+    for reject, _ in read.sent.rejects:
         assert "kanarie" not in reject.record.lower()
         assert "no object" in reject.record
         assert reject.reason

@@ -74,8 +74,8 @@ async def test_a_deeply_nested_key_makes_a_reject_of_its_record_alone(make_bench
     bench = await make_bench(**SIZES)
     intake = bench.syncer.target("shop", "customers").intake
     read = intake.read([b'{"customer_id":' + deep.encode() + b"}", b'{"customer_id":7}', deep.encode()])
-    assert list(read.settled) == [(7,)]
-    assert [deep in reject.record for reject, _ in read.rejects] == [True, True]
+    assert list(read.sent.settled) == [(7,)]
+    assert [deep in reject.record for reject, _ in read.sent.rejects] == [True, True]
 
 
 def test_deep_json_is_split_as_shallow_json_is() -> None:

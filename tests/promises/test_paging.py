@@ -316,6 +316,7 @@ async def test_an_undisturbed_walk_asks_for_each_page_once() -> None:
 LOOPS = {
     "next offset repeats": [piece([1, 2], 2), piece([2, 3], 2)],
     "next offset falls": [piece([1, 2], 2), piece([2, 3], 1)],
+    "the same row for ever": [piece([1, 1, 1], offset) for offset in (3, 6, 9, 12)],
     "offset ignored": [piece([1, 2, 3], offset) for offset in (3, 5, 7, 9)],
     "empty pages without end": [piece([], offset) for offset in range(1, EMPTY_PAGES + 3)],
 }

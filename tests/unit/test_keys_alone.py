@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from syncd.records.parser import Parser
+from syncd.records.parser import LATE_RECORDS, Parser
 from syncd.records.readers import Keys
 from syncd.records.rows import Key, Row
 from syncd.sources import registry
@@ -49,3 +49,21 @@ def test_a_nested_value_is_read_alone_as_with_its_record() -> None:
         expected = {row.values[place]} - {None} if isinstance(row, Row) else set()
         assert Keys(table).values("company_id", [record]) == expected, record
     assert Keys(table).values("company_id", records)
+
+
+def test_the_keys_of_a_long_list_are_read_when_they_are_asked_for_and_are_the_same() -> None:
+    parser = Parser(registry()["cyclis"].stream("orders").table, ZoneInfo("UTC"))
+    ids: list[Any] = [f"{number:08x}-6f6b-4c44-9a57-0f6a4b1d2c3e" for number in range(LATE_RECORDS)]
+    ids[-2] = None  # not as documented: no key
+    records = [json.dumps({"type": "orders", "id": key}).encode() for key in ids]
+    expected = keys_of_rows(parser, records)
+    assert [at for at, key in enumerate(expected) if key is None] == [LATE_RECORDS - 2]
+    for ask in (
+        lambda keys: (keys[0], keys[-1], keys[-3:], keys[40:60], len(keys)),  # a few alone, many together
+        lambda keys: (keys[40:60], keys[0], keys[-1], keys[-3:], len(keys)),
+        lambda keys: (list(keys), None in keys, expected[7] in keys, ("none",) in keys),
+    ):
+        late = parser.keys(records)
+        assert not isinstance(late, list)
+        assert ask(late) == ask(expected)
+    assert parser.keys(records[1:]) == expected[1:]

@@ -222,7 +222,7 @@ async def _replay(database: Database, syncer: Syncer, entry: asyncpg.Record) -> 
             return False
         await syncer.learn_forgotten(source, conn)
         read = target.intake.read([row["record"].encode()])
-        if read.rejects:
+        if read.sent.rejects:
             return False
         written = await writer.write_row_by_row(
             conn, target, source, read, now=syncer.clock(), not_after=row["last_seen_at"]

@@ -1,6 +1,6 @@
 """A table of the mirror as SQL sees it: quoted names, types, keys as parameters. No I/O and no statement."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from syncd.contract import Kind, Table
@@ -24,9 +24,9 @@ SPARSE = 4
 """Numbers that leave out more of their range than this are looked up one by one; our choice."""
 
 
-def are_close(numbers: Sequence[int]) -> bool:
-    """Say whether numbers in ascending order lie so close together that they are best read as one range."""
-    return bool(numbers) and numbers[-1] - numbers[0] < SPARSE * len(numbers)
+def are_close(first: int, last: int, count: int) -> bool:
+    """Say whether so many numbers in ascending order lie so close together that they are best read as one range."""
+    return 0 <= last - first < SPARSE * count
 
 
 @dataclass(frozen=True, kw_only=True)

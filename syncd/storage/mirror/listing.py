@@ -149,25 +149,28 @@ def as_listed(target: Target, source: str, stream: str, scope: Scope, read: Read
 def as_stored(target: Target, source: str, read: Read, *, seen_at: datetime | None) -> Condition | None:
     """Return the condition (for `record_page_if`) that a page changes nothing; None where that takes more to find out.
 
-    That is: its keys are numbers in ascending order that lie close together, every record is stored as it was sent, no
-    other row between the first and the last of them has a fingerprint, and nobody was forgotten since the page was
-    read. With `seen_at` the keys are remembered as `remember_seen` does it.
+    That is: the fingerprints of its records, in their order, are those of all rows from its first key to its last, in
+    the order of the keys, and nobody was forgotten since the page was read. Equal fingerprints are those of equal
+    records, so that of the keys, which must be numbers that lie close together, only the first and the last are read.
+    With `seen_at` the keys are remembered as `remember_seen` does it.
     """
-    layout, first = target.layout, CONDITION_FIRST
-    numbers = [key[0] for key in read.fingerprints] if layout.has_number else []
-    if numbers != sorted(numbers) or not are_close(numbers):
+    layout, sent, at = target.layout, read.sent, CONDITION_FIRST
+    ends = (sent.keys[0], sent.keys[-1]) if sent.prints else (None, None)
+    first, last = (key[0] if key else None for key in ends)
+    if not layout.has_number or first is None or last is None or not are_close(first, last, len(sent.prints)):
         return None
-    own_key, keys = layout.own_key, f"${first + 3}::text"
-    stored = f"SELECT string_agg({own_key}::text, ',' ORDER BY {own_key}), {hashes_in_order(layout)}"
-    condition = (
-        f"({keys}, ${first + 4}::bytea) = ({stored} FROM {layout.name} t WHERE t.source = ${first}"
-        f" AND {own_key} BETWEEN ${first + 1} AND ${first + 2} AND t._hash IS NOT NULL)"
-        f" AND {forgotten.generation(f'${first}')} = {literal(read.generation)}"
+    stored = (
+        f"FROM {layout.name} t WHERE t.source = ${at} AND {layout.own_key} BETWEEN ${at + 1} AND ${at + 2}"
+        " AND t._hash IS NOT NULL"
     )
-    values = [source, numbers[0], numbers[-1], ",".join(map(str, numbers)), b"".join(read.fingerprints.values())]
+    condition = (
+        f"${at + 3}::bytea = (SELECT {hashes_in_order(layout)} {stored})"
+        f" AND {forgotten.generation(f'${at}')} = {literal(read.generation)}"
+    )
+    values = [source, first, last, b"".join(sent.prints)]
     if seen_at is None:
         return Condition(sql=condition, values=values)
-    further = _seen_with_page(_HASHES_OF_NUMBERS.format(keys), f"${first + 5}")
+    further = _seen_with_page(f"SELECT {layout.key_hash} {stored}", f"${at + 4}")
     return Condition(sql=condition, values=[*values, seen_at], further=further)
 
 

@@ -42,8 +42,8 @@ async def write_page(
     Raises one of ROW_FAULTS if PostgreSQL refuses a value. The caller's transaction must then roll back, and
     `write_row_by_row` finds out which row it was.
     """
-    settled, turns = read.settled, turns or Turns()
-    written = Written(Counts(seen=read.seen, rejected=len(read.rejects)), list(settled), list(read.rejects))
+    settled, rejects, turns = read.sent.settled, read.sent.rejects, turns or Turns()
+    written = Written(Counts(seen=read.seen, rejected=len(rejects)), list(settled), list(rejects))
     left = read.fingerprints
     if unseen:
         left = await copy_new(conn, target, source, read, left, written, now=now, turns=turns)
@@ -79,8 +79,8 @@ async def write_row_by_row(
 
     A row that PostgreSQL refuses becomes a reject, and does not cost the page.
     """
-    settled = read.settled
-    written = Written(Counts(seen=read.seen, rejected=len(read.rejects)), list(settled), list(read.rejects))
+    settled, rejects = read.sent.settled, read.sent.rejects
+    written = Written(Counts(seen=read.seen, rejected=len(rejects)), list(settled), list(rejects))
     await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")  # a deferred one would refuse the whole page at its commit
     new, old = await differing_from_stored(conn, target, source, read.fingerprints, not_after, Turns())
     if new or old:

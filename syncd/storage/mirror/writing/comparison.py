@@ -46,7 +46,7 @@ async def compare_range(
     """
     numbers = [key[0] for key in fingerprints] if target.statements.select_range else []
     given = sorted(numbers)
-    if not are_close(given):
+    if not given or not are_close(given[0], given[-1], len(given)):
         return Compared(fingerprints, {})
     turns.sent()
     keys, hashes = await conn.fetchrow(target.statements.select_range, source, given[0], given[-1])
