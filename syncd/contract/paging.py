@@ -38,6 +38,8 @@ SAME_PAGES = 2
 """Pages in a row that held nothing but keys of the page before; one may be a page's worth of rows inserted ahead."""
 OWN_OFFSETS = "the server takes only offsets that it handed out; pages are asked for without overlap"
 """The second way of paging."""
+HELD_ROWS = 2_000
+"""A page of more rows must not stay in memory beside the next one; of a shorter one, keys are read when needed."""
 TAIL_KEYS = 5
 """Keys of the last page that a resume point remembers."""
 
@@ -212,7 +214,7 @@ class _Before:
     """The rows of the page before; what takes all their keys is read only where their bytes do not settle it."""
 
     def __init__(self, keys: Sequence[Hashable | None], records: Sequence[bytes] = ()) -> None:
-        is_large = bool(records) and not isinstance(records, list)  # it must not stay in memory beside the next
+        is_large = len(records) > HELD_ROWS
         self._all_keys: Collection[Hashable | None] = frozenset(keys) if is_large else keys
         self._last = records[-1] if records else None
 

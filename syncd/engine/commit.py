@@ -3,7 +3,7 @@
 Never fetches a page and never commits a part of one. What is missing from a listing is judged in `deletions`.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Final, Protocol
@@ -261,36 +261,39 @@ async def _commit_unchanged(work: Pass, page: Page, read: Read, seen: SeenKeys, 
 
     It needs no lock of the table, to which it writes nothing: whoever is writing there now comes after it.
     """
-    unchanged = _unchanged(work, page, read, seen, plan)
-    if unchanged is None:
-        return None
     route, counts, closes = work.route, Counts(seen=read.seen), plan.ending is not Ending.OPEN
     recorded = PageRecord(
         counts=counts, spent=work.upstream.spent, at=route.clock(), cursor=page.cursor, expected=page.total,
         notes=work.upstream.notes, closes=closes,
     )  # fmt: skip
-    async with route.database.connection() as conn:
-        work.turns.sent()
-        is_unchanged = await runs.record_page_if(conn, work.run, recorded, unchanged)
-        work.turns.back()
-    return Committed(counts=counts, closes=closes) if is_unchanged else None
+    for unchanged in _unchanged(work, page, read, seen, plan):
+        async with route.database.connection() as conn:
+            work.turns.sent()
+            is_unchanged = await runs.record_page_if(conn, work.run, recorded, unchanged)
+            work.turns.back()
+        if is_unchanged:
+            read.sent.keep(is_whole=closes)
+            return Committed(counts=counts, closes=closes)
+    return None
 
 
-def _unchanged(work: Pass, page: Page, read: Read, seen: SeenKeys, plan: PagePlan) -> Condition | None:
-    """Return the condition that a page changes nothing, None if that is no matter of one statement.
+def _unchanged(work: Pass, page: Page, read: Read, seen: SeenKeys, plan: PagePlan) -> Iterator[Condition]:
+    """Give the conditions each of which says that a page changes nothing; none if that is no matter of one statement.
 
-    It may be one for a whole listing of one page, and for a page amid others, where the one before changed nothing.
+    It may be one for a whole listing of one page, and for a page amid others, where the one before changed nothing or
+    the text came before.
     """
     if any(page.riders.values()) or _tells_identity(work):
-        return None
+        return
     route, sent = work.route, read.sent
-    if plan.ending is Ending.CLOSES_IF_COMPLETE and not seen.are_stored and not sent.rejects:
-        overlaps = len(read.fingerprints) < len(sent.places)
-        scope = page.scope or Scope()
-        return None if overlaps else listing.as_listed(route.target, route.source, route.stream.name, scope, read)
+    if plan.ending is Ending.CLOSES_IF_COMPLETE and not seen.are_stored and read.before is None and not sent.rejects:
+        name, scope = route.stream.name, page.scope or Scope()
+        if sent.known and sent.known.sorted:
+            yield listing.as_known(route.target, route.source, name, scope, read)
+            sent.forget_sorted()  # what the statement did not find, it will not find the next time
+        yield listing.as_listed(route.target, route.source, name, scope, read)
     is_amid = plan.ending is Ending.OPEN and not plan.begins and page.scope is None
-    if is_amid and work.reader.expects_nothing:
-        return listing.as_stored(
-            route.target, route.source, read, seen_at=page.requested_at if seen.are_stored else None
-        )
-    return None
+    if is_amid and (work.reader.expects_nothing or sent.known):
+        seen_at = page.requested_at if seen.are_stored else None
+        if condition := listing.as_stored(route.target, route.source, read, seen_at=seen_at):
+            yield condition

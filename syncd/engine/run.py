@@ -42,7 +42,7 @@ from syncd.storage.mirror.turns import Turns
 from syncd.storage.mirror.writing import burial
 from syncd.storage.postgres import driver
 from syncd.storage.postgres.locks import to_the_end
-from syncd.storage.state import losses, runs, sources
+from syncd.storage.state import known_pages, losses, runs, sources
 from syncd.storage.state.runs import Run
 from syncd.upstream.faults import OUTAGES
 from syncd.upstream.request import PATIENCE_S, RunUpstream
@@ -116,6 +116,9 @@ async def _begin_pass(route: Route, run: Run, order: Order, upstream: RunUpstrea
     upstream.turn = turns.reading
     plan = await _plan(route, run)
     start = plan.cursor
+    if run.kind == "sweep":
+        async with route.database.connection() as conn:
+            await known_pages.recall(conn, route.source, route.stream.name)
     if start and run.lost and route.stream.feed:  # rows that somebody deleted are asked for again, from the first on
         start = {name: value for name, value in start.items() if name != "fed"}
     return Pass(

@@ -16,6 +16,7 @@ from syncd.engine.plan import Tracking
 from syncd.records.rows import Key
 from syncd.storage.mirror import listing
 from syncd.storage.mirror.target import Target
+from syncd.storage.state import known_pages
 from syncd.storage.state.runs import ALWAYS, Condition
 
 
@@ -134,8 +135,9 @@ class Stored:
         )
 
     async def close(self, conn: asyncpg.Connection) -> None:
-        """Drop the stored keys."""
+        """Drop the stored keys, and the known pages that did not come again."""
         await listing.drop_seen(conn, self.source, self.stream)
+        await known_pages.drop_unmet(conn, self.source, self.stream, since=self.began_at)
 
 
 def seen_keys(tracking: Tracking, target: Target, source: str, stream: str, *, began_at: datetime) -> SeenKeys:

@@ -1,23 +1,65 @@
 """What can be read of a page without the database: fingerprints, keys and, where it pays, whole rows. No I/O."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import sha256
 from itertools import compress
 
+from syncd.records.known import Known, KnownElements, digest_of, remember, shape_of
 from syncd.records.parser import Parser
 from syncd.records.privacy import NO_GENERATION, Guard
 from syncd.records.rows import Columns, Key, Reject
+from syncd.records.split import LONG_BYTES, Elements
 
 
 class Sent:
-    """Records of a page with their fingerprints; what takes their keys is read when somebody asks for it."""
+    """Records of a page as sent; their fingerprints, and what takes their keys, are read when somebody asks."""
 
     def __init__(self, parser: Parser, records: Sequence[bytes], keys: Sequence[Key | None]) -> None:
         self.records = records
         self.keys = keys
-        self.prints = parser.fingerprints(records)
         self._parser = parser
+        if not self.known:
+            _ = self.prints  # now, where a reader has its turn
+
+    @property
+    def known(self) -> Known | None:
+        """What is known of all these records, whose text came before."""
+        found = self.records.known if isinstance(self.records, KnownElements) else None
+        return found if found and found.recipe == self._parser.recipe else None
+
+    @cached_property
+    def prints(self) -> Sequence[bytes]:
+        """The fingerprint of each record."""
+        return self._parser.fingerprints(self.records)
+
+    @cached_property
+    def in_order(self) -> bytes:
+        """The SHA-256 of all fingerprints, in the order of the records."""
+        return self.known.in_order if self.known else _digest(self.prints)
+
+    @cached_property
+    def text(self) -> tuple[bytes, Known] | None:
+        """What can be known of the text of these records, with its digest; None if it is short, or no whole text."""
+        if self.known and isinstance(self.records, KnownElements):
+            return self.records.digest, self.known
+        if not isinstance(self.records, Elements) or len(self.records.array) < LONG_BYTES:
+            return None
+        shape = shape_of(self.records.array, self.records)
+        return (digest_of(self.records.array), Known(*shape, self._parser.recipe, self.in_order)) if shape else None
+
+    def keep(self, *, is_whole: bool) -> None:
+        """Keep what is known of these records, each of which has a key; `is_whole`: they are a whole list."""
+        if self.text and not self.known:
+            digest, found = self.text
+            in_own_order = _digest(sorted(self.fingerprints.values())) if is_whole else b""
+            remember(digest, found._replace(sorted=in_own_order))
+
+    def forget_sorted(self) -> None:
+        """Forget the fingerprints that count."""
+        if self.known and isinstance(self.records, KnownElements):
+            remember(self.records.digest, self.known._replace(sorted=b""))
 
     @cached_property
     def places(self) -> Mapping[Key, int]:
@@ -37,11 +79,15 @@ class Sent:
     @cached_property
     def rejects(self) -> Sequence[tuple[Reject, bytes]]:
         """The records without a usable key, as rejects with their fingerprints."""
-        if None not in self.keys:
+        if self.known or None not in self.keys:
             return ()
         keyless = [at for at, key in enumerate(self.keys) if key is None]
         parsed = [(self._parser.parse(self.records[at]), self.prints[at]) for at in keyless]
         return [(found, fingerprint) for found, fingerprint in parsed if isinstance(found, Reject)]
+
+
+def _digest(fingerprints: Iterable[bytes]) -> bytes:
+    return sha256(b"".join(fingerprints)).digest()
 
 
 @dataclass(frozen=True, kw_only=True)

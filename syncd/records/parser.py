@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from syncd.contract import Table
 from syncd.records.giant import Giant
+from syncd.records.known import KnownElements
 from syncd.records.lenient import LenientReader
 from syncd.records.recipe import recipe
 from syncd.records.rows import Columns, Key, Reject, Row
@@ -56,9 +57,14 @@ class Parser:
         return KeyReader(self.table) if has_plain_key(self.table) else None
 
     @cached_property
+    def recipe(self) -> bytes:
+        """How the table's records become rows, as a digest of 16 bytes."""
+        return recipe(self.table, self.zone)
+
+    @cached_property
     def _blank(self) -> "hashlib.blake2b":
         """The digest that every fingerprint begins with."""
-        return hashlib.blake2b(digest_size=16, person=recipe(self.table, self.zone))
+        return hashlib.blake2b(digest_size=16, person=self.recipe)
 
     def fingerprint(self, record: bytes) -> bytes:
         """Return the 16-byte fingerprint of a record as sent: equal ones give equal rows."""
@@ -155,4 +161,4 @@ def parser_of(table: Table, zone: ZoneInfo) -> Parser:
 
 
 def _array(records: Sequence[bytes]) -> bytes:
-    return records.array if isinstance(records, Elements) else b"[" + b",".join(records) + b"]"
+    return records.array if isinstance(records, Elements | KnownElements) else b"[" + b",".join(records) + b"]"

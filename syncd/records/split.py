@@ -12,6 +12,7 @@ from msgspec import Raw
 from syncd.contract import Answer
 from syncd.errors import BadPayload
 from syncd.records.giant import GiantArray
+from syncd.records.known import KnownElements, recognized
 from syncd.records.shallow import shallow_array, shallow_object
 from syncd.records.values import mended
 
@@ -75,16 +76,22 @@ def _members_and_elements(body: bytes) -> dict[str, bytes] | None:
     if end - begin < LONG_BYTES:
         return None
     try:
-        _require_utf8(body)
-        members = {name: bytes(raw) for name, raw in OBJECT.decode(body[:begin] + IN_PLACE + body[end:]).items()}
+        around = body[:begin] + IN_PLACE + body[end:]
+        _require_utf8(around)
+        members = {name: bytes(raw) for name, raw in OBJECT.decode(around).items()}
         names = [name for name, raw in members.items() if raw == IN_PLACE]
         if len(names) != 1:  # the brackets stand in a text, or deeper
             return None
-        array = SplitArray(body[begin:end])
-        array.parts = list(map(bytes, ARRAY.decode(array)))
+        array = SplitArray(memoryview(body)[begin:end])
+        array.elements = recognized(array, _parts) or Elements(_parts(array), array)
         return members | {names[0]: array}
     except _UNSOUND:
         return None
+
+
+def _parts(array: bytes) -> list[bytes]:
+    _require_utf8(array)
+    return list(map(bytes, ARRAY.decode(array)))
 
 
 class Elements(list[bytes]):
@@ -96,9 +103,9 @@ class Elements(list[bytes]):
 
 
 class SplitArray(bytes):
-    """The text of an array that was split together with its answer; `parts` are its elements."""
+    """The text of an array that was split together with its answer."""
 
-    parts: list[bytes]
+    elements: Elements | KnownElements
 
 
 def elements(raw: bytes | None, name: str) -> Sequence[bytes]:
@@ -110,7 +117,7 @@ def elements(raw: bytes | None, name: str) -> Sequence[bytes]:
     if isinstance(raw, GiantArray):
         return raw.elements
     if isinstance(raw, SplitArray):
-        return Elements(raw.parts, raw)
+        return raw.elements
     try:
         found, array = sound(ARRAY, raw or b"")
         return Elements(map(bytes, found), array)

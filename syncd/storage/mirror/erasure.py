@@ -277,6 +277,7 @@ async def _clear_state(conn: asyncpg.Connection, persons: _Persons, counts: ByTa
         " WHERE source = $1 AND stream = $2",
         source, stream, persons.keys,
     )  # fmt: skip
+    await conn.execute("DELETE FROM syncd.known_pages WHERE source = $1 AND stream = $2", source, stream)
     word = r"(?<![0-9A-Za-z])(?:" + "|".join(re.escape(str(key)) for key in persons.keys) + r")(?![0-9A-Za-z])"
     status = await conn.execute(
         "UPDATE syncd.cursors SET cursor = cursor - 'pass' WHERE source = $1 AND stream = $2 AND cursor::text ~ $3",

@@ -17,7 +17,7 @@ from syncd.storage.mirror.layout import TableLayout, are_close, literal, quoted
 from syncd.storage.mirror.statements import NOT_SEEN_SINCE, hashes_in_order
 from syncd.storage.mirror.table_locks import WAYS
 from syncd.storage.mirror.target import Target
-from syncd.storage.state import forgotten
+from syncd.storage.state import forgotten, known_pages
 from syncd.storage.state.runs import CONDITION_FIRST, Condition
 
 _BY_TABLE = ", ".join(f"set_config('enable_{way}', 'on', true)" for way in WAYS) + (
@@ -40,7 +40,7 @@ async def remember_seen(
 def remembered(target: Target, keys: Sequence[Key], *, seen_at: datetime) -> Condition:
     """Return the condition (for `record_page`) that is always true, and with which keys are stored as above."""
     hashes, values = _hashed(target.layout, keys, CONDITION_FIRST + 1)
-    return Condition(sql="true", values=[seen_at, *values], further=_seen_with_page(hashes, f"${CONDITION_FIRST}"))
+    return Condition(sql="true", values=[seen_at, *values], further=[_seen_with_page(hashes, f"${CONDITION_FIRST}")])
 
 
 def _hashed(layout: TableLayout, keys: Sequence[Key], first: int) -> tuple[str, list[Any]]:
@@ -139,11 +139,31 @@ def as_listed(target: Target, source: str, stream: str, scope: Scope, read: Read
     condition = (
         f"NOT EXISTS (SELECT {names}, _hash {listed} EXCEPT SELECT {names}, _hash {stored})"
         f" AND NOT EXISTS (SELECT {names} {stored} AND t._deleted_at IS NULL{where} EXCEPT SELECT {names} {listed})"
-        f" AND NOT EXISTS (SELECT FROM syncd.seen WHERE source = ${first} AND stream = ${first + 1})"
+        f" AND {_none_seen(first)}"
         f" AND {forgotten.generation(f'${first}')} = {literal(read.generation)}"
     )
     keys = target.layout.key_columns(read.fingerprints)
     return Condition(sql=condition, values=(source, stream, *keys, list(read.fingerprints.values()), *values))
+
+
+def as_known(target: Target, source: str, stream: str, scope: Scope, read: Read) -> Condition:
+    """Return the condition that `as_listed` returns, for a list whose text came before and is known.
+
+    That is: the rows in scope that are alive have the very fingerprints that its records have. A list that holds a
+    record which the upstream flags as deleted is not found so.
+    """
+    at, known = CONDITION_FIRST, read.sent.known
+    where, values = _in_scope(target.layout, scope, at + 3)
+    condition = (
+        f"${at + 2}::bytea = (SELECT sha256(string_agg(t._hash, ''::bytea ORDER BY t._hash)) FROM {target.name} t"
+        f" WHERE t.source = ${at} AND t._deleted_at IS NULL{where} HAVING count(*) = count(t._hash))"
+        f" AND {_none_seen(at)} AND {forgotten.generation(f'${at}')} = {literal(read.generation)}"
+    )
+    return Condition(sql=condition, values=(source, stream, known.sorted if known else b"", *values))
+
+
+def _none_seen(at: int) -> str:
+    return f"NOT EXISTS (SELECT FROM syncd.seen WHERE source = ${at} AND stream = ${at + 1})"
 
 
 def as_stored(target: Target, source: str, read: Read, *, seen_at: datetime | None) -> Condition | None:
@@ -152,26 +172,32 @@ def as_stored(target: Target, source: str, read: Read, *, seen_at: datetime | No
     That is: the fingerprints of its records, in their order, are those of all rows from its first key to its last, in
     the order of the keys, and nobody was forgotten since the page was read. Equal fingerprints are those of equal
     records, so that of the keys, which must be numbers that lie close together, only the first and the last are read.
-    With `seen_at` the keys are remembered as `remember_seen` does it.
+    With `seen_at` the keys are remembered as `remember_seen` does it, and the page is noted as known.
     """
     layout, sent, at = target.layout, read.sent, CONDITION_FIRST
-    ends = (sent.keys[0], sent.keys[-1]) if sent.prints else (None, None)
+    count = len(sent.records)
+    ends = (sent.keys[0], sent.keys[-1]) if count else (None, None)
     first, last = (key[0] if key else None for key in ends)
-    if not layout.has_number or first is None or last is None or not are_close(first, last, len(sent.prints)):
+    if not layout.has_number or first is None or last is None or not are_close(first, last, count):
         return None
     stored = (
         f"FROM {layout.name} t WHERE t.source = ${at} AND {layout.own_key} BETWEEN ${at + 1} AND ${at + 2}"
         " AND t._hash IS NOT NULL"
     )
     condition = (
-        f"${at + 3}::bytea = (SELECT {hashes_in_order(layout)} {stored})"
+        f"${at + 3}::bytea = (SELECT sha256({hashes_in_order(layout)}) {stored})"
         f" AND {forgotten.generation(f'${at}')} = {literal(read.generation)}"
     )
-    values = [source, first, last, b"".join(sent.prints)]
+    values = [source, first, last, sent.in_order]
     if seen_at is None:
         return Condition(sql=condition, values=values)
-    further = _seen_with_page(f"SELECT {layout.key_hash} {stored}", f"${at + 4}")
-    return Condition(sql=condition, values=[*values, seen_at], further=further)
+    values.append(seen_at)
+    further = [_seen_with_page(f"SELECT {layout.key_hash} {stored}", f"${at + 4}")]
+    if sent.text:
+        insert, told = known_pages.noting(at + 5, *sent.text, met_at=seen_at)
+        further.append(insert)
+        values += told
+    return Condition(sql=condition, values=values, further=further)
 
 
 async def alive_keys(

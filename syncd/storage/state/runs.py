@@ -141,12 +141,12 @@ class PageRecord(msgspec.Struct, frozen=True, kw_only=True):
 class Condition(msgspec.Struct, frozen=True, kw_only=True):
     """An SQL expression that is true or false, with its parameters; these are numbered from CONDITION_FIRST on.
 
-    `further` is written, too, if it is true: an INSERT that selects from `page`, which has a row then.
+    `further` is written, too, if it is true: each an INSERT that selects from `page`, which has a row then.
     """
 
     sql: str
     values: Sequence[Any]
-    further: str = ""
+    further: Sequence[str] = ()
 
 
 ALWAYS: Final = Condition(sql="true", values=())
@@ -228,7 +228,7 @@ async def _record(conn: asyncpg.Connection, run: Run, page: PageRecord, conditio
     query = _RECORD_PAGE.format(
         condition=condition.sql,
         generation=forgotten.generation("page.source"),
-        further=f", further AS ({condition.further})" if condition.further else "",
+        further="".join(f", further_{at} AS ({insert})" for at, insert in enumerate(condition.further)),
     )
     generation: str | None = await conn.fetchval(
         query, run.run_id, page.spent.requests, counts.seen, counts.inserted, counts.updated, counts.unchanged,

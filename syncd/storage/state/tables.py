@@ -229,6 +229,22 @@ SEEN: Final = StateTable(
     indexes=(StateIndex(name="seen_by_stream", on=("source", "stream")),),
 )
 
+KNOWN_PAGES: Final = StateTable(
+    name="known_pages",
+    comment="Pages of full listings that changed nothing: if the same text comes again, it need not be read anew",
+    columns=(
+        key("source", TEXT, "Configured name of the source"),
+        key("stream", TEXT, "Name of the stream"),
+        key("digest", BYTES, "SHA-256 of the text of the page's records"),
+        required("records", NUMBER, "How many records it holds"),
+        required("first_bytes", NUMBER, "Length of the first record"),
+        required("tail_bytes", NUMBER, "Length of the last five records, with the commas between them"),
+        required("recipe", BYTES, "How records became fingerprints"),
+        required("fingerprints", BYTES, "SHA-256 of the fingerprints, in the order of the records"),
+        required("met_at", INSTANT, "When it was last met; a listing that ends drops those that it did not meet"),
+    ),
+)
+
 COMPATIBILITY: Final = StateTable(
     name="compatibility",
     comment="For each migration applied, the oldest program that may work on the database as it is then",
@@ -392,6 +408,7 @@ STATE_TABLES: Final = (
     SOURCES,
     FORGOTTEN,
     SEEN,
+    KNOWN_PAGES,
     COMPATIBILITY,
     LOSSES,
     LOCK_SALT,
