@@ -76,9 +76,9 @@ class Giant(Chunked[bytes]):
 
 
 class GiantArray:
-    """Stands for the text of a large array among the members of an answer."""
+    """Stands for the text of an array among the members of an answer: of a large one, or of one that came before."""
 
-    def __init__(self, body: bytes, begin: int, end: int, elements: Giant) -> None:
+    def __init__(self, body: bytes, begin: int, end: int, elements: Sequence[bytes]) -> None:
         self._body = body
         self._begin = begin
         self._end = end

@@ -35,7 +35,7 @@ class Known(NamedTuple):
 _KNOWN: Final[dict[bytes, Known]] = {}
 
 
-def digest_of(array: bytes) -> bytes:
+def digest_of(array: bytes | memoryview) -> bytes:
     """Return the digest by which an array is known: of its text, as sent."""
     return hashlib.sha256(array).digest()
 
@@ -48,26 +48,31 @@ def remember(digest: bytes, known: Known) -> None:
     _KNOWN[digest] = known
 
 
-def recognized(array: bytes, split: Callable[[bytes], list[bytes]]) -> "KnownElements | None":
+def recognized(text: memoryview, split: Callable[[bytes], list[bytes]]) -> "KnownElements | None":
     """Return the elements of an array that came before, None for any other; `split` takes it apart."""
     if not _KNOWN:
         return None
-    digest = digest_of(array)
+    digest = digest_of(text)
     known = _KNOWN.get(digest)
     if known is None:
         return None
     remember(digest, known)
-    return KnownElements(array, digest, known, split)
+    return KnownElements(text, digest, known, split)
 
 
 class KnownElements(Sequence[bytes]):
     """The elements of an array that came before: the first and the last are at hand, the others once it is split."""
 
-    def __init__(self, array: bytes, digest: bytes, known: Known, split: Callable[[bytes], list[bytes]]) -> None:
-        self.array = array
+    def __init__(self, text: memoryview, digest: bytes, known: Known, split: Callable[[bytes], list[bytes]]) -> None:
         self.digest = digest
         self.known = known
+        self._text = text
         self._split = split
+
+    @cached_property
+    def array(self) -> bytes:
+        """The text of the array."""
+        return bytes(self._text)
 
     @cached_property
     def _all(self) -> list[bytes]:
@@ -75,7 +80,7 @@ class KnownElements(Sequence[bytes]):
 
     @cached_property
     def _tail(self) -> list[bytes]:
-        return self._split(b"[" + self.array[-1 - self.known.tail_bytes :])
+        return self._split(b"[" + bytes(self._text[-1 - self.known.tail_bytes :]))
 
     def __len__(self) -> int:
         return self.known.size
@@ -90,7 +95,7 @@ class KnownElements(Sequence[bytes]):
     def __getitem__(self, at: int | slice) -> bytes | Sequence[bytes]:
         match at:
             case 0:
-                return self.array[1 : 1 + self.known.first_bytes]
+                return bytes(self._text[1 : 1 + self.known.first_bytes])
             case -1:
                 return self._tail[-1]
             case slice(start=int(start), stop=None, step=None) if -TAIL_KEYS <= start < 0:

@@ -4,7 +4,7 @@ Knows no table. Text that is no sound JSON is mended first, if that is possible.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec import Raw
@@ -12,7 +12,7 @@ from msgspec import Raw
 from syncd.contract import Answer
 from syncd.errors import BadPayload
 from syncd.records.giant import GiantArray
-from syncd.records.known import KnownElements, recognized
+from syncd.records.known import recognized
 from syncd.records.shallow import shallow_array, shallow_object
 from syncd.records.values import mended
 
@@ -82,8 +82,11 @@ def _members_and_elements(body: bytes) -> dict[str, bytes] | None:
         names = [name for name, raw in members.items() if raw == IN_PLACE]
         if len(names) != 1:  # the brackets stand in a text, or deeper
             return None
-        array = SplitArray(memoryview(body)[begin:end])
-        array.elements = recognized(array, _parts) or Elements(_parts(array), array)
+        text = memoryview(body)[begin:end]
+        if known := recognized(text, _parts):
+            return members | {names[0]: cast("bytes", GiantArray(body, begin, end, known))}
+        array = SplitArray(text)
+        array.elements = Elements(_parts(array), array)
         return members | {names[0]: array}
     except _UNSOUND:
         return None
@@ -105,7 +108,7 @@ class Elements(list[bytes]):
 class SplitArray(bytes):
     """The text of an array that was split together with its answer."""
 
-    elements: Elements | KnownElements
+    elements: Elements
 
 
 def elements(raw: bytes | None, name: str) -> Sequence[bytes]:

@@ -95,7 +95,7 @@ def test_elements_of_a_known_array_are_those_of_a_list(
         return [json.dumps(part).encode() for part in json.loads(text)]
 
     remember(digest_of(array), Known(*shape, b"", b""))
-    found = recognized(array, taken_apart)
+    found = recognized(memoryview(array), taken_apart)
     assert found is not None
     assert (len(found), found[0], found[-1], found[-TAIL_KEYS:]) == (
         len(parts), parts[0], parts[-1], parts[-TAIL_KEYS:],
