@@ -110,7 +110,7 @@ def main() -> NoReturn:
 
 LARGE_BYTES = 2 * 1024 * 1024
 """Blocks of this size go back to the system once they are freed, and so does what is free at the end of the heap twice
-that size. A page and what is made of it is smaller: its memory serves the next page (decision 99). With glibc's first
+that size. A page and what is made of it is smaller: its memory serves the next page (decision 97). With glibc's first
 number, 128 kB, the system cleared 4 MB anew for each page. glibc itself would go up to 32 MB as it meets such blocks,
 and then keep what is between them."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # names of malloc.h, for mallopt()
