@@ -172,6 +172,26 @@ async def test_the_changed_rows_of_a_page_are_found_wherever_they_stand(db: Data
         await _written(db, [_customer(number) for number in numbers], now=now + timedelta(seconds=1), unseen=False)
 
 
+async def test_a_page_of_as_many_rows_that_are_others_is_no_page_of_changed_rows(db: Database) -> None:
+    """It is as long as what is stored between its first and its last key, and most rows are the same."""
+    stored = [1, 2, 4, 5, 7]
+    await _written(db, [_customer(number) for number in stored])
+    keyless = b'{"city": "nowhere"}'
+    for page, told in (
+        ([_customer(1), _customer(3), *map(_customer, stored[2:])], (1, 0, 0)),  # 3 is new, and 2 is not on the page
+        ([_customer(1), keyless, *map(_customer, stored[2:])], (0, 0, 1)),
+        ([_customer(1), _customer(2, "Best"), _customer(4), _customer(5), _customer(7)], (0, 1, 0)),
+        ([_customer(1), _customer(1), _customer(4), _customer(5), _customer(7)], (0, 0, 0)),
+    ):
+        found = await _written(db, page, now=LATER, unseen=False)
+        assert (found.counts.inserted, found.counts.updated, found.counts.rejected) == told
+        assert not found.as_stored
+    assert await _held(db, _CITIES) == [
+        (1, "Oss", False), (2, "Best", True), (3, "Oss", False), (4, "Oss", False), (5, "Oss", False),
+        (7, "Oss", False),
+    ]  # fmt: skip
+
+
 async def test_many_instants_are_written_as_they_are(db: Database) -> None:
     instants = [NOW.replace(microsecond=at % 1_000_000) + timedelta(seconds=at // 7) for at in range(25_000)]
     async with db.connection() as conn:

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import asyncpg
 
+from syncd.records.page import Sent
 from syncd.records.rows import Key, Row
 from syncd.storage.mirror.layout import are_close
 from syncd.storage.mirror.target import Target
@@ -22,13 +23,48 @@ _STRETCH: Final = 16 * HASH_BYTES
 class Compared(NamedTuple):
     """What a look at all rows between two keys tells of a page's fingerprints.
 
-    `open` are still to be looked up, `changed` are known to differ from what is stored. `as_stored` says that the page
-    holds exactly what is stored between its first and its last key.
+    `open` are still to be looked up, `changed` are known to differ from what is stored.
     """
 
     open: Mapping[Key, bytes]
     changed: Mapping[Key, bytes]
-    as_stored: bool = False
+
+
+class Aligned(NamedTuple):
+    """A page that holds the keys of all rows between its first and its last one, in their order.
+
+    `changed` are the places of the records that differ from what is stored, by their keys.
+    """
+
+    keys: list[Key]
+    changed: Mapping[Key, int]
+
+
+async def compare_aligned(
+    conn: asyncpg.Connection, target: Target, source: str, sent: Sent, turns: Turns
+) -> Aligned | None:
+    """Compare a page with all rows between its first and its last key, place by place; None if the keys differ.
+
+    Its keys must be numbers that lie close together. An equal fingerprint is that of an equal record, so that only the
+    keys of records that differ are read.
+    """
+    query, count = target.statements.select_range, len(sent.records)
+    ends = (sent.keys[0], sent.keys[-1]) if query and count else (None, None)
+    first, last = (key[0] if key else None for key in ends)
+    if query is None or first is None or last is None or not are_close(first, last, count):
+        return None
+    turns.sent()
+    keys, hashes = await conn.fetchrow(query, source, first, last)
+    turns.back()
+    if len(keys or ()) != count:
+        return None
+    changed: dict[Key, int] = {}
+    for place in _differing_places(b"".join(sent.prints), hashes):
+        key = (keys[place],)
+        if sent.keys[place] != key:
+            return None
+        changed[key] = place
+    return Aligned([(key,) for key in keys], changed)
 
 
 async def compare_range(
@@ -44,19 +80,12 @@ async def compare_range(
     That is several times as fast as to look each one up. Of other keys all stay open, and so do all that differ where
     it matters when a row was changed.
     """
-    numbers = [key[0] for key in fingerprints] if target.statements.select_range else []
-    given = sorted(numbers)
+    given = sorted(key[0] for key in fingerprints) if target.statements.select_range else []
     if not given or not are_close(given[0], given[-1], len(given)):
         return Compared(fingerprints, {})
     turns.sent()
     keys, hashes = await conn.fetchrow(target.statements.select_range, source, given[0], given[-1])
     turns.back()
-    if keys == given == numbers:
-        every = list(fingerprints.items())
-        differing = dict(every[place] for place in _differing_places(b"".join(fingerprints.values()), hashes))
-        if not_after is not None:
-            return Compared(differing, {}, not differing)
-        return Compared({}, differing, not differing)
     stored = [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes or b""), HASH_BYTES)]
     known = dict(zip(keys or (), stored, strict=True))
     differing = {key: fingerprint for key, fingerprint in fingerprints.items() if known.get(key[0]) != fingerprint}
