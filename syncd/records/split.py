@@ -86,7 +86,7 @@ def _members_and_elements(body: bytes) -> dict[str, bytes] | None:
         if known := recognized(text, _parts):
             return members | {names[0]: cast("bytes", GiantArray(body, begin, end, known))}
         array = SplitArray(text)
-        array.elements = Elements(_parts(array), array)
+        array.parts = _parts(array)
         return members | {names[0]: array}
     except _UNSOUND:
         return None
@@ -106,9 +106,12 @@ class Elements(list[bytes]):
 
 
 class SplitArray(bytes):
-    """The text of an array that was split together with its answer."""
+    """The text of an array that was split together with its answer; `parts` are its elements.
 
-    elements: Elements
+    They do not lead back to it: a page must go as soon as nobody has it, and not wait for the search for cycles.
+    """
+
+    parts: list[bytes]
 
 
 def elements(raw: bytes | None, name: str) -> Sequence[bytes]:
@@ -120,7 +123,7 @@ def elements(raw: bytes | None, name: str) -> Sequence[bytes]:
     if isinstance(raw, GiantArray):
         return raw.elements
     if isinstance(raw, SplitArray):
-        return raw.elements
+        return Elements(raw.parts, raw)
     try:
         found, array = sound(ARRAY, raw or b"")
         return Elements(map(bytes, found), array)

@@ -1,5 +1,6 @@
 """An array whose text came before is recognized by its text alone, and gives the same elements."""
 
+import gc
 import json
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo
@@ -121,3 +122,14 @@ def test_only_so_many_are_kept_and_those_that_came_last() -> None:
     assert len(known._KNOWN) == KNOWN_ARRAYS
     assert b"0" in known._KNOWN
     assert b"1" not in known._KNOWN
+
+
+def test_a_page_goes_with_whoever_had_it_and_waits_for_no_search_for_cycles() -> None:
+    array = array_of("Best")
+    for _ in range(2):  # the second time it is known
+        gc.collect()
+        found = INTAKE.with_values(INTAKE.read(read(array)))
+        found.sent.keep(is_whole=True)
+        assert len(found.fingerprints) == len(list(found.sent.keys)) == COUNT
+        del found
+        assert gc.collect() == 0
