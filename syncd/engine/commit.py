@@ -266,13 +266,15 @@ async def _commit_unchanged(work: Pass, page: Page, read: Read, seen: SeenKeys, 
         counts=counts, spent=work.upstream.spent, at=route.clock(), cursor=page.cursor, expected=page.total,
         notes=work.upstream.notes, closes=closes,
     )  # fmt: skip
-    for unchanged in _unchanged(work, page, read, seen, plan):
+    for place, unchanged in enumerate(_unchanged(work, page, read, seen, plan)):
         async with route.database.connection() as conn:
             work.turns.sent()
             is_unchanged = await runs.record_page_if(conn, work.run, recorded, unchanged)
             work.turns.back()
         if is_unchanged:
             read.sent.keep(is_whole=closes)
+            if place:  # what the first statement did not find, it will not find the next time
+                read.sent.forget_sorted()
             return Committed(counts=counts, closes=closes)
     return None
 
@@ -290,7 +292,6 @@ def _unchanged(work: Pass, page: Page, read: Read, seen: SeenKeys, plan: PagePla
         name, scope = route.stream.name, page.scope or Scope()
         if sent.known and sent.known.sorted:
             yield listing.as_known(route.target, route.source, name, scope, read)
-            sent.forget_sorted()  # what the statement did not find, it will not find the next time
         yield listing.as_listed(route.target, route.source, name, scope, read)
     is_amid = plan.ending is Ending.OPEN and not plan.begins and page.scope is None
     if is_amid and (work.reader.expects_nothing or sent.known):

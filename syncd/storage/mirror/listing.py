@@ -149,14 +149,15 @@ def as_listed(target: Target, source: str, stream: str, scope: Scope, read: Read
 def as_known(target: Target, source: str, stream: str, scope: Scope, read: Read) -> Condition:
     """Return the condition that `as_listed` returns, for a list whose text came before and is known.
 
-    That is: the rows in scope that are alive have the very fingerprints that its records have. A list that holds a
-    record which the upstream flags as deleted is not found so.
+    That is: the rows in scope that are alive, or that the upstream flags as deleted, have the very fingerprints that
+    its records have. Where a row that was flagged has left the list since, it is not found so.
     """
     at, known = CONDITION_FIRST, read.sent.known
     where, values = _in_scope(target.layout, scope, at + 3)
     condition = (
         f"${at + 2}::bytea = (SELECT sha256(string_agg(t._hash, ''::bytea ORDER BY t._hash)) FROM {target.name} t"
-        f" WHERE t.source = ${at} AND t._deleted_at IS NULL{where} HAVING count(*) = count(t._hash))"
+        f" WHERE t.source = ${at} AND (t._deleted_at IS NULL OR t._hash IS NOT NULL){where}"
+        " HAVING count(*) = count(t._hash))"
         f" AND {_none_seen(at)} AND {forgotten.generation(f'${at}')} = {literal(read.generation)}"
     )
     return Condition(sql=condition, values=(source, stream, known.sorted if known else b"", *values))
