@@ -7,7 +7,7 @@ from hashlib import sha256
 from itertools import compress
 
 from syncd.records.known import Known, KnownElements, digest_of, remember, shape_of
-from syncd.records.parser import Parser
+from syncd.records.parser import LateKeys, Parser
 from syncd.records.privacy import NO_GENERATION, Guard
 from syncd.records.rows import Columns, Key, Reject
 from syncd.records.split import LONG_BYTES, Elements
@@ -48,6 +48,11 @@ class Sent:
             return None
         shape = shape_of(self.records.array, self.records)
         return (digest_of(self.records.array), Known(*shape, self._parser.recipe, self.in_order)) if shape else None
+
+    def learn_keys(self, places: Sequence[int], keys: Iterable[Key]) -> None:
+        """Take the keys of records at these places, which were read with their values, unless all keys are read."""
+        if isinstance(self.keys, LateKeys) and not self.keys.are_read:
+            self.keys = self.keys.filled(dict(zip(places, keys, strict=True)))
 
     def keep(self, *, is_whole: bool) -> None:
         """Keep what is known of these records, each of which has a key; `is_whole`: they are a whole list."""
@@ -173,7 +178,15 @@ class Intake:
 
     def with_values(self, read: Read) -> Read:
         """Return what was read of records with their values, too."""
-        sent, known = read.sent, read.before.fingerprints if read.before else {}
-        key_at = {sent.places[key]: key for key in read.fingerprints if key not in known}
-        columns, places = self.parser.columns(sent.records, list(key_at))
-        return replace(read, columns=columns, together=[key_at[place] for place in places])
+        sent, before = read.sent, read.before
+        if before and before.records and sent.records and sent.records[0] != before.records[-1]:
+            wanted = [sent.places[key] for key in read.fingerprints if key not in before.fingerprints]
+        else:  # only the first record, if any, is one of the page before
+            wanted = list(range(1 if before and before.records else 0, len(sent.records)))
+        columns, places = self.parser.columns(sent.records, wanted)
+        if columns:
+            sent.learn_keys(places, zip(*(columns.values[at] for at in self.parser.key_at), strict=True))
+        if len(sent.places) < len(sent.records):  # a key may have come twice, and its last record counts
+            kept = [sent.places.get(sent.keys[place] or ()) == place for place in places]
+            columns, places = columns and columns.kept(kept), list(compress(places, kept))
+        return replace(read, columns=columns, together=[key for at in places if (key := sent.keys[at]) is not None])

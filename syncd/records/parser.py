@@ -5,7 +5,7 @@ is read by the lenient reader, field by field. Never does I/O and never looks at
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Final, overload
 from zoneinfo import ZoneInfo
@@ -38,6 +38,7 @@ class Parser:
         self.table = table
         self.zone = zone
         self.names = tuple(column.name for column in table.columns)
+        self.key_at = tuple(self.names.index(name) for name in table.key)
 
     @cached_property
     def _children(self) -> tuple["Parser", ...]:
@@ -132,6 +133,15 @@ class LateKeys(Sequence[Key | None]):
     def _all(self) -> list[Key | None]:
         return self._parser.keys_now(self._records)
 
+    @property
+    def are_read(self) -> bool:
+        """Whether all keys have been read."""
+        return "_all" in self.__dict__
+
+    def filled(self, known: Mapping[int, Key]) -> list[Key | None]:
+        """Return all keys, of which those at some places are known."""
+        return [known.get(at) or self._parser.key(record) for at, record in enumerate(self._records)]
+
     def __len__(self) -> int:
         return len(self._records)
 
@@ -146,7 +156,7 @@ class LateKeys(Sequence[Key | None]):
     @overload
     def __getitem__(self, at: slice) -> Sequence[Key | None]: ...
     def __getitem__(self, at: int | slice) -> Key | Sequence[Key | None] | None:
-        if "_all" in self.__dict__:
+        if self.are_read:
             return self._all[at]
         if isinstance(at, int):
             return self._parser.key(self._records[at])

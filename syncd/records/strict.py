@@ -250,7 +250,8 @@ class StrictReader:
 
 
 def _has_nul(text: bytes) -> bool:
-    return text.rfind(_NUL) >= 0  # from the end it takes half the time: digits are more frequent than backslashes
+    # a backslash is looked for in a tenth of the time; from the end, because digits are more frequent than backslashes
+    return b"\\" in text and text.rfind(_NUL) >= 0
 
 
 def _attempt(decode: Callable[[bytes], Any], record: bytes) -> Any:

@@ -177,15 +177,16 @@ async def test_a_page_of_as_many_rows_that_are_others_is_no_page_of_changed_rows
     stored = [1, 2, 4, 5, 7]
     await _written(db, [_customer(number) for number in stored])
     keyless = b'{"city": "nowhere"}'
-    for page, told in (
-        ([_customer(1), _customer(3), *map(_customer, stored[2:])], (1, 0, 0)),  # 3 is new, and 2 is not on the page
-        ([_customer(1), keyless, *map(_customer, stored[2:])], (0, 0, 1)),
-        ([_customer(1), _customer(2, "Best"), _customer(4), _customer(5), _customer(7)], (0, 1, 0)),
-        ([_customer(1), _customer(1), _customer(4), _customer(5), _customer(7)], (0, 0, 0)),
+    for page, told, held in (
+        ([_customer(1), _customer(3), *map(_customer, stored[2:])], (1, 0, 0), (1, 3, 4, 5, 7)),
+        ([_customer(1), keyless, *map(_customer, stored[1:])], (0, 0, 1), stored),  # six, as many as are stored now
+        ([_customer(1), _customer(2, "Best"), _customer(4), _customer(5), _customer(7)], (0, 1, 0), stored),
+        ([_customer(1), _customer(1), _customer(4), _customer(5), _customer(7)], (0, 0, 0), (1, 4, 5, 7)),
     ):
         found = await _written(db, page, now=LATER, unseen=False)
         assert (found.counts.inserted, found.counts.updated, found.counts.rejected) == told
         assert not found.as_stored
+        assert set(found.keys) == {(number,) for number in held}
     assert await _held(db, _CITIES) == [
         (1, "Oss", False), (2, "Best", True), (3, "Oss", False), (4, "Oss", False), (5, "Oss", False),
         (7, "Oss", False),

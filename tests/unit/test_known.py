@@ -14,7 +14,7 @@ from syncd.errors import BadPayload
 from syncd.records import known
 from syncd.records.known import KNOWN_ARRAYS, Known, KnownElements, digest_of, recognized, remember, shape_of
 from syncd.records.page import Intake
-from syncd.records.parser import Parser
+from syncd.records.parser import LATE_RECORDS, Parser
 from syncd.records.split import LONG_BYTES, elements, envelope
 from syncd.sources.cyclesoftware.customers import CUSTOMERS
 
@@ -133,3 +133,20 @@ def test_a_page_goes_with_whoever_had_it_and_waits_for_no_search_for_cycles() ->
         assert len(found.fingerprints) == len(list(found.sent.keys)) == COUNT
         del found
         assert gc.collect() == 0
+
+
+def test_keys_that_were_read_with_their_values_are_those_that_are_read_alone() -> None:
+    odd = b'{"customer_id": "7", "city": {"name": "Oss"}}'
+    records = [json.dumps({"customer_id": at, "city": "Oss"}).encode() for at in range(LATE_RECORDS)]
+    for extra in ([], [odd], [b'{"city": "nowhere"}'], [records[3]], [b'{"customer_id": 3, "city": "Best"}']):
+        page = [*records, *extra]
+        found, alone = INTAKE.read(page, whole=True), INTAKE.read(page)
+        assert list(found.sent.keys) == list(alone.sent.keys)
+        assert found.fingerprints == alone.fingerprints
+        assert len(set(found.together)) == len(found.together) >= LATE_RECORDS - 1
+        places = [found.sent.places[key] for key in found.together]
+        assert found.columns
+        assert list(found.columns.values[0]) == [key[0] for key in found.together]
+        again, _ = INTAKE.parser.columns(page, places)
+        assert again
+        assert [*map(list, again.values)] == [*map(list, found.columns.values)]

@@ -75,7 +75,6 @@ async def adopt(conn: asyncpg.Connection, source: str, identity: Identity, *, no
     await conn.execute(_CLAIM.format(condition="true", on_conflict=_TAKE_OVER), *_values(source, identity, now))
     await conn.execute("DELETE FROM syncd.cursors WHERE source = $1", source)
     await conn.execute("DELETE FROM syncd.seen WHERE source = $1", source)
-    await conn.execute("DELETE FROM syncd.known_pages WHERE source = $1", source)
 
 
 def _values(source: str, identity: Identity, now: datetime) -> tuple[object, ...]:
