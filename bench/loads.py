@@ -111,6 +111,7 @@ async def _unchanged(stage: Stage, upstream: Upstream, url: str, peer_s: float) 
     best = min([took, *again], key=lambda one: one.wall_s)
     return best.wall_s, [
         *_costs(SAME, "syncd", best, stage.size, "syncd sync --full"),
+        Row(SAME, "syncd", "time of the first one", took.wall_s, "s", "later ones know the text of the pages"),
         Row(SAME, "syncd", "dlt's time ÷ its own", peer_s / best.wall_s, "×"),
         Row(SAME, "syncd", "rows written in the mirror", rows, "rows", "inserted, updated and deleted"),
         Row(SAME, "syncd", "dead rows left in the mirror", dead, "rows"),
