@@ -2,7 +2,7 @@
 
 What is kept of a text follows from nothing but the text, so that it is never out of date. It says how many elements the
 array has, and what their fingerprints are; the text is split only if somebody asks for an element amid the others.
-Most lists that come whole, and most pages of a full listing, are the same as last time.
+Most lists that come whole, and many pages of a full listing, are the same as last time.
 """
 
 import hashlib
