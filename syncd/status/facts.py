@@ -1,4 +1,4 @@
-"""What the tables of schema syncd say of streams, read in one transaction, and how a stream stands by it."""
+"""What the tables of schema syncd say of streams as of one instant, and how a stream stands by it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -81,14 +81,15 @@ LEFT JOIN LATERAL (
 """  # noqa: S608  (as above)
 """What a scheduler that starts must know of earlier runs of some streams."""
 
-_HELD_KEYS: Final = """
-SELECT array_agg((classid::bigint << 32) | objid::bigint) FROM pg_locks
-WHERE locktype = 'advisory' AND objsubid = 1 AND granted
-  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+_FREE_LOCKS: Final = """
+SELECT number FROM unnest($1::bigint[]) AS asked (number)
+WHERE syncd.lock_key(number) NOT IN (
+  SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
+  WHERE locktype = 'advisory' AND objsubid = 1 AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+)
 """
-_HELD_LOCKS: Final = """
-SELECT number FROM unnest($1::bigint[]) AS asked (number) WHERE syncd.lock_key(number) = ANY($2::bigint[])
-"""
+_STILL_OPEN: Final = "SELECT run_id FROM syncd.runs WHERE run_id = ANY($1::bigint[]) AND outcome = 'running'"
 
 _DRIFT: Final = """
 SELECT source, stream, count(*) OVER (PARTITION BY source, stream) AS total,
@@ -123,7 +124,7 @@ class Facts:
         self.rejects: dict[Pair, int] = {}
         self.drift: dict[Pair, tuple[int, list[Drift]]] = {}
         self.budgets: dict[str, asyncpg.Record] = {}
-        self.locks: set[int] = set()
+        self.dead: set[int] = set()
         self.losses: dict[str, dict[str, Loss]] = {}
         self.identities: dict[str, Identity] = {}
         self.pauses: dict[Pair, datetime] = {}
@@ -135,17 +136,13 @@ class Facts:
 
     @classmethod
     async def read(cls, database: Database, pairs: Sequence[Pair], *, of: Sequence[str] | None = None) -> "Facts":
-        """Read them, in one transaction; `of` names the sources that anything is read of, None: all."""
+        """Read them as of one instant; `of` names the sources that anything is read of, None: all."""
         facts = cls()
         where, values = ("", []) if of is None else (" WHERE source = ANY($1::text[])", [list(of)])
         async with database.connection() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
             await conn.execute(f"SET LOCAL statement_timeout = {QUERY_TIMEOUT_S * 1000:.0f}")
-            held = await conn.fetchval(
-                _HELD_KEYS
-            )  # before the runs: one that ends meanwhile is seen as running, not dead
             for some in batches(pairs):
                 await facts._read_runs(conn, some)
-            await facts._read_locks(conn, held)
             facts.losses = await losses_of(conn)
             cursors = f"SELECT source, stream, kind, cursor, updated_at FROM syncd.cursors{where}"  # noqa: S608
             for row in await conn.fetch(cursors, *values):
@@ -162,32 +159,42 @@ class Facts:
             facts.identities = await sources.all_stored(conn, of)
             budgets = await conn.fetch(f"SELECT * FROM syncd.budgets{where}", *values)  # noqa: S608
             facts.budgets = {row["source"]: row for row in budgets}
+        await facts._find_dead(database)
         return facts
 
     @classmethod
     async def read_standing(
         cls, database: Database, pairs: Sequence[Pair], losses: Mapping[str, Mapping[str, Loss]]
     ) -> "Facts":
-        """Read what says how some streams stand, in one transaction: their runs, and whether these are alive."""
+        """Read what says how some streams stand, as of one instant: their runs, and whether these are alive."""
         facts = cls()
         facts.losses = {source: dict(held) for source, held in losses.items()}
         async with database.connection() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
             await conn.execute(f"SET LOCAL statement_timeout = {QUERY_TIMEOUT_S * 1000:.0f}")
-            held = await conn.fetchval(
-                _HELD_KEYS
-            )  # before the runs: one that ends meanwhile is seen as running, not dead
             for some in batches(pairs):
                 await facts._read_runs(conn, some)
-            await facts._read_locks(conn, held)
             facts.pauses = await operators.pauses(conn)
+        await facts._find_dead(database)
         return facts
 
-    async def _read_locks(self, conn: asyncpg.Connection, held: Sequence[int] | None) -> None:
-        """Learn which streams with an open run somebody works on; `held` are the keys of all locks that were held."""
-        open_of = [pair for pair, runs in self.runs.items() if any(run.outcome == "running" for run in runs.values())]
-        numbers = [stream_lock(*pair, kind) for pair in open_of for kind in ("live", "backfill")]
-        if numbers and held:
-            self.locks.update(row[0] for row in await conn.fetch(_HELD_LOCKS, numbers, held))
+    async def _find_dead(self, database: Database) -> None:
+        """Learn which open runs nobody works on any more, after the transaction that read the runs.
+
+        A run is dead whose row was open both before and after its lock was seen free. Less does not do: a run may begin
+        or end between a look at the rows and one at the locks.
+        """
+        locks: dict[int, list[int]] = {}
+        for pair, runs in self.runs.items():
+            for (role, kind), run in runs.items():
+                if role == "newest" and run.outcome == "running":
+                    locks.setdefault(stream_lock(*pair, kind), []).append(run.run_id)
+        if not locks:
+            return
+        async with database.connection() as conn, conn.transaction(isolation="read_committed", readonly=True):
+            await conn.execute(f"SET LOCAL statement_timeout = {QUERY_TIMEOUT_S * 1000:.0f}")
+            free = [run_id for row in await conn.fetch(_FREE_LOCKS, list(locks)) for run_id in locks[row["number"]]]
+            if free:
+                self.dead.update(row["run_id"] for row in await conn.fetch(_STILL_OPEN, free))
 
     async def _read_runs(self, conn: asyncpg.Connection, pairs: Sequence[Pair]) -> None:
         """Read of each kind the newest run, the newest that is judged and the newest good one: mostly the same."""
@@ -214,12 +221,12 @@ class Facts:
         return self.run(pair, "judged", "sweep")
 
     def open_run(self, pair: Pair, *kinds: str) -> tuple[RunStatus | None, bool]:
-        """Return the run that is not closed, and whether the process behind it is dead: nobody holds its lock."""
+        """Return the run that is not closed, and whether the process behind it is dead."""
         open_runs = [
             run for kind in kinds if (run := self.run(pair, "newest", kind)) is not None and run.outcome == "running"
         ]
         run = max(open_runs, key=lambda run: run.run_id, default=None)
-        return run, run is not None and stream_lock(*pair, run.kind) not in self.locks
+        return run, run is not None and run.run_id in self.dead
 
     def stream(
         self,

@@ -15,6 +15,8 @@ from syncd.sandbox import CREDENTIALS
 from syncd.sources import registry, specs
 from syncd.status import Status, StreamStatus
 from syncd.status.cache import REST, Cache
+from syncd.status.facts import Facts
+from syncd.storage.postgres.database import Database
 from syncd.storage.state import retention, runs
 from tests.support.bench import Bench, MakeBench
 from tests.support.past_runs import add_run
@@ -117,6 +119,34 @@ async def test_a_run_whose_process_died_is_failing_not_running(bench: Bench) -> 
     assert (await look_at(bench, "shop.customers")).state == "failing"
     await bench.sync("shop.customers")
     assert (await look_at(bench, "shop.customers")).state == "fresh"
+
+
+async def test_a_run_that_begins_or_ends_during_the_look_is_not_called_dead(bench: Bench) -> None:
+    """Looks and short runs go on side by side, so that runs begin and end between any two statements of a look."""
+    pair, states, other = ("shop", "customers"), list[str](), Database(bench.db_url, "here")
+
+    async def run_again_and_again() -> None:
+        spent = runs.Spent(0, 0.0)
+        while True:
+            run = await runs.open_run(
+                bench.db, *pair, kind="live", lane="live", cursor_kind="live", now=bench.time.now()
+            )
+            await runs.close_run(bench.db, run, outcome="ok", spent=spent, now=bench.time.now())
+            await bench.db.unlock(runs.stream_lock(*pair, "live"))
+
+    working = asyncio.create_task(run_again_and_again())
+    async with asyncio.timeout(60):
+        while states.count("running") < 30:
+            other.drop_idle()  # a session's first statement takes the longest from its snapshot to its end
+            facts = await Facts.read_standing(other, [pair], {})
+            run, is_dead = facts.open_run(pair, "live", "sweep")
+            states.append("dead" if is_dead else "running" if run else "closed")
+            assert not working.done() or working.result()
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    await other.close()
+    assert "dead" not in states
+    assert "closed" in states
 
 
 async def test_recover_leaves_alone_what_is_under_way(bench: Bench) -> None:
