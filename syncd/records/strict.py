@@ -130,30 +130,43 @@ class StrictReader:
         readers[Kind.TIMESTAMP] = times.count
         self._column_texts = [(i, readers[table.columns[i].kind]) for i, _ in self._texts]
         self._children = [StrictReader(child.table, zone, len(table.key)) for child in table.children]
-        self.whole: Any = self._struct(table, [child.whole for child in self._children])
-        self.gappy: Any = self._struct(table, [child.gappy for child in self._children], missing=UNSET)
+        self._ever_missing: set[int] = set()
+        self.whole: Any = self._struct(table, [child.whole for child in self._children], self._none_missing)
+        self.gappy: Any = self._struct(table, [child.gappy for child in self._children], self._missing)
         self._decode = msgspec.json.Decoder(self.whole).decode
         self._decode_gappy = msgspec.json.Decoder(self.gappy).decode
         self._decode_all = msgspec.json.Decoder(list[self.whole]).decode  # type: ignore[name-defined]
         self._decode_all_gappy = msgspec.json.Decoder(list[self.gappy]).decode  # type: ignore[name-defined]
 
-    def _struct(self, table: Table, children: Sequence[Any], missing: Any = msgspec.NODEFAULT) -> Any:
-        """Return the type of a record; `missing` stands for what a record lacks, but its own key."""
+    def _struct(self, table: Table, children: Sequence[Any], missing: Callable[[int], Any]) -> Any:
+        """Return the type of a record; `missing` gives what a field is that a record lacks, by its place."""
         fields: list[Any] = []
         own_key = table.key[self._inherited :]
-        for column in table.columns:
+        for place, column in enumerate(table.columns):
             kind = _KEYS[column.kind] if column.name in table.key else _TYPES[column.kind]
-            optional = Raw(b"null") if kind is Raw else None
-            default = optional if column.optional else msgspec.NODEFAULT if column.name in own_key else missing
-            fields.append((column.name, kind, msgspec.field(default=default)))
+            optional = msgspec.field(default=Raw(b"null") if kind is Raw else None)
+            required = msgspec.field() if column.name in own_key else missing(place)
+            fields.append((column.name, kind, optional if column.optional else required))
         fields += [
-            (f"children_{child.field}", list[struct], msgspec.field(default=missing))  # type: ignore[valid-type]
-            for child, struct in zip(table.children, children, strict=True)
+            (f"children_{child.field}", list[struct], missing(place))  # type: ignore[valid-type]
+            for place, (child, struct) in enumerate(zip(table.children, children, strict=True), self._width)
         ]
         rename = {name: said for (name, _, _), said in zip(fields, self._fields, strict=True)}
         return msgspec.defstruct(
             table.name, fields, rename=rename, forbid_unknown_fields=True, frozen=True, gc=False, kw_only=True
         )
+
+    def _none_missing(self, _place: int) -> Any:
+        return msgspec.field()
+
+    def _missing(self, place: int) -> Any:
+        """Return a field that is UNSET where a record lacks it, and keeps in mind that records lack it."""
+
+        def unset() -> Any:
+            self._ever_missing.add(place)
+            return UNSET
+
+        return msgspec.field(default_factory=unset)
 
     def read_all(
         self, records: Sequence[bytes], array: bytes, places: Sequence[int]
@@ -190,7 +203,7 @@ class StrictReader:
         Also return the places of odd rows. Works on whole columns, because a loop over rows costs ten times as much.
         """
         values: list[Sequence[Any]] = list(zip(*map(astuple, rows), strict=True))
-        notes = _fill(values, self._fields) if type(rows[0]) is self.gappy else []
+        notes = self._fill(values) if type(rows[0]) is self.gappy else []
         arrays, values = values[self._width :], values[: self._width]
         odd: set[int] = set()
         for place, text in self._column_texts:
@@ -214,6 +227,16 @@ class StrictReader:
                 notes += [(owners[at], note._replace(field=f"{field}[].{note.field}")) for at, note in columns.notes]
             children.append((columns, counts))
         return Columns(values, children, extras, notes), odd
+
+    def _fill(self, columns: list[Sequence[Any]]) -> list[tuple[int, Note]]:
+        """Put None where a field is missing, and return a note of each, with its row's place."""
+        notes = []
+        for place in sorted(self._ever_missing):
+            column, note = columns[place], Note(self._fields[place], "vanished")
+            if gaps := [at for at, value in enumerate(column) if value is UNSET]:
+                notes += [(at, note) for at in gaps]
+                columns[place] = [None if value is UNSET else value for value in column]
+        return notes
 
     def read(self, record: bytes) -> Row | None:
         """Return the record's values, or None if anything about it is not as documented."""
@@ -259,16 +282,6 @@ def _attempt(decode: Callable[[bytes], Any], record: bytes) -> Any:
         return decode(record) if not _has_nul(record) else None
     except _REFUSALS:
         return None
-
-
-def _fill(columns: list[Sequence[Any]], fields: Sequence[str]) -> list[tuple[int, Note]]:
-    """Put None where a field is missing, and return a note of each, with its row's place."""
-    notes = []
-    for place, field in enumerate(fields):
-        if UNSET in columns[place]:
-            notes += [(at, Note(field, "vanished")) for at, value in enumerate(columns[place]) if value is UNSET]
-            columns[place] = [None if value is UNSET else value for value in columns[place]]
-    return notes
 
 
 def _contradictions(
