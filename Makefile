@@ -111,13 +111,17 @@ $(READY): requirements.lock pyproject.toml
 	    $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
 	    found=$$python; \
 	    $$python -c 'import ensurepip, venv' 2>/dev/null || continue; \
-	    echo "building .venv with $$($$python --version), once; it takes about a minute ..." >&2; \
+	    echo "building .venv with $$($$python --version), once; it takes up to a minute ..." >&2; \
 	    exec $$python -m venv .venv; \
 	  done; \
 	  if [ "$$found" ]; then echo "error: $$found has no venv; on Debian or Ubuntu: apt install python3-venv" >&2; \
 	  else echo "error: no Python 3.11 or newer found; install one, or name it: make PYTHON=/path/to/python3" >&2; fi; \
 	  exit 1; }
-	@$(PIP) install --require-hashes -r requirements.lock
+	@# uv takes a fifth of the time, but does not read pip's configuration, which may name another index.
+	@$(PIP) install $(UV) && .venv/bin/uv pip install --quiet --compile-bytecode --python .venv --require-hashes \
+	  -r requirements.lock 2>/dev/null || { \
+	  echo "uv cannot install the dependencies here, so pip does; it takes a minute longer ..." >&2; \
+	  $(PIP) install --require-hashes -r requirements.lock; }
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
