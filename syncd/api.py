@@ -210,9 +210,9 @@ class AsyncMirror:
         ]  # fmt: skip
 
     def _order(self, source: str, stream: str, full: bool, accept_deletions: bool) -> Order:
-        sweeps = self._syncer.source(source)[0].stream(stream).sweep_s is not None
-        kind: Literal["sweep", "live"] = "sweep" if full and sweeps else "live"
-        return Order(kind=kind, accept_deletions=accept_deletions)
+        sweeps = full and self._syncer.source(source)[0].stream(stream).can_sweep
+        kind: Literal["sweep", "live"] = "sweep" if sweeps else "live"
+        return Order(kind=kind, accept_deletions=accept_deletions, whole=full)
 
     async def _wait_fresh(self, pairs: Sequence[Pair], timeout_s: float) -> list[RunResult]:
         waited = await make_fresh(self._syncer, pairs, timeout_s=timeout_s, stop=asyncio.Event(), quiet=True)

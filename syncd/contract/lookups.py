@@ -29,7 +29,8 @@ class Feed:
     option    the lookup option whose keys they are
     query     SQL that only reads; `$1` is the source, `$2` the instant. Gives a column `key`, and `at` unless `in_turn`
     reads     streams of the source whose tables the query reads
-    in_turn   False: each key is asked for once for each `at`, the oldest first; True: all keys again and again, in turn
+    in_turn   False: each key is asked for once for each `at`, the oldest first, and once more when everything there is
+              was ordered (`Walk.whole`); True: all keys again and again, in turn
     per_day   most keys a day (UTC)
     """
 
@@ -135,7 +136,7 @@ async def _fed(walk: Walk, feed: Feed, per_run: int) -> list[_Step]:
     place: Any = cursor.get("fed")
     last = _due_of(place)
     due = list(await walk.due(last, room))
-    if last and (feed.in_turn or (walk.kind == "sweep" and not due)):
+    if last and (feed.in_turn or walk.whole):
         known = {each.key for each in due}
         due += [each for each in await walk.due(None, room - len(due)) if each.key not in known]
     steps: list[_Step] = []

@@ -78,6 +78,11 @@ class Stream:
     is_pushed: bool = False
     cost: Cost = field(default_factory=Cost)
 
+    @property
+    def can_sweep(self) -> bool:
+        """Whether it has sweeps: by schedule, or, where its backfills go by windows, when somebody orders one."""
+        return self.sweep_s is not None or self.windows is not None
+
     @asynccontextmanager
     async def pages(self, walk: Walk) -> AsyncGenerator[AsyncIterator[Page]]:
         """Give the pages of a walk. The end of the block ends the walk and all that it asked for before its turn."""

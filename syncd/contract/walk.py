@@ -176,7 +176,7 @@ class Walk:
     due        reads the keys of the stream's feed or hints that come after one (None: from the first), so many at most
     now        our clock, aware UTC
     since      where a backfill begins, None for the first record there is; `until` where it ends, None for now
-    whole      True for a sweep that an operator ordered: of everything there is, not only of what one on schedule gives
+    whole      True where an operator ordered everything there is, and not only what a run on schedule gives
     base_url   the source's address, to judge a link by: one that leads to another host is never followed
     named      keys of the records that a callback told of
     pushed     records of a pushed stream that webhooks brought

@@ -47,8 +47,8 @@ Progress = Callable[[Result], None]
 class Order:
     """What a run is asked to do beyond its stream: kind, range, keys or records, mass burials, its stop.
 
-    `whole` asks a sweep for everything there is, though one on schedule may list a part only. `stop` ends the run at
-    the next page boundary; `progress` hears of every committed page; the `seat` is given back while the run waits.
+    `whole` asks for everything there is, though a run on schedule may ask for a part only. `stop` ends the run at the
+    next page boundary; `progress` hears of every committed page; the `seat` is given back while the run waits.
     """
 
     kind: RunKind = "live"

@@ -184,6 +184,7 @@ class Soak:
         found = [] if self.upstreams.believed or not self.rests else await differences(bench, shown=sys.maxsize)
         self.none_of("differences after a live run", [told for told in found if not told.endswith(GONE)])
         await self.processes.clean("sync", "--full", "--accept-deletions")
+        await self.asked_for_all(bench)
         self.none_of("differences", await differences(bench, shown=sys.maxsize))
         self.compared += bench.compared
         self.watch = self.watch or Watch(bench.db)

@@ -97,8 +97,20 @@ async def test_keys_of_the_mirror_come_once_within_the_caps_of_run_and_day() -> 
     for expected in ("fg", "fgh", "fgh"):
         cursor = await run(ask, replace(tomorrow, cursor=cursor), per_run=2, feed=FEED)
         assert "".join(ask.keys[5:]) == expected
-    await run(ask, replace(tomorrow, cursor=cursor, kind="sweep"), per_run=2, feed=FEED)
-    assert "".join(ask.keys[8:]) == "ab", "a sweep that finds nothing new begins anew"
+    for expected in ("ab", "ab"):
+        cursor = await run(ask, replace(tomorrow, cursor=cursor, whole=True), per_run=2, feed=FEED)
+        assert "".join(ask.keys[8:]) == expected, "whoever orders everything gets all again, within the cap of the day"
+    day_after = replace(walk, now=lambda: datetime(2026, 3, 12, tzinfo=UTC))
+    for expected in ("abcd", "abcdef"):
+        cursor = await run(ask, replace(day_after, cursor=cursor), per_run=2, feed=FEED)
+        assert "".join(ask.keys[8:]) == expected, "the next runs ask for the others"
+
+
+async def test_what_is_new_comes_before_all_others_when_everything_is_ordered() -> None:
+    ask, cursor = Asked(), None
+    for whole, keys, expected in ((False, "ab", "ab"), (True, "abc", "abca"), (False, "abc", "abcab")):
+        cursor = await run(ask, replace(fed(named("", cursor), keys, FEED), whole=whole), per_run=2, feed=FEED)
+        assert "".join(ask.keys) == expected
 
 
 async def test_keys_that_come_again_and_again_take_turns() -> None:

@@ -28,7 +28,7 @@ WAIT_S = 3600.0
     ]
 )
 @selectors_argument
-@click.option("--full", is_flag=True, help="Sweep: list everything, and bury what is gone.")
+@click.option("--full", is_flag=True, help="Sweep: list everything, or ask for every key again; bury what is gone.")
 @click.option("--wait-fresh", is_flag=True, help="Run only what is older than its `every`; end once nothing is.")
 @click.option(
     "--timeout",
@@ -141,6 +141,5 @@ def _order(
 ) -> "Order":
     from syncd.engine.order import Order
 
-    of = syncer.source(source)[0].stream(stream)
-    sweeps = full and (of.sweep_s is not None or of.windows is not None)
-    return Order(kind="sweep" if sweeps else "live", accept_deletions=accept_deletions, whole=sweeps, stop=stop)
+    sweeps = full and syncer.source(source)[0].stream(stream).can_sweep
+    return Order(kind="sweep" if sweeps else "live", accept_deletions=accept_deletions, whole=full, stop=stop)
